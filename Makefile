@@ -1,0 +1,58 @@
+# Everything here sets itself up: git, make, Python 3.11 or newer and a package index are all it takes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONDONTWRITEBYTECODE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export SAM_CLI_TELEMETRY := 0
+
+# One virtual environment: $(call venv,folder,lock file)
+define venv
+$(PYTHON) -m venv --clear $(1)
+$(1)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement $(2)
+touch $(1)/.installed
+endef
+
+.PHONY: help
+help:
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: demo
+demo: setup build ## deploy the gate on a local cloud and watch two stacks wait at it
+	@$(BIN)/python -m tests.local_cloud demo
+
+.PHONY: local
+local: setup build ## keep the local cloud up for your own sam and aws commands
+	@$(BIN)/python -m tests.local_cloud up
+
+.PHONY: test
+test: setup build ## run every test
+	@$(BIN)/python -m pytest --cov
+
+.PHONY: build
+build: $(VENV)/.installed ## build the layer and the application as SAM deploys them
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build --cached >/dev/null
+
+.PHONY: setup
+setup: $(VENV)/.installed .local/localstack/.installed .local/lambda-runtime/.installed ## install what the commands need
+
+$(VENV)/.installed: requirements/development.txt
+	$(call venv,$(VENV),$<)
+
+.local/%/.installed: requirements/%.txt
+	$(call venv,.local/$*,$<)
+
+.PHONY: clean
+clean: ## remove what the other commands made
+	rm -rf $(VENV) .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+
+.PHONY: lock
+lock: ## compile the requirements files again (pins and hashes, no addresses)
+	$(PYTHON) -m venv .local/uv && .local/uv/bin/python -m pip install --quiet uv
+	.local/uv/bin/$(COMPILE) layers/dependencies/requirements.in --output-file layers/dependencies/requirements.txt
+	.local/uv/bin/$(COMPILE) requirements/development.in --output-file requirements/development.txt
+	.local/uv/bin/$(COMPILE) requirements/lambda-runtime.in --output-file requirements/lambda-runtime.txt
+	.local/uv/bin/$(COMPILE) --exclude-newer 2025-10-15 requirements/localstack.in --output-file requirements/localstack.txt
+
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	--no-emit-index-url --no-annotate --no-header
