@@ -1,0 +1,117 @@
+"""Step Functions comes in here: one check of a task.
+
+Two callers: our own state machine (`Input`, `Gate`, `StartedAt` and `Execution` in the event), which gets the gate's new
+state; and a state machine with a loop of its own, which sends a request and gets the task.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from license_conversion import telemetry
+from license_conversion.errors import InvalidRequest
+from license_conversion.gate import Ended, Gate, Wait, Waiting, refused, utc_now
+from license_conversion.license_manager import LicenseManager
+from license_conversion.request import Request
+from license_conversion.settings import Settings
+from license_conversion.task import ConversionTask
+
+
+class TaskCheck:
+    """One check, in the shape that the caller needs."""
+
+    def __init__(self, gate: Gate, clock: Callable[[], datetime] = utc_now) -> None:
+        self._gate = gate
+        self._clock = clock
+
+    def for_state_machine(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """The gate's state after this check.
+
+        Waiting: `Ended` false, `SecondsUntilNextCheck`, and what the next check needs. Ended: `Ended` true, `Passed`,
+        `Outcome`, `Output` (the task's shape), `Error` and `Cause`, and the `Answer` that a stack gets.
+        """
+        stack_event = event["Input"].get("Stack", {}).get("Event")
+        before = event["Gate"]
+        try:
+            if stack_event:
+                request = Request.from_properties(stack_event["ResourceProperties"])
+            else:
+                request = Request.from_input(event["Input"])
+        except InvalidRequest as error:
+            return _state(refused(error, ConversionTask.unseen("")), before)
+        started_at = datetime.fromisoformat(
+            stack_event["CrHelperData"]["RequestedAt"] if stack_event else event["StartedAt"]
+        )
+        result = self._gate.check(
+            request,
+            Wait(
+                started_at=started_at,
+                deadline=started_at + timedelta(seconds=request.timeout),
+                look=f"execution {event['Execution']}",
+                task=ConversionTask(before.get("Task", {"LicenseConversionTaskId": request.task_id})),
+                throttles=before.get("Throttles", 0),
+            ),
+        )
+        telemetry.checked(result)
+        return _state(result, before)
+
+    def for_caller(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """The task as it is now, with `SecondsUntilNextCheck` while it is not terminal.
+
+        Raises InvalidRequest and AccessDenied: the caller's execution shows them by these names.
+        """
+        request = Request.from_input(event)
+        now = self._clock()
+        wait = Wait(
+            started_at=now,
+            deadline=now + timedelta(seconds=request.timeout),
+            look="",
+            task=ConversionTask.unseen(request.task_id),
+        )
+        result = self._gate.check(request, wait)
+        telemetry.checked(result)
+        if isinstance(result, Waiting):
+            return {**result.task.shape, "SecondsUntilNextCheck": result.seconds}
+        if result.refusal:
+            raise result.refusal
+        return dict(result.task.shape)
+
+
+def _state(result: Waiting | Ended, before: Mapping[str, Any]) -> dict[str, Any]:
+    checks = before["Checks"] + 1
+    if isinstance(result, Waiting):
+        return {
+            "Ended": False,
+            "Checks": checks,
+            "SecondsUntilNextCheck": result.seconds,
+            "Throttles": result.throttles,
+            "Task": dict(result.task.shape),
+        }
+    return {
+        "Ended": True,
+        "Checks": checks,
+        "Passed": result.passed,
+        "Outcome": result.outcome,
+        "Output": dict(result.task.shape),
+        "Error": result.error,
+        "Cause": result.cause,
+        "Answer": result.answer(),
+    }
+
+
+@cache
+def _task_check() -> TaskCheck:
+    return TaskCheck(Gate(LicenseManager(Settings.from_env().role_arn), utc_now, random.random))
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Lambda's entry point for state machines."""
+    telemetry.begin(context, execution=str(event.get("Execution", "")))
+    try:
+        if "Gate" in event:
+            return _task_check().for_state_machine(event)
+        return _task_check().for_caller(event)
+    finally:
+        telemetry.flush()

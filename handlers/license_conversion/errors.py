@@ -1,0 +1,35 @@
+"""The errors of a gate. Their names are public: a state machine's caller catches them (`Error` in its history)."""
+
+
+class GateError(Exception):
+    """What ends a gate without a verdict of License Manager. `str()` is one sentence for a person."""
+
+    name = "LicenseConversion.GateBroken"
+
+
+class InvalidRequest(GateError):  # noqa: N818 - the public name
+    """The properties or the input are refused, or License Manager refuses the id."""
+
+    name = "LicenseConversion.InvalidRequest"
+
+
+class AccessDenied(GateError):  # noqa: N818 - the public name
+    """License Manager does not let our role read the task."""
+
+    name = "LicenseConversion.AccessDenied"
+
+
+for _error in (GateError, InvalidRequest, AccessDenied):
+    _error.__name__ = _error.name  # what Lambda reports as errorType, so that a state machine catches it by this name
+
+
+class StillUnknown(Exception):  # noqa: N818 - no error for anybody: the gate waits on
+    """License Manager gave no verdict this time: a throttle, its own fault, or the network's."""
+
+    def __init__(self, message: str, *, throttled: bool = False) -> None:
+        super().__init__(message)
+        self.throttled = throttled
+
+
+class AnswerNotDelivered(Exception):  # noqa: N818 - says what happened
+    """Nobody took the answer (or the signal) in the time that there was. The URL is a credential and never in the text."""

@@ -1,0 +1,122 @@
+"""crhelper's lifecycle with Step Functions in place of its polling, and with its known faults closed.
+
+crhelper 2.0.12 calls the function of the request type, decides who answers, and builds the response. What is overridden
+here, and why:
+
+- start-up: it makes three clients that its own polling needs, and sets the root logger to DEBUG;
+- its logger writes the event, ResponseURL and all;
+- its watchdog thread answers FAILED half a second before a time-out, whatever the main thread is doing;
+- its polling makes an EventBridge rule, a target and a Lambda permission for each wait;
+- it sends without a look at the HTTP status, without an end, and cuts a Reason to its last 240 characters;
+- after a failed send it sends something else, and after an early error a physical id "None";
+- what one request set (`NoEcho`) is still set in the next one.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from crhelper import CfnResource, log_helper, resource_helper
+
+from license_conversion.errors import AnswerNotDelivered
+from license_conversion.stack_response import response
+
+logging.getLogger("crhelper").setLevel(logging.CRITICAL)
+
+Event = dict[str, Any]
+RESERVE_SECONDS = 1.5
+"""What an invocation keeps of its time, to say that an answer was not delivered."""
+
+
+class Lifecycle(CfnResource):  # type: ignore[misc]
+    """One provider of a custom resource.
+
+    `begin_wait(event, context)` starts the wait that will send `event` back, `CrHelperPoll` in it, when there is an
+    answer. `deliver(url, body, seconds)` sends a response. `broken(error, context)` is the Reason for an error that
+    nobody foresaw.
+    """
+
+    waiting: bool
+    """Set by the function of a request: True leaves the answer to a wait."""
+
+    def __init__(
+        self,
+        begin_wait: Callable[[Event, Any], None],
+        deliver: Callable[[str, bytes, float], int],
+        broken: Callable[[Exception, Any], str],
+    ) -> None:
+        with _without_start_up():
+            super().__init__(sleep_on_delete=0)
+        self._begin_wait = begin_wait
+        self._deliver = deliver
+        self._broken = broken
+        self._answered = False
+
+    def _log_setup(self, event: Event, context: Any) -> None:
+        """Logging is the entry point's, not crhelper's."""
+
+    def _set_timeout(self) -> None:
+        """No watchdog: an invocation that times out is delivered again by Lambda, and joins its own wait."""
+
+    def _crhelper_init(self, event: Event, context: Any) -> bool:
+        self.waiting = False
+        self.NoEcho = False
+        return bool(super()._crhelper_init(event, context))
+
+    def __call__(self, event: Event, context: Any) -> None:
+        self._answered = False
+        super().__call__(event, context)
+
+    def _wrap_function(self, func: Callable[[Event, Any], str | None] | None) -> None:
+        try:
+            self.PhysicalResourceId = func(self._event, self._context) if func else ""
+        except Exception as error:  # whatever it is, CloudFormation gets an answer
+            self.waiting = False
+            self.Status = resource_helper.FAILED
+            self.Reason = self._broken(error, self._context)
+
+    def _poll_enabled(self) -> bool:
+        return self.waiting or "CrHelperPoll" in self._event
+
+    def _setup_polling(self) -> None:
+        self._event["CrHelperData"] = self.Data
+        self._event["CrHelperPoll"] = True
+        self._begin_wait(self._event, self._context)
+
+    def _remove_polling(self) -> None:
+        self.Data.pop("PhysicalResourceId", None)
+
+    def _send(self, status: str | None = None, reason: str = "", _send_response: Any = None) -> None:
+        if self._answered:
+            raise AnswerNotDelivered("the answer may have arrived, so another one must not follow")
+        self._answered = True
+        body = response(
+            self._event,
+            status=status or self.Status,
+            reason=reason or self.Reason,
+            physical_id=self.PhysicalResourceId or None,
+            data=self.Data,
+        )
+        seconds = self._context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
+        self._deliver(self._response_url, body, seconds)
+
+
+@contextmanager
+def _without_start_up() -> Iterator[None]:
+    """crhelper's constructor makes its clients and sets up logging through these two names."""
+    boto3, setup = resource_helper.boto3, log_helper.setup
+    resource_helper.boto3 = _NoClients
+    log_helper.setup = lambda *_args, **_options: None
+    try:
+        yield
+    finally:
+        resource_helper.boto3, log_helper.setup = boto3, setup
+
+
+class _NoClients:
+    """Stands where crhelper makes clients for the polling that we do not use."""
+
+    @staticmethod
+    def client(*_args: Any, **_options: Mapping[str, Any]) -> None:
+        return None

@@ -1,0 +1,135 @@
+"""The kinds of value that a property can have: what is taken, how it is said, and its JSON Schema.
+
+CloudFormation sends every scalar as a string, Step Functions sends JSON: both forms of a number are taken.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Protocol
+
+from license_conversion.errors import InvalidRequest
+
+SHOWN_CHARACTERS = 100
+"""How much of a refused value a message repeats, so that the message stays a sentence."""
+
+
+class Kind(Protocol):
+    """One kind of value."""
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, as the end of the sentence "… is not allowed: it must be"."""
+
+    def parse(self, value: Any) -> Any:
+        """The value in its own type. ValueError when it is not allowed."""
+
+    def schema(self) -> dict[str, Any]:
+        """The same as JSON Schema."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A string of a form."""
+
+    pattern: str
+    allowed: str
+    max_length: int
+
+    def parse(self, value: Any) -> str:
+        if isinstance(value, str) and len(value) <= self.max_length and re.fullmatch(self.pattern, value):
+            return value
+        raise ValueError
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^{self.pattern}$", "maxLength": self.max_length}
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number in a range, also as the string of its digits."""
+
+    minimum: int
+    maximum: int
+
+    @property
+    def allowed(self) -> str:
+        return f"a whole number from {self.minimum} to {self.maximum}"
+
+    def parse(self, value: Any) -> int:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and self.minimum <= value <= self.maximum:
+            return value
+        raise ValueError
+
+    def schema(self) -> dict[str, Any]:
+        return {
+            "anyOf": [
+                {"type": "integer", "minimum": self.minimum, "maximum": self.maximum},
+                {"type": "string", "pattern": "^[0-9]{1,9}$"},
+            ]
+        }
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One word out of a few."""
+
+    values: tuple[str, ...]
+
+    @property
+    def allowed(self) -> str:
+        return " or ".join(self.values)
+
+    def parse(self, value: Any) -> str:
+        if isinstance(value, str) and value in self.values:
+            return value
+        raise ValueError
+
+    def schema(self) -> dict[str, Any]:
+        return {"enum": list(self.values)}
+
+
+@dataclass(frozen=True)
+class Property:
+    """One property: its name, kind and meaning. The reference page and the JSON Schemas are written from these."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    default: str = ""
+    secret: bool = False
+
+    def parse(self, value: Any) -> Any:
+        """The value in its own type; InvalidRequest names the property, the value and what is allowed."""
+        try:
+            return self.kind.parse(value)
+        except ValueError:
+            shown = "the value (a credential, not shown)" if self.secret else _shown(value)
+            raise InvalidRequest(f"{self.name}: {shown} is not allowed: it must be {self.kind.allowed}.") from None
+
+
+def parse_all(properties: Sequence[Property], given: Any, what: str) -> Mapping[str, Any]:
+    """Every given value in its own type, by property name.
+
+    `what` is what `given` is called in a message ("property", "input member"). Raises InvalidRequest for the first
+    thing that is wrong; for a name that is not known it says which one was probably meant.
+    """
+    if not isinstance(given, Mapping):
+        raise InvalidRequest(f"The {what} list {_shown(given)} is not allowed: it must be an object.")
+    known = {p.name: p for p in properties}
+    parsed = {}
+    for name, value in given.items():
+        if name not in known:
+            meant = get_close_matches(str(name), known, n=1, cutoff=0.6)
+            hint = f" Did you mean {meant[0]}?" if meant else ""
+            raise InvalidRequest(f"{_shown(name)} is not a known {what}.{hint} Known are: {', '.join(known)}.")
+        parsed[name] = known[name].parse(value)
+    return parsed
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"

@@ -1,0 +1,119 @@
+"""A response that always fits, sent until somebody takes it. The standard library alone: the last resort needs it too."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from http.client import HTTPException, HTTPSConnection
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from license_conversion.errors import AnswerNotDelivered
+from license_conversion.text import shorten, size
+
+RESPONSE_BYTES = 4096
+"""https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html"""
+ATTRIBUTE_BYTES = 256
+"""More than any attribute but StatusMessage has; one that is longer gives way before the messages do."""
+PUT_SECONDS = 5.0
+"""One attempt's time-out, for the connection and for the reply each."""
+NO_ID = "license-conversion-gate-refused"
+"""The physical id of a resource that never came to be. Its Delete finds nothing to do."""
+
+
+def response(
+    event: Mapping[str, Any], *, status: str, reason: str, physical_id: str | None, data: Mapping[str, str]
+) -> bytes:
+    """The response to `event` as UTF-8 JSON of at most 4,096 bytes.
+
+    A FAILED response keeps the physical id that the resource has: a new one on a failed Update breaks the stack.
+    """
+    known = event.get("PhysicalResourceId")
+    answer: dict[str, Any] = {
+        "Status": status,
+        "Reason": reason,
+        "PhysicalResourceId": (known if status == "FAILED" else None) or physical_id or known or NO_ID,
+        "StackId": event["StackId"],
+        "RequestId": event["RequestId"],
+        "LogicalResourceId": event["LogicalResourceId"],
+        "NoEcho": False,
+        "Data": dict(data) if status == "SUCCESS" else {},
+    }
+    return fit(answer, answer["Data"])
+
+
+def fit(message: dict[str, Any], data: dict[str, Any]) -> bytes:
+    """`message` as JSON of at most 4,096 bytes; `data` is the part of it whose values may give way.
+
+    Overlong attributes are cut first, then StatusMessage, then Reason; each with a mark, none inside a character.
+    """
+    others = sorted(data.keys() - {"StatusMessage"}, key=lambda name: -len(str(data[name])))
+    steps: list[tuple[dict[str, Any], str, int]] = [
+        *((data, name, ATTRIBUTE_BYTES) for name in others),
+        (data, "StatusMessage", 0),
+        (message, "Reason", 0),
+        *((data, name, 0) for name in others),
+    ]
+    for holder, key, floor in steps:
+        excess = len(_encode(message)) - RESPONSE_BYTES
+        if excess <= 0:
+            break
+        if text := holder.get(key):
+            holder[key] = shorten(text, max(floor, size(text) - excess))
+    return _encode(message)
+
+
+def deliver(
+    url: str, body: bytes, seconds: float, *, sleep: Callable[[float], None] = time.sleep,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> int:  # fmt: skip
+    """PUT `body` to the presigned `url` until it is taken (2xx), for at most about `seconds`. Returns the attempts.
+
+    Raises AnswerNotDelivered. Everything but 2xx is tried again, a 403 too: S3 gives one while a clock is off.
+    The signature covers an empty content type, so that is what is sent.
+    """
+    give_up = monotonic() + seconds
+    pause, attempts = 0.5, 0
+    while True:
+        attempts += 1
+        left = give_up - monotonic()
+        said = _put(url, body, max(0.5, min(PUT_SECONDS, left)))
+        if not said:
+            return attempts
+        if monotonic() + pause >= give_up:
+            raise AnswerNotDelivered(f"{attempts} attempts in {seconds:.0f} s, the last one: {said}") from None
+        sleep(pause)
+        pause = min(8.0, pause * 2)
+
+
+def _put(url: str, body: bytes, timeout: float) -> str:
+    """Empty when the answer was taken, else what went wrong. Never the URL. TLS always, whatever the URL says."""
+    parts = urlsplit(url)
+    connection = HTTPSConnection(parts.netloc, timeout=timeout)
+    try:
+        connection.request("PUT", f"{parts.path}?{parts.query}", body=body, headers={"Content-Type": ""})
+        status = connection.getresponse().status
+    except (OSError, HTTPException) as error:  # no connection, no trust, a reset, a time-out, a reply that is no HTTP
+        return type(error).__name__
+    finally:
+        connection.close()
+    return "" if status // 100 == HTTPStatus.OK // 100 else f"HTTP status {status}"
+
+
+def requested_at(event: Mapping[str, Any], now: datetime) -> datetime:
+    """When CloudFormation made the request: the point in time that its own time-out counts from.
+
+    The event does not say it, but its presigned URL was signed then (X-Amz-Date). So a delivery that Lambda repeats a
+    minute later keeps the first one's deadline. A date that cannot be true counts for nothing.
+    """
+    dates = parse_qs(urlsplit(str(event.get("ResponseURL", ""))).query).get("X-Amz-Date", [])
+    try:
+        signed = datetime.strptime(dates[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except (IndexError, ValueError):
+        return now
+    return min(signed, now) if abs(now - signed) <= timedelta(hours=2) else now
+
+
+def _encode(message: Mapping[str, Any]) -> bytes:
+    return json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")

@@ -1,0 +1,26 @@
+"""Text that has to fit. The standard library alone."""
+
+import json
+
+MARK = "… (shortened)"
+
+
+def size(text: str) -> int:
+    """Bytes of `text` inside a JSON string in UTF-8."""
+    return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")) - 2
+
+
+def shorten(text: str, limit: int) -> str:
+    """`text` in at most `limit` bytes of JSON, with a mark where it was cut; `""` where not even the mark fits."""
+    if size(text) <= limit:
+        return text
+    room = limit - size(MARK)
+    if room < 0:
+        return ""
+    kept = 0
+    for character in text:
+        room -= size(character)
+        if room < 0:
+            break
+        kept += 1
+    return text[:kept] + MARK
