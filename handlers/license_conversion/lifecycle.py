@@ -87,7 +87,7 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
     def _remove_polling(self) -> None:
         self.Data.pop("PhysicalResourceId", None)
 
-    def _send(self, status: str | None = None, reason: str = "", _send_response: Any = None) -> None:
+    def _send(self, status: str | None = None, reason: str = "") -> None:
         if self._answered:
             raise AnswerNotDelivered("the answer may have arrived, so another one must not follow")
         self._answered = True
