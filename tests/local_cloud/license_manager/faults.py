@@ -1,0 +1,101 @@
+"""What goes wrong on purpose: faults that wait in line, that come by chance, and a limit on the rate of calls."""
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+HTML_503 = "html-503"
+CONNECTION_RESET = "connection-reset"
+SLOW_REPLY = "slow-reply"
+NO_REPLY = "no-reply"
+RATE_LIMIT = "RateLimitExceededException"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: an exception's name, or one of the constants above.
+
+    `seconds` is how long it takes; `times` how many calls are left to spoil, None for all of them; `operation` the only
+    one that it spoils, None for any.
+    """
+
+    name: str
+    seconds: float | None = None
+    times: int | None = 1
+    operation: str | None = None
+
+    def __post_init__(self) -> None:
+        known = (HTML_503, CONNECTION_RESET, SLOW_REPLY, NO_REPLY)
+        if not self.name.endswith("Exception") and self.name not in known:
+            raise ValueError(
+                f"{self.name!r} is no fault: it is neither an exception's name nor one of {', '.join(known)}"
+            )
+
+
+class Faults:
+    """Decides for each call whether it is spoilt: first by the limit, then by the line, then by chance."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self.clear()
+
+    def clear(self) -> None:
+        """From now on calls are answered."""
+        self._line: list[Fault] = []
+        self._rates: dict[Fault, float] = {}
+        self._bucket: _TokenBucket | None = None
+
+    def queue(
+        self, name: str, *, times: int | None = 1, operation: str | None = None, seconds: float | None = None
+    ) -> None:
+        """Spoil the next calls, after those already queued: `times` of them, or with None all until `clear()`."""
+        with self._lock:
+            self._line.append(Fault(name, seconds, times, operation))
+
+    def rates(self, rates: Mapping[str, float], *, seed: int = 0, seconds: float | None = None) -> None:
+        """Spoil calls by chance: `{"ThrottlingException": 0.5}` about every second. The same seed, the same calls."""
+        if round(sum(rates.values()), 9) > 1:
+            raise ValueError(f"The rates add up to {sum(rates.values())}, and there is only 1 to share")
+        self._rates = {Fault(name, seconds): rate for name, rate in rates.items()}
+        self._random = random.Random(seed)  # noqa: S311 - repeatable, not secret
+
+    def limit(self, requests_per_second: float, burst: int) -> None:
+        """Answer RateLimitExceededException to whatever comes faster; `burst` calls may come at once."""
+        self._bucket = _TokenBucket(requests_per_second, burst, self._clock)
+
+    def next_for(self, operation: str) -> Fault | None:
+        """The fault that spoils this call, or None."""
+        if self._bucket and not self._bucket.take():
+            return Fault(RATE_LIMIT)
+        with self._lock:
+            for place, fault in enumerate(self._line):
+                if fault.operation in (None, operation):
+                    left = None if fault.times is None else fault.times - 1
+                    self._line[place : place + 1] = [] if left == 0 else [replace(fault, times=left)]
+                    return fault
+        return self._draw() if self._rates else None
+
+    def _draw(self) -> Fault | None:
+        draw = self._random.random()
+        for fault, rate in self._rates.items():
+            draw -= rate
+            if draw < 0:
+                return fault
+        return None
+
+
+class _TokenBucket:
+    def __init__(self, per_second: float, burst: int, clock: Callable[[], float]) -> None:
+        self._per_second, self._burst, self._clock = per_second, burst, clock
+        self._tokens, self._filled_at = float(burst), clock()
+
+    def take(self) -> bool:
+        now = self._clock()
+        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._per_second)
+        self._filled_at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True

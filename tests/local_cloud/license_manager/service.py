@@ -1,0 +1,217 @@
+"""The service itself: its tasks, its three operations and what it remembers of each call. It knows nothing of HTTP."""
+
+import hashlib
+import json
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .faults import CONNECTION_RESET, HTML_503, NO_REPLY, SLOW_REPLY, Fault, Faults
+from .task import Task
+
+Json = dict[str, Any]
+ARN = re.compile(r"arn:aws[a-zA-Z-]*:[\w.-]+:[\w./-]*:[\w./-]*:[A-Za-z0-9][\w:/+=,@.-]*")
+INVALID, NOT_VALID = "InvalidParameterValueException", "ValidationException"
+FILTERS = {"ResourceArns": "ResourceArn", "Status": "Status"}
+SERVER_ERRORS = {"ServerInternalException": 500}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call received; `answer` is "OK", the error's name, or the fault's."""
+
+    operation: str
+    parameters: Json
+    time: float
+    answer: str
+    region: str
+    access_key: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What goes back: `fault` still has to be acted out by whoever holds the connection."""
+
+    status: int
+    body: str
+    content_type: str = "application/x-amz-json-1.1"
+    fault: Fault | None = None
+
+
+class ServiceError(Exception):
+    """An error that the API models, by its name."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class LicenseManager:
+    """License Manager's conversion tasks in memory.
+
+    `clock` gives epoch seconds, and may be replaced by a fake one at any time. `duration` (seconds) is that of a task
+    that does not bring its own. `page_size` bounds a page of the list, and `seed` makes its order, which is no order:
+    the API promises none.
+    """
+
+    def __init__(
+        self, *, duration: float = 5.0, page_size: int = 50, seed: int = 0, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.clock = clock
+        self._settings: Json = {"duration": duration, "end_status": "SUCCEEDED", "status_message": None}
+        self._settings |= {"page_size": page_size, "seed": seed}
+        self._lock = threading.RLock()
+        self.released = threading.Event()
+        self.faults = Faults(self._now)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget tasks, calls, faults and `configure()`; let go of the calls that get no reply."""
+        with self._lock:
+            self.released.set()
+            self.released = threading.Event()
+            self.faults.clear()
+            self._tasks: dict[str, Task] = {}
+            self._calls: list[Call] = []
+            self._configured = dict(self._settings)
+
+    def _now(self) -> float:
+        return self.clock()
+
+    def configure(self, **settings: Any) -> None:
+        """Change `duration`, `end_status`, `status_message`, `page_size` or `seed` until `reset()`."""
+        if unknown := settings.keys() - self._settings.keys():
+            raise ValueError(f"{sorted(unknown)} cannot be configured, only {sorted(self._settings)}")
+        self._configured.update(settings)
+
+    @property
+    def calls(self) -> list[Call]:
+        """The calls so far, those that a fault spoilt too."""
+        return list(self._calls)
+
+    @property
+    def tasks(self) -> list[Json]:
+        """What the service would tell of each task now, in the order that they were added."""
+        return [task.answer(self.clock()) for task in list(self._tasks.values())]
+
+    def add_task(self, task_id: str | None = None, **members: Any) -> str:
+        """Add a task and give its id; `members` are those of `Task`, and start and end as configured when not given."""
+        with self._lock:
+            task_id = task_id or f"lct-{secrets.token_hex(9)[:17]}"
+            if task_id in self._tasks:
+                raise ValueError(f"There is a task {task_id} already")
+            usual = {name: self._configured[name] for name in ("duration", "end_status", "status_message")}
+            given = {name: value for name, value in members.items() if value is not None}
+            self._keep(Task(task_id, **({"start_time": self.clock()} | usual | given)))
+            return task_id
+
+    def change_task(self, task_id: str, **changes: Any) -> None:
+        """Change a task: the arguments of `add_task`."""
+        with self._lock:
+            self._keep(replace(self._tasks[task_id], **changes))
+
+    def _keep(self, task: Task) -> None:
+        json.dumps(task.answer(self.clock()))  # Refuses here what would spoil each later call.
+        self._tasks[task.task_id] = task
+
+    def finish_task(self, task_id: str, status: str = "SUCCEEDED", status_message: str | None = None) -> None:
+        """End a task now."""
+        duration = max(0.0, self.clock() - self._tasks[task_id].start_time)
+        self.change_task(task_id, duration=duration, end_status=status, status_message=status_message)
+
+    def delete_task(self, task_id: str) -> None:
+        """Forget a task: License Manager keeps none for ever, and then does not know its id."""
+        with self._lock:
+            del self._tasks[task_id]
+
+    def reply(self, operation: str, body: bytes, *, region: str, access_key: str) -> Reply:
+        """Answer one call, and remember it."""
+        with self._lock:
+            fault = self.faults.next_for(operation)
+            try:
+                parameters = dict(json.loads(body or b"{}"))
+            except (TypeError, ValueError):
+                parameters, fault = {}, Fault("SerializationException")
+            reply, answer = self._reply(operation, parameters, region, fault)
+            self._calls.append(Call(operation, parameters, self.clock(), answer, region, access_key))
+            return reply
+
+    def _reply(self, operation: str, parameters: Json, region: str, fault: Fault | None) -> tuple[Reply, str]:
+        if fault and fault.name == HTML_503:
+            page = "<html><body><h1>503 Service Unavailable</h1></body></html>"
+            return Reply(503, page, "text/html", fault), fault.name
+        if fault and fault.name in (CONNECTION_RESET, NO_REPLY):
+            return Reply(500, "", fault=fault), fault.name
+        try:
+            result = self._result(operation, parameters, region, fault)
+        except ServiceError as error:
+            message = json.dumps({"__type": error.name, "Message": str(error)})
+            return Reply(SERVER_ERRORS.get(error.name, 400), message, fault=fault), error.name
+        return Reply(200, json.dumps(result), fault=fault), fault.name if fault else "OK"
+
+    def _result(self, operation: str, parameters: Json, region: str, fault: Fault | None) -> Json:
+        if fault and fault.name != SLOW_REPLY:
+            raise ServiceError(fault.name, "A fault made on purpose.")
+        operations = {
+            "CreateLicenseConversionTaskForResource": self._create,
+            "GetLicenseConversionTask": self._get,
+            "ListLicenseConversionTasks": self._list,
+        }
+        if operation not in operations:
+            raise ServiceError("UnknownOperationException", f"{operation} is not part of this License Manager.")
+        return operations[operation](parameters, region)
+
+    def _create(self, parameters: Json, region: str) -> Json:
+        for name in ("ResourceArn", "SourceLicenseContext", "DestinationLicenseContext"):
+            if not parameters.get(name):
+                raise ServiceError(NOT_VALID, f"{name} is required.")
+        if not ARN.fullmatch(parameters["ResourceArn"]):
+            raise ServiceError(INVALID, f"[{parameters['ResourceArn']}] is not a valid resource ARN.")
+        task_id = self.add_task(
+            resource_arn=parameters["ResourceArn"],
+            source=parameters["SourceLicenseContext"],
+            destination=parameters["DestinationLicenseContext"],
+            region=region,
+        )
+        return {"LicenseConversionTaskId": task_id}
+
+    def _get(self, parameters: Json, region: str) -> Json:
+        task_id = parameters.get("LicenseConversionTaskId")
+        task = self._tasks.get(str(task_id))
+        if task is None or task.region not in (None, region):
+            raise ServiceError(INVALID, f"License conversion task [{task_id}] was not found.")
+        return task.answer(self.clock())
+
+    def _list(self, parameters: Json, region: str) -> Json:
+        wanted = [_wanted(each) for each in parameters.get("Filters") or ()]
+        size, token = parameters.get("MaxResults"), parameters.get("NextToken") or ""
+        if size is not None and (not isinstance(size, int) or size < 1):
+            raise ServiceError(INVALID, f"MaxResults is [{size}], and must be at least 1.")
+        if not re.fullmatch("([0-9a-f]{64})?", token):
+            raise ServiceError(INVALID, "NextToken is not one of ours.")
+        found = {}
+        for task in self._tasks.values():
+            answer = task.answer(self.clock())
+            if task.region in (None, region) and all(answer.get(member) == value for member, value in wanted):
+                found[self._place(task)] = answer
+        rest = sorted(place for place in found if place > token)
+        page = rest[: min(size or self._configured["page_size"], self._configured["page_size"])]
+        more = {"NextToken": page[-1]} if len(rest) > len(page) else {}
+        return {"LicenseConversionTasks": [found[place] for place in page], **more}
+
+    def _place(self, task: Task) -> str:
+        """A place in the list that stays, so that tasks which come and go between two pages move no other."""
+        return hashlib.sha256(f"{self._configured['seed']} {task.task_id}".encode()).hexdigest()
+
+
+def _wanted(condition: Json) -> tuple[str, str]:
+    name, values = condition.get("Name"), condition.get("Values") or []
+    if name not in FILTERS:
+        raise ServiceError(INVALID, f"[{name}] is not a filter: use one of {', '.join(FILTERS)}.")
+    if len(values) != 1:
+        raise ServiceError(INVALID, f"The filter {name} takes one value, and has {len(values)}.")
+    return FILTERS[name], values[0]
