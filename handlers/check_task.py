@@ -30,7 +30,8 @@ class TaskCheck:
         """The gate's state after this check.
 
         Waiting: `Ended` false, `SecondsUntilNextCheck`, and what the next check needs. Ended: `Ended` true, `Passed`,
-        `Outcome`, `Output` (the task's shape), `Error` and `Cause`, and the `Answer` that a stack gets.
+        `Outcome`, `Output` (the task's shape), `Error` and `Cause`, the `Answer` that a stack gets, and the
+        `Announcement` for the event bus.
         """
         stack_event = event["Input"].get("Stack", {}).get("Event")
         before = event["Gate"]
@@ -40,7 +41,7 @@ class TaskCheck:
             else:
                 request = Request.from_input(event["Input"])
         except InvalidRequest as error:
-            return _state(refused(error, ConversionTask.unseen("")), before)
+            return _state(refused(error, ConversionTask.unseen("")), before, stack_event)
         started_at = datetime.fromisoformat(
             stack_event["CrHelperData"]["RequestedAt"] if stack_event else event["StartedAt"]
         )
@@ -52,10 +53,11 @@ class TaskCheck:
                 look=f"execution {event['Execution']}",
                 task=ConversionTask(before.get("Task", {"LicenseConversionTaskId": request.task_id})),
                 throttles=before.get("Throttles", 0),
+                signals_handle=bool(request.wait_condition_handle),
             ),
         )
         telemetry.checked(result)
-        return _state(result, before)
+        return _state(result, before, stack_event)
 
     def for_caller(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """The task as it is now, with `SecondsUntilNextCheck` while it is not terminal.
@@ -79,7 +81,7 @@ class TaskCheck:
         return dict(result.task.shape)
 
 
-def _state(result: Waiting | Ended, before: Mapping[str, Any]) -> dict[str, Any]:
+def _state(result: Waiting | Ended, before: Mapping[str, Any], stack_event: Mapping[str, Any] | None) -> dict[str, Any]:
     checks = before["Checks"] + 1
     if isinstance(result, Waiting):
         return {
@@ -89,6 +91,7 @@ def _state(result: Waiting | Ended, before: Mapping[str, Any]) -> dict[str, Any]
             "Throttles": result.throttles,
             "Task": dict(result.task.shape),
         }
+    announcement = result.announcement(stack_event)
     return {
         "Ended": True,
         "Checks": checks,
@@ -98,6 +101,7 @@ def _state(result: Waiting | Ended, before: Mapping[str, Any]) -> dict[str, Any]
         "Error": result.error,
         "Cause": result.cause,
         "Answer": result.answer(),
+        **({"Announcement": announcement} if announcement else {}),
     }
 
 

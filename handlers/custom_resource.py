@@ -5,20 +5,22 @@ of the state machine) begins, which sends the same event back with its verdict i
 """
 
 import random
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
 from license_conversion import telemetry, waits
+from license_conversion.announcer import Announcer
 from license_conversion.errors import InvalidRequest
-from license_conversion.gate import Ended, Gate, Wait, Waiting, refused, utc_now
+from license_conversion.gate import Ended, Gate, Wait, refused, utc_now
 from license_conversion.license_manager import LicenseManager
-from license_conversion.lifecycle import Event, Lifecycle
-from license_conversion.request import Request
+from license_conversion.lifecycle import Event, Lifecycle, seconds_left
+from license_conversion.request import TASK_ID, Request
 from license_conversion.settings import Settings
-from license_conversion.stack_response import deliver, requested_at
-from license_conversion.task import ConversionTask, iso
+from license_conversion.stack_response import deliver, message, requested_at
+from license_conversion.task import ConversionTask, Status, iso
 from license_conversion.waits import Waits
 
 
@@ -29,12 +31,16 @@ class StackGate:
         self,
         gate: Gate,
         waits_: Waits,
+        announcer: Announcer,
         clock: Callable[[], datetime] = utc_now,
         deliver_: Callable[[str, bytes, float], int] = deliver,
     ) -> None:
         self._gate = gate
         self._waits = waits_
+        self._announcer = announcer
+        self._announcement: dict[str, Any] | None = None
         self._clock = clock
+        self._deliver = deliver_
         self._lifecycle = Lifecycle(self._begin_wait, deliver_, _broken)
         self._lifecycle.create(self._check)
         self._lifecycle.update(self._check)
@@ -43,8 +49,15 @@ class StackGate:
         self._lifecycle.delete(self._delete)
 
     def __call__(self, event: Event, context: Any) -> None:
-        """Handle one event. Raises AnswerNotDelivered, so that Lambda delivers the event again."""
+        """Handle one event. Raises AnswerNotDelivered, so that whoever sent the event sends it again."""
+        if "CrHelperPoll" in event and event["ResourceProperties"].get("WaitConditionHandle"):
+            url, signal = message(event, event["Answer"])
+            self._deliver(url, signal, seconds_left(context))
+            return
+        self._announcement = None
         self._lifecycle(event, context)
+        if self._announcement:
+            self._announcer.announce(self._announcement)
 
     def _check(self, event: Event, context: Any) -> str:
         """A Create or an Update: one look at the task. Returns the physical id."""
@@ -53,19 +66,38 @@ class StackGate:
         except InvalidRequest as error:
             return self._end(refused(error, ConversionTask.unseen("")))
         started_at = requested_at(event, self._clock())
+        if event["RequestType"] == "Update":
+            self._waits.stop(event, None, started_at)
         wait = Wait(
             started_at=started_at,
             deadline=started_at + timedelta(seconds=request.timeout),
             look=f"log group {context.log_group_name}, request {context.aws_request_id}",
             task=ConversionTask.unseen(request.task_id),
+            signals_handle=bool(request.wait_condition_handle),
         )
         result = self._gate.check(request, wait)
-        if isinstance(result, Waiting) or self._waits.exists(waits.name(event, request.task_id)):
-            self._lifecycle.Data.update(RequestedAt=iso(started_at), Deadline=iso(wait.deadline))
-            self._lifecycle.waiting = True
-            return request.task_id
         telemetry.checked(result)
-        return self._end(result)
+        if isinstance(result, Ended) and not self._waits.exists(waits.name(event, request.task_id)):
+            if result.passed and request.wait_condition_handle:
+                self._deliver(*message(event, result.answer()), seconds_left(context) / 2)
+            self._announcement = result.announcement(event)
+            return self._end(result)
+        self._lifecycle.Data.update(RequestedAt=iso(started_at), Deadline=iso(wait.deadline))
+        if request.wait_condition_handle:
+            return self._answer_at_once(event, context, request)
+        self._lifecycle.waiting = True
+        return request.task_id
+
+    def _answer_at_once(self, event: Event, context: Any, request: Request) -> str:
+        """The wait signals a handle at its end; the resource itself is done.
+
+        The attributes say no more than that, because every delivery of this request has to answer the same.
+        """
+        data = {**self._lifecycle.Data, "PhysicalResourceId": request.task_id}
+        self._begin_wait({**event, "CrHelperPoll": True, "CrHelperData": data}, context)
+        task = ConversionTask({"LicenseConversionTaskId": request.task_id, "Status": Status.IN_PROGRESS})
+        self._lifecycle.Data = task.attributes()
+        return request.task_id
 
     def _end(self, ended: Ended) -> str:
         answer = ended.answer()
@@ -90,8 +122,16 @@ class StackGate:
         self._lifecycle.Data = dict(answer["Data"])
         return str(answer["PhysicalResourceId"])
 
-    def _delete(self, _event: Event, _context: Any) -> None:
-        """Nothing in License Manager is the stack's to delete."""
+    def _delete(self, event: Event, _context: Any) -> None:
+        """Nothing in License Manager is the stack's to delete: stop the wait, if one still runs.
+
+        An id that is not the gate's own was made up by CloudFormation, because a Create had not answered: the wait of
+        that Create is whichever one the resource has.
+        """
+        physical_id = str(event.get("PhysicalResourceId"))
+        own = re.fullmatch(TASK_ID.pattern, physical_id)
+        stopped = self._waits.stop(event, physical_id if own else None, requested_at(event, self._clock()))
+        telemetry.logger.info("The resource is deleted", extra={"waits_stopped": stopped})
 
 
 def _broken(error: Exception, context: Any) -> str:
@@ -106,7 +146,7 @@ def _broken(error: Exception, context: Any) -> str:
 def _stack_gate() -> StackGate:
     settings = Settings.from_env()
     gate = Gate(LicenseManager(settings.role_arn), utc_now, random.random)
-    return StackGate(gate, Waits(settings.state_machine_arn))
+    return StackGate(gate, Waits(settings.state_machine_arn), Announcer(settings.announce_function_arn))
 
 
 def handler(event: Event, context: Any) -> None:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from license_conversion.stack_response import deliver, response
+from license_conversion.stack_response import deliver, message
 from license_conversion.text import shorten
 
 logger = logging.getLogger(__name__)
@@ -23,14 +23,8 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     """Lambda's entry point for our state machine. Raises AnswerNotDelivered."""
     stack_event = event["Input"]["Stack"]["Event"]
     answer = event["Gate"].get("Answer") or _broken(event)
-    body = response(
-        stack_event,
-        status=answer["Status"],
-        reason=answer["Reason"],
-        physical_id=answer["PhysicalResourceId"],
-        data=answer["Data"],
-    )
-    deliver(stack_event["ResponseURL"], body, context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS)
+    url, body = message(stack_event, answer)
+    deliver(url, body, context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS)
     logger.info(
         "Answered %s as the last resort for %s in %s",
         answer["Status"],

@@ -1,7 +1,7 @@
 """One check of one gate: what License Manager says now, and what that means for whoever waits."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -25,6 +25,13 @@ class Outcome(StrEnum):
     FAILED = "FAILED"
     TIMED_OUT = "TIMED_OUT"
     REFUSED = "REFUSED"
+
+
+DETAIL_TYPES = {
+    Outcome.SUCCEEDED: "License Conversion Succeeded",
+    Outcome.FAILED: "License Conversion Failed",
+    Outcome.TIMED_OUT: "License Conversion Wait Timed Out",
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,15 @@ class Ended:
     @property
     def passed(self) -> bool:
         return not self.error
+
+    def announcement(self, stack_event: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """The event for the bus: `DetailType` and `Detail`. None for a refused request."""
+        if self.outcome is Outcome.REFUSED:
+            return None
+        detail = dict(self.task.shape)
+        if stack_event:
+            detail.update(StackId=stack_event["StackId"], LogicalResourceId=stack_event["LogicalResourceId"])
+        return {"DetailType": DETAIL_TYPES[self.outcome], "Detail": detail}
 
     def answer(self) -> dict[str, Any]:
         """What CloudFormation is told: Status, Reason, PhysicalResourceId (`""` when there is no task) and Data."""

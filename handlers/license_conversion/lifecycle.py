@@ -98,8 +98,12 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
             physical_id=self.PhysicalResourceId or None,
             data=self.Data,
         )
-        seconds = self._context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
-        self._deliver(self._response_url, body, seconds)
+        self._deliver(self._response_url, body, seconds_left(self._context))
+
+
+def seconds_left(context: Any) -> float:
+    """Seconds that this invocation can still spend on the delivery of an answer."""
+    return float(context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS)
 
 
 @contextmanager

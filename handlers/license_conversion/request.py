@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from license_conversion.errors import InvalidRequest
@@ -30,6 +30,10 @@ ON_FAILURE = Property(
     "FAIL",
 )
 
+HANDLE_TIMEOUT = 43000
+"""Seconds to wait when a handle is signalled: the signal must come before a wait condition of 43,200 s gives up.
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-waitcondition.html"""
+
 STACK_PROPERTIES = (
     SERVICE_TOKEN,
     TASK,
@@ -39,13 +43,25 @@ STACK_PROPERTIES = (
         "TimeoutSeconds",
         Integer(1, 43200),
         "Seconds to wait for the conversion.",
-        "what `ServiceTimeout` leaves",
+        f"what `ServiceTimeout` leaves, or {HANDLE_TIMEOUT} with a `WaitConditionHandle`",
+    ),
+    Property(
+        "WaitConditionHandle",
+        Text(r"https://[^\s/]+/\S+", "the URL that Ref gives of an AWS::CloudFormation::WaitConditionHandle", 4096),
+        "Answer CloudFormation at once, and signal this handle at the end: a gate of up to 12 hours.",
+        secret=True,
     ),
 )
 EXECUTION_INPUT = (
     TASK,
     ON_FAILURE,
     Property("TimeoutSeconds", Integer(1, 86400), "Seconds to wait for the conversion.", str(SERVICE_TIMEOUT)),
+    Property(
+        "TaskToken",
+        Text(r"\S+", "the task token that `.waitForTaskToken` gives", 2048),
+        "Call this token back at the end.",
+        secret=True,
+    ),
 )
 
 
@@ -65,18 +81,20 @@ class Request:
     task_id: str
     timeout: int
     fails_on_failure: bool = True
+    wait_condition_handle: str = field(default="", repr=False)
 
     @classmethod
     def from_properties(cls, properties: Any) -> Self:
         """A stack's ResourceProperties. Raises InvalidRequest."""
         given = parse_all(STACK_PROPERTIES, properties, "property")
         service_timeout = given.get("ServiceTimeout", SERVICE_TIMEOUT)
+        handle = given.get("WaitConditionHandle", "")
         longest = service_timeout - answer_margin(service_timeout)
-        timeout = given.get("TimeoutSeconds", longest)
-        if timeout > longest:
+        timeout = given.get("TimeoutSeconds", HANDLE_TIMEOUT if handle else longest)
+        if timeout > longest and not handle:
             raise InvalidRequest(
                 f"TimeoutSeconds: {timeout} does not fit in a ServiceTimeout of {service_timeout} s: it must be at most "
-                f"{longest}, so that the gate can answer in time."
+                f"{longest}, so that the gate can answer in time, or a WaitConditionHandle must be named."
             )
         return cls._of(given, timeout)
 
@@ -94,4 +112,5 @@ class Request:
             task_id=given["LicenseConversionTaskId"],
             timeout=timeout,
             fails_on_failure=given.get("OnFailure", "FAIL") == "FAIL",
+            wait_condition_handle=given.get("WaitConditionHandle", ""),
         )

@@ -7,12 +7,18 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Settings:
-    """`role_arn`: the function's own role. `state_machine_arn`: empty for a function that starts no waits."""
+    """Each function is told what it needs; the rest is empty."""
 
     role_arn: str
     state_machine_arn: str
+    announce_function_arn: str
+    event_bus_name: str
 
     @classmethod
     def from_env(cls) -> Self:
-        """KeyError names a missing variable."""
-        return cls(role_arn=os.environ["GATE_ROLE_ARN"], state_machine_arn=os.environ.get("GATE_STATE_MACHINE_ARN", ""))
+        return cls(
+            role_arn=os.environ.get("GATE_ROLE_ARN", ""),
+            state_machine_arn=os.environ.get("GATE_STATE_MACHINE_ARN", ""),
+            announce_function_arn=os.environ.get("GATE_ANNOUNCE_FUNCTION_ARN", ""),
+            event_bus_name=os.environ.get("GATE_EVENT_BUS_NAME", ""),
+        )

@@ -16,6 +16,8 @@ RESPONSE_BYTES = 4096
 """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html"""
 ATTRIBUTE_BYTES = 256
 """More than any attribute but StatusMessage has; one that is longer gives way before the messages do."""
+SIGNAL_DATA_BYTES = 3000
+"""Of a signal; each of its quotes and backslashes is escaped once more."""
 PUT_SECONDS = 5.0
 """One attempt's time-out, for the connection and for the reply each."""
 NO_ID = "license-conversion-gate-refused"
@@ -43,8 +45,33 @@ def response(
     return fit(answer, answer["Data"])
 
 
-def fit(message: dict[str, Any], data: dict[str, Any]) -> bytes:
-    """`message` as JSON of at most 4,096 bytes; `data` is the part of it whose values may give way.
+def message(event: Mapping[str, Any], answer: Mapping[str, Any]) -> tuple[str, bytes]:
+    """Where the end of a wait goes, and what: a signal to the handle that the request names, or else the response."""
+    status, reason, physical_id = answer["Status"], answer["Reason"], answer["PhysicalResourceId"]
+    if handle := event["ResourceProperties"].get("WaitConditionHandle"):
+        return handle, signal(status=status, reason=reason, unique_id=physical_id, data=answer["Data"])
+    body = response(event, status=status, reason=reason, physical_id=physical_id, data=answer["Data"])
+    return event["ResponseURL"], body
+
+
+def signal(*, status: str, reason: str, unique_id: str, data: Mapping[str, str]) -> bytes:
+    """The signal to a wait condition as UTF-8 JSON of at most 4,096 bytes. Its Data is the attributes as one JSON string.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-waitcondition.html
+    """
+    kept = dict(data)
+    fit(kept, kept, SIGNAL_DATA_BYTES)
+    said = {
+        "Status": "SUCCESS" if status == "SUCCESS" else "FAILURE",
+        "Reason": reason,
+        "UniqueId": unique_id,
+        "Data": json.dumps(kept, ensure_ascii=False),
+    }
+    return fit(said, {})
+
+
+def fit(message: dict[str, Any], data: dict[str, Any], limit: int = RESPONSE_BYTES) -> bytes:
+    """`message` as JSON of at most `limit` bytes; `data` is the part of it whose values may give way.
 
     Overlong attributes are cut first, then StatusMessage, then Reason; each with a mark, none inside a character.
     """
@@ -56,7 +83,7 @@ def fit(message: dict[str, Any], data: dict[str, Any]) -> bytes:
         *((data, name, 0) for name in others),
     ]
     for holder, key, floor in steps:
-        excess = len(_encode(message)) - RESPONSE_BYTES
+        excess = len(_encode(message)) - limit
         if excess <= 0:
             break
         if text := holder.get(key):

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,10 @@ from license_conversion.errors import GateError
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
+logger = logging.getLogger(__name__)
+
+SAME_SECOND = timedelta(seconds=1)
+"""The time of a request is known to the second, the start of an execution to the millisecond."""
 CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 4})
 """Starting is idempotent by name, so it is tried again, throttles included: half a minute at most."""
 
@@ -27,15 +33,12 @@ def name(event: Mapping[str, Any], physical_id: str) -> str:
     90 days: so the URL is part of what is hashed.
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
     """
+    return "-".join((_resource(event), _hash(12, physical_id), _hash(24, event["RequestId"], event["ResponseURL"])))
+
+
+def _resource(event: Mapping[str, Any]) -> str:
     logical_id = str(event["LogicalResourceId"])
-    return "-".join(
-        (
-            logical_id[:16],
-            _hash(16, event["StackId"], logical_id),
-            _hash(12, physical_id),
-            _hash(24, event["RequestId"], event["ResponseURL"]),
-        )
-    )
+    return f"{logical_id[:16]}-{_hash(16, event['StackId'], logical_id)}"
 
 
 class Waits:
@@ -49,7 +52,11 @@ class Waits:
         return boto3.client("stepfunctions", config=CONFIG)
 
     def begin(self, wait_name: str, execution_input: Mapping[str, Any]) -> None:
-        """Start the wait, or join the one of this name. GateError when Step Functions does not let us."""
+        """Start the wait, or join the one of this name.
+
+        Raises GateError when Step Functions does not let us; a wait that began all the same is stopped, because the
+        caller will answer in its place.
+        """
         try:
             self._client.start_execution(
                 stateMachineArn=self._state_machine_arn, name=wait_name, input=json.dumps(execution_input)
@@ -57,13 +64,53 @@ class Waits:
         except self._client.exceptions.ExecutionAlreadyExists:
             return
         except (ClientError, BotoCoreError) as error:
+            self._stop(wait_name, "It was not known to have begun")
             raise GateError(f"The wait could not be started, Step Functions said: {error}") from error
 
     def exists(self, wait_name: str) -> bool:
-        """Whether a wait of this name runs or ran in the last 90 days."""
+        """Whether a wait of this name runs or ran in the last 90 days. False when Step Functions does not say.
+
+        Then a request that is delivered twice may get the same answer twice, which is better than none.
+        """
         try:
             self._client.describe_execution(executionArn=self._arn(wait_name))
         except self._client.exceptions.ExecutionDoesNotExist:
+            return False
+        except (ClientError, BotoCoreError) as error:
+            logger.warning("It is not known whether the wait %s exists: %s", wait_name, error)
+            return False
+        return True
+
+    def stop(self, event: Mapping[str, Any], physical_id: str | None, requested_at: datetime) -> int:
+        """Stop the waits of the event's resource that began before it was requested. Returns how many.
+
+        `physical_id` narrows it to the waits that would make that id; None means every wait of the resource. What began
+        later belongs to a later request: an event can be delivered late, and twice. Never raises: a wait that cannot be
+        stopped ends by itself at its deadline, and CloudFormation ignores what it sends.
+        """
+        prefix = f"{_resource(event)}-" + (f"{_hash(12, physical_id)}-" if physical_id else "")
+        own = name(event, physical_id or "")
+        stopped = 0
+        try:
+            pages = self._client.get_paginator("list_executions").paginate(
+                stateMachineArn=self._state_machine_arn, statusFilter="RUNNING", PaginationConfig={"PageSize": 1000}
+            )
+            for execution in (execution for page in pages for execution in page["executions"]):
+                found = execution["name"]
+                began_before = execution["startDate"] <= requested_at + SAME_SECOND
+                if found.startswith(prefix) and began_before and not found.endswith(own[-24:]):
+                    stopped += self._stop(found, f"{event['RequestType']} request {event['RequestId']} took its place")
+        except (ClientError, BotoCoreError) as error:
+            logger.warning("Waits of the resource could not be looked for: %s", error)
+        return stopped
+
+    def _stop(self, wait_name: str, cause: str) -> bool:
+        try:
+            self._client.stop_execution(
+                executionArn=self._arn(wait_name), error="LicenseConversion.Stopped", cause=cause
+            )
+        except (ClientError, BotoCoreError) as error:
+            logger.warning("The wait %s could not be stopped: %s", wait_name, error)
             return False
         return True
 
