@@ -32,22 +32,30 @@ def handler(event: dict[str, Any], context: Any) -> None:
     """Lambda's entry point. `event` has `DetailType` and `Detail`."""
     detail = event["Detail"]
     telemetry.begin(context, task_id=detail["LicenseConversionTaskId"], detail_type=event["DetailType"])
-    entry = {
-        "Source": SOURCE,
-        "DetailType": event["DetailType"],
-        "Detail": json.dumps(detail, ensure_ascii=False),
-        "Resources": [detail["ResourceArn"]] if detail.get("ResourceArn") else [],
-        "EventBusName": Settings.from_env().event_bus_name,
-    }
     try:
-        taken = _events().put_events(Entries=[entry])
-        if taken["FailedEntryCount"]:
-            failed = taken["Entries"][0]
-            raise EventNotTaken(f"{failed.get('ErrorCode')}: {failed.get('ErrorMessage')}")
-        telemetry.logger.info("The event is on the bus")
+        _put(event["DetailType"], detail)
     except Exception:
         telemetry.count("EventsNotTaken")
         telemetry.logger.exception("The bus did not take the event")
         raise
+    else:
+        telemetry.logger.info("The event is on the bus")
     finally:
         telemetry.flush()
+
+
+def _put(detail_type: str, detail: dict[str, Any]) -> None:
+    taken = _events().put_events(
+        Entries=[
+            {
+                "Source": SOURCE,
+                "DetailType": detail_type,
+                "Detail": json.dumps(detail, ensure_ascii=False),
+                "Resources": [detail["ResourceArn"]] if detail.get("ResourceArn") else [],
+                "EventBusName": Settings.from_env().event_bus_name,
+            }
+        ]
+    )
+    for entry in taken["Entries"]:
+        if "ErrorCode" in entry:
+            raise EventNotTaken(f"{entry['ErrorCode']}: {entry.get('ErrorMessage')}")
