@@ -1,7 +1,7 @@
 """Answers a stack when the function that should have done it could not. The standard library alone, without the layer.
 
 The state machine comes here when the custom resource function fails, or the check: the event is the execution's data
-(`Input`, `Gate`, and `Broken` with the Error and Cause of what failed). A verdict that is known is what CloudFormation
+(`Input`, and `Gate` with the Error and Cause of what failed under `Broken`). A verdict that is known is what CloudFormation
 gets; only where there is none the answer is FAILED.
 """
 
@@ -34,7 +34,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
 
 
 def _broken(event: Mapping[str, Any]) -> dict[str, Any]:
-    broken = event.get("Broken", {})
+    broken = event["Gate"].get("Broken", {})
     what = shorten(f"{broken.get('Error', 'no error')}: {broken.get('Cause', '')}", ERROR_BYTES)
     stack_event = event["Input"]["Stack"]["Event"]
     return {
