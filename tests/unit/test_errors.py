@@ -1,0 +1,32 @@
+"""The errors of a gate: their names are public."""
+
+import pytest
+from license_conversion.errors import AccessDenied, AnswerNotDelivered, GateError, InvalidRequest, StillUnknown
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        pytest.param(InvalidRequest("no"), "LicenseConversion.InvalidRequest", id="refused"),
+        pytest.param(AccessDenied("no"), "LicenseConversion.AccessDenied", id="denied"),
+        pytest.param(GateError("no"), "LicenseConversion.GateBroken", id="broken"),
+    ],
+)
+def test_a_caller_catches_an_error_by_its_public_name(error: GateError, expected: str) -> None:
+    assert error.name == expected
+    assert type(error).__name__ == expected  # Lambda reports the class's name as errorType
+    assert str(error) == "no"
+
+
+@pytest.mark.parametrize("error", [StillUnknown, AnswerNotDelivered])
+def test_what_is_no_verdict_cannot_be_taken_for_one(error: type[Exception]) -> None:
+    assert not issubclass(error, GateError)
+
+
+@pytest.mark.parametrize("throttled", [True, False])
+def test_a_throttle_is_told_apart_from_other_troubles(throttled: bool) -> None:
+    assert StillUnknown("wait", throttled=throttled).throttled is throttled
+
+
+def test_a_trouble_is_no_throttle_unless_it_says_so() -> None:
+    assert StillUnknown("wait").throttled is False

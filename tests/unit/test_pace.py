@@ -1,0 +1,116 @@
+"""Seconds until the next check."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from license_conversion.pace import seconds_until_next_check
+
+STARTED_AT = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
+FAR = timedelta(days=1)
+
+moments = st.datetimes(timezones=st.just(UTC))
+"""From year 1 to year 9999: clocks can be wrong."""
+shares = st.floats(0, 1)
+
+
+def always(share: float) -> Callable[[], float]:
+    return lambda: share
+
+
+def pause_after(elapsed: float, share: float = 0.0, throttles: int = 0) -> int:
+    now = STARTED_AT + timedelta(seconds=elapsed)
+    return seconds_until_next_check(now, STARTED_AT, now + FAR, always(share), throttles)
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "expected"),
+    [
+        pytest.param(0, 5, id="at the start"),
+        pytest.param(50, 5, id="while a tenth is less than five seconds"),
+        pytest.param(100, 10, id="a tenth of 100 s"),
+        pytest.param(300, 30, id="a tenth of five minutes"),
+        pytest.param(600, 60, id="a tenth of ten minutes"),
+        pytest.param(43000, 60, id="a minute at most"),
+    ],
+)
+def test_the_next_check_comes_after_a_tenth_of_the_time_since_the_start(elapsed: float, expected: int) -> None:
+    assert pause_after(elapsed) == expected
+
+
+def test_gates_that_started_together_drift_apart_but_check_no_later_for_it() -> None:
+    pauses = {pause_after(300, share / 10) for share in range(11)}
+
+    assert len(pauses) > 3
+    assert max(pauses) == 30
+    assert min(pauses) >= 20
+
+
+def test_a_gate_whose_start_lies_in_the_future_checks_at_the_shortest_pace() -> None:
+    assert pause_after(-3600) == 5
+
+
+@given(now=moments, started_at=moments, deadline=moments, share=shares)
+def test_whatever_the_clocks_say_the_pause_is_from_one_second_to_a_minute(
+    now: datetime, started_at: datetime, deadline: datetime, share: float
+) -> None:
+    assert 1 <= seconds_until_next_check(now, started_at, deadline, always(share)) <= 60
+
+
+@given(now=moments, started_at=moments, deadline=moments, share=shares, throttles=st.integers(0, 10**9))
+def test_however_often_it_was_throttled_the_pause_is_two_minutes_at_most(
+    now: datetime, started_at: datetime, deadline: datetime, share: float, throttles: int
+) -> None:
+    assert 1 <= seconds_until_next_check(now, started_at, deadline, always(share), throttles) <= 120
+
+
+@given(elapsed=st.floats(0, 50_000), share=shares)
+def test_before_the_deadline_no_check_comes_sooner_than_five_seconds(elapsed: float, share: float) -> None:
+    assert pause_after(elapsed, share) >= 5
+
+
+@given(elapsed=st.floats(50, 50_000), share=shares)
+def test_the_end_is_seen_late_by_about_a_tenth_at_most(elapsed: float, share: float) -> None:
+    assert pause_after(elapsed, share) <= elapsed / 10 + 0.5  # whole seconds, rounded
+
+
+@given(left=st.floats(0, 60), elapsed=st.floats(0, 50_000), share=shares, throttles=st.integers(0, 5))
+def test_the_last_check_comes_at_the_deadline_and_not_a_pause_later(
+    left: float, elapsed: float, share: float, throttles: int
+) -> None:
+    now = STARTED_AT + timedelta(seconds=elapsed)
+
+    pause = seconds_until_next_check(now, STARTED_AT, now + timedelta(seconds=left), always(share), throttles)
+
+    assert pause < left + 1 or pause == 1
+
+
+def test_the_check_at_the_deadline_is_not_a_moment_before_it() -> None:
+    assert seconds_until_next_check(STARTED_AT, STARTED_AT, STARTED_AT + timedelta(seconds=2.1), always(0.0)) == 3
+
+
+@given(elapsed=st.floats(0, 50_000), share=shares, throttles=st.integers(1, 20))
+def test_a_throttle_never_quickens_the_pace(elapsed: float, share: float, throttles: int) -> None:
+    assert pause_after(elapsed, share, throttles) >= pause_after(elapsed, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("throttles", "expected"),
+    [
+        pytest.param(1, 10, id="once"),
+        pytest.param(2, 20, id="twice in a row"),
+        pytest.param(3, 40, id="three times in a row"),
+        pytest.param(50, 120, id="for ever"),
+    ],
+)
+def test_each_throttle_in_a_row_doubles_the_pause(throttles: int, expected: int) -> None:
+    assert pause_after(0, 0.0, throttles) == expected
+
+
+def test_throttled_gates_spread_wider_than_others() -> None:
+    throttled = pause_after(300, 0.0, 1) - pause_after(300, 1.0, 1)
+    others = pause_after(300, 0.0) - pause_after(300, 1.0)
+
+    assert throttled > 2 * others

@@ -1,0 +1,120 @@
+"""The sentences that a person reads at two in the morning."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from license_conversion import reason
+from license_conversion.task import ConversionTask
+
+TASK_ID = "lct-0123456789abcdef0"
+INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
+MESSAGE = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI."
+LOOK = "log group /aws/lambda/gate, request 1234"
+AN_HOUR = timedelta(hours=1, minutes=2, seconds=3)
+
+
+def task(**members: str) -> ConversionTask:
+    return ConversionTask({"LicenseConversionTaskId": TASK_ID, **members})
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"),
+    [
+        pytest.param(timedelta(0), "0 s", id="nothing"),
+        pytest.param(timedelta(seconds=0.999), "0 s", id="less than a second"),
+        pytest.param(timedelta(seconds=59.999), "59 s", id="seconds"),
+        pytest.param(timedelta(minutes=1), "1 min", id="a minute"),
+        pytest.param(timedelta(minutes=1, seconds=1), "1 min 1 s", id="a minute and a second"),
+        pytest.param(timedelta(hours=1), "1 h", id="an hour"),
+        pytest.param(timedelta(hours=1, seconds=5), "1 h 5 s", id="an hour and five seconds"),
+        pytest.param(AN_HOUR, "1 h 2 min 3 s", id="all three"),
+        pytest.param(timedelta(days=2), "48 h", id="two days"),
+        pytest.param(timedelta(seconds=-5), "0 s", id="a clock that went back"),
+    ],
+)
+def test_a_duration_is_said_without_the_parts_that_are_nought(span: timedelta, expected: str) -> None:
+    assert reason.duration(span) == expected
+
+
+@given(span=st.timedeltas())
+def test_every_duration_can_be_said(span: timedelta) -> None:
+    assert reason.duration(span)
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        pytest.param("FAILED", id="that it failed"),
+        pytest.param(TASK_ID, id="the task"),
+        pytest.param(INSTANCE, id="the resource"),
+        pytest.param(MESSAGE, id="the message word for word"),
+        pytest.param("waited 1 h 2 min 3 s", id="how long it waited"),
+        pytest.param(LOOK, id="where the gate's own log is"),
+        pytest.param(
+            f"aws license-manager get-license-conversion-task --license-conversion-task-id {TASK_ID}", id="what to run"
+        ),
+    ],
+)
+def test_the_reason_of_a_failed_conversion_says(expected: str) -> None:
+    failed = task(ResourceArn=INSTANCE, Status="FAILED", StatusMessage=MESSAGE)
+
+    said = reason.failed(failed, AN_HOUR, LOOK)
+
+    assert expected in said
+
+
+def test_license_managers_own_words_come_last_because_the_end_is_what_a_limit_cuts_off() -> None:
+    failed = task(ResourceArn=INSTANCE, Status="FAILED", StatusMessage=MESSAGE)
+
+    assert reason.failed(failed, AN_HOUR, LOOK).endswith(MESSAGE)
+
+
+def test_a_failed_conversion_without_message_or_resource_says_that_there_is_none() -> None:
+    said = reason.failed(task(Status="FAILED"), AN_HOUR, LOOK)
+
+    assert "(no StatusMessage)" in said
+    assert "an unknown resource" in said
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        pytest.param("the conversion did not fail", id="that it did not fail"),
+        pytest.param("The conversion itself goes on", id="that it goes on"),
+        pytest.param("still IN_PROGRESS", id="the status"),
+        pytest.param(TASK_ID, id="the task"),
+        pytest.param(INSTANCE, id="the resource"),
+        pytest.param("waited 1 h 2 min 3 s", id="how long it waited"),
+        pytest.param(LOOK, id="where to look"),
+    ],
+)
+def test_the_reason_of_a_wait_that_ran_out_says(expected: str) -> None:
+    running = task(ResourceArn=INSTANCE, Status="IN_PROGRESS")
+
+    said = reason.timed_out(running, AN_HOUR, LOOK, "", with_handle=False)
+
+    assert expected in said
+    assert "FAILED" not in said
+
+
+def test_a_stack_whose_wait_ran_out_hears_of_the_handle_and_one_that_has_it_does_not() -> None:
+    without = reason.timed_out(task(), AN_HOUR, LOOK, "", with_handle=False)
+    with_handle = reason.timed_out(task(), AN_HOUR, LOOK, "", with_handle=True)
+
+    assert "WaitConditionHandle" in without
+    assert "WaitConditionHandle" not in with_handle
+    assert "Raise TimeoutSeconds" in with_handle
+
+
+def test_a_wait_that_ran_out_in_trouble_says_which() -> None:
+    troubled = reason.timed_out(task(), AN_HOUR, LOOK, "License Manager answered 500: no", with_handle=False)
+    untroubled = reason.timed_out(task(), AN_HOUR, LOOK, "", with_handle=False)
+
+    assert troubled.endswith("The last check said: License Manager answered 500: no")
+    assert "The last check" not in untroubled
+
+
+def test_a_task_that_nobody_has_seen_yet_has_no_status_to_speak_of() -> None:
+    assert "still no status" in reason.timed_out(task(), AN_HOUR, LOOK, "", with_handle=False)

@@ -1,0 +1,283 @@
+"""Properties of a stack, or input of a state machine -> one request."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from license_conversion.errors import InvalidRequest
+from license_conversion.request import EXECUTION_INPUT, STACK_PROPERTIES, Request
+
+from tests.unit.strategies import any_json, any_text
+
+TASK_ID = "lct-0123456789abcdef0"
+SERVICE_TOKEN = "arn:aws:lambda:us-east-1:123456789012:function:gate"
+HANDLE = (
+    "https://cloudformation-waitcondition-us-east-1.s3.amazonaws.com/arn%3Aaws%3Acloudformation%3Aus-east-1%3A123456789012"
+    "%3Astack/gate/handle?X-Amz-Date=20261122T173955Z&X-Amz-Signature=c0ffee"
+)
+
+
+def properties(**more: Any) -> dict[str, Any]:
+    return {"ServiceToken": SERVICE_TOKEN, "LicenseConversionTaskId": TASK_ID, **more}
+
+
+def refusal_of_properties(**more: Any) -> str:
+    with pytest.raises(InvalidRequest) as refusal:
+        Request.from_properties(properties(**more))
+    return str(refusal.value)
+
+
+def refusal_of_input(execution_input: Any) -> str:
+    with pytest.raises(InvalidRequest) as refusal:
+        Request.from_input(execution_input)
+    return str(refusal.value)
+
+
+# A stack's properties
+
+
+def test_a_task_id_is_all_that_a_stack_has_to_say() -> None:
+    request = Request.from_properties(properties())
+
+    assert request.task_id == TASK_ID
+    assert request.fails_on_failure is True
+    assert request.wait_condition_handle == ""
+    assert 3500 <= request.timeout < 3600
+
+
+@pytest.mark.parametrize(
+    "task_id",
+    [
+        pytest.param("lct-0", id="one character"),
+        pytest.param("lct-" + "a" * 46, id="fifty characters in all"),
+        pytest.param("lct-AbC123", id="letters in both cases"),
+    ],
+)
+def test_a_task_id_of_the_form_is_taken(task_id: str) -> None:
+    assert Request.from_properties(properties(LicenseConversionTaskId=task_id)).task_id == task_id
+
+
+@pytest.mark.parametrize(
+    "task_id",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("lct-", id="nothing after the dash"),
+        pytest.param("lct-" + "a" * 47, id="fifty-one characters"),
+        pytest.param("LCT-0123", id="the wrong case"),
+        pytest.param("lct_0123", id="the wrong dash"),
+        pytest.param("i-0123456789abcdef0", id="an instance's id"),
+        pytest.param("lct-0123\n", id="a newline at the end"),
+        pytest.param("\nlct-0123", id="a newline at the start"),
+        pytest.param(" lct-0123", id="a blank at the start"),
+        pytest.param("lct-0123٣", id="a digit that is not ASCII"),
+        pytest.param("lct-ä", id="a letter that is not ASCII"),
+        pytest.param("lct-0123\x00", id="a NUL"),
+        pytest.param("lct-0123-4", id="two dashes"),
+        pytest.param(["lct-0123"], id="a list"),
+        pytest.param({"Ref": "Task"}, id="an object"),
+        pytest.param(None, id="null"),
+        pytest.param(123, id="a number"),
+    ],
+)
+def test_a_task_id_of_another_form_is_refused(task_id: Any) -> None:
+    refusal = refusal_of_properties(LicenseConversionTaskId=task_id)
+
+    assert refusal.startswith("LicenseConversionTaskId: ")
+    assert "lct-…" in refusal
+
+
+@pytest.mark.parametrize("given_", [{}, {"ServiceToken": SERVICE_TOKEN}], ids=["nothing", "all but a task"])
+def test_properties_that_name_no_task_are_refused(given_: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="LicenseConversionTaskId"):
+        Request.from_properties(given_)
+
+
+@pytest.mark.parametrize(
+    ("on_failure", "fails"), [pytest.param("FAIL", True, id="fail"), pytest.param("CONTINUE", False, id="continue")]
+)
+def test_on_failure_says_what_a_failed_conversion_does(on_failure: str, fails: bool) -> None:
+    assert Request.from_properties(properties(OnFailure=on_failure)).fails_on_failure is fails
+
+
+@pytest.mark.parametrize("value", ["60", 60], ids=["as CloudFormation sends it", "as a number"])
+def test_both_forms_of_a_number_are_taken(value: Any) -> None:
+    assert Request.from_properties(properties(TimeoutSeconds=value)).timeout == 60
+    assert Request.from_properties(properties(ServiceTimeout=value)).timeout < 60
+
+
+@given(service_timeout=st.integers(2, 3600))
+def test_the_default_wait_ends_in_time_for_the_answer_and_keeps_at_most_a_minute_for_it(service_timeout: int) -> None:
+    request = Request.from_properties(properties(ServiceTimeout=str(service_timeout)))
+
+    assert 1 <= request.timeout < service_timeout
+    assert service_timeout - request.timeout <= 60
+
+
+def test_the_shortest_service_timeout_of_all_leaves_one_look_and_no_wait() -> None:
+    assert Request.from_properties(properties(ServiceTimeout=1)).timeout == 0
+
+
+@given(service_timeout=st.integers(2, 3600))
+def test_a_timeout_that_fits_is_taken_to_the_second_and_one_more_second_is_refused(service_timeout: int) -> None:
+    longest = Request.from_properties(properties(ServiceTimeout=service_timeout)).timeout
+
+    taken = Request.from_properties(properties(ServiceTimeout=service_timeout, TimeoutSeconds=longest))
+    refusal = refusal_of_properties(ServiceTimeout=service_timeout, TimeoutSeconds=longest + 1)
+
+    assert taken.timeout == longest
+    assert f"TimeoutSeconds: {longest + 1} does not fit in a ServiceTimeout of {service_timeout} s" in refusal
+    assert f"at most {longest}" in refusal
+    assert "WaitConditionHandle" in refusal
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        pytest.param("ServiceTimeout", 0, "from 1 to 3600", id="no service time-out"),
+        pytest.param("ServiceTimeout", 3601, "from 1 to 3600", id="a service time-out over an hour"),
+        pytest.param("ServiceTimeout", True, "from 1 to 3600", id="a boolean for a service time-out"),
+        pytest.param("ServiceTimeout", "true", "from 1 to 3600", id="a word for a service time-out"),
+        pytest.param("TimeoutSeconds", 0, "from 1 to 43200", id="no time-out"),
+        pytest.param("TimeoutSeconds", 43201, "from 1 to 43200", id="a time-out over twelve hours"),
+        pytest.param("TimeoutSeconds", -5, "from 1 to 43200", id="a negative time-out"),
+        pytest.param("TimeoutSeconds", 60.0, "from 1 to 43200", id="a float"),
+        pytest.param("TimeoutSeconds", ["60"], "from 1 to 43200", id="a list"),
+        pytest.param("OnFailure", "IGNORE", "FAIL or CONTINUE", id="another word"),
+        pytest.param("OnFailure", False, "FAIL or CONTINUE", id="a boolean for a word"),
+        pytest.param("ServiceToken", "gate", "an ARN", id="a token that is no ARN"),
+        pytest.param("ServiceToken", f"{SERVICE_TOKEN}\n", "an ARN", id="a newline after an ARN"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name_value_and_what_is_allowed(name: str, value: Any, allowed: str) -> None:
+    refusal = refusal_of_properties(**{name: value})
+
+    assert refusal.startswith(f"{name}: {value!r} is not allowed: it must be ")
+    assert allowed in refusal
+
+
+def test_a_misspelt_property_is_answered_with_the_one_that_was_probably_meant() -> None:
+    assert "Did you mean TimeoutSeconds?" in refusal_of_properties(TimeoutSecond="60")
+
+
+# A wait condition's handle
+
+
+def test_with_a_handle_the_gate_waits_until_just_before_the_wait_condition_gives_up() -> None:
+    request = Request.from_properties(properties(WaitConditionHandle=HANDLE))
+
+    assert request.timeout == 43000
+    assert request.wait_condition_handle == HANDLE
+
+
+@pytest.mark.parametrize("seconds", [1, 3600, 43200])
+def test_with_a_handle_a_timeout_need_not_fit_in_the_service_timeout(seconds: int) -> None:
+    request = Request.from_properties(
+        properties(WaitConditionHandle=HANDLE, ServiceTimeout="60", TimeoutSeconds=str(seconds))
+    )
+
+    assert request.timeout == seconds
+
+
+@pytest.mark.parametrize(
+    "handle",
+    [
+        pytest.param(HANDLE.replace("https", "http"), id="not over TLS"),
+        pytest.param(HANDLE + "\n", id="a newline at the end"),
+        pytest.param("https://?X-Amz-Signature=c0ffee", id="no host"),
+        pytest.param([HANDLE], id="a list"),
+        pytest.param(HANDLE + "x" * 5000, id="too long"),
+    ],
+)
+def test_a_refused_handle_is_not_repeated_because_it_is_a_credential(handle: Any) -> None:
+    refusal = refusal_of_properties(WaitConditionHandle=handle)
+
+    assert refusal.startswith("WaitConditionHandle: ")
+    assert "AWS::CloudFormation::WaitConditionHandle" in refusal
+    assert "X-Amz" not in refusal
+    assert "s3.amazonaws.com" not in refusal
+
+
+def test_a_request_does_not_show_its_handle() -> None:
+    assert "c0ffee" not in repr(Request.from_properties(properties(WaitConditionHandle=HANDLE)))
+
+
+# An execution's input
+
+
+def test_an_execution_waits_an_hour_unless_its_input_says_otherwise() -> None:
+    request = Request.from_input({"LicenseConversionTaskId": TASK_ID})
+
+    assert request == Request(task_id=TASK_ID, timeout=3600, fails_on_failure=True)
+
+
+def test_an_execution_waits_for_a_day_at_most() -> None:
+    request = Request.from_input({"LicenseConversionTaskId": TASK_ID, "TimeoutSeconds": 86400, "OnFailure": "CONTINUE"})
+
+    assert request == Request(task_id=TASK_ID, timeout=86400, fails_on_failure=False)
+    assert "from 1 to 86400" in refusal_of_input({"LicenseConversionTaskId": TASK_ID, "TimeoutSeconds": 86401})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("ServiceToken", SERVICE_TOKEN, id="token"),
+        pytest.param("ServiceTimeout", "60", id="service time-out"),
+        pytest.param("WaitConditionHandle", HANDLE, id="handle"),
+    ],
+)
+def test_what_only_a_stack_has_is_no_input_of_an_execution(name: str, value: str) -> None:
+    refusal = refusal_of_input({"LicenseConversionTaskId": TASK_ID, name: value})
+
+    assert f"'{name}' is not a known input member" in refusal
+    assert "c0ffee" not in refusal
+
+
+def test_a_task_token_is_taken() -> None:
+    request = Request.from_input({"LicenseConversionTaskId": TASK_ID, "TaskToken": "AAAAKgAAAAIAAA/+="})
+
+    assert request.task_id == TASK_ID
+    assert "AAAAKgAAAAIAAA" not in repr(request)
+
+
+def test_a_task_token_is_no_property_of_a_stack() -> None:
+    assert "'TaskToken' is not a known property" in refusal_of_properties(TaskToken="AAAAKgAAAAIAAA")
+
+
+@pytest.mark.parametrize(
+    "token", ["", "c0ffee c0ffee", ["c0ffee"], "c0ffee" * 1000], ids=["empty", "two", "list", "long"]
+)
+def test_a_refused_task_token_is_not_repeated(token: Any) -> None:
+    refusal = refusal_of_input({"LicenseConversionTaskId": TASK_ID, "TaskToken": token})
+
+    assert refusal.startswith("TaskToken: ")
+    assert "c0ffee" not in refusal
+
+
+# Anything at all
+
+property_names = st.sampled_from([p.name for p in STACK_PROPERTIES + EXECUTION_INPUT])
+plausible = st.sampled_from([TASK_ID, HANDLE, SERVICE_TOKEN, "FAIL", "60", 60, 3600, "43200"])
+anything = st.dictionaries(property_names | any_text, plausible | any_json, max_size=5) | any_json
+
+
+@given(given_=anything)
+def test_whatever_properties_are_given_they_are_taken_or_refused_in_a_sentence(given_: Any) -> None:
+    try:
+        request = Request.from_properties(given_)
+    except InvalidRequest as refusal:
+        assert 0 < len(str(refusal).encode()) < 2000
+    else:
+        assert request.task_id == given_["LicenseConversionTaskId"]
+        assert 0 <= request.timeout <= 43200
+
+
+@given(given_=anything)
+def test_whatever_input_is_given_it_is_taken_or_refused_in_a_sentence(given_: Any) -> None:
+    try:
+        request = Request.from_input(given_)
+    except InvalidRequest as refusal:
+        assert 0 < len(str(refusal).encode()) < 2000
+    else:
+        assert request.task_id == given_["LicenseConversionTaskId"]
+        assert 1 <= request.timeout <= 86400
