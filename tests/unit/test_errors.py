@@ -1,6 +1,7 @@
 """The errors of a gate: their names are public."""
 
 import pytest
+
 from license_conversion.errors import AccessDenied, AnswerNotDelivered, GateError, InvalidRequest, StillUnknown
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from license_conversion.pace import seconds_until_next_check
 
 STARTED_AT = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)

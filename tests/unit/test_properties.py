@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from license_conversion.errors import InvalidRequest
 from license_conversion.properties import Integer, Kind, OneOf, Property, Text, parse_all
-
 from tests.unit.strategies import any_json, any_text
 
 WORD = Text(r"[a-z]+", "a word", 5)

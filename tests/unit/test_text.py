@@ -5,8 +5,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from license_conversion.text import MARK, shorten, size
 
+from license_conversion.text import MARK, shorten, size
 from tests.unit.strategies import any_text
 
 awkward_text = st.text(st.sampled_from('ab"\\\n\x00é€😀\ud800'), max_size=80) | any_text

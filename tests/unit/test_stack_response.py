@@ -1,0 +1,371 @@
+"""A response that always fits. Its delivery is tested over TLS, where there is somebody to take it."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from license_conversion.stack_response import fit, message, requested_at, response, signal
+from license_conversion.task import ATTRIBUTES
+from license_conversion.text import MARK, size
+from tests.unit.strategies import any_text
+
+LIMIT = 4096
+TASK_ID = "lct-0123456789abcdef0"
+STACK_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/gate/0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
+RESPONSE_URL = "https://bucket.s3.amazonaws.com/key?X-Amz-Date=20261122T173955Z&X-Amz-Signature=c0ffee"
+HANDLE = "https://handles.s3.amazonaws.com/key?X-Amz-Date=20261122T173955Z&X-Amz-Signature=facade"
+EVENT: dict[str, Any] = {
+    "RequestType": "Create",
+    "StackId": STACK_ID,
+    "RequestId": "7bfe2d54-710d-4a5c-b1d1-0f0f0f0f0f0f",
+    "LogicalResourceId": "Gate",
+    "ResponseURL": RESPONSE_URL,
+    "ResourceProperties": {},
+}
+UPDATE = {**EVENT, "RequestType": "Update", "PhysicalResourceId": "lct-before"}
+NOW = datetime(2026, 11, 22, 17, 40, 0, tzinfo=UTC)
+
+
+def attributes(**known: str) -> dict[str, str]:
+    return {**dict.fromkeys(ATTRIBUTES, ""), **known}
+
+
+def sent(
+    event: dict[str, Any] = EVENT,
+    *,
+    status: str = "SUCCESS",
+    reason: str = "",
+    physical_id: str | None = TASK_ID,
+    data: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    body = response(event, status=status, reason=reason, physical_id=physical_id, data=data or {})
+    assert len(body) <= LIMIT
+    parsed: dict[str, Any] = json.loads(body)
+    return parsed
+
+
+# What is in a response
+
+
+def test_a_success_says_what_cloudformation_asks_for() -> None:
+    data = attributes(Status="SUCCEEDED")
+
+    assert sent(data=data) == {
+        "Status": "SUCCESS",
+        "Reason": "",
+        "PhysicalResourceId": TASK_ID,
+        "StackId": STACK_ID,
+        "RequestId": EVENT["RequestId"],
+        "LogicalResourceId": "Gate",
+        "NoEcho": False,
+        "Data": data,
+    }
+
+
+def test_a_failure_gives_its_reason_and_no_attributes() -> None:
+    answer = sent(status="FAILED", reason="It failed.", data=attributes(Status="FAILED"))
+
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"] == "It failed."
+    assert answer["Data"] == {}
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "physical_id", "expected"),
+    [
+        pytest.param(EVENT, "SUCCESS", TASK_ID, TASK_ID, id="a Create that succeeds makes an id"),
+        pytest.param(EVENT, "FAILED", TASK_ID, TASK_ID, id="a Create that fails makes one too"),
+        pytest.param(UPDATE, "SUCCESS", TASK_ID, TASK_ID, id="an Update to another task is a new id"),
+        pytest.param(UPDATE, "FAILED", TASK_ID, "lct-before", id="a failed Update keeps the id that the resource has"),
+        pytest.param(UPDATE, "FAILED", "", "lct-before", id="a refused Update keeps it too"),
+        pytest.param(UPDATE, "SUCCESS", None, "lct-before", id="a Delete names the id that it was asked for"),
+    ],
+)
+def test_a_physical_id_changes_only_when_the_answer_is_a_success(
+    event: dict[str, Any], status: str, physical_id: str | None, expected: str
+) -> None:
+    assert sent(event, status=status, physical_id=physical_id)["PhysicalResourceId"] == expected
+
+
+@pytest.mark.parametrize("physical_id", ["", None], ids=["empty", "none"])
+def test_a_refused_create_has_a_physical_id_all_the_same(physical_id: str | None) -> None:
+    chosen = sent(status="FAILED", physical_id=physical_id)["PhysicalResourceId"]
+
+    assert 1 <= len(chosen) <= 1024
+    assert not chosen.startswith("lct-")
+
+
+def test_a_response_carries_no_credential() -> None:
+    assert b"c0ffee" not in response(EVENT, status="FAILED", reason="No.", physical_id=None, data={})
+
+
+def test_the_attributes_that_were_handed_in_stay_as_they_were() -> None:
+    data = attributes(StatusMessage="x" * 10_000)
+
+    sent(data=data)
+
+    assert data == attributes(StatusMessage="x" * 10_000)
+
+
+# A response always fits
+
+
+@pytest.mark.parametrize("character", ["x", "€", "😀", '"', "\x00"], ids=["1", "3", "4", "escaped", "control"])
+def test_a_status_message_of_ten_thousand_characters_still_fits(character: str) -> None:
+    answer = sent(data=attributes(Status="FAILED", StatusMessage=character * 10_000))
+
+    shortened = answer["Data"]["StatusMessage"]
+    assert shortened == character * (len(shortened) - len(MARK)) + MARK
+    assert answer["Data"] == attributes(Status="FAILED", StatusMessage=shortened)
+
+
+@pytest.mark.parametrize("character", ["x", "€", "😀", '"', "\x00"], ids=["1", "3", "4", "escaped", "control"])
+def test_a_reason_of_ten_thousand_characters_still_fits(character: str) -> None:
+    shortened = sent(status="FAILED", reason=character * 10_000)["Reason"]
+
+    assert shortened == character * (len(shortened) - len(MARK)) + MARK
+
+
+def test_nothing_is_shortened_further_than_it_has_to_be() -> None:
+    body = response(EVENT, status="SUCCESS", reason="", physical_id=TASK_ID, data=attributes(StatusMessage="x" * 9000))
+
+    assert len(body) == LIMIT
+
+
+def test_what_just_fits_is_not_shortened() -> None:
+    room = LIMIT - len(response(EVENT, status="FAILED", reason="", physical_id=TASK_ID, data={}))
+
+    assert sent(status="FAILED", reason="x" * room)["Reason"] == "x" * room
+    assert sent(status="FAILED", reason="x" * (room + 1))["Reason"].endswith(MARK)
+
+
+def test_overlong_attributes_give_way_before_the_messages_do() -> None:
+    data = attributes(ResourceArn="a" * 5000, Status="SUCCEEDED", StatusMessage="m" * 1000)
+
+    answer = sent(reason="r" * 1000, data=data)
+
+    assert answer["Data"]["ResourceArn"].endswith(MARK)
+    assert answer["Data"]["StatusMessage"] == "m" * 1000
+    assert answer["Reason"] == "r" * 1000
+
+
+def test_an_attribute_of_ordinary_length_gives_way_last() -> None:
+    data = attributes(ResourceArn="a" * 200, StatusMessage="m" * 5000)
+
+    answer = sent(reason="r" * 5000, data=data)
+
+    assert answer["Data"]["ResourceArn"] == "a" * 200
+    assert answer["Reason"].endswith(MARK)
+
+
+def test_the_status_message_gives_way_before_the_reason() -> None:
+    answer = sent(reason="r" * 2000, data=attributes(StatusMessage="m" * 3000))
+
+    assert answer["Reason"] == "r" * 2000
+    assert answer["Data"]["StatusMessage"].endswith(MARK)
+
+
+def test_attributes_that_are_all_too_long_all_give_way() -> None:
+    answer = sent(reason="r" * 9000, data=dict.fromkeys(ATTRIBUTES, "😀" * 9000))
+
+    assert answer["Data"].keys() == set(ATTRIBUTES)
+
+
+ids = st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=1, max_size=128)
+long_text = st.builds(
+    lambda beginning, repeated, times: beginning + repeated * times, any_text, any_text, st.integers(0, 2000)
+)
+physical_ids = st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), max_size=1024) | st.none()
+
+
+@given(
+    stack_id=ids,
+    request_id=ids,
+    logical_id=ids,
+    known=physical_ids,
+    physical_id=physical_ids,
+    status=st.sampled_from(["SUCCESS", "FAILED"]),
+    reason=long_text,
+    data=st.fixed_dictionaries({}, optional=dict.fromkeys(ATTRIBUTES, long_text)),
+)
+def test_whatever_is_said_the_response_fits_and_is_json(
+    *,
+    stack_id: str,
+    request_id: str,
+    logical_id: str,
+    known: str | None,
+    physical_id: str | None,
+    status: str,
+    reason: str,
+    data: dict[str, str],
+) -> None:
+    event = {"StackId": stack_id, "RequestId": request_id, "LogicalResourceId": logical_id}
+    if known:
+        event["PhysicalResourceId"] = known
+
+    answer = sent(event, status=status, reason=reason, physical_id=physical_id, data=data)
+
+    assert (answer["StackId"], answer["RequestId"], answer["LogicalResourceId"]) == (stack_id, request_id, logical_id)
+    assert answer["Status"] == status
+    assert 1 <= len(answer["PhysicalResourceId"]) <= 1024
+    assert answer["Data"].keys() == (data.keys() if status == "SUCCESS" else set())
+
+
+@given(reason=long_text, limit=st.integers(60, LIMIT))
+def test_a_message_is_fitted_to_any_limit_that_holds_its_frame(reason: str, limit: int) -> None:
+    body = fit({"Reason": reason}, {}, limit)
+
+    assert len(body) <= limit
+    assert json.loads(body).keys() == {"Reason"}
+
+
+# A signal to a wait condition
+
+
+def test_a_success_signals_the_attributes_as_one_json_string() -> None:
+    data = attributes(Status="SUCCEEDED")
+
+    body = signal(status="SUCCESS", reason="", unique_id=TASK_ID, data=data)
+
+    said = json.loads(body)
+    assert said.keys() == {"Status", "Reason", "UniqueId", "Data"}
+    assert (said["Status"], said["UniqueId"]) == ("SUCCESS", TASK_ID)
+    assert json.loads(said["Data"]) == data
+
+
+def test_a_failure_is_called_failure_in_a_signal() -> None:
+    said = json.loads(signal(status="FAILED", reason="It failed.", unique_id=TASK_ID, data={}))
+
+    assert (said["Status"], said["Reason"]) == ("FAILURE", "It failed.")
+
+
+@pytest.mark.parametrize(
+    "character",
+    [
+        pytest.param("x", id="one byte"),
+        pytest.param("€", id="three bytes"),
+        pytest.param("😀", id="four bytes"),
+        pytest.param("\x00", id="a control character"),
+        pytest.param(
+            '"',
+            id="a quote, escaped twice",
+            marks=pytest.mark.xfail(strict=True, reason="3,000 bytes of Data may double when they are escaped again"),
+        ),
+        pytest.param(
+            "\\",
+            id="a backslash, escaped twice",
+            marks=pytest.mark.xfail(strict=True, reason="3,000 bytes of Data may double when they are escaped again"),
+        ),
+    ],
+)
+def test_a_signal_with_a_status_message_of_ten_thousand_characters_still_fits(character: str) -> None:
+    data = attributes(Status="FAILED", StatusMessage=character * 10_000)
+
+    body = signal(status="SUCCESS", reason="", unique_id=TASK_ID, data=data)
+
+    shortened = json.loads(json.loads(body)["Data"])["StatusMessage"]
+    assert len(body) <= LIMIT
+    assert shortened == character * (len(shortened) - len(MARK)) + MARK
+
+
+@given(status=st.sampled_from(["SUCCESS", "FAILED"]), reason=long_text)
+def test_whatever_the_reason_a_signal_fits_and_is_json(status: str, reason: str) -> None:
+    body = signal(status=status, reason=reason, unique_id=TASK_ID, data=attributes())
+
+    assert len(body) <= LIMIT
+    assert json.loads(json.loads(body)["Data"]) == attributes()
+
+
+# Where the end of a wait goes
+
+ANSWER = {"Status": "FAILED", "Reason": "It failed.", "PhysicalResourceId": TASK_ID, "Data": {}}
+
+
+def test_a_stack_that_waits_itself_gets_the_response() -> None:
+    url, body = message(EVENT, ANSWER)
+
+    assert url == RESPONSE_URL
+    assert json.loads(body)["RequestId"] == EVENT["RequestId"]
+
+
+def test_a_request_that_names_a_handle_has_the_handle_signalled() -> None:
+    event = {**EVENT, "ResourceProperties": {"WaitConditionHandle": HANDLE}}
+
+    url, body = message(event, ANSWER)
+
+    assert url == HANDLE
+    assert json.loads(body)["UniqueId"] == TASK_ID
+
+
+# When it was requested
+
+
+def url_signed(date: str) -> dict[str, str]:
+    return {
+        "ResponseURL": f"https://bucket.s3.amazonaws.com/key?X-Amz-Expires=7199&X-Amz-Date={date}&X-Amz-Signature=f"
+    }
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        pytest.param("20261122T173955Z", NOW - timedelta(seconds=5), id="seconds ago"),
+        pytest.param("20261122T154000Z", NOW - timedelta(hours=2), id="as long ago as the URL is good for"),
+        pytest.param("20261122T153959Z", NOW, id="longer ago than that"),
+        pytest.param("20261122T174500Z", NOW, id="in the future, by a clock that is off"),
+        pytest.param("20261123T173955Z", NOW, id="in the far future"),
+        pytest.param("00010101T000000Z", NOW, id="year 1"),
+        pytest.param("99991231T235959Z", NOW, id="year 9999"),
+        pytest.param("20261399T173955Z", NOW, id="a date that does not exist"),
+        pytest.param("2026-11-22", NOW, id="another form"),
+        pytest.param("20261122T173955Z%0A", NOW, id="a newline at the end"),
+        pytest.param("", NOW, id="empty"),
+    ],
+)
+def test_a_request_was_made_when_its_url_was_signed_if_that_can_be_true(date: str, expected: datetime) -> None:
+    assert requested_at(url_signed(date), NOW) == expected
+
+
+def test_a_delivery_that_is_repeated_a_minute_later_keeps_the_first_ones_time() -> None:
+    event = url_signed("20261122T173955Z")
+
+    assert requested_at(event, NOW) == requested_at(event, NOW + timedelta(minutes=1))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param({}, id="no URL"),
+        pytest.param({"ResponseURL": None}, id="null"),
+        pytest.param({"ResponseURL": 5}, id="a number"),
+        pytest.param({"ResponseURL": ""}, id="empty"),
+        pytest.param({"ResponseURL": "https://bucket/key"}, id="no query"),
+        pytest.param(
+            {"ResponseURL": "https://bucket/key?AWSAccessKeyId=a&Expires=1&Signature=b"}, id="an older signature"
+        ),
+        pytest.param({"ResponseURL": "\ud800?X-Amz-Date=\ud800"}, id="half a character"),
+        pytest.param(
+            {"ResponseURL": "https://[bucket/?X-Amz-Date=20261122T173955Z"},
+            id="no URL at all",
+            marks=pytest.mark.xfail(strict=True, reason="urlsplit stands outside the try"),
+        ),
+    ],
+)
+def test_a_url_that_says_no_time_leaves_the_present(event: dict[str, Any]) -> None:
+    assert requested_at(event, NOW) == NOW
+
+
+@given(date=any_text, now=st.datetimes(timezones=st.just(UTC)))
+def test_whatever_the_url_says_the_request_lies_in_the_last_two_hours(date: str, now: datetime) -> None:
+    requested = requested_at(url_signed(date), now)
+
+    assert requested <= now
+    assert now - requested <= timedelta(hours=2)
+
+
+def test_a_short_text_is_measured_as_the_response_measures_it() -> None:
+    assert len(fit({"Reason": "é\ud800"}, {})) == len(b'{"Reason": ""}') + size("é\ud800")
