@@ -1,0 +1,358 @@
+"""License Manager's answers, as botocore hands them over: a real client, and bytes in place of the network."""
+
+import io
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ReadTimeoutError,
+    SSLError,
+)
+from urllib3 import HTTPResponse
+
+from license_conversion.errors import AccessDenied, InvalidRequest, StillUnknown
+from license_conversion.license_manager import LicenseManager
+from license_conversion.task import ConversionTask, Status
+
+TASK_ID = "lct-0123456789abcdef0"
+ROLE = "arn:aws:iam::123456789012:role/license-conversion-gate"
+INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
+URL = "https://license-manager.us-east-1.amazonaws.com/"
+
+
+class Wire:
+    """Stands where botocore would send a request: keeps what was asked, and answers what it was told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[AWSPreparedRequest] = []
+        self._status = 200
+        self._body = b"{}"
+        self._fault: Exception | None = None
+
+    def answers(self, body: Any, status: int = 200) -> None:
+        self._body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self._status = status
+
+    def breaks(self, fault: Exception) -> None:
+        self._fault = fault
+
+    def __call__(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        self.asked.append(request)
+        if self._fault:
+            raise self._fault
+        raw = HTTPResponse(body=io.BytesIO(self._body), preload_content=False)
+        return AWSResponse(request.url, self._status, HTTPHeaders(), raw)
+
+
+@pytest.fixture(scope="module")
+def session() -> boto3.Session:
+    return boto3.Session(region_name="us-east-1")
+
+
+@pytest.fixture
+def wire(session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+    wire = Wire()
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
+    hook: Any = wire  # the stubs say that a hook returns nothing, but the first answer to before-send is the reply
+    session.events.register("before-send.license-manager.GetLicenseConversionTask", hook)
+    yield wire
+    session.events.unregister("before-send.license-manager.GetLicenseConversionTask", hook)
+
+
+def look() -> ConversionTask:
+    return LicenseManager(ROLE).get_task(TASK_ID)
+
+
+def error(code: str, message: str = "It said so.") -> dict[str, str]:
+    return {"__type": code, "message": message}
+
+
+# A task
+
+
+def test_the_task_that_was_asked_for_is_asked_for_once(wire: Wire) -> None:
+    wire.answers({"LicenseConversionTaskId": TASK_ID, "Status": "IN_PROGRESS"})
+
+    look()
+
+    assert len(wire.asked) == 1
+    asked: Any = wire.asked[0].body
+    assert json.loads(asked) == {"LicenseConversionTaskId": TASK_ID}
+    assert wire.asked[0].headers["X-Amz-Target"] == b"AWSLicenseManager.GetLicenseConversionTask"
+
+
+def test_an_answer_is_a_task_in_the_services_own_shape(wire: Wire) -> None:
+    wire.answers(
+        {
+            "LicenseConversionTaskId": TASK_ID,
+            "ResourceArn": INSTANCE,
+            "SourceLicenseContext": {"UsageOperation": "RunInstances:0800", "ProductCodes": None},
+            "DestinationLicenseContext": {"ProductCodes": [{"ProductCodeId": "a", "ProductCodeType": "marketplace"}]},
+            "StatusMessage": None,
+            "Status": "SUCCEEDED",
+            "StartTime": 1_763_833_195.5,
+        }
+    )
+
+    task = look()
+
+    assert task.status is Status.SUCCEEDED
+    assert task.start_time == datetime(2025, 11, 22, 17, 39, 55, tzinfo=UTC)
+    assert task.shape == {
+        "LicenseConversionTaskId": TASK_ID,
+        "ResourceArn": INSTANCE,
+        "SourceLicenseContext": {"UsageOperation": "RunInstances:0800"},
+        "DestinationLicenseContext": {"ProductCodes": [{"ProductCodeId": "a", "ProductCodeType": "marketplace"}]},
+        "Status": "SUCCEEDED",
+        "StartTime": "2025-11-22T17:39:55Z",
+    }
+
+
+@pytest.mark.parametrize("status", ["IN_PROGRESS", "CANCELLED", "", None], ids=repr)
+def test_an_answer_that_is_no_verdict_is_a_task_that_has_not_ended(wire: Wire, status: str | None) -> None:
+    wire.answers({"LicenseConversionTaskId": TASK_ID, "Status": status})
+
+    assert not look().terminal
+
+
+@pytest.mark.parametrize("body", [b"{}", b"", b"<html>", b"\x00"], ids=["no members", "nothing", "HTML", "a NUL"])
+def test_an_answer_without_a_task_is_no_verdict(wire: Wire, body: bytes) -> None:
+    wire.answers(body)
+
+    assert not look().terminal
+
+
+# What ends a gate
+
+
+@pytest.mark.parametrize("code", ["InvalidParameterValueException", "ValidationException"])
+def test_an_id_that_license_manager_refuses_ends_the_gate(wire: Wire, code: str) -> None:
+    wire.answers(error(code, "No such task."), 400)
+
+    with pytest.raises(InvalidRequest) as refusal:
+        look()
+
+    assert TASK_ID in str(refusal.value)
+    assert "No such task." in str(refusal.value)
+    assert code in str(refusal.value)
+    assert len(wire.asked) == 1
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "AuthorizationException"])
+def test_a_denial_ends_the_gate_and_names_the_action_and_the_role(wire: Wire, code: str) -> None:
+    wire.answers(error(code, "Not authorized."), 400)
+
+    with pytest.raises(AccessDenied) as denial:
+        look()
+
+    assert "license-manager:GetLicenseConversionTask" in str(denial.value)
+    assert ROLE in str(denial.value)
+    assert "Not authorized." in str(denial.value)
+    assert len(wire.asked) == 1
+
+
+def test_a_code_with_a_namespace_before_it_is_the_same_code(wire: Wire) -> None:
+    wire.answers(error("com.amazonaws.license#AccessDeniedException"), 400)
+
+    with pytest.raises(AccessDenied):
+        look()
+
+
+# What does not
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        pytest.param("RateLimitExceededException", 400, id="License Manager's own"),
+        pytest.param("ThrottlingException", 400, id="the front end's"),
+        pytest.param("Throttling", 400, id="its older name"),
+        pytest.param("TooManyRequestsException", 429, id="too many requests"),
+        pytest.param("RequestLimitExceeded", 503, id="request limit"),
+        pytest.param("SlowDown", 503, id="slow down"),
+        pytest.param("SomethingElse", 429, id="another name under the status of a throttle"),
+        pytest.param("", 429, id="no name under the status of a throttle"),
+        *(
+            pytest.param(
+                code,
+                400,
+                id=code,
+                marks=pytest.mark.xfail(strict=True, reason="botocore's own list of throttles has it, ours has not"),
+            )
+            for code in (
+                "ThrottledException",
+                "EC2ThrottledException",
+                "ProvisionedThroughputExceededException",
+                "BandwidthLimitExceeded",
+                "LimitExceededException",
+                "PriorRequestNotComplete",
+            )
+        ),
+    ],
+)
+def test_a_throttle_is_no_verdict_and_is_not_repeated_at_once(wire: Wire, code: str, status: int) -> None:
+    wire.answers(error(code, "Rate exceeded"), status)
+
+    with pytest.raises(StillUnknown) as unknown:
+        look()
+
+    assert unknown.value.throttled is True
+    assert len(wire.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        pytest.param(error("ServerInternalException"), 500, id="the service's own fault"),
+        pytest.param(error("InternalFailure"), 500, id="the front end's fault"),
+        pytest.param(error("ServiceUnavailable"), 503, id="unavailable"),
+        pytest.param(b"", 500, id="no body"),
+        pytest.param(b"<html>Bad Gateway</html>", 502, id="HTML"),
+        pytest.param(b"{", 504, id="half a body"),
+        pytest.param(b"{}", 302, id="a redirection"),
+        pytest.param(b"", 404, id="nothing there"),
+        pytest.param(error("UnrecognizedClientException"), 400, id="a key that is not known yet"),
+        pytest.param(error("RequestExpired"), 400, id="a clock that is off"),
+        pytest.param(error("SomethingNew"), 400, id="a code that it does not document"),
+    ],
+)
+def test_a_fault_of_the_service_is_no_verdict_and_no_throttle(wire: Wire, body: Any, status: int) -> None:
+    wire.answers(body, status)
+
+    with pytest.raises(StillUnknown) as unknown:
+        look()
+
+    assert unknown.value.throttled is False
+    assert len(wire.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(ConnectTimeoutError(endpoint_url=URL), id="no connection in time"),
+        pytest.param(ReadTimeoutError(endpoint_url=URL), id="no reply in time"),
+        pytest.param(EndpointConnectionError(endpoint_url=URL), id="no connection"),
+        pytest.param(ConnectionClosedError(endpoint_url=URL), id="a connection cut"),
+        pytest.param(SSLError(endpoint_url=URL, error=OSError("self-signed")), id="no trust"),
+        pytest.param(NoCredentialsError(), id="no credentials yet"),
+    ],
+)
+def test_a_fault_of_the_network_is_no_verdict(wire: Wire, fault: Exception) -> None:
+    wire.breaks(fault)
+
+    with pytest.raises(StillUnknown) as unknown:
+        look()
+
+    assert unknown.value.throttled is False
+    assert type(fault).__name__ in str(unknown.value)
+    assert len(wire.asked) == 1
+
+
+def test_the_next_look_after_a_fault_is_an_ordinary_one(wire: Wire) -> None:
+    license_manager = LicenseManager(ROLE)
+    wire.answers(error("RateLimitExceededException"), 400)
+    with pytest.raises(StillUnknown):
+        license_manager.get_task(TASK_ID)
+
+    wire.answers({"Status": "SUCCEEDED"})
+
+    assert license_manager.get_task(TASK_ID).terminal
+
+
+# What no service should say
+
+AWRY = pytest.mark.xfail(
+    strict=True,
+    reason="botocore's parser raises TypeError, AttributeError, OverflowError or RuntimeError: none is caught",
+)
+
+
+def answer(**members: Any) -> bytes:
+    return json.dumps({"LicenseConversionTaskId": TASK_ID, "Status": "IN_PROGRESS", **members}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        pytest.param(b"\xff\xfe", 200, id="bytes that are no UTF-8"),
+        pytest.param(answer(StartTime="soon"), 200, id="a word for a time"),
+        pytest.param(answer(StartTime=""), 200, id="an empty text for a time"),
+        pytest.param(answer(StartTime=[1]), 200, id="a list for a time"),
+        pytest.param(answer(StartTime={}), 200, id="an object for a time"),
+        pytest.param(answer(StartTime=float("nan")), 200, id="a time that is not a number"),
+        pytest.param(answer(StartTime=1_763_833_195_500), 200, id="a time in milliseconds"),
+        pytest.param(answer(StartTime=-1e12), 200, id="a time before year 1"),
+        pytest.param(answer(StartTime=float("inf")), 200, id="an infinite time", marks=AWRY),
+        pytest.param(answer(StartTime=1e300), 200, id="a time beyond all time", marks=AWRY),
+        pytest.param(answer(StartTime="0001-01-01T00:00:00+14:00"), 200, id="just before year 1", marks=AWRY),
+        pytest.param(answer(EndTime="9999-12-31T23:59:59-14:00"), 200, id="just after year 9999", marks=AWRY),
+        pytest.param(b"[]", 200, id="a list", marks=AWRY),
+        pytest.param(b'"SUCCEEDED"', 200, id="a text", marks=AWRY),
+        pytest.param(b"5", 200, id="a number", marks=AWRY),
+        pytest.param(b"null", 200, id="null", marks=AWRY),
+        pytest.param(b"[" * 100_000, 200, id="lists without end", marks=AWRY),
+        pytest.param(answer(SourceLicenseContext=[1]), 200, id="a list for a context", marks=AWRY),
+        pytest.param(answer(SourceLicenseContext="a"), 200, id="a text for a context", marks=AWRY),
+        pytest.param(answer(SourceLicenseContext={"ProductCodes": 5}), 200, id="a number for codes", marks=AWRY),
+        pytest.param(answer(SourceLicenseContext={"ProductCodes": ["a"]}), 200, id="texts for codes", marks=AWRY),
+        pytest.param(answer(SourceLicenseContext={"ProductCodes": [None]}), 200, id="null for a code", marks=AWRY),
+        pytest.param(b"[]", 400, id="a list for an error", marks=AWRY),
+        pytest.param(b"null", 400, id="null for an error", marks=AWRY),
+        pytest.param(b'{"__type": [1]}', 400, id="a list for a code", marks=AWRY),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_no_verdict(wire: Wire, body: bytes, status: int) -> None:
+    wire.answers(body, status)
+
+    with pytest.raises(StillUnknown) as unknown:
+        look()
+
+    assert unknown.value.throttled is False
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"<html>", id="HTML"),
+        pytest.param(b"[]", id="a list", marks=AWRY),
+        pytest.param(b"null", id="null", marks=AWRY),
+        pytest.param(b'"Bad Gateway"', id="a text", marks=AWRY),
+    ],
+)
+def test_a_fault_of_the_service_needs_no_sensible_body(wire: Wire, body: bytes) -> None:
+    wire.answers(body, 503)
+
+    with pytest.raises(StillUnknown):
+        look()
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        pytest.param({"Status": ["SUCCEEDED"]}, id="a list for a status"),
+        pytest.param({"Status": {"Value": "SUCCEEDED"}}, id="an object for a status"),
+        pytest.param({"Status": True}, id="true for a status"),
+        pytest.param({"StatusMessage": {"a": [1]}}, id="an object for a message"),
+        pytest.param({"ResourceArn": 5}, id="a number for an ARN"),
+        pytest.param({"LicenseConversionTaskId": "lct-other", "Status": "SUCCEEDED"}, id="another task"),
+        pytest.param({"LicenseConversionTaskId": 5, "Status": "SUCCEEDED"}, id="a number for an id"),
+        pytest.param({"SourceLicenseContext": {"UsageOperation": {"a": 1}}}, id="an object for a usage operation"),
+    ],
+)
+def test_a_service_that_lies_gets_no_verdict_believed(wire: Wire, members: dict[str, Any]) -> None:
+    wire.answers(answer(**members))
+
+    task = look()
+
+    assert not task.terminal
+    assert all(type(value) is str for value in task.attributes().values())
