@@ -84,13 +84,7 @@ class TaskCheck:
 def _state(result: Waiting | Ended, before: Mapping[str, Any], stack_event: Mapping[str, Any] | None) -> dict[str, Any]:
     checks = before["Checks"] + 1
     if isinstance(result, Waiting):
-        return {
-            "Ended": False,
-            "Checks": checks,
-            "SecondsUntilNextCheck": result.seconds,
-            "Throttles": result.throttles,
-            "Task": dict(result.task.shape),
-        }
+        return result.state(checks)
     announcement = result.announcement(stack_event)
     return {
         "Ended": True,
@@ -112,10 +106,15 @@ def _task_check() -> TaskCheck:
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point for state machines."""
+    return handle(_task_check(), event, context)
+
+
+def handle(task_check: TaskCheck, event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """One event, with its log and its metrics."""
     telemetry.begin(context, execution=str(event.get("Execution", "")))
     try:
         if "Gate" in event:
-            return _task_check().for_state_machine(event)
-        return _task_check().for_caller(event)
+            return task_check.for_state_machine(event)
+        return task_check.for_caller(event)
     finally:
         telemetry.flush()

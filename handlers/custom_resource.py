@@ -14,7 +14,7 @@ from typing import Any
 from license_conversion import telemetry, waits
 from license_conversion.announcer import Announcer
 from license_conversion.errors import InvalidRequest
-from license_conversion.gate import Ended, Gate, Wait, refused, utc_now
+from license_conversion.gate import Ended, Gate, Wait, Waiting, refused, utc_now
 from license_conversion.license_manager import LicenseManager
 from license_conversion.lifecycle import Event, Lifecycle, seconds_left
 from license_conversion.request import TASK_ID, Request
@@ -39,6 +39,7 @@ class StackGate:
         self._waits = waits_
         self._announcer = announcer
         self._announcement: dict[str, Any] | None = None
+        self._first_check: dict[str, Any] | None = None
         self._clock = clock
         self._deliver = deliver_
         self._lifecycle = Lifecycle(self._begin_wait, deliver_, _broken)
@@ -54,7 +55,7 @@ class StackGate:
             url, signal = message(event, event["Answer"])
             self._deliver(url, signal, seconds_left(context))
             return
-        self._announcement = None
+        self._announcement = self._first_check = None
         self._lifecycle(event, context)
         if self._announcement:
             self._announcer.announce(self._announcement)
@@ -82,6 +83,8 @@ class StackGate:
                 self._deliver(*message(event, result.answer()), seconds_left(context) / 2)
             self._announcement = result.announcement(event)
             return self._end(result)
+        if isinstance(result, Waiting):
+            self._first_check = result.state(checks=1)
         self._lifecycle.Data.update(RequestedAt=iso(started_at), Deadline=iso(wait.deadline))
         if request.wait_condition_handle:
             return self._answer_at_once(event, context, request)
@@ -111,7 +114,10 @@ class StackGate:
         The state machine's definition cannot name this function, whose environment names the state machine.
         """
         wait_name = waits.name(event, event["CrHelperData"]["PhysicalResourceId"])
-        self._waits.begin(wait_name, {"Stack": {"FunctionArn": context.invoked_function_arn, "Event": event}})
+        execution_input: Event = {"Stack": {"FunctionArn": context.invoked_function_arn, "Event": event}}
+        if self._first_check:
+            execution_input["Gate"] = self._first_check
+        self._waits.begin(wait_name, execution_input)
         telemetry.count("GatesStarted")
         telemetry.logger.info("A wait begins, or is joined", extra={"execution": wait_name})
 
@@ -151,6 +157,11 @@ def _stack_gate() -> StackGate:
 
 def handler(event: Event, context: Any) -> None:
     """Lambda's entry point for CloudFormation's events and for those that a wait sends back."""
+    handle(_stack_gate(), event, context)
+
+
+def handle(stack_gate: StackGate, event: Event, context: Any) -> None:
+    """One event, with its log and its metrics."""
     telemetry.begin(
         context,
         stack_id=str(event.get("StackId")),
@@ -158,6 +169,6 @@ def handler(event: Event, context: Any) -> None:
         request_type=str(event.get("RequestType")),
     )
     try:
-        _stack_gate()(event, context)
+        stack_gate(event, context)
     finally:
         telemetry.flush()

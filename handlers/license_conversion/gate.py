@@ -57,6 +57,17 @@ class Waiting:
     task: ConversionTask
     throttles: int = 0
     trouble: str = ""
+    unknown_status: bool = False
+
+    def state(self, checks: int) -> dict[str, Any]:
+        """What the state machine keeps until the next check."""
+        return {
+            "Ended": False,
+            "Checks": checks,
+            "SecondsUntilNextCheck": self.seconds,
+            "Throttles": self.throttles,
+            "Task": dict(self.task.shape),
+        }
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,7 @@ class Gate:
 
     def check(self, request: Request, wait: Wait) -> Waiting | Ended:
         """One look at the task of `request`. Never raises for what License Manager does."""
-        task, throttles, trouble = wait.task, 0, ""
+        task, throttles, trouble, unknown_status = wait.task, 0, "", False
         try:
             task = self._license_manager.get_task(request.task_id)
         except GateError as error:
@@ -115,7 +126,8 @@ class Gate:
             throttles = wait.throttles + 1 if unknown.throttled else 0
             trouble = str(unknown)
         else:
-            if task.status is Status.UNKNOWN:
+            unknown_status = task.status is Status.UNKNOWN
+            if unknown_status:
                 trouble = f"the status is {task.status_word}, which License Manager does not document"
         now = self._clock()
         waited = now - wait.started_at
@@ -127,7 +139,7 @@ class Gate:
         seconds = seconds_until_next_check(
             now, task.start_time or wait.started_at, wait.deadline, self._random, throttles
         )
-        return Waiting(seconds, task, throttles, trouble)
+        return Waiting(seconds, task, throttles, trouble, unknown_status)
 
 
 def refused(error: GateError, task: ConversionTask) -> Ended:

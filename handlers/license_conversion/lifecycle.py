@@ -51,7 +51,7 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
         self._begin_wait = begin_wait
         self._deliver = deliver
         self._broken = broken
-        self._answered = False
+        self._undelivered: AnswerNotDelivered | None = None
 
     def _log_setup(self, event: Event, context: Any) -> None:
         """Logging is the entry point's, not crhelper's."""
@@ -65,7 +65,7 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
         return bool(super()._crhelper_init(event, context))
 
     def __call__(self, event: Event, context: Any) -> None:
-        self._answered = False
+        self._undelivered = None
         super().__call__(event, context)
 
     def _wrap_function(self, func: Callable[[Event, Any], str | None] | None) -> None:
@@ -88,9 +88,8 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
         self.Data.pop("PhysicalResourceId", None)
 
     def _send(self, status: str | None = None, reason: str = "") -> None:
-        if self._answered:
-            raise AnswerNotDelivered("the answer may have arrived, so another one must not follow")
-        self._answered = True
+        if self._undelivered:  # crhelper would send something else, and the first answer may have arrived
+            raise self._undelivered
         body = response(
             self._event,
             status=status or self.Status,
@@ -98,7 +97,11 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
             physical_id=self.PhysicalResourceId or None,
             data=self.Data,
         )
-        self._deliver(self._response_url, body, seconds_left(self._context))
+        try:
+            self._deliver(self._response_url, body, seconds_left(self._context))
+        except AnswerNotDelivered as error:
+            self._undelivered = error
+            raise
 
 
 def seconds_left(context: Any) -> float:

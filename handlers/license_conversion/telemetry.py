@@ -9,7 +9,6 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from license_conversion.gate import Ended, Outcome, Waiting
-from license_conversion.task import Status
 
 SERVICE = "license-conversion-gate"
 NAMESPACE = "LicenseConversionGate"
@@ -45,7 +44,7 @@ def checked(result: Waiting | Ended) -> None:
     }
     if result.throttles:
         count("Throttles")
-    if result.task.status is Status.UNKNOWN and "Status" in result.task.shape:
+    if result.unknown_status:
         count("UnknownStatuses")
     if result.trouble:
         logger.warning(f"No verdict this time: {result.trouble}", extra=said)

@@ -1,0 +1,261 @@
+"""The handlers among servers on the wire, all in one process: a License Manager, an HTTPS receiver of answers, and moto's
+Step Functions, whose interpreter runs the real state machine file and invokes the real handlers. Time is a fake clock:
+a Wait state moves it instead of waiting.
+"""
+
+import json
+import logging
+import random
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import unquote
+
+import boto3
+import pytest
+import trustme
+from moto.awslambda_simple.models import LambdaSimpleBackend
+from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
+
+import announce_end
+import check_task
+import custom_resource
+import last_resort
+from check_task import TaskCheck
+from custom_resource import StackGate
+from license_conversion import telemetry
+from license_conversion.announcer import Announcer
+from license_conversion.gate import Gate
+from license_conversion.license_manager import LicenseManager
+from license_conversion.waits import Waits
+from tests.local_cloud.answers import AnswersReceiver
+from tests.local_cloud.license_manager import LicenseManagerServer
+
+ROOT = Path(__file__).parents[2]
+ACCOUNT = "123456789012"
+FUNCTION_ARN = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/gate"
+
+
+class Clock:
+    """A clock that only moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)  # response URLs carry the time at which they were really signed
+        self._lock = threading.Lock()
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def seconds(self) -> float:
+        return self.now.timestamp()
+
+    def move(self, seconds: float) -> None:
+        with self._lock:
+            self.now += timedelta(seconds=seconds)
+
+
+class Context:
+    """What the Lambda runtime hands to a handler."""
+
+    def __init__(self, function: str, milliseconds: int = 30_000) -> None:
+        self.function_name = function
+        self.invoked_function_arn = FUNCTION_ARN + function
+        self.aws_request_id = "11111111-2222-4333-8444-555555555555"
+        self.log_group_name = f"/license-conversion-gate/{function}"
+        self.memory_limit_in_mb = 256
+        self._milliseconds = milliseconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self._milliseconds
+
+
+@dataclass
+class Cloud:
+    """Everything around the gate, and the gate itself."""
+
+    license_manager: LicenseManagerServer
+    answers: AnswersReceiver
+    clock: Clock
+    state_machine_arn: str = ""
+    functions: dict[str, Callable[[dict[str, Any], Any], Any]] = field(default_factory=dict)
+    invocations: list[str] = field(default_factory=list)
+
+    @property
+    def step_functions(self) -> Any:
+        return boto3.client("stepfunctions")
+
+    def event(self, name: str, **changes: Any) -> dict[str, Any]:
+        """An event file, with a ResponseURL that is really answered here."""
+        event: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
+        event.update(changes)
+        key = "|".join((event["StackId"], event["LogicalResourceId"], event["RequestId"]))
+        event["ResponseURL"] = self.answers.issue(key, event)
+        if "WaitConditionHandle" in event["ResourceProperties"]:
+            event["ResourceProperties"]["WaitConditionHandle"] = self.answers.issue("the-handle")
+        return event
+
+    def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
+        """As Lambda does: the event and the result go through JSON."""
+        self.invocations.append(function)
+        result = self.functions[function](json.loads(json.dumps(event)), Context(function))
+        return json.loads(json.dumps(result))
+
+    def executions(self) -> list[dict[str, Any]]:
+        found = self.step_functions.list_executions(stateMachineArn=self.state_machine_arn)["executions"]
+        return list(found)
+
+    def gate(self, event: Mapping[str, Any]) -> list[Any]:
+        """What CloudFormation is told after this event and the wait that it may start."""
+        self.invoke("CustomResource", event)
+        for execution in self.executions():
+            self.finish(execution["executionArn"])
+        return self.bodies()
+
+    def finish(self, execution_arn: str) -> dict[str, Any]:
+        """The execution once it has ended."""
+        for _ in range(2000):
+            found: dict[str, Any] = self.step_functions.describe_execution(executionArn=execution_arn)
+            if found["status"] != "RUNNING":
+                return found
+            threading.Event().wait(0.01)
+        raise AssertionError("the execution does not end")
+
+    def bodies(self) -> list[Any]:
+        return [answer.json for answer in self.answers.answers()]
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate authority's certificate, and a server's key and chain for 127.0.0.1, made for this run."""
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+    return folder / "authority.pem", folder / "server.pem"
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[str]:
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def cloud(
+    monkeypatch: pytest.MonkeyPatch, fake_aws: None, certificates: tuple[Path, Path], moto_server: str
+) -> Iterator[Cloud]:
+    authority, server = certificates
+    clock = Clock()
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_server)
+    monkeypatch.setenv("GATE_EVENT_BUS_NAME", "default")
+    monkeypatch.setenv("MOTO_PORT", moto_server.rsplit(":", 1)[1])  # where its interpreter finds Lambda
+    with LicenseManagerServer(clock=clock.seconds) as license_manager, AnswersReceiver(server) as answers:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LICENSE_MANAGER", license_manager.url)
+        cloud = Cloud(license_manager, answers, clock)
+        monkeypatch.setattr(WaitFunction, "_wait_interval", _wait_on(clock))
+        monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=clock.move))
+        monkeypatch.setattr(LambdaSimpleBackend, "invoke", _invoke_through(cloud))
+        _reset(moto_server)
+        cloud.state_machine_arn = _create_state_machine()
+        cloud.functions = _functions(cloud)
+        yield cloud
+
+
+def _wait_on(clock: Clock) -> Callable[..., None]:
+    """A Wait state that moves the clock."""
+
+    def wait(_self: object, env: object, wait_seconds: int) -> None:
+        clock.move(wait_seconds)
+
+    return wait
+
+
+def _reset(moto_server: str) -> None:
+    for path, body in (
+        ("reset", b""),
+        ("config", b'{"stepfunctions": {"execute_state_machine": true}, "lambda": {"use_docker": false}}'),
+    ):
+        request = urllib.request.Request(f"{moto_server}/moto-api/{path}", data=body, method="POST")  # noqa: S310
+        urllib.request.urlopen(request, timeout=5).close()  # noqa: S310
+
+
+def _create_state_machine() -> str:
+    definition = (ROOT / "statemachine" / "gate.asl.json").read_text()
+    for function in ("CheckTask", "LastResort", "AnnounceEnd"):
+        definition = definition.replace(f"${{{function}FunctionArn}}", FUNCTION_ARN + function)
+    created = boto3.client("stepfunctions").create_state_machine(
+        name="LicenseConversionGate", definition=definition, roleArn=ROLE
+    )
+    return str(created["stateMachineArn"])
+
+
+def _functions(cloud: Cloud) -> dict[str, Callable[[dict[str, Any], Any], Any]]:
+    """The handlers, with the fake clock where their entry points have the real one."""
+    gate = Gate(LicenseManager(ROLE), cloud.clock, random.Random(0).random)  # noqa: S311 - jitter
+    stack_gate = StackGate(gate, Waits(cloud.state_machine_arn), Announcer(FUNCTION_ARN + "AnnounceEnd"), cloud.clock)
+    task_check = TaskCheck(gate, cloud.clock)
+    return {
+        "CustomResource": partial(custom_resource.handle, stack_gate),
+        "CheckTask": partial(check_task.handle, task_check),
+        "LastResort": last_resort.handler,
+        "AnnounceEnd": announce_end.handler,
+    }
+
+
+def _invoke_through(cloud: Cloud) -> Callable[..., bytes]:
+    """Lambda's Invoke, as moto's back end has it: a function error is a header and a payload, not an exception."""
+
+    def invoke(
+        _self: object, function_name: str, _qualifier: object, body: Any, _headers: object, response_headers: Any
+    ) -> bytes:
+        try:
+            result = cloud.invoke(unquote(function_name).rsplit(":", 1)[-1], json.loads(body))
+        except Exception as error:
+            response_headers["x-amz-function-error"] = "Unhandled"
+            result = {"errorType": type(error).__name__, "errorMessage": str(error)}
+        return json.dumps(result).encode()
+
+    return invoke
+
+
+@pytest.fixture
+def log(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """Everything that the functions have printed and logged: log lines and metrics."""
+    lines = StringIO()
+    handler = telemetry.logger.registered_handler
+    assert isinstance(handler, logging.StreamHandler)
+    before = handler.setStream(lines)
+    yield lambda: lines.getvalue() + "".join(capsys.readouterr())
+    handler.setStream(before)
+
+
+@pytest.fixture
+def gate_through_checks(cloud: Cloud) -> Callable[[str], dict[str, Any]]:
+    """A gate of an hour, check by check as the state machine does it, without the interpreter."""
+
+    def gate(task_id: str) -> dict[str, Any]:
+        state: dict[str, Any] = {"Checks": 0}
+        execution_input = {"LicenseConversionTaskId": task_id, "OnFailure": "CONTINUE", "TimeoutSeconds": 3600}
+        started_at = cloud.clock.now.isoformat()
+        while not state.get("Ended"):
+            event = {"Input": execution_input, "Gate": state, "StartedAt": started_at, "Execution": "arn:execution"}
+            state = cloud.invoke("CheckTask", event)
+            cloud.clock.move(state.get("SecondsUntilNextCheck", 0))
+        return state
+
+    return gate

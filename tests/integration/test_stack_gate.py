@@ -1,0 +1,302 @@
+"""A stack's events through the real handlers and the real state machine."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from license_conversion.errors import AnswerNotDelivered
+from license_conversion.task import ATTRIBUTES
+from tests.integration.conftest import Cloud, Context
+from tests.local_cloud.answers import LOST, RESET
+
+TASK = "lct-0123456789abcdef0"
+OTHER = "lct-0fedcba9876543210"
+
+
+def test_a_task_that_runs_is_waited_for_and_its_attributes_are_answered(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(TASK, duration=300)
+
+    (answer,) = cloud.gate(cloud.event("create"))
+
+    assert answer["Status"] == "SUCCESS"
+    assert answer["PhysicalResourceId"] == TASK
+    assert answer["Data"]["Status"] == "SUCCEEDED"
+    assert set(answer["Data"]) == set(ATTRIBUTES)
+    assert all(isinstance(value, str) for value in answer["Data"].values())
+
+
+def test_the_end_is_answered_within_a_tenth_of_the_conversion(cloud: Cloud) -> None:
+    started = cloud.clock.now
+    cloud.license_manager.add_task(TASK, duration=300)
+
+    cloud.gate(cloud.event("create"))
+
+    assert 300 <= (cloud.clock.now - started).total_seconds() <= 330
+
+
+def test_a_terminal_task_is_answered_by_the_first_invocation_and_nothing_else_is_started(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(TASK, duration=0)
+
+    cloud.invoke("CustomResource", cloud.event("create"))
+
+    assert [answer["Status"] for answer in cloud.bodies()] == ["SUCCESS"]
+    assert cloud.executions() == []
+    assert cloud.invocations == ["CustomResource", "AnnounceEnd"]
+
+
+def test_a_failed_conversion_fails_the_resource_with_a_reason_that_says_it_all(cloud: Cloud) -> None:
+    said = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI."
+    cloud.license_manager.add_task(TASK, duration=100, end_status="FAILED", status_message=said)
+
+    (answer,) = cloud.gate(cloud.event("create"))
+
+    assert answer["Status"] == "FAILED"
+    for part in (TASK, "arn:aws:ec2:us-east-1:", said, "after the gate waited 1 min 4", "execution arn:aws:states:"):
+        assert part in answer["Reason"]
+
+
+def test_a_failed_conversion_lets_the_stack_go_on_when_it_says_continue(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(TASK, duration=10, end_status="FAILED", status_message="No.")
+
+    (answer,) = cloud.gate(cloud.event("create-continue-on-failure"))
+
+    assert (answer["Status"], answer["Data"]["Status"], answer["Data"]["StatusMessage"]) == ("SUCCESS", "FAILED", "No.")
+
+
+def test_a_wait_that_runs_out_is_answered_before_cloudformation_gives_up(cloud: Cloud) -> None:
+    started = cloud.clock.now
+    cloud.license_manager.add_task(TASK, duration=float("inf"))
+
+    (answer,) = cloud.gate(cloud.event("create-with-time-outs"))
+
+    assert 598 <= (cloud.clock.now - started).total_seconds() <= 601
+    assert answer["Status"] == "FAILED"
+    for part in ("did not fail", "IN_PROGRESS", "goes on", "WaitConditionHandle", "10 min"):
+        assert part in answer["Reason"]
+
+
+def test_without_a_timeout_of_its_own_the_wait_takes_what_service_timeout_leaves(cloud: Cloud) -> None:
+    started = cloud.clock.now
+    cloud.license_manager.add_task(TASK, duration=float("inf"))
+
+    cloud.gate(cloud.event("create"))
+
+    assert 3538 <= (cloud.clock.now - started).total_seconds() < 3600
+
+
+def test_a_misspelt_property_is_refused_at_once_with_the_name_that_was_meant(cloud: Cloud) -> None:
+    (answer,) = cloud.gate(cloud.event("create-misspelt-property"))
+
+    assert answer["Status"] == "FAILED"
+    assert "Did you mean LicenseConversionTaskId?" in answer["Reason"]
+    assert cloud.license_manager.calls == []
+
+
+def test_a_task_that_license_manager_does_not_know_is_refused_at_once(cloud: Cloud) -> None:
+    (answer,) = cloud.gate(cloud.event("create"))
+
+    assert answer["Status"] == "FAILED"
+    assert TASK in answer["Reason"]
+    assert "InvalidParameterValueException" in answer["Reason"]
+    assert cloud.executions() == []
+
+
+@pytest.mark.parametrize("denial", ["AccessDeniedException", "AuthorizationException"])
+def test_a_denial_names_the_action_and_the_role(cloud: Cloud, denial: str) -> None:
+    cloud.license_manager.add_task(TASK, duration=60)
+    cloud.license_manager.faults.queue(denial, times=None)
+
+    (answer,) = cloud.gate(cloud.event("create"))
+
+    assert "license-manager:GetLicenseConversionTask" in answer["Reason"]
+    assert "arn:aws:iam::123456789012:role/gate" in answer["Reason"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["RateLimitExceededException", "ThrottlingException", "ServerInternalException", "html-503", "connection-reset"],
+)
+def test_a_fault_of_license_manager_is_waited_out(cloud: Cloud, fault: str) -> None:
+    cloud.license_manager.add_task(TASK, duration=60)
+    cloud.license_manager.faults.queue(fault, times=3)
+
+    (answer,) = cloud.gate(cloud.event("create"))
+
+    assert answer["Status"] == "SUCCESS"
+    assert [call.answer for call in cloud.license_manager.calls][:3] == [fault] * 3
+
+
+def test_a_throttle_is_not_retried_at_once(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(TASK, duration=60)
+    cloud.license_manager.faults.queue("RateLimitExceededException", times=1)
+
+    cloud.gate(cloud.event("create"))
+
+    first, second = (call.time for call in cloud.license_manager.calls[:2])
+    assert second - first >= 5
+
+
+@pytest.mark.parametrize("lies", [{"Status": "PENDING_APPROVAL"}, {"Status": None}], ids=["unknown", "none"])
+def test_a_status_that_nobody_knows_is_waited_out_and_never_success(
+    cloud: Cloud, lies: dict[str, object], log: Callable[[], str]
+) -> None:
+    cloud.license_manager.add_task(TASK, duration=0, lies=lies)
+
+    (answer,) = cloud.gate(cloud.event("create-with-time-outs"))
+
+    assert answer["Status"] == "FAILED"
+    assert "The wait ran out" in answer["Reason"]
+    assert "UnknownStatuses" in log()
+
+
+def test_an_answer_about_another_task_is_no_verdict(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(TASK, duration=0, lies={"LicenseConversionTaskId": OTHER})
+
+    (answer,) = cloud.gate(cloud.event("create-with-time-outs"))
+
+    assert answer["Status"] == "FAILED"
+
+
+@pytest.mark.parametrize("kind", [403, 500, 503, RESET, LOST], ids=str)
+def test_an_answer_that_is_not_taken_is_sent_again_and_is_the_same(cloud: Cloud, kind: int | str) -> None:
+    cloud.license_manager.add_task(TASK, duration=0)
+    cloud.answers.misbehave(kind, kind)
+
+    cloud.invoke("CustomResource", cloud.event("create"))
+
+    sent = [answer.body for answer in cloud.answers.answers()]
+    assert len(sent) == 3
+    assert len(set(sent)) == 1
+
+
+def test_an_answer_that_nobody_takes_is_an_error_of_the_invocation_and_no_second_answer(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(TASK, duration=0)
+    cloud.answers.misbehave(*[503] * 50)
+
+    with pytest.raises(AnswerNotDelivered, match="HTTP status 503"):
+        cloud.functions["CustomResource"](cloud.event("create"), Context("CustomResource", milliseconds=4000))
+
+    assert len({answer.body for answer in cloud.answers.answers()}) == 1
+
+
+def test_the_response_of_a_message_of_ten_thousand_four_byte_characters_is_valid_and_fits(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(TASK, duration=60, end_status="FAILED", status_message="\N{GRINNING FACE}" * 10_000)
+
+    cloud.gate(cloud.event("create"))
+    cloud.gate(cloud.event("create-continue-on-failure", RequestId="another"))
+
+    for answer in cloud.answers.answers():
+        assert len(answer.body.encode()) <= 4096
+        assert "\N{GRINNING FACE}… (shortened)" in json.dumps(answer.json, ensure_ascii=False)
+
+
+def test_an_update_to_the_same_task_keeps_the_id(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(TASK, duration=0)
+
+    (answer,) = cloud.gate(cloud.event("update-same-task"))
+
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", TASK)
+
+
+def test_an_update_to_another_task_gates_and_gives_a_new_id(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(OTHER, duration=60)
+
+    (answer,) = cloud.gate(cloud.event("update-other-task"))
+
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", OTHER)
+
+
+def test_an_update_that_fails_keeps_the_old_id(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(OTHER, duration=60, end_status="FAILED")
+
+    (answer,) = cloud.gate(cloud.event("update-other-task"))
+
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", TASK)
+
+
+def test_a_refused_update_keeps_the_old_id(cloud: Cloud) -> None:
+    event = cloud.event("update-other-task")
+    event["ResourceProperties"]["OnFailure"] = "fail"
+
+    (answer,) = cloud.gate(event)
+
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", TASK)
+
+
+@pytest.mark.parametrize("name", ["delete", "delete-while-create-in-flight"])
+def test_a_delete_succeeds_without_a_word_to_license_manager(cloud: Cloud, name: str) -> None:
+    event = cloud.event(name)
+
+    (answer,) = cloud.gate(event)
+
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", event["PhysicalResourceId"])
+    assert cloud.license_manager.calls == []
+
+
+def test_no_echo_and_attributes_of_one_request_are_not_in_the_next(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(TASK, duration=0)
+
+    cloud.gate(cloud.event("create"))
+    cloud.gate(cloud.event("delete"))
+
+    assert [answer["NoEcho"] for answer in cloud.bodies()] == [False, False]
+    assert cloud.bodies()[1]["Data"] == {}
+
+
+def _break(_event: object, _context: object) -> None:
+    raise ModuleNotFoundError("No module named 'crhelper'")
+
+
+def test_a_verdict_is_answered_as_the_last_resort_when_the_answering_function_is_broken(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(TASK, duration=60)
+    cloud.invoke("CustomResource", cloud.event("create"))
+    cloud.functions["CustomResource"] = _break
+    (execution,) = cloud.executions()
+
+    ended = cloud.finish(execution["executionArn"])
+
+    (answer,) = cloud.bodies()
+    assert (answer["Status"], answer["Data"]["Status"]) == ("SUCCESS", "SUCCEEDED")
+    assert ended["status"] == "SUCCEEDED"
+
+
+def test_a_broken_check_is_answered_with_what_broke(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(TASK, duration=60)
+    cloud.functions["CheckTask"] = _break
+
+    (answer,) = cloud.gate(cloud.event("create"))
+
+    assert answer["Status"] == "FAILED"
+    assert answer["PhysicalResourceId"] == TASK
+    assert "No module named 'crhelper'" in answer["Reason"]
+
+
+def test_no_log_line_contains_a_response_url(cloud: Cloud, log: Callable[[], str]) -> None:
+    cloud.license_manager.add_task(TASK, duration=60)
+    cloud.answers.misbehave(500, RESET)
+
+    cloud.gate(cloud.event("create"))
+    cloud.functions["CheckTask"] = _break
+    cloud.gate(cloud.event("create", RequestId="another"))
+
+    printed = log()
+    assert "The gate ends" in printed
+    assert "X-Amz-Signature" not in printed
+
+
+def test_a_hundred_of_a_hundred_gates_end_right_under_throttles_and_server_errors(
+    cloud: Cloud, gate_through_checks: Callable[[str], dict[str, object]]
+) -> None:
+    cloud.license_manager.faults.rates(
+        {"RateLimitExceededException": 0.5, "ServerInternalException": 0.1}, seed=20261122
+    )
+    expected = {}
+    for number in range(100):
+        task_id = f"lct-{number:017x}"
+        expected[task_id] = "FAILED" if number % 3 == 0 else "SUCCEEDED"
+        cloud.license_manager.add_task(task_id, duration=30 + 17 * number, end_status=expected[task_id])
+
+    ended = {task_id: gate_through_checks(task_id)["Outcome"] for task_id in expected}
+
+    assert ended == expected

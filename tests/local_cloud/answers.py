@@ -1,0 +1,273 @@
+"""Where CloudFormation's presigned URLs lead: an HTTPS receiver on loopback that takes the PUTs of our functions.
+
+It stands in for the S3 buckets behind a custom resource's ``ResponseURL`` and behind a wait condition's handle. Like S3
+it takes a PUT only under a URL that was issued, and answers 403 to any other. Unlike S3 it keeps every PUT it ever
+received, refused ones too, and can be told to misbehave. Standard library alone, because it runs both inside LocalStack's
+virtual environment and inside the tests' own.
+"""
+
+import datetime
+import json
+import secrets
+import socket
+import ssl
+import struct
+import threading
+import time
+import urllib.request
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+_CONTROL = "/_local_cloud"
+_URL_SECONDS = 7200
+
+RESET = "reset"
+"""Cut the connection with a TCP reset, nothing taken."""
+TIMEOUT = "timeout"
+"""Say nothing until the client gives up (at most a minute), nothing taken."""
+LOST = "lost"
+"""Take the PUT, then cut the connection before the reply."""
+
+Misbehaviour = int | str
+"""What one PUT meets: an HTTP status such as 503, ``RESET``, ``TIMEOUT`` or ``LOST``."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One PUT as it arrived. ``key`` is ``<stack id>|<logical id>|<request id>``, ``outcome`` what the sender was told."""
+
+    key: str
+    body: str
+    outcome: str
+    taken: bool
+    at: float
+
+    @property
+    def stack_id(self) -> str:
+        return self.key.split("|")[0]
+
+    @property
+    def request_id(self) -> str:
+        return self.key.split("|")[-1]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Issued:
+    """One URL as it was handed out, with the request (the custom resource's event, say) that carried it."""
+
+    key: str
+    url: str
+    request: Mapping[str, Any]
+
+
+class AnswersReceiver:
+    """Listens from construction to ``close``; everything it offers may be called from any thread."""
+
+    def __init__(self, certificate: Path, port: int = 0) -> None:
+        """``certificate`` is one PEM file: private key, certificate, chain, good for 127.0.0.1. Port 0: any free one."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self._server = _Server(("127.0.0.1", port), _Handler, context, self)
+        self._changed = threading.Condition()
+        self._issued: dict[str, Issued] = {}
+        self._answers: list[Answer] = []
+        self._misbehaviour: deque[Misbehaviour] = deque()
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="answers", daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def __enter__(self) -> "AnswersReceiver":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def issue(self, key: str, request: Mapping[str, Any] | None = None) -> str:
+        """A URL that looks like S3's presigned ones, under which one request may be answered."""
+        now = datetime.datetime.now(datetime.UTC)
+        url = (
+            f"{self.url}/{quote(key, safe='/')}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date={now:%Y%m%dT%H%M%SZ}"
+            f"&X-Amz-SignedHeaders=host&X-Amz-Expires={_URL_SECONDS - 1}"
+            f"&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F{now:%Y%m%d}%2Fus-east-1%2Fs3%2Faws4_request"
+            f"&X-Amz-Signature={secrets.token_hex(32)}"
+        )
+        with self._changed:
+            self._issued[key] = Issued(key, url, dict(request or {}))
+        return url
+
+    def issued(self) -> list[Issued]:
+        with self._changed:
+            return list(self._issued.values())
+
+    def answers(self, key_part: str = "") -> list[Answer]:
+        """Every PUT so far whose key contains ``key_part`` (a stack id, a request id), oldest first."""
+        with self._changed:
+            return [answer for answer in self._answers if key_part in answer.key]
+
+    def wait_for(
+        self,
+        key: str,
+        seconds: float,
+        cancelled: threading.Event | None = None,
+        enough: Callable[[list[Answer]], bool] = bool,
+    ) -> list[Answer]:
+        """The answers taken under ``key`` as soon as they are ``enough``; what there is when time or patience runs out."""
+        deadline = time.monotonic() + seconds
+        while True:
+            with self._changed:
+                taken = [answer for answer in self._answers if answer.key == key and answer.taken]
+                left = deadline - time.monotonic()
+                if enough(taken) or left <= 0 or (cancelled and cancelled.is_set()):
+                    return taken
+                self._changed.wait(min(left, 0.2))
+
+    def misbehave(self, *kinds: Misbehaviour) -> None:
+        """Meet the next PUTs, one for each kind, with these instead of 200; none given: behave again."""
+        with self._changed:
+            if kinds:
+                self._misbehaviour.extend(kinds)
+            else:
+                self._misbehaviour.clear()
+
+    def _next_misbehaviour(self) -> Misbehaviour | None:
+        with self._changed:
+            return self._misbehaviour.popleft() if self._misbehaviour else None
+
+    def _is_issued(self, target: str) -> bool:
+        with self._changed:
+            return any(urlsplit(one.url).query == urlsplit(target).query for one in self._issued.values())
+
+    def _record(self, answer: Answer) -> None:
+        with self._changed:
+            self._answers.append(answer)
+            self._changed.notify_all()
+
+
+class AnswersClient:
+    """The same questions and orders, asked of a receiver in another process."""
+
+    def __init__(self, url: str, authority: Path) -> None:
+        """``authority`` is the PEM file of the certificate authority that the receiver's certificate comes from."""
+        self._url = url
+        self._context = ssl.create_default_context(cafile=authority)
+
+    def answers(self, key_part: str = "") -> list[Answer]:
+        return [Answer(**one) for one in self._ask("answers") if key_part in one["key"]]
+
+    def issued(self, key_part: str = "") -> list[Issued]:
+        return [Issued(**one) for one in self._ask("issued") if key_part in one["key"]]
+
+    def misbehave(self, *kinds: Misbehaviour) -> None:
+        self._ask("misbehave", list(kinds))
+
+    def _ask(self, what: str, order: Sequence[Misbehaviour] | None = None) -> Any:
+        data = None if order is None else json.dumps(order).encode()
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._context)
+        )
+        with opener.open(f"{self._url}{_CONTROL}/{what}", data, timeout=10) as reply:
+            return json.load(reply)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        handler: type[BaseHTTPRequestHandler],
+        context: ssl.SSLContext,
+        receiver: AnswersReceiver,
+    ) -> None:
+        self.context = context
+        self.receiver = receiver
+        super().__init__(address, handler)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        # The handshake happens on the connection's own thread: a client that stalls must not keep the others waiting.
+        return self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
+
+    def handle_error(self, request: socket.socket | tuple[bytes, socket.socket], client_address: Any) -> None:
+        """Say nothing: a client that leaves is nothing new here, and a traceback could show a URL."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+    server: _Server
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the base class's name)
+        """Say nothing: the request line is a credential."""
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode(errors="replace")
+        kind = self.server.receiver._next_misbehaviour()
+        known = self.server.receiver._is_issued(self.path)
+        if kind is None:
+            self._take(body, "200" if known else "403", taken=known)
+            self._reply(200 if known else 403)
+        elif isinstance(kind, int):
+            self._take(body, str(kind), taken=False)
+            self._reply(kind)
+        else:
+            self._take(body, kind, taken=known and kind == LOST)
+            self._leave(kind)
+
+    def do_GET(self) -> None:
+        receiver = self.server.receiver
+        if self.path == f"{_CONTROL}/answers":
+            self._reply(200, [asdict(answer) for answer in receiver.answers()])
+        elif self.path == f"{_CONTROL}/issued":
+            self._reply(200, [asdict(one) for one in receiver.issued()])
+        else:
+            self._reply(404)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.path == f"{_CONTROL}/misbehave":
+            self.server.receiver.misbehave(*json.loads(body))
+            self._reply(200, [])
+        else:
+            self._reply(404)
+
+    def _take(self, body: str, outcome: str, *, taken: bool) -> None:
+        key = unquote(urlsplit(self.path).path).removeprefix("/")
+        self.server.receiver._record(Answer(key, body, outcome, taken, time.time()))
+
+    def _reply(self, status: int, content: object = None) -> None:
+        body = b"" if content is None else json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _leave(self, kind: str) -> None:
+        if kind == TIMEOUT:
+            self.connection.settimeout(60)
+            self.connection.recv(1)
+        if kind == RESET:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            socket.socket(fileno=self.connection.detach()).close()
+        self.close_connection = True
