@@ -1,0 +1,258 @@
+"""The local cloud keeps the promises of AWS's that the product's own tests build on."""
+
+import json
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.local_cloud.cloud import LocalCloud, Stack
+
+RESPONDER = Path(__file__).with_name("responder.yaml")
+
+
+@pytest.fixture(scope="module")
+def responder(cloud: LocalCloud) -> Stack:
+    return cloud.create_stack("responder", RESPONDER)
+
+
+@pytest.fixture
+def name() -> str:
+    return f"stack-{uuid.uuid4().hex[:8]}"
+
+
+def invoke(cloud: LocalCloud, function: str, event: object) -> tuple[str | None, Any]:
+    reply = cloud.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
+    return reply.get("FunctionError"), json.load(reply["Payload"])
+
+
+def template(outputs: dict[str, Any] | None = None, more: dict[str, Any] | None = None, **properties: Any) -> str:
+    asked = {
+        "Type": "Custom::Asked",
+        "Properties": {"ServiceToken": {"Fn::ImportValue": "responder"}, "ServiceTimeout": 10, **properties},
+    }
+    return json.dumps(
+        {
+            "Resources": {"Asked": asked, **(more or {})},
+            "Outputs": {key: {"Value": value} for key, value in (outputs or {"Id": {"Ref": "Asked"}}).items()},
+        }
+    )
+
+
+def lifecycle(cloud: LocalCloud, stack: Stack) -> list[tuple[str, str | None]]:
+    """Request type and physical id of each event that the function got."""
+    return [(one.request["RequestType"], one.request.get("PhysicalResourceId")) for one in cloud.requests(stack.id)]
+
+
+class TestFunctions:
+    def test_see_lambdas_environment_and_nothing_of_the_hosts(self, cloud: LocalCloud, responder: Stack) -> None:
+        error, said = invoke(cloud, responder.outputs["Responder"], {"do": "look"})
+        assert error is None
+        environment = said["environment"]
+        assert environment["OWN"] == "1"
+        assert environment["AWS_ENDPOINT_URL"] == cloud.endpoint_url
+        assert environment["AWS_ENDPOINT_URL_LICENSE_MANAGER"] == cloud.license_manager.url
+        assert not {name for name in environment if name.startswith(("LOCAL_CLOUD", "LOCALSTACK"))}
+        assert said["arn"] == responder.outputs["Responder"]
+        assert 0 < said["left"] <= 3000
+
+    def test_that_raise_are_function_errors(self, cloud: LocalCloud, responder: Stack) -> None:
+        error, said = invoke(cloud, responder.outputs["Responder"], {"do": "raise"})
+        assert (error, said["errorType"], said["errorMessage"]) == ("Unhandled", "ValueError", "no such thing")
+
+    def test_that_cannot_be_imported_are_function_errors(self, cloud: LocalCloud, responder: Stack) -> None:
+        for _ in range(2):
+            error, said = invoke(cloud, responder.outputs["Unimportable"], {})
+            assert (error, said["errorType"]) == ("Unhandled", "Runtime.ImportModuleError")
+            assert "nowhere_to_be_found" in said["errorMessage"]
+
+    def test_that_take_too_long_are_stopped_and_leave_a_fresh_sandbox(
+        self, cloud: LocalCloud, responder: Stack
+    ) -> None:
+        function = responder.outputs["Responder"]
+        error, said = invoke(cloud, function, {"do": "sleep", "seconds": 30})
+        assert (error, said["errorType"]) == ("Unhandled", "Sandbox.Timedout")
+        assert said["errorMessage"].endswith("Task timed out after 3.00 seconds")
+        assert invoke(cloud, function, {"do": "look"})[0] is None
+
+    def test_whose_process_is_killed_are_function_errors(self, cloud: LocalCloud, responder: Stack) -> None:
+        function = responder.outputs["Responder"]
+        with ThreadPoolExecutor() as pool:
+            sleeping = pool.submit(invoke, cloud, function, {"do": "sleep", "seconds": 2.5})
+            while not sleeping.done() and not cloud.kill_runtimes():
+                pass
+            error, said = sleeping.result()
+        assert (error, said["errorType"]) == ("Unhandled", "Runtime.ExitError")
+        assert said["errorMessage"].endswith("Runtime exited with error: signal: killed")
+        assert invoke(cloud, function, {"do": "look"})[0] is None
+
+    def test_run_each_concurrent_invocation_in_a_sandbox_of_its_own(self, cloud: LocalCloud, responder: Stack) -> None:
+        event = {"do": "sleep", "seconds": 0.5}
+        with ThreadPoolExecutor(4) as pool:
+            results = list(pool.map(lambda _: invoke(cloud, responder.outputs["Responder"], event), range(4)))
+        assert [error for error, _ in results] == [None] * 4
+        assert len({said["process"] for _, said in results}) == 4
+
+
+@pytest.mark.usefixtures("responder")
+class TestCustomResources:
+    def test_are_created_updated_replaced_and_deleted(self, cloud: LocalCloud, name: str) -> None:
+        outputs = {
+            "Id": {"Ref": "Asked"},
+            "Dotted": {"Fn::GetAtt": ["Asked", "A.B"]},
+            "Own": {"Fn::Sub": "${Asked.Reason}"},
+        }
+        data = {"A.B": "deep", "Reason": "the attribute, not the property"}
+        created = cloud.create_stack(name, template(outputs, Id="one", Data=data, Reason="x", Number=1, Yes=True))
+        assert created.status == "CREATE_COMPLETE"
+        assert created.outputs == {"Id": "one", "Dotted": "deep", "Own": "the attribute, not the property"}
+        sent = cloud.requests(created.id)[0].request["ResourceProperties"]
+        assert (sent["Number"], sent["Yes"], sent["ServiceTimeout"]) == ("1", "true", "10")
+
+        updated = cloud.update_stack(name, template(outputs, Id="one", Data=data | {"A.B": "deeper"}))
+        assert (updated.status, updated.outputs["Dotted"]) == ("UPDATE_COMPLETE", "deeper")
+        replaced = cloud.update_stack(name, template(Id="two"))
+        assert (replaced.status, replaced.outputs) == ("UPDATE_COMPLETE", {"Id": "two"})
+        assert cloud.delete_stack(name).status == "DELETE_COMPLETE"
+        assert lifecycle(cloud, created) == [
+            ("Create", None), ("Update", "one"), ("Update", "one"), ("Delete", "one"), ("Delete", "two"),
+        ]  # fmt: skip
+        assert cloud.requests(created.id)[2].request["OldResourceProperties"]["Data"]["A.B"] == "deeper"
+
+    def test_that_fail_are_rolled_back_by_the_id_they_answered(self, cloud: LocalCloud, name: str) -> None:
+        stack = cloud.create_stack(name, template(Id="broken", Create="FAILED", Reason="It cannot be."))
+        assert stack.status == "ROLLBACK_COMPLETE"
+        request_id = cloud.requests(stack.id)[0].request["RequestId"]
+        assert stack.failures == [
+            "Asked: Received response status [FAILED] from custom resource."
+            f" Message returned: It cannot be. (RequestId: {request_id})"
+        ]
+        assert lifecycle(cloud, stack) == [("Create", None), ("Delete", "broken")]
+
+    def test_that_never_answer_time_out_and_are_deleted_by_a_made_up_id(self, cloud: LocalCloud, name: str) -> None:
+        stack = cloud.create_stack(name, template(Create="SILENCE", ServiceTimeout=1))
+        assert stack.status == "ROLLBACK_COMPLETE"
+        assert "did not receive a response" in stack.failures[0]
+        (_, (request_type, made_up)) = lifecycle(cloud, stack)
+        assert request_type == "Delete"
+        assert made_up is not None
+        assert made_up.startswith(f"{name}-Asked-")
+
+    def test_whose_update_fails_are_updated_back(self, cloud: LocalCloud, name: str) -> None:
+        created = cloud.create_stack(name, template(Id="one", Note="old"))
+        stack = cloud.update_stack(name, template(Id="one", Note="new", Update="FAILED", Reason="no"))
+        assert stack.status == "UPDATE_ROLLBACK_COMPLETE"
+        back = cloud.requests(created.id)[-1].request
+        assert (back["RequestType"], back["PhysicalResourceId"]) == ("Update", "one")
+        assert back["ResourceProperties"]["Note"] == "old"
+        assert back["OldResourceProperties"]["Note"] == "new"
+        assert cloud.update_stack(name, template(Id="one", Note="newer")).status == "UPDATE_COMPLETE"
+
+    def test_replaced_before_another_resource_failed_are_replaced_back(self, cloud: LocalCloud, name: str) -> None:
+        created = cloud.create_stack(name, template(Id="one"))
+        other = json.loads(template(Create="FAILED", Reason="no"))["Resources"]["Asked"]
+        stack = cloud.update_stack(name, template(Id="two", more={"Other": {**other, "DependsOn": "Asked"}}))
+        assert stack.status == "UPDATE_ROLLBACK_COMPLETE"
+        asked = [one.request for one in cloud.requests(created.id) if one.request["LogicalResourceId"] == "Asked"]
+        assert [(one["RequestType"], one.get("PhysicalResourceId")) for one in asked] == [
+            ("Create", None), ("Update", "one"), ("Update", "two"), ("Delete", "two"),
+        ]  # fmt: skip
+
+    def test_are_deleted_while_their_create_is_in_flight(self, cloud: LocalCloud, name: str) -> None:
+        stack = cloud.create_stack(name, template(Create="SILENCE", ServiceTimeout=60), wait=False)
+        while not cloud.requests(stack.id):
+            pass
+        assert cloud.delete_stack(stack.id).status == "DELETE_COMPLETE"
+        (_, (request_type, made_up)) = lifecycle(cloud, stack)
+        assert request_type == "Delete"
+        assert made_up is not None
+        assert made_up.startswith(f"{name}-Asked-")
+
+    def test_stop_waiting_when_the_update_is_cancelled(self, cloud: LocalCloud, name: str) -> None:
+        created = cloud.create_stack(name, template(Id="one"))
+        cloud.update_stack(name, template(Id="one", Update="SILENCE", ServiceTimeout=60), wait=False)
+        while len(cloud.requests(created.id)) < 2:
+            pass
+        cloud.client("cloudformation").cancel_update_stack(StackName=name)
+        assert cloud.wait_for_stack(name).status == "UPDATE_ROLLBACK_COMPLETE"
+        assert [one for one, _ in lifecycle(cloud, created)] == ["Create", "Update", "Update"]
+
+    def test_that_fail_to_delete_keep_the_stack(self, cloud: LocalCloud, name: str) -> None:
+        cloud.create_stack(name, template(Delete="FAILED", Reason="no"))
+        assert cloud.delete_stack(name).status == "DELETE_FAILED"
+
+    @pytest.mark.parametrize(
+        ("answer", "complaint"),
+        [
+            ({"PhysicalResourceId": "x" * 1025}, "PhysicalResourceId"),
+            ({"StackId": "another"}, "StackId"),
+            ({"Reason": "x" * 4096}, "4096 bytes"),
+            ({"Status": "PERHAPS"}, "Status"),
+        ],
+    )
+    def test_may_not_answer_what_cloudformation_refuses(
+        self, cloud: LocalCloud, name: str, answer: dict[str, str], complaint: str
+    ) -> None:
+        stack = cloud.create_stack(name, template(Answer=answer, Delete="SUCCESS"), OnFailure="DO_NOTHING")
+        assert stack.status == "CREATE_FAILED"
+        assert complaint in stack.failures[0]
+
+    def test_must_answer_every_attribute_that_the_template_gets(self, cloud: LocalCloud, name: str) -> None:
+        stack = cloud.create_stack(name, template({"Lacking": {"Fn::GetAtt": "Asked.Lacking.One"}}))
+        assert stack.status == "ROLLBACK_COMPLETE"
+
+    def test_are_answered_once_however_many_answers_come(self, cloud: LocalCloud, name: str) -> None:
+        stack = cloud.create_stack(name, template(Times=3, Id="one"))
+        assert stack.status == "CREATE_COMPLETE"
+        assert [one.json["Reason"] for one in cloud.answers(stack.id)][:1] == [""]
+
+    def test_are_not_answered_by_a_put_that_was_refused(self, cloud: LocalCloud, name: str) -> None:
+        cloud.misbehave(503)
+        stack = cloud.create_stack(name, template(Id="one"))  # the function raises, and Lambda tries again
+        assert stack.status == "CREATE_COMPLETE"
+        assert [(one.outcome, one.taken) for one in cloud.answers(stack.id)] == [("503", False), ("200", True)]
+
+    def test_leave_no_credential_in_localstacks_log(self, cloud: LocalCloud) -> None:
+        log = cloud.localstack_log.read_text()
+        assert not [one.key for one in cloud.requests() if one.url.rpartition("=")[2] in log]
+
+
+class TestWaitConditions:
+    @staticmethod
+    def waiting(timeout: int) -> str:
+        condition = {
+            "Type": "AWS::CloudFormation::WaitCondition",
+            "Properties": {"Handle": {"Ref": "Handle"}, "Timeout": str(timeout)},
+        }
+        handle = {"Type": "AWS::CloudFormation::WaitConditionHandle"}
+        outputs = {"Data": {"Value": {"Fn::GetAtt": "Condition.Data"}}}
+        return json.dumps({"Resources": {"Handle": handle, "Condition": condition}, "Outputs": outputs})
+
+    @staticmethod
+    def signal(cloud: LocalCloud, responder: Stack, stack: Stack, status: str) -> None:
+        while not cloud.requests(stack.id):
+            pass
+        signal = {"Status": status, "UniqueId": "one", "Data": "all done", "Reason": "because"}
+        event = {"do": "signal", "url": cloud.requests(stack.id)[0].url, "signal": signal}
+        assert invoke(cloud, responder.outputs["Responder"], event)[0] is None
+
+    def test_wait_for_their_signal(self, cloud: LocalCloud, name: str, responder: Stack) -> None:
+        stack = cloud.create_stack(name, self.waiting(60), wait=False)
+        self.signal(cloud, responder, stack, "SUCCESS")
+        stack = cloud.wait_for_stack(name)
+        assert stack.status == "CREATE_COMPLETE"
+        assert json.loads(stack.outputs["Data"]) == {"one": "all done"}
+
+    def test_fail_with_the_signals_reason(self, cloud: LocalCloud, name: str, responder: Stack) -> None:
+        stack = cloud.create_stack(name, self.waiting(60), wait=False)
+        self.signal(cloud, responder, stack, "FAILURE")
+        stack = cloud.wait_for_stack(name)
+        assert stack.status == "ROLLBACK_COMPLETE"
+        assert "because" in stack.failures[0]
+
+    def test_time_out(self, cloud: LocalCloud, name: str) -> None:
+        stack = cloud.create_stack(name, self.waiting(1))
+        assert stack.status == "ROLLBACK_COMPLETE"
+        assert "timed out" in stack.failures[0]

@@ -1,0 +1,386 @@
+"""An AWS of our own on loopback, for as long as a ``with`` block lasts: no account, no Docker.
+
+LocalStack with our plug-ins serves CloudFormation, Lambda, Step Functions and what they need; a License Manager of our own
+runs in this process. Everything listens on 127.0.0.1, on ports that were free, and writes into one temporary folder. When
+the block ends, however it ends, every process and the folder are gone; when this process is killed, the processes are.
+
+What it is not: nothing checks IAM permissions, and what LocalStack lacks is ours (see ``localstack_plugins``).
+"""
+
+import contextlib
+import importlib.util
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import boto3
+import trustme
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.local_cloud.answers import Answer, AnswersClient, Issued, Misbehaviour
+from tests.local_cloud.license_manager import LicenseManagerServer
+from tests.local_cloud.localstack_plugins.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+_PLUGINS = Path(__file__).parent / "localstack_plugins"
+_SERVICES = (
+    "cloudformation", "cloudwatch", "events", "iam", "kms", "lambda", "logs", "s3", "sns", "sqs", "ssm",
+    "stepfunctions", "sts",
+)  # fmt: skip
+_START_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack as CloudFormation describes it, and its events, oldest first."""
+
+    id: str
+    name: str
+    status: str
+    outputs: Mapping[str, str]
+    events: tuple[Mapping[str, Any], ...]
+
+    @property
+    def failures(self) -> list[str]:
+        """``<logical id>: <reason>`` of each resource that failed."""
+        return [
+            f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
+            for event in self.events
+            if event["ResourceStatus"].endswith("_FAILED") and event.get("PhysicalResourceId") != self.id
+        ]
+
+    def statuses(self, logical_id: str) -> list[str]:
+        """What a resource went through; the stack's own, under the stack's name."""
+        return [event["ResourceStatus"] for event in self.events if event["LogicalResourceId"] == logical_id]
+
+
+class LocalCloud:
+    """Use as a context manager; ``environment`` is what a person's own ``sam`` and ``aws`` commands need."""
+
+    def __init__(self, *, port: int = 0, retry_seconds: int = 1) -> None:
+        """``retry_seconds`` before Lambda's first retry of an asynchronous event, twice that before the second; AWS: 60."""
+        self.license_manager = LicenseManagerServer()
+        self._port = port or _free_port()
+        self._retry_seconds = retry_seconds
+        self._folder = Path()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._resources = contextlib.ExitStack()
+        self._clients: dict[str, Any] = {}
+
+    # Life
+
+    def __enter__(self) -> "LocalCloud":
+        with contextlib.ExitStack() as starting:
+            self._folder = Path(tempfile.mkdtemp(prefix="local-cloud-"))
+            starting.callback(shutil.rmtree, self._folder, ignore_errors=True)
+            starting.enter_context(self.license_manager)
+            settings = self._settings()
+            starting.callback(self._stop)
+            self._start(settings)
+            self._answers = AnswersClient(f"https://127.0.0.1:{settings.answers_port}", settings.authority)
+            self._resources = starting.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._resources.close()
+
+    def _settings(self) -> Settings:
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(self._folder / "authority.pem")
+        authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(
+            self._folder / "certificate.pem"
+        )
+        machine = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
+        return Settings(
+            emulator=_executable(_sam() / f"local/rapid/aws-lambda-rie-{machine}"),
+            runtime_python=ROOT / ".local/lambda-runtime/bin/python",
+            certificate=self._folder / "certificate.pem",
+            authority=self._folder / "authority.pem",
+            answers_port=_free_port(),
+            license_manager_url=self.license_manager.url,
+            sandboxes=self._folder / "sandboxes",
+        )
+
+    def _start(self, settings: Settings) -> None:
+        for name in ("tmp", "home", "volume"):
+            (self._folder / name).mkdir()
+        environment = {
+            **settings.to_environment(),
+            "PATH": os.environ["PATH"],
+            "HOME": str(self._folder / "home"),
+            "XDG_CACHE_HOME": str(self._folder / "home"),
+            "TMPDIR": str(self._folder / "tmp"),
+            "LOCALSTACK_VOLUME_DIR": str(self._folder / "volume"),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(_PLUGINS / "entry_points")]),
+            "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
+            "GATEWAY_LISTEN": f"127.0.0.1:{self._port}",
+            "LOCALSTACK_HOST": f"127.0.0.1:{self._port}",
+            "SERVICES": ",".join(_SERVICES),
+            "STRICT_SERVICE_LOADING": "1",
+            "EAGER_SERVICE_LOADING": "0",
+            "PERSISTENCE": "0",
+            "DISABLE_EVENTS": "1",
+            "SKIP_SSL_CERT_DOWNLOAD": "1",
+            "DNS_ADDRESS": "0",
+            "SQS_ENDPOINT_STRATEGY": "path",
+            "LAMBDA_RUNTIME_EXECUTOR": "emulator",
+            "LAMBDA_RETRY_BASE_DELAY": str(self._retry_seconds),
+            "PROVIDER_OVERRIDE_CLOUDFORMATION": "lifecycles",
+            "CFN_IGNORE_UNSUPPORTED_RESOURCE_TYPES": "0",
+            "CFN_PER_RESOURCE_TIMEOUT": "300",
+        }
+        python = ROOT / ".local/localstack/bin/python"
+        with self.localstack_log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(Path(__file__).with_name("follow.py")),
+                 str(python), "-m", "localstack.runtime.main"],
+                cwd=self._folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"LocalStack did not start:\n{self.localstack_log.read_text()[-4000:]}")
+            time.sleep(0.1)
+
+    def _is_ready(self) -> bool:
+        try:
+            with _direct.open(f"{self.endpoint_url}/_localstack/health", timeout=2) as reply:
+                return bool(reply.status == 200)
+        except OSError:
+            return False
+
+    def _stop(self) -> None:
+        """There is no state worth a farewell: the kernel ends the sandboxes with LocalStack."""
+        if self._process and self._process.poll() is None:
+            rest = list(_descendants(self._process.pid))
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            deadline = time.monotonic() + 5
+            while any(Path(f"/proc/{pid}").exists() for pid in rest) and time.monotonic() < deadline:
+                time.sleep(0.02)
+
+    # Addresses
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def localstack_log(self) -> Path:
+        return self._folder / "localstack.log"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ENDPOINT_URL_LICENSE_MANAGER": self.license_manager.url,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+        }
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of this cloud; ``license-manager`` is the License Manager beside it."""
+        if service not in self._clients:
+            self._clients[service] = boto3.Session().client(
+                service,  # type: ignore[call-overload]
+                endpoint_url=self.license_manager.url if service == "license-manager" else self.endpoint_url,
+                region_name=REGION,
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
+                config=Config(read_timeout=120, proxies={}, retries={"total_max_attempts": 1}),
+            )
+        return self._clients[service]
+
+    # Stacks
+
+    def deploy(self, stack_name: str, template: Path, parameters: Mapping[str, str] | None = None) -> Stack:
+        """``sam deploy`` of what ``sam build`` left; raise RuntimeError with its output if it fails."""
+        overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
+        done = subprocess.run(
+            [
+                *(str(Path(sys.executable).with_name("sam")), "deploy", "--template-file", str(template)),
+                *("--stack-name", stack_name, "--resolve-s3", "--no-progressbar", "--no-confirm-changeset"),
+                *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"),
+                *(("--parameter-overrides", *overrides) if overrides else ()),
+            ],
+            env=self._environment_for_sam(),
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if done.returncode:
+            raise RuntimeError(f"sam deploy failed:\n{done.stdout}")
+        return self.describe(stack_name)
+
+    def _environment_for_sam(self) -> dict[str, str]:
+        own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return {**own, **self.environment, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.5"}
+
+    def create_stack(
+        self,
+        stack_name: str,
+        template: Path | str,
+        parameters: Mapping[str, str] | None = None,
+        *,
+        wait: bool = True,
+        **options: Any,
+    ) -> Stack:
+        """``template`` is a path or a body; ``options`` go to CreateStack. With ``wait``, come back when it has ended."""
+        return self._deploy_directly("create_stack", stack_name, template, parameters, wait=wait, **options)
+
+    def update_stack(
+        self,
+        stack_name: str,
+        template: Path | str,
+        parameters: Mapping[str, str] | None = None,
+        *,
+        wait: bool = True,
+        **options: Any,
+    ) -> Stack:
+        return self._deploy_directly("update_stack", stack_name, template, parameters, wait=wait, **options)
+
+    def _deploy_directly(
+        self,
+        operation: Literal["create_stack", "update_stack"],
+        stack_name: str,
+        template: Path | str,
+        parameters: Mapping[str, str] | None,
+        *,
+        wait: bool,
+        **options: Any,
+    ) -> Stack:
+        stack_id: str = getattr(self.client("cloudformation"), operation)(
+            StackName=stack_name,
+            TemplateBody=template.read_text() if isinstance(template, Path) else template,
+            Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in (parameters or {}).items()],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+            **options,
+        )["StackId"]
+        return self.wait_for_stack(stack_id) if wait else self.describe(stack_id)
+
+    def delete_stack(self, stack: str, *, wait: bool = True) -> Stack:
+        stack_id = self.describe(stack).id
+        self.client("cloudformation").delete_stack(StackName=stack_id)
+        return self.wait_for_stack(stack_id) if wait else self.describe(stack_id)
+
+    def wait_for_stack(self, stack: str, seconds: float = 300) -> Stack:
+        """The stack (by name or id) once nothing is in progress; raise TimeoutError if that takes longer."""
+        deadline = time.monotonic() + seconds
+        while (found := self.describe(stack)).status.endswith("_IN_PROGRESS"):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{stack} is still {found.status} after {seconds} seconds")
+            time.sleep(0.1)
+        return found
+
+    def wait_for_status(self, stack: str, status: str, seconds: float = 60) -> Stack:
+        """The stack as soon as it has this status; raise TimeoutError if that takes longer."""
+        deadline = time.monotonic() + seconds
+        while (found := self.describe(stack)).status != status:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{stack} is {found.status}, not {status}, after {seconds} seconds")
+            time.sleep(0.05)
+        return found
+
+    def describe(self, stack: str) -> Stack:
+        """By name or id; a deleted one by id only."""
+        cloudformation = self.client("cloudformation")
+        found = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+        events = cloudformation.describe_stack_events(StackName=found["StackId"])["StackEvents"]
+        return Stack(
+            id=found["StackId"],
+            name=found["StackName"],
+            status=found["StackStatus"],
+            outputs={one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", [])},
+            events=tuple(reversed(events)),
+        )
+
+    # What happened
+
+    def answers(self, request_or_stack: str = "") -> list[Answer]:
+        """Every PUT to a presigned URL, refused ones too, oldest first; of one request id, stack id or logical id."""
+        return self._answers.answers(request_or_stack)
+
+    def requests(self, request_or_stack: str = "") -> list[Issued]:
+        """Every presigned URL that CloudFormation gave out, with the lifecycle event it went into (without the URL)."""
+        return self._answers.issued(request_or_stack)
+
+    def misbehave(self, *kinds: Misbehaviour) -> None:
+        """What the next PUTs to presigned URLs meet instead of 200; see ``answers``."""
+        self._answers.misbehave(*kinds)
+
+    def log_lines(self) -> list[str]:
+        """Every line that any function has logged, in CloudWatch Logs' order group by group."""
+        logs = self.client("logs")
+        lines = []
+        for groups in logs.get_paginator("describe_log_groups").paginate():
+            for group in groups["logGroups"]:
+                with contextlib.suppress(ClientError):  # the group went with its stack meanwhile
+                    for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"]):
+                        lines += [event["message"].rstrip("\n") for event in page["events"]]
+        return lines
+
+    # Chaos
+
+    def kill_runtimes(self) -> int:
+        """SIGKILL the runtime process in every sandbox, as a lack of memory would; return how many there were."""
+        assert self._process is not None
+        killed = 0
+        for pid in _descendants(self._process.pid):
+            with contextlib.suppress(OSError):
+                if b"lambda_entry.py" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1]:
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
+        return killed
+
+
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+def _sam() -> Path:
+    found = importlib.util.find_spec("samcli")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent
+
+
+def _executable(program: Path) -> Path:
+    if not os.access(program, os.X_OK):
+        program.chmod(0o755)
+    return program
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """Children, their children and so on, from the kernel's table of processes."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    to_visit = [pid]
+    while to_visit:
+        for child in children.get(to_visit.pop(), []):
+            yield child
+            to_visit.append(child)

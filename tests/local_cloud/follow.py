@@ -1,0 +1,21 @@
+"""Run a program that dies with the process that started it: ``python -I -S follow.py PROGRAM ARGUMENT...``.
+
+The kernel keeps the promise (PR_SET_PDEATHSIG), so it holds when the starter is killed too. It watches the *thread* that
+started this one: start it from a thread that lives as long as its process.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_the_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    die_with_the_parent()
+    os.execv(sys.argv[1], sys.argv[1:])  # noqa: S606  (that is the purpose)

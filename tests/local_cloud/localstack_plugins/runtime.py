@@ -1,0 +1,202 @@
+"""Functions that run: one sandbox of AWS's Runtime Interface Emulator for each concurrent invocation, reused when warm.
+
+A sandbox is the emulator, and under it awslambdaric in the interpreter that has only what AWS's runtime has. It sees the
+environment that Lambda would give it and nothing of the host's. It is a process on the host, not a container: the file
+system is writable, memory is not limited, the time for a cold start counts into the function's time-out, and the CPU is
+the host's, whatever architecture the function names.
+"""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from localstack.services.lambda_.invocation.lambda_models import FunctionVersion, InvocationResult
+from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
+from localstack.services.lambda_.invocation.runtime_executor import LambdaRuntimeException, RuntimeExecutor
+
+from tests.local_cloud.localstack_plugins.settings import Settings
+
+_HERE = Path(__file__).parents[1]
+_INVOCATIONS = "/2015-03-31/functions/function/invocations"
+_TIMED_OUT = re.compile(rb"Task timed out after [\d.]+ seconds")
+_FROM_LOCALSTACK = (
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_TIMEOUT", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_INITIALIZATION_TYPE", "_HANDLER",
+)  # fmt: skip
+
+# The kernel ends a sandbox when the thread that started it ends (see follow.py): this one lives as long as LocalStack.
+_starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox-starter")
+
+
+class EmulatorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]  # LocalStack is untyped
+    name = "emulator"
+
+    def load(self, *_: object, **__: object) -> type["EmulatorExecutor"]:
+        return EmulatorExecutor
+
+
+class EmulatorExecutor(RuntimeExecutor):  # type: ignore[misc]
+    """One sandbox. LocalStack starts one for each concurrent invocation and gives each one invocation at a time."""
+
+    def __init__(self, id: str, function_version: FunctionVersion) -> None:  # noqa: A002  (LocalStack's name)
+        super().__init__(id, function_version)
+        self._settings = Settings.from_environment()
+        self._folder = self._settings.sandboxes / id
+        self._output = self._folder / "output"
+        self._read = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
+
+    @classmethod
+    def prepare_version(cls, function_version: FunctionVersion) -> None:
+        function_version.config.code.prepare_for_execution()
+        for layer in function_version.config.layers:
+            layer.code.prepare_for_execution()
+
+    @classmethod
+    def cleanup_version(cls, function_version: FunctionVersion) -> None:
+        """LocalStack removes the code; layers may serve other functions."""
+
+    def get_address(self) -> str:
+        return "127.0.0.1"
+
+    def get_endpoint_from_executor(self) -> str:
+        return "127.0.0.1"
+
+    def get_runtime_endpoint(self) -> str:
+        return ""
+
+    def get_logs(self) -> str:
+        return self._output.read_text(errors="replace") if self._output.exists() else ""
+
+    def start(self, env_vars: dict[str, Any]) -> None:
+        (self._folder / "tmp").mkdir(parents=True)
+        self._port, runtime_port = _free_ports(2)
+        self._process = _starter.submit(self._start, env_vars, runtime_port).result()
+        deadline = time.monotonic() + 10
+        while not _listens(self._port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise LambdaRuntimeException(f"The sandbox did not start: {self.get_logs()[-2000:]}")
+            time.sleep(0.01)
+
+    def _start(self, env_vars: dict[str, Any], runtime_port: int) -> subprocess.Popen[bytes]:
+        code = self.function_version.config.code.get_unzipped_code_location()
+        with self._output.open("ab") as output:
+            return subprocess.Popen(
+                [
+                    *(sys.executable, "-I", "-S", str(_HERE / "follow.py")),
+                    *(str(self._settings.emulator), "--log-level", "error"),
+                    *("--runtime-interface-emulator-address", f"127.0.0.1:{self._port}"),
+                    *("--runtime-api-address", f"127.0.0.1:{runtime_port}"),
+                    *(str(self._settings.runtime_python), str(_HERE / "lambda_entry.py")),
+                    *(self._function_arn(), self.function_version.config.handler),
+                ],
+                cwd=code,
+                env=self._environment(code, env_vars),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _function_arn(self) -> str:
+        version = self.function_version.id
+        return str(version.unqualified_arn() if version.qualifier == "$LATEST" else version.qualified_arn())
+
+    def _environment(self, code: Path, env_vars: dict[str, Any]) -> dict[str, str]:
+        opt = [layer.code.get_unzipped_code_location() / "python" for layer in self.function_version.config.layers]
+        own = self.function_version.config.environment or {}
+        lambdas = {name: str(env_vars[name]) for name in _FROM_LOCALSTACK if name in env_vars}
+        return {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "TZ": ":UTC",
+            "HOME": str(self._folder),
+            "TMPDIR": str(self._folder / "tmp"),
+            "SSL_CERT_FILE": str(self._settings.authority),
+            "AWS_ENDPOINT_URL_LICENSE_MANAGER": self._settings.license_manager_url,
+            **{name: str(value) for name, value in own.items()},
+            **lambdas,
+            "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+            "LAMBDA_TASK_ROOT": str(code),
+            **({"PYTHONPATH": os.pathsep.join(str(folder) for folder in opt)} if opt else {}),
+        }
+
+    def invoke(self, payload: dict[str, str]) -> InvocationResult:
+        request_id = payload["invoke-id"]
+        emulator = http.client.HTTPConnection(
+            "127.0.0.1", self._port, timeout=self.function_version.config.timeout + 30
+        )
+        headers = {"X-Amzn-RequestId": request_id, "X-Amzn-Trace-Id": payload.get("trace-id", "")}
+        try:
+            emulator.request("POST", _INVOCATIONS, payload["payload"].encode(), headers)
+            reply = emulator.getresponse()
+            body = reply.read()
+        except (OSError, http.client.HTTPException) as error:
+            # The emulator is gone. LocalStack drops this sandbox and answers as Lambda does for a failure of its own.
+            raise LambdaRuntimeException(f"The sandbox was lost: {type(error).__name__}") from None
+        finally:
+            emulator.close()
+        result, is_error = _as_lambda_says(reply.status, body, request_id)
+        return InvocationResult(request_id, result, is_error, self._new_output(request_id, body))
+
+    def _new_output(self, request_id: str, reply: bytes) -> str:
+        """What was logged since the last invocation, with the line that Lambda adds when a sandbox ends badly."""
+        with self._output.open("rb") as output:
+            output.seek(self._read)
+            new = output.read()
+        self._read += len(new)
+        lines = [line for line in new.decode(errors="replace").splitlines() if "(rapid)" not in line]
+        if timed_out := _TIMED_OUT.fullmatch(reply):
+            lines.append(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {request_id} {timed_out[0].decode()}")
+        elif b"Runtime exited" in reply:
+            lines.append(json.loads(reply)["errorMessage"])
+        return "\n".join(lines) + "\n"
+
+    def stop(self) -> None:
+        process = self._process
+        if process and process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)  # the runtime below follows its emulator
+            process.wait(5)
+
+
+def _as_lambda_says(status: int, body: bytes, request_id: str) -> tuple[bytes, bool]:
+    """The payload and whether it is a function error, from an emulator that says 200 to nearly everything."""
+    if timed_out := _TIMED_OUT.fullmatch(body):
+        message = f"RequestId: {request_id} Error: {timed_out[0].decode()}"
+        return json.dumps({"errorType": "Sandbox.Timedout", "errorMessage": message}).encode(), True
+    if status != HTTPStatus.OK:
+        if not body:
+            body = json.dumps({"errorType": "Runtime.Unknown", "errorMessage": f"RequestId: {request_id}"}).encode()
+        return body, True
+    if b'"errorType"' in body and b'"stackTrace"' in body:
+        content = json.loads(body)
+        # awslambdaric puts the request's id into the errors that it reports, which no result of ours holds beside these.
+        return body, isinstance(content, dict) and content.get("requestId") == request_id and "errorType" in content
+    return body, False
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,42 @@
+"""What the local cloud hands over to its LocalStack process, as environment variables that functions never see."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_PREFIX = "LOCAL_CLOUD_"
+
+
+@dataclass(frozen=True)
+class Settings:
+    emulator: Path
+    """AWS's Runtime Interface Emulator for this machine's architecture."""
+    runtime_python: Path
+    """The interpreter that has what AWS's python3.13 runtime has, and nothing more."""
+    certificate: Path
+    """PEM: key and certificate of the answers receiver."""
+    authority: Path
+    """PEM: the certificate authority of the run, all that functions trust."""
+    answers_port: int
+    license_manager_url: str
+    sandboxes: Path
+    """Folder in which each sandbox gets one of its own: HOME, TMPDIR, output."""
+
+    def to_environment(self) -> dict[str, str]:
+        return {_PREFIX + name.upper(): str(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        def value(name: str) -> str:
+            return environment[_PREFIX + name]
+
+        return cls(
+            emulator=Path(value("EMULATOR")),
+            runtime_python=Path(value("RUNTIME_PYTHON")),
+            certificate=Path(value("CERTIFICATE")),
+            authority=Path(value("AUTHORITY")),
+            answers_port=int(value("ANSWERS_PORT")),
+            license_manager_url=value("LICENSE_MANAGER_URL"),
+            sandboxes=Path(value("SANDBOXES")),
+        )

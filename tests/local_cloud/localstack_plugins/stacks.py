@@ -1,0 +1,544 @@
+"""CloudFormation's lifecycles on LocalStack's engine: what happens to a stack when a resource fails, or a user cancels.
+
+LocalStack's engine resolves templates and creates, updates and deletes single resources. It rolls nothing back, calls a
+failed update complete, and cannot delete a stack whose create is in flight; this provider does that, as far as custom
+resources can tell:
+
+- a failed create is rolled back: what was created is deleted, last first, the failed resource by the physical id that it
+  answered or that CloudFormation made up (``OnFailure`` and ``DisableRollback`` are honoured)
+- a failed or cancelled update is rolled back by a second update with the properties swapped, and what it created is deleted
+- a changed physical id is followed by a delete of the old one, in the clean-up after the update or after its rollback
+- a delete during a create sends the resource in flight its Delete at once
+- a failed delete leaves the stack in DELETE_FAILED, with the resource
+
+Not AWS's: resources are dealt with one after the other; the first failed delete stops the deletion; a failed update that
+answers with a new physical id ends in UPDATE_ROLLBACK_FAILED, from which only a delete leads on.
+"""
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from localstack.aws.api import RequestContext, handler
+from localstack.aws.api.cloudformation import (
+    AlreadyExistsException,
+    ChangeAction,
+    ChangeSetNotFoundException,
+    ChangeSetStatus,
+    ChangeSetType,
+    CreateStackInput,
+    CreateStackOutput,
+    ExecuteChangeSetOutput,
+    ExecutionStatus,
+    InvalidChangeSetStatusException,
+    ResourceStatus,
+    StackStatus,
+    UpdateStackInput,
+    UpdateStackOutput,
+)
+from localstack.services.cloudformation.engine.v2.change_set_model import is_nothing
+from localstack.services.cloudformation.engine.v2.change_set_model_executor import (
+    ChangeSetModelExecutor,
+    TriggerRollback,
+)
+from localstack.services.cloudformation.engine.v2.change_set_model_preproc import PreprocProperties, PreprocResource
+from localstack.services.cloudformation.engine.validations import ValidationError
+from localstack.services.cloudformation.resource_provider import (
+    OperationStatus,
+    ProgressEvent,
+    ResourceProvider,
+    ResourceProviderExecutor,
+)
+from localstack.services.cloudformation.stores import get_cloudformation_store
+from localstack.services.cloudformation.v2.entities import ChangeSet, Stack
+from localstack.services.cloudformation.v2.provider import (
+    CloudformationProviderV2,
+    find_change_set_v2,
+    find_stack_v2,
+)
+from localstack.services.plugins import Service, aws_provider
+from localstack.utils.threads import start_worker_thread
+
+from tests.local_cloud.localstack_plugins import resources
+
+LOG = logging.getLogger(__name__)
+
+_OURS: dict[str, type[ResourceProvider]] = {
+    "AWS::CloudFormation::CustomResource": resources.CustomResource,
+    "AWS::CloudFormation::WaitCondition": resources.WaitCondition,
+    "AWS::CloudFormation::WaitConditionHandle": resources.WaitConditionHandle,
+}
+_POLL_SECONDS = 0.2
+_UPDATABLE = (StackStatus.CREATE_COMPLETE, StackStatus.UPDATE_COMPLETE, StackStatus.UPDATE_ROLLBACK_COMPLETE)
+_FAILED = (ResourceStatus.CREATE_FAILED, ResourceStatus.UPDATE_FAILED)
+_CREATING = (StackStatus.CREATE_IN_PROGRESS, StackStatus.ROLLBACK_IN_PROGRESS)
+_UNDELETABLE = (StackStatus.UPDATE_IN_PROGRESS, StackStatus.UPDATE_ROLLBACK_IN_PROGRESS)
+
+
+@aws_provider(api="cloudformation", name="lifecycles")  # type: ignore[untyped-decorator,unused-ignore]
+def cloudformation() -> Service:
+    return Service.for_provider(LifecycleProvider())
+
+
+def _type_of(resource_type: str) -> str:
+    return "AWS::CloudFormation::CustomResource" if resource_type.startswith("Custom::") else resource_type
+
+
+class Providers(ResourceProviderExecutor):  # type: ignore[misc]
+    """Ours before LocalStack's, and looked at more often than every five seconds."""
+
+    def deploy_loop(self, *arguments: Any, **options: Any) -> ProgressEvent:
+        return super().deploy_loop(*arguments, **{"sleep_time": _POLL_SECONDS, **options})
+
+    @staticmethod
+    def try_load_resource_provider(resource_type: str) -> ResourceProvider | None:
+        ours = _OURS.get(_type_of(resource_type))
+        return ours() if ours else ResourceProviderExecutor.try_load_resource_provider(resource_type)
+
+
+@dataclass
+class Change:
+    """One resource that the deployment touched, as it was before (None: it was not there)."""
+
+    name: str
+    before: PreprocResource | None
+    replaced: bool
+
+
+@dataclass
+class Deployment:
+    """A deployment on its way, for whoever wants to cancel it."""
+
+    executor: "Executor"
+    finished: threading.Event = field(default_factory=threading.Event)
+    delete_instead: bool = False
+
+
+class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
+    """Carries out one change set up to its first failure; the lifecycle around it is the provider's."""
+
+    def __init__(self, change_set: ChangeSet) -> None:
+        super().__init__(change_set=change_set)
+        stack = change_set.stack
+        self.resource_provider_executor = Providers(stack_name=stack.stack_name, stack_id=stack.stack_id)
+        self.stack = stack
+        self.changes: list[Change] = []
+        self.cleanups: list[Callable[[], bool]] = []
+        self.failed_resource: str | None = None
+
+    def run(self) -> str | None:
+        """Deploy; return why it failed, or None."""
+        try:
+            self.process()
+        except TriggerRollback as error:
+            return error.reason or "Resource failed"
+        except Exception as error:
+            return str(error) or type(error).__name__
+        return None
+
+    # What LocalStack's engine calls
+
+    def _process_event(
+        self,
+        *,
+        action: ChangeAction,
+        logical_resource_id: str,
+        event_status: OperationStatus,
+        resource_type: str,
+        special_action: str | None = None,
+        reason: str | None = None,
+    ) -> None:
+        if event_status == OperationStatus.FAILED:
+            if self.failed_resource:
+                return  # The failure travels up through the resources that depend on this one; they never began.
+            self.failed_resource = logical_resource_id
+        verb = special_action or {"Add": "CREATE", "Modify": "UPDATE", "Remove": "DELETE"}[action.value]
+        end = "COMPLETE" if event_status == OperationStatus.SUCCESS else event_status.name
+        known = self.resources.get(logical_resource_id) or self.stack.resolved_resources.get(logical_resource_id, {})
+        self.stack.set_resource_status(
+            logical_resource_id=logical_resource_id,
+            physical_resource_id=known.get("PhysicalResourceId"),
+            resource_type=resource_type,
+            status=ResourceStatus(f"{verb}_{end}"),
+            resource_status_reason=reason or None,
+        )
+
+    def _defer_action(self, name: str, action: Callable[[], None]) -> None:
+        """LocalStack's own clean-up actions look at no result: `_execute_resource_change` schedules ours instead."""
+
+    def _execute_resource_change(self, name: str, before: PreprocResource, after: PreprocResource) -> None:
+        if resources.cancelled[self.stack.stack_id].is_set():
+            raise TriggerRollback(name, "Resource creation cancelled")
+        existed = not is_nothing(before)
+        wanted = not is_nothing(after)
+        old = self.stack.resolved_resources.get(name)
+        if existed and not wanted:
+            if old:
+                self.cleanups.append(lambda: self.remove(name, old))
+            return
+        migrated = existed and before.resource_type != after.resource_type
+        replaced = existed and (migrated or after.requires_replacement)
+        self.changes.append(Change(name, before if existed else None, replaced))
+        super()._execute_resource_change(name, before, after)
+        new = self.resources.get(name)
+        if not (existed and old and new):
+            return
+        if new["ResourceStatus"] in _FAILED:
+            if not replaced:
+                new.setdefault("PhysicalResourceId", old["PhysicalResourceId"])
+        elif replaced or self._is_another(old, new):
+            self.cleanups.append(lambda: self.remove(name, old, superseded=True))
+
+    def _execute_resource_action(self, *arguments: Any, **options: Any) -> ProgressEvent:
+        event = super()._execute_resource_action(*arguments, **options)
+        resource = self.resources.get(options["logical_resource_id"])
+        if (
+            event.status == OperationStatus.FAILED
+            and resource
+            and (event.resource_model or {}).get("PhysicalResourceId")
+        ):
+            # A custom resource that failed still has an id, by which it will be updated back or deleted.
+            resource["PhysicalResourceId"] = event.resource_model["PhysicalResourceId"]
+        return event
+
+    def _resolve_attribute(self, arguments: str | list[str], select_before: bool) -> Any:
+        """LocalStack would cut dotted names short, and prefer a property of the same name to the attribute."""
+        name, attribute = (
+            arguments.split(".", 1) if isinstance(arguments, str) else (arguments[0], ".".join(arguments[1:]))
+        )
+        node = self._get_node_resource_for(name, self._change_set.update_model.node_template)
+        if _type_of(node.type_.value) != "AWS::CloudFormation::CustomResource":
+            return super()._resolve_attribute(arguments, select_before)
+        known = self._before_resolved_resources if select_before else self.resources
+        return resources.CustomResource.attribute(known[name], attribute)
+
+    # What the provider calls
+
+    @staticmethod
+    def _is_another(old: dict[str, Any], new: dict[str, Any]) -> bool:
+        return _type_of(new["Type"]).endswith("::CustomResource") and (
+            old["PhysicalResourceId"] != new["PhysicalResourceId"]
+        )
+
+    def remove(self, name: str, resource: dict[str, Any], *, superseded: bool = False) -> bool:
+        """Delete one resource that was created; ``superseded`` by a newer one of the same name. False if it failed."""
+        if _is_retained(self.stack, name):
+            return True
+        self._report(name, resource, ResourceStatus.DELETE_IN_PROGRESS, superseded=superseded)
+        event = self._act(ChangeAction.Remove, name, resource, PreprocProperties(resource["Properties"]), None)
+        if event.status == OperationStatus.FAILED:
+            self._report(name, resource, ResourceStatus.DELETE_FAILED, event.message, superseded=superseded)
+            return False
+        self._report(name, resource, ResourceStatus.DELETE_COMPLETE, superseded=superseded)
+        return True
+
+    def restore(self, change: Change) -> str | None:
+        """Update a resource back to what it was; return why that failed, or None. What is left over joins the clean-up."""
+        old, new = self.stack.resolved_resources[change.name], self.resources.get(change.name)
+        if new is None:
+            self.resources[change.name] = old
+            return None
+        failed = new["ResourceStatus"] in _FAILED
+        if change.replaced:
+            if not failed and "PhysicalResourceId" in new:
+                self.cleanups.append(lambda: self.remove(change.name, new, superseded=True))
+            self.resources[change.name] = old
+            return None
+        if failed and self._is_another(old, new):
+            return f"The failed update of {change.name} answered with a new physical id."
+        assert change.before is not None
+        custom = _type_of(new["Type"]).endswith("::CustomResource")
+        wanted = old["Properties"]["ResourceProperties"] if custom else change.before.properties.properties
+        current = new["Properties"] or old["Properties"]
+        self._report(change.name, new, ResourceStatus.UPDATE_IN_PROGRESS)
+        event = self._act(ChangeAction.Modify, change.name, new, PreprocProperties(current), PreprocProperties(wanted))
+        if event.status == OperationStatus.FAILED:
+            self._report(change.name, new, ResourceStatus.UPDATE_FAILED, event.message)
+            return str(event.message)
+        restored = self.resources[change.name]
+        if self._is_another(new, restored):
+            self.cleanups.append(lambda: self.remove(change.name, new, superseded=True))
+        self._report(change.name, restored, ResourceStatus.UPDATE_COMPLETE)
+        return None
+
+    def _act(
+        self,
+        action: ChangeAction,
+        name: str,
+        resource: dict[str, Any],
+        before: PreprocProperties,
+        after: PreprocProperties | None,
+    ) -> ProgressEvent:
+        return self._execute_resource_action(
+            action=action, logical_resource_id=name, resource_type=resource["Type"], before_properties=before,
+            after_properties=after, part_of_replacement=action == ChangeAction.Remove,
+        )  # fmt: skip
+
+    def _report(
+        self,
+        name: str,
+        resource: dict[str, Any],
+        status: ResourceStatus,
+        reason: str | None = None,
+        *,
+        superseded: bool = False,
+    ) -> None:
+        states = self.stack.resource_states
+        current = states.get(name)
+        states.setdefault(name, {})
+        self.stack.set_resource_status(
+            logical_resource_id=name, physical_resource_id=resource.get("PhysicalResourceId"),
+            resource_type=resource["Type"], status=status, resource_status_reason=reason,
+        )  # fmt: skip
+        if superseded and current is not None:
+            states[name] = current  # the newer one's state stays what describe-stack-resources shows
+
+
+class LifecycleProvider(CloudformationProviderV2):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__()
+        self._deployments: dict[str, Deployment] = {}
+
+    @handler("CreateStack", expand=False)  # type: ignore[untyped-decorator,unused-ignore]
+    def create_stack(self, context: RequestContext, request: CreateStackInput) -> CreateStackOutput:
+        store = get_cloudformation_store(context.account_id, context.region)
+        if find_stack_v2(store, request["StackName"]):
+            raise AlreadyExistsException(f"Stack [{request['StackName']}] already exists")
+        on_failure = request.get("OnFailure") or ("DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK")
+        change_set = self._change_set(context, request, ChangeSetType.CREATE)
+        change_set.stack.tags = change_set.tags
+        self._begin(change_set, on_failure)
+        return CreateStackOutput(StackId=change_set.stack.stack_id)
+
+    @handler("UpdateStack", expand=False)  # type: ignore[untyped-decorator,unused-ignore]
+    def update_stack(self, context: RequestContext, request: UpdateStackInput) -> UpdateStackOutput:
+        store = get_cloudformation_store(context.account_id, context.region)
+        stack = find_stack_v2(store, request["StackName"])
+        if not stack:
+            raise ValidationError(f"Stack [{request['StackName']}] does not exist")
+        if request.get("UsePreviousTemplate"):
+            request["TemplateBody"] = stack.template_body
+        change_set = self._change_set(context, request, ChangeSetType.UPDATE)
+        if change_set.status == ChangeSetStatus.FAILED:
+            raise ValidationError("No updates are to be performed.")
+        self._begin(change_set, "DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK")
+        return UpdateStackOutput(StackId=stack.stack_id)
+
+    def _change_set(self, context: RequestContext, request: Any, kind: ChangeSetType) -> ChangeSet:
+        named = {**request, "ChangeSetName": f"direct-{uuid.uuid4()}", "ChangeSetType": kind}
+        change_set_id = self.create_change_set(context, named)["Id"]
+        store = get_cloudformation_store(context.account_id, context.region)
+        return store.change_sets[change_set_id]
+
+    @handler("CreateChangeSet", expand=False)  # type: ignore[untyped-decorator,unused-ignore]
+    def create_change_set(self, context: RequestContext, request: Any) -> Any:
+        store = get_cloudformation_store(context.account_id, context.region)
+        stack = find_stack_v2(store, request["StackName"])
+        status = stack.status if stack else None
+        if stack and request.get("ChangeSetType", "UPDATE") == ChangeSetType.UPDATE and status not in _UPDATABLE:
+            raise ValidationError(f"Stack:{stack.stack_id} is in {status} state and can not be updated.")
+        output = super().create_change_set(context, request)
+        if stack and status in _UPDATABLE:
+            stack.status = status  # LocalStack would put a rolled-back stack under review
+        return output
+
+    @handler("ExecuteChangeSet")  # type: ignore[untyped-decorator,unused-ignore]
+    def execute_change_set(
+        self,
+        context: RequestContext,
+        change_set_name: str,
+        stack_name: str | None = None,
+        *,
+        disable_rollback: bool | None = None,
+        **_: Any,
+    ) -> ExecuteChangeSetOutput:
+        store = get_cloudformation_store(context.account_id, context.region)
+        change_set = find_change_set_v2(store, change_set_name, stack_name)
+        if not change_set:
+            raise ChangeSetNotFoundException(f"ChangeSet [{change_set_name}] does not exist")
+        if change_set.execution_status != ExecutionStatus.AVAILABLE:
+            raise InvalidChangeSetStatusException(
+                f"ChangeSet [{change_set.change_set_id}] cannot be executed in its current status of [{change_set.status}]"
+            )
+        change_set.stack.tags = change_set.tags
+        self._begin(change_set, "DO_NOTHING" if disable_rollback else "ROLLBACK")
+        return ExecuteChangeSetOutput()
+
+    @handler("CancelUpdateStack")  # type: ignore[untyped-decorator,unused-ignore]
+    def cancel_update_stack(
+        self, context: RequestContext, stack_name: str, client_request_token: str | None = None, **_: Any
+    ) -> None:
+        stack = find_stack_v2(get_cloudformation_store(context.account_id, context.region), stack_name)
+        if not stack or stack.status != StackStatus.UPDATE_IN_PROGRESS:
+            raise ValidationError("CancelUpdateStack cannot be called from current stack status")
+        resources.cancelled[stack.stack_id].set()
+
+    @handler("DeleteStack")  # type: ignore[untyped-decorator,unused-ignore]
+    def delete_stack(self, context: RequestContext, stack_name: str, *_: Any, **__: Any) -> None:
+        stack = find_stack_v2(get_cloudformation_store(context.account_id, context.region), stack_name)
+        if not stack or stack.status in {StackStatus.DELETE_COMPLETE, StackStatus.DELETE_IN_PROGRESS}:
+            return
+        if stack.status in _UNDELETABLE:
+            raise ValidationError(f"Stack [{stack.stack_id}] cannot be deleted while in status {stack.status}")
+        deployment = self._deployments.get(stack.stack_id)
+        if deployment and stack.status in _CREATING:
+            deployment.delete_instead = True
+            resources.cancelled[stack.stack_id].set()
+        _set_status(stack, StackStatus.DELETE_IN_PROGRESS, "User Initiated")
+        start_worker_thread(lambda *_: self._delete(stack, deployment))
+
+    # The lifecycles, each on a thread of its own
+
+    def _begin(self, change_set: ChangeSet, on_failure: str) -> None:
+        stack = change_set.stack
+        create = change_set.change_set_type == ChangeSetType.CREATE
+        if create:
+            _commit_template(stack, change_set)
+        resources.cancelled[stack.stack_id].clear()
+        change_set.set_execution_status(ExecutionStatus.EXECUTE_IN_PROGRESS)
+        _set_status(
+            stack, StackStatus.CREATE_IN_PROGRESS if create else StackStatus.UPDATE_IN_PROGRESS, "User Initiated"
+        )
+        deployment = self._deployments[stack.stack_id] = Deployment(Executor(change_set))
+
+        def run(*_: object) -> None:
+            try:
+                (self._create if create else self._update)(stack, change_set, deployment, on_failure)
+            except Exception as error:
+                LOG.exception("The deployment of %s broke", stack.stack_name)
+                _set_status(stack, StackStatus.CREATE_FAILED if create else StackStatus.UPDATE_FAILED, str(error))
+            finally:
+                deployment.finished.set()
+
+        start_worker_thread(run)
+
+    def _create(self, stack: Stack, change_set: ChangeSet, deployment: Deployment, on_failure: str) -> None:
+        executor = deployment.executor
+        failure = executor.run()
+        stack.resolved_resources = executor.resources
+        if deployment.delete_instead:
+            return
+        if failure is None:
+            _commit(stack, change_set, executor)
+            _set_status(stack, StackStatus.CREATE_COMPLETE)
+            return
+        change_set.set_execution_status(ExecutionStatus.EXECUTE_FAILED)
+        reason = _which_failed("create", executor, failure)
+        if on_failure == "DO_NOTHING":
+            _set_status(stack, StackStatus.CREATE_FAILED, reason)
+            return
+        deletes = on_failure == "DELETE"
+        _set_status(
+            stack, StackStatus.DELETE_IN_PROGRESS if deletes else StackStatus.ROLLBACK_IN_PROGRESS,
+            f"{reason} {'Delete' if deletes else 'Rollback'} requested by user.",
+        )  # fmt: skip
+        complete = _remove_all(stack, executor, until=lambda: deployment.delete_instead)
+        if deployment.delete_instead:
+            return
+        if deletes:
+            _set_status(stack, StackStatus.DELETE_COMPLETE if complete else StackStatus.DELETE_FAILED)
+        else:
+            _set_status(stack, StackStatus.ROLLBACK_COMPLETE if complete else StackStatus.ROLLBACK_FAILED)
+
+    def _update(self, stack: Stack, change_set: ChangeSet, deployment: Deployment, on_failure: str) -> None:
+        executor = deployment.executor
+        failure = executor.run()
+        if failure is None:
+            _commit_template(stack, change_set)
+            _commit(stack, change_set, executor)
+            _set_status(stack, StackStatus.UPDATE_COMPLETE_CLEANUP_IN_PROGRESS)
+            for cleanup in reversed(executor.cleanups):
+                cleanup()
+            _set_status(stack, StackStatus.UPDATE_COMPLETE)
+            return
+        change_set.set_execution_status(ExecutionStatus.EXECUTE_FAILED)
+        reason = _which_failed("update", executor, failure)
+        if on_failure == "DO_NOTHING":
+            stack.resolved_resources = {**stack.resolved_resources, **executor.resources}
+            _set_status(stack, StackStatus.UPDATE_FAILED, reason)
+            return
+        resources.cancelled[stack.stack_id].clear()
+        _set_status(stack, StackStatus.UPDATE_ROLLBACK_IN_PROGRESS, reason)
+        executor.cleanups.clear()
+        for change in executor.changes:
+            if change.before is None:
+                created = executor.resources.pop(change.name, None)
+                if created and "PhysicalResourceId" in created:
+                    executor.cleanups.append(
+                        lambda name=change.name, created=created: executor.remove(name, created)  # type: ignore[misc]
+                    )
+            elif problem := executor.restore(change):
+                stack.resolved_resources = {**stack.resolved_resources, **executor.resources}
+                _set_status(stack, StackStatus.UPDATE_ROLLBACK_FAILED, problem)
+                return
+        _set_status(stack, StackStatus.UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS)
+        for cleanup in reversed(executor.cleanups):
+            cleanup()
+        stack.resolved_resources = {
+            name: executor.resources.get(name, old) for name, old in stack.resolved_resources.items()
+        }
+        _set_status(stack, StackStatus.UPDATE_ROLLBACK_COMPLETE)
+
+    def _delete(self, stack: Stack, deployment: Deployment | None) -> None:
+        if deployment:
+            deployment.finished.wait()
+        resources.cancelled[stack.stack_id].clear()
+        executor = Executor(ChangeSet(stack, {"ChangeSetName": "delete"}, template_body=""))
+        if _remove_all(stack, executor):
+            stack.resolved_exports = {}
+            stack.deletion_time = datetime.now(UTC)
+            _set_status(stack, StackStatus.DELETE_COMPLETE)
+            resources.cancelled.pop(stack.stack_id, None)
+            self._deployments.pop(stack.stack_id, None)
+        else:
+            _set_status(
+                stack, StackStatus.DELETE_FAILED,
+                f"The following resource(s) failed to delete: [{executor.failed_resource}].",
+            )  # fmt: skip
+
+
+def _remove_all(stack: Stack, executor: Executor, until: Callable[[], bool] = lambda: False) -> bool:
+    """Delete what the stack has, last first, up to the first that cannot be deleted."""
+    for name, resource in reversed(list(stack.resolved_resources.items())):
+        if until():
+            return False
+        if "PhysicalResourceId" in resource and not executor.remove(name, resource):
+            executor.failed_resource = name
+            return False
+        del stack.resolved_resources[name]
+    return True
+
+
+def _is_retained(stack: Stack, name: str) -> bool:
+    template: dict[str, Any] = stack.processed_template or stack.template or {}
+    return bool(template.get("Resources", {}).get(name, {}).get("DeletionPolicy") == "Retain")
+
+
+def _set_status(stack: Stack, status: StackStatus, reason: str | None = None) -> None:
+    stack.status_reason = None
+    stack.set_stack_status(status, reason)
+
+
+def _which_failed(verb: str, executor: Executor, failure: str) -> str:
+    named = executor.failed_resource
+    return f"The following resource(s) failed to {verb}: [{named}]." if named else f"{failure}."
+
+
+def _commit_template(stack: Stack, change_set: ChangeSet) -> None:
+    stack.template = change_set.template
+    stack.template_body = change_set.template_body
+    stack.processed_template = change_set.processed_template
+    stack.description = (change_set.template or {}).get("Description")
+    stack.resolved_parameters = change_set.resolved_parameters
+
+
+def _commit(stack: Stack, change_set: ChangeSet, executor: Executor) -> None:
+    stack.resolved_resources = executor.resources
+    stack.resolved_outputs = executor.outputs
+    stack.resolved_exports = {one["ExportName"]: one["OutputValue"] for one in executor.outputs if "ExportName" in one}
+    stack.change_set_id = change_set.change_set_id
+    change_set.set_execution_status(ExecutionStatus.EXECUTE_COMPLETE)
