@@ -12,11 +12,11 @@ from typing import Any
 
 from license_conversion import telemetry
 from license_conversion.errors import InvalidRequest
-from license_conversion.gate import Ended, Gate, Wait, Waiting, refused, utc_now
+from license_conversion.gate import Gate, Wait, Waiting, refused, utc_now
 from license_conversion.license_manager import LicenseManager
 from license_conversion.request import Request
 from license_conversion.settings import Settings
-from license_conversion.task import ConversionTask
+from license_conversion.task import ConversionTask, iso
 
 
 class TaskCheck:
@@ -29,35 +29,35 @@ class TaskCheck:
     def for_state_machine(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """The gate's state after this check.
 
-        Waiting: `Ended` false, `SecondsUntilNextCheck`, and what the next check needs. Ended: `Ended` true, `Passed`,
-        `Outcome`, `Output` (the task's shape), `Error` and `Cause`, the `Answer` that a stack gets, and the
-        `Announcement` for the event bus.
+        Always `Waiter`, `Deadline` and `Checks`. Waiting: `Ended` false, `SecondsUntilNextCheck`, and what the next check
+        needs. Ended: `Ended` true, `Passed`, `Outcome`, `Output` (the task's shape), `Error` and `Cause`, the `Answer`
+        that a stack gets, and the `Announcement` for the event bus.
         """
         stack_event = event["Input"].get("Stack", {}).get("Event")
         before = event["Gate"]
+        after = {"Waiter": before["Waiter"], "Checks": before["Checks"] + 1}
         try:
             if stack_event:
                 request = Request.from_properties(stack_event["ResourceProperties"])
             else:
                 request = Request.from_input(event["Input"])
         except InvalidRequest as error:
-            return _state(refused(error, ConversionTask.unseen("")), before, stack_event)
+            return after | refused(error, ConversionTask.unseen("")).state(stack_event)
         started_at = datetime.fromisoformat(
             stack_event["CrHelperData"]["RequestedAt"] if stack_event else event["StartedAt"]
         )
-        result = self._gate.check(
-            request,
-            Wait(
-                started_at=started_at,
-                deadline=started_at + timedelta(seconds=request.timeout),
-                look=f"execution {event['Execution']}",
-                task=ConversionTask(before.get("Task", {"LicenseConversionTaskId": request.task_id})),
-                throttles=before.get("Throttles", 0),
-                signals_handle=bool(request.wait_condition_handle),
-            ),
+        wait = Wait(
+            started_at=started_at,
+            deadline=started_at + timedelta(seconds=request.timeout),
+            look=f"execution {event['Execution']}",
+            task=ConversionTask(before.get("Task", {"LicenseConversionTaskId": request.task_id})),
+            throttles=before.get("Throttles", 0),
+            signals_handle=bool(request.wait_condition_handle),
         )
+        result = self._gate.check(request, wait)
         telemetry.checked(result)
-        return _state(result, before, stack_event)
+        found = result.state() if isinstance(result, Waiting) else result.state(stack_event)
+        return after | {"Deadline": iso(wait.deadline)} | found
 
     def for_caller(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """The task as it is now, with `SecondsUntilNextCheck` while it is not terminal.
@@ -79,24 +79,6 @@ class TaskCheck:
         if result.refusal:
             raise result.refusal
         return dict(result.task.shape)
-
-
-def _state(result: Waiting | Ended, before: Mapping[str, Any], stack_event: Mapping[str, Any] | None) -> dict[str, Any]:
-    checks = before["Checks"] + 1
-    if isinstance(result, Waiting):
-        return result.state(checks)
-    announcement = result.announcement(stack_event)
-    return {
-        "Ended": True,
-        "Checks": checks,
-        "Passed": result.passed,
-        "Outcome": result.outcome,
-        "Output": dict(result.task.shape),
-        "Error": result.error,
-        "Cause": result.cause,
-        "Answer": result.answer(),
-        **({"Announcement": announcement} if announcement else {}),
-    }
 
 
 @cache

@@ -39,7 +39,7 @@ class StackGate:
         self._waits = waits_
         self._announcer = announcer
         self._announcement: dict[str, Any] | None = None
-        self._first_check: dict[str, Any] | None = None
+        self._first_check: dict[str, Any] = {}
         self._clock = clock
         self._deliver = deliver_
         self._lifecycle = Lifecycle(self._begin_wait, deliver_, _broken)
@@ -55,7 +55,7 @@ class StackGate:
             url, signal = message(event, event["Answer"])
             self._deliver(url, signal, seconds_left(context))
             return
-        self._announcement = self._first_check = None
+        self._announcement, self._first_check = None, {}
         self._lifecycle(event, context)
         if self._announcement:
             self._announcer.announce(self._announcement)
@@ -83,9 +83,13 @@ class StackGate:
                 self._deliver(*message(event, result.answer()), seconds_left(context) / 2)
             self._announcement = result.announcement(event)
             return self._end(result)
-        if isinstance(result, Waiting):
-            self._first_check = result.state(checks=1)
-        self._lifecycle.Data.update(RequestedAt=iso(started_at), Deadline=iso(wait.deadline))
+        self._first_check = {
+            "Waiter": "HANDLE" if request.wait_condition_handle else "STACK",
+            "Deadline": iso(wait.deadline),
+            "Checks": 1,
+            **(result.state() if isinstance(result, Waiting) else {}),
+        }
+        self._lifecycle.Data["RequestedAt"] = iso(started_at)
         if request.wait_condition_handle:
             return self._answer_at_once(event, context, request)
         self._lifecycle.waiting = True
@@ -114,10 +118,8 @@ class StackGate:
         The state machine's definition cannot name this function, whose environment names the state machine.
         """
         wait_name = waits.name(event, event["CrHelperData"]["PhysicalResourceId"])
-        execution_input: Event = {"Stack": {"FunctionArn": context.invoked_function_arn, "Event": event}}
-        if self._first_check:
-            execution_input["Gate"] = self._first_check
-        self._waits.begin(wait_name, execution_input)
+        stack = {"FunctionArn": context.invoked_function_arn, "Event": event}
+        self._waits.begin(wait_name, {"Stack": stack, "Gate": self._first_check})
         telemetry.count("GatesStarted")
         telemetry.logger.info("A wait begins, or is joined", extra={"execution": wait_name})
 

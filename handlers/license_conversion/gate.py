@@ -59,11 +59,10 @@ class Waiting:
     trouble: str = ""
     unknown_status: bool = False
 
-    def state(self, checks: int) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """What the state machine keeps until the next check."""
         return {
             "Ended": False,
-            "Checks": checks,
             "SecondsUntilNextCheck": self.seconds,
             "Throttles": self.throttles,
             "Task": dict(self.task.shape),
@@ -85,6 +84,20 @@ class Ended:
     @property
     def passed(self) -> bool:
         return not self.error
+
+    def state(self, stack_event: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What the state machine tells whoever waits, and how it ends itself."""
+        announcement = self.announcement(stack_event)
+        return {
+            "Ended": True,
+            "Passed": self.passed,
+            "Outcome": self.outcome,
+            "Output": dict(self.task.shape),
+            "Error": self.error,
+            "Cause": self.cause,
+            "Answer": self.answer(),
+            **({"Announcement": announcement} if announcement else {}),
+        }
 
     def announcement(self, stack_event: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """The event for the bus: `DetailType` and `Detail`. None for a refused request."""

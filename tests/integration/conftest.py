@@ -249,7 +249,7 @@ def gate_through_checks(cloud: Cloud) -> Callable[[str], dict[str, Any]]:
     """A gate of an hour, check by check as the state machine does it, without the interpreter."""
 
     def gate(task_id: str) -> dict[str, Any]:
-        state: dict[str, Any] = {"Checks": 0}
+        state: dict[str, Any] = {"Waiter": "CALLER", "Checks": 0}
         execution_input = {"LicenseConversionTaskId": task_id, "OnFailure": "CONTINUE", "TimeoutSeconds": 3600}
         started_at = cloud.clock.now.isoformat()
         while not state.get("Ended"):

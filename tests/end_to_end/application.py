@@ -1,0 +1,55 @@
+"""The application as `sam build` leaves it, deployed once for all end-to-end tests, and what they ask of it."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.local_cloud.cloud import LocalCloud, Stack
+
+ROOT = Path(__file__).parents[2]
+BUILT = ROOT / ".aws-sam" / "build" / "template.yaml"
+EXAMPLES = ROOT / "examples"
+NAME = "license-conversion-gate"
+
+
+@dataclass(frozen=True)
+class Application:
+    """The deployed gate on its local cloud."""
+
+    cloud: LocalCloud
+    stack: Stack
+
+    @property
+    def state_machine_arn(self) -> str:
+        return self.stack.outputs["StateMachineArn"]
+
+    def function_arn(self, logical_id: str) -> str:
+        found = self.cloud.client("cloudformation").describe_stack_resource(
+            StackName=NAME, LogicalResourceId=logical_id
+        )
+        name = found["StackResourceDetail"]["PhysicalResourceId"]
+        return str(self.cloud.client("lambda").get_function(FunctionName=name)["Configuration"]["FunctionArn"])
+
+    def executions(self, status: str = "") -> list[Mapping[str, Any]]:
+        filters = {"statusFilter": status} if status else {}
+        found = self.cloud.client("stepfunctions").list_executions(stateMachineArn=self.state_machine_arn, **filters)
+        return list(found["executions"])
+
+    def start(self, execution_input: Mapping[str, Any], state_machine_arn: str = "") -> str:
+        started = self.cloud.client("stepfunctions").start_execution(
+            stateMachineArn=state_machine_arn or self.state_machine_arn, input=json.dumps(execution_input)
+        )
+        return str(started["executionArn"])
+
+    def finish(self, execution_arn: str, seconds: float = 60) -> dict[str, Any]:
+        """The execution once it has ended; TimeoutError if that takes longer."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found: dict[str, Any] = self.cloud.client("stepfunctions").describe_execution(executionArn=execution_arn)
+            if found["status"] != "RUNNING":
+                return found
+            time.sleep(0.1)
+        raise TimeoutError(f"{execution_arn} still runs after {seconds} seconds")

@@ -1,0 +1,256 @@
+"""Stacks wait at the deployed gate: the examples as they are, on the local cloud, in real time.
+
+The stacks of this module are all created at once, because each of them spends its time waiting.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import datetime
+
+import pytest
+
+from tests.end_to_end.application import EXAMPLES, Application
+from tests.local_cloud.cloud import LocalCloud, Stack
+
+STACK_GATE = EXAMPLES / "stack-gate.yaml"
+LONG = EXAMPLES / "long-conversion.yaml"
+SAID = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI."
+
+
+class Stacks:
+    """Stacks by the name of what happens to them; `tasks` are the conversion tasks by the same name."""
+
+    def __init__(self, application: Application) -> None:
+        self.cloud = application.cloud
+        self.tasks: dict[str, str] = {}
+        self._stacks: dict[str, Stack] = {}
+
+    def create(self, name: str, task_id: str, template: object = STACK_GATE, **parameters: str) -> None:
+        self.tasks[name] = task_id
+        self._stacks[name] = self.cloud.create_stack(
+            name, template, {"LicenseConversionTaskId": task_id, **parameters}, wait=False  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    def ended(self, name: str) -> Stack:
+        return self.cloud.wait_for_stack(self._stacks[name].id, 120)
+
+
+@pytest.fixture(scope="module")
+def stacks(application: Application) -> Stacks:
+    add = application.cloud.license_manager.add_task
+    stacks = Stacks(application)
+    stacks.create("waits", add(duration=14))
+    stacks.create("already-terminal", add(duration=0))
+    stacks.create("fails", add(duration=8, end_status="FAILED", status_message=SAID))
+    stacks.create("continues", add(duration=8, end_status="FAILED", status_message=SAID), OnFailure="CONTINUE")
+    stacks.create("times-out", add(duration=float("inf")), ServiceTimeout="15")
+    stacks.create("refused", "lct-0000000000000dead")
+    stacks.create("long", add(duration=9), LONG, TimeoutSeconds="60", WaitConditionTimeout="90")
+    stacks.create(
+        "long-fails",
+        add(duration=9, end_status="FAILED", status_message=SAID),
+        LONG,
+        TimeoutSeconds="60",
+        WaitConditionTimeout="90",
+    )
+    stacks.create("deleted-in-flight", add(duration=float("inf")))
+    return stacks
+
+
+def reason(stack: Stack) -> str:
+    """The Reason as the stack's events carry it."""
+    (failure,) = (failed for failed in stack.failures if failed.startswith("Gate:"))
+    return failure
+
+
+def test_a_stack_waits_for_a_running_task_and_gets_its_eleven_attributes(stacks: Stacks) -> None:
+    stack = stacks.ended("waits")
+
+    assert stack.status == "CREATE_COMPLETE"
+    assert stack.outputs["Task"] == stack.outputs["LicenseConversionTaskId"] == stacks.tasks["waits"]
+    assert stack.outputs["ResourceArn"].startswith("arn:aws:ec2:")
+    assert stack.outputs["SourceUsageOperation"] == "RunInstances:0800"
+    assert stack.outputs["DestinationUsageOperation"] == "RunInstances:0002"
+    assert stack.outputs["SourceProductCodes"] == stack.outputs["DestinationProductCodes"] == ""
+    assert (stack.outputs["Status"], stack.outputs["StatusMessage"]) == ("SUCCEEDED", "")
+    for member in ("StartTime", "LicenseConversionTime", "EndTime"):
+        assert datetime.fromisoformat(stack.outputs[member]).tzinfo is not None
+    noted = stacks.cloud.client("ssm").get_parameter(Name=_physical_id(stacks.cloud, stack, "BilledAs"))
+    assert noted["Parameter"]["Value"] == "RunInstances:0002"
+
+
+def test_the_answer_comes_within_the_pace_of_the_tasks_end(stacks: Stacks) -> None:
+    stack = stacks.ended("waits")
+
+    (answer,) = (answer for answer in stacks.cloud.answers(stack.id) if answer.json["Status"] == "SUCCESS")
+    assert 0 <= answer.at - datetime.fromisoformat(stack.outputs["EndTime"]).timestamp() < 5 + 3
+
+
+def test_a_terminal_task_starts_no_wait(stacks: Stacks, application: Application) -> None:
+    stack = stacks.ended("already-terminal")
+
+    assert stack.status == "CREATE_COMPLETE"
+    assert not [execution for execution in application.executions() if _waits_for(application, execution, stack)]
+
+
+def test_a_failed_conversion_rolls_the_stack_back_with_its_message(stacks: Stacks) -> None:
+    stack = stacks.ended("fails")
+
+    assert stack.status == "ROLLBACK_COMPLETE"
+    for part in ("License conversion FAILED", stacks.tasks["fails"], "arn:aws:ec2:", SAID):
+        assert part in reason(stack)
+
+
+def test_a_failed_conversion_lets_a_stack_go_on_that_says_continue(stacks: Stacks) -> None:
+    stack = stacks.ended("continues")
+
+    assert stack.status == "CREATE_COMPLETE"
+    assert (stack.outputs["Status"], stack.outputs["StatusMessage"]) == ("FAILED", SAID)
+
+
+def test_a_wait_that_runs_out_is_answered_before_cloudformation_gives_up(stacks: Stacks) -> None:
+    stack = stacks.ended("times-out")
+
+    assert stack.status == "ROLLBACK_COMPLETE"
+    assert "the conversion did not fail" in reason(stack)
+    assert "WaitConditionHandle" in reason(stack)
+
+
+def test_a_task_that_license_manager_does_not_know_is_refused(stacks: Stacks) -> None:
+    stack = stacks.ended("refused")
+
+    assert stack.status == "ROLLBACK_COMPLETE"
+    assert "License Manager refuses the task id lct-0000000000000dead" in reason(stack)
+
+
+def test_the_long_pattern_holds_the_stack_by_a_wait_condition_and_still_gives_attributes(stacks: Stacks) -> None:
+    stack = stacks.ended("long")
+
+    assert stack.status == "CREATE_COMPLETE"
+    assert stack.outputs["Status"] == "SUCCEEDED"
+    assert stack.outputs["DestinationUsageOperation"] == "RunInstances:0002"
+    started, signal, gate = (answer.json for answer in stacks.cloud.answers(stack.id))
+    assert (started["Status"], started["Data"]["Status"]) == ("SUCCESS", "IN_PROGRESS")
+    assert (signal["Status"], json.loads(signal["Data"])["Status"]) == ("SUCCESS", "SUCCEEDED")
+    assert (gate["Status"], gate["Data"]["Status"]) == ("SUCCESS", "SUCCEEDED")
+
+
+def test_the_long_pattern_fails_the_wait_condition_with_the_reason(stacks: Stacks) -> None:
+    stack = stacks.ended("long-fails")
+
+    assert stack.status == "ROLLBACK_COMPLETE"
+    (failure,) = (failed for failed in stack.failures if failed.startswith("Conversion1:"))
+    assert SAID in failure
+
+
+def test_a_delete_while_the_create_is_in_flight_stops_the_wait(stacks: Stacks, application: Application) -> None:
+    stack = stacks.cloud.describe("deleted-in-flight")
+    _eventually(lambda: bool(_running_for(application, stack)))
+
+    stacks.cloud.delete_stack(stack.id)
+
+    assert _running_for(application, stack) == []
+    assert stacks.cloud.wait_for_stack(stack.id).status == "DELETE_COMPLETE"
+
+
+def test_an_update_to_another_task_gates_and_replaces_the_id(application: Application) -> None:
+    cloud, add = application.cloud, application.cloud.license_manager.add_task
+    first, second = add(duration=0), add(duration=6)
+    stack = cloud.create_stack("updated", STACK_GATE, {"LicenseConversionTaskId": first})
+
+    updated = cloud.update_stack(stack.id, STACK_GATE, {"LicenseConversionTaskId": second})
+
+    assert (updated.status, updated.outputs["Task"]) == ("UPDATE_COMPLETE", second)
+    deletes = [one.request for one in cloud.requests(stack.id) if one.request["RequestType"] == "Delete"]
+    assert [delete["PhysicalResourceId"] for delete in deletes] == [first]
+
+
+def test_an_update_of_the_same_task_keeps_the_id(application: Application) -> None:
+    cloud = application.cloud
+    task = cloud.license_manager.add_task(duration=0)
+    stack = cloud.create_stack("kept", STACK_GATE, {"LicenseConversionTaskId": task})
+
+    updated = cloud.update_stack(stack.id, STACK_GATE, {"LicenseConversionTaskId": task, "OnFailure": "CONTINUE"})
+
+    assert (updated.status, updated.outputs["Task"]) == ("UPDATE_COMPLETE", task)
+    assert [one.request["RequestType"] for one in cloud.requests(stack.id)] == ["Create", "Update"]
+
+
+def test_an_update_that_fails_rolls_back_to_the_finished_task(application: Application) -> None:
+    cloud, add = application.cloud, application.cloud.license_manager.add_task
+    first, second = add(duration=0), add(duration=3, end_status="FAILED")
+    stack = cloud.create_stack("rolled-back", STACK_GATE, {"LicenseConversionTaskId": first})
+
+    updated = cloud.update_stack(stack.id, STACK_GATE, {"LicenseConversionTaskId": second})
+
+    assert updated.status == "UPDATE_ROLLBACK_COMPLETE"
+    assert updated.outputs["Task"] == first
+    answers = [answer.json for answer in cloud.answers(stack.id)]
+    assert [(one["Status"], one["PhysicalResourceId"]) for one in answers] == [
+        ("SUCCESS", first),
+        ("FAILED", first),
+        ("SUCCESS", first),
+    ]
+
+
+def test_a_gate_outlasts_a_license_manager_that_throttles_and_breaks(application: Application) -> None:
+    cloud = application.cloud
+    cloud.license_manager.faults.rates({"RateLimitExceededException": 0.5, "ServerInternalException": 0.1}, seed=1)
+    task = cloud.license_manager.add_task(duration=10)
+    try:
+        stack = cloud.create_stack("throttled", STACK_GATE, {"LicenseConversionTaskId": task})
+    finally:
+        cloud.license_manager.faults.clear()
+
+    assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
+
+
+def test_every_stack_gets_its_answer_though_the_runtime_is_killed_again_and_again(application: Application) -> None:
+    cloud = application.cloud
+    tasks = [cloud.license_manager.add_task(duration=10 + number) for number in range(5)]
+    names = [
+        cloud.create_stack(f"killed-{number}", STACK_GATE, {"LicenseConversionTaskId": task}, wait=False).id
+        for number, task in enumerate(tasks)
+    ]
+    killed = 0
+    deadline = time.monotonic() + 60
+    while killed < 10 and time.monotonic() < deadline:
+        time.sleep(1.1)
+        killed += cloud.kill_runtimes()
+
+    assert killed >= 10
+    for name, task in zip(names, tasks, strict=True):
+        stack = cloud.wait_for_stack(name)
+        assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
+        assert len({answer.body for answer in cloud.answers(stack.id)}) == 1, task
+
+
+def test_no_log_line_contains_a_response_url_a_handle_or_a_token(application: Application, stacks: Stacks) -> None:
+    secrets = [issued.url.rsplit("X-Amz-Signature=", 1)[1] for issued in application.cloud.requests()]
+    text = "\n".join(application.cloud.log_lines()) + application.cloud.localstack_log.read_text()
+
+    assert len(secrets) > len(stacks.tasks)
+    assert "The gate ends" in text
+    assert not [secret for secret in secrets if secret in text]
+
+
+def _physical_id(cloud: LocalCloud, stack: Stack, logical_id: str) -> str:
+    found = cloud.client("cloudformation").describe_stack_resource(StackName=stack.id, LogicalResourceId=logical_id)
+    return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+
+def _waits_for(application: Application, execution: Mapping[str, object], stack: Stack) -> bool:
+    described = application.cloud.client("stepfunctions").describe_execution(executionArn=execution["executionArn"])
+    return stack.id in described["input"]
+
+
+def _running_for(application: Application, stack: Stack) -> list[Mapping[str, object]]:
+    return [one for one in application.executions("RUNNING") if _waits_for(application, one, stack)]
+
+
+def _eventually(what: object, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
