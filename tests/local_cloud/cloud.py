@@ -42,6 +42,7 @@ _SERVICES = (
     "stepfunctions", "sts",
 )  # fmt: skip
 _START_SECONDS = 120
+_ARTIFACTS = "artifacts"
 
 
 @dataclass(frozen=True)
@@ -212,11 +213,12 @@ class LocalCloud:
 
     def deploy(self, stack_name: str, template: Path, parameters: Mapping[str, str] | None = None) -> Stack:
         """``sam deploy`` of what ``sam build`` left; raise RuntimeError with its output if it fails."""
+        self.client("s3").create_bucket(Bucket=_ARTIFACTS)  # --resolve-s3 works too, and waits 20 s for its own stack
         overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
         done = subprocess.run(
             [
                 *(str(Path(sys.executable).with_name("sam")), "deploy", "--template-file", str(template)),
-                *("--stack-name", stack_name, "--resolve-s3", "--no-progressbar", "--no-confirm-changeset"),
+                *("--stack-name", stack_name, "--s3-bucket", _ARTIFACTS, "--no-progressbar", "--no-confirm-changeset"),
                 *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"),
                 *(("--parameter-overrides", *overrides) if overrides else ()),
             ],

@@ -6,21 +6,27 @@ system is writable, memory is not limited, the time for a cold start counts into
 the host's, whatever architecture the function names.
 """
 
+import contextlib
 import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from localstack.services.lambda_.invocation.assignment import AssignmentService
+from localstack.services.lambda_.invocation.execution_environment import ExecutionEnvironment, InvalidStatusException
 from localstack.services.lambda_.invocation.lambda_models import FunctionVersion, InvocationResult
 from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
 from localstack.services.lambda_.invocation.runtime_executor import LambdaRuntimeException, RuntimeExecutor
@@ -45,6 +51,8 @@ class EmulatorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]  # LocalStack
     name = "emulator"
 
     def load(self, *_: object, **__: object) -> type["EmulatorExecutor"]:
+        AssignmentService.get_environment = _get_environment
+        ExecutionEnvironment.get_log_group_name = _log_group_name
         return EmulatorExecutor
 
 
@@ -59,6 +67,7 @@ class EmulatorExecutor(RuntimeExecutor):  # type: ignore[misc]
         self._read = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
+        self._invoking = threading.Lock()
 
     @classmethod
     def prepare_version(cls, function_version: FunctionVersion) -> None:
@@ -136,13 +145,15 @@ class EmulatorExecutor(RuntimeExecutor):  # type: ignore[misc]
         }
 
     def invoke(self, payload: dict[str, str]) -> InvocationResult:
-        request_id = payload["invoke-id"]
+        with self._invoking:
+            return self._invoke(payload["invoke-id"], payload["payload"].encode(), payload.get("trace-id", ""))
+
+    def _invoke(self, request_id: str, event: bytes, trace_id: str) -> InvocationResult:
         emulator = http.client.HTTPConnection(
             "127.0.0.1", self._port, timeout=self.function_version.config.timeout + 30
         )
-        headers = {"X-Amzn-RequestId": request_id, "X-Amzn-Trace-Id": payload.get("trace-id", "")}
         try:
-            emulator.request("POST", _INVOCATIONS, payload["payload"].encode(), headers)
+            emulator.request("POST", _INVOCATIONS, event, {"X-Amzn-RequestId": request_id, "X-Amzn-Trace-Id": trace_id})
             reply = emulator.getresponse()
             body = reply.read()
         except (OSError, http.client.HTTPException) as error:
@@ -167,10 +178,49 @@ class EmulatorExecutor(RuntimeExecutor):  # type: ignore[misc]
         return "\n".join(lines) + "\n"
 
     def stop(self) -> None:
-        process = self._process
-        if process and process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)  # the runtime below follows its emulator
-            process.wait(5)
+        """End the sandbox once the invocation in it has ended: an update or delete of a function interrupts none."""
+        threading.Thread(target=self._stop, name="sandbox-end", daemon=True).start()
+
+    def _stop(self) -> None:
+        with self._invoking:
+            process = self._process
+            if process and process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # the runtime below follows its emulator
+                process.wait(5)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _log_group_name(self: ExecutionEnvironment) -> str:
+    """LocalStack knows a function's LoggingConfig and logs to the default group all the same."""
+    configured = self.function_version.config.logging_config or {}
+    return str(configured.get("LogGroup") or f"/aws/lambda/{self.function_version.id.function_name}")
+
+
+@contextlib.contextmanager
+def _get_environment(
+    self: AssignmentService, version_manager_id: str, function_version: FunctionVersion, _: str
+) -> Iterator[ExecutionEnvironment]:
+    """LocalStack shows a new sandbox to the others before it has reserved it: under load, two invocations meet in one."""
+    sandbox = next(filter(_is_reserved_now, list(self.environments[version_manager_id].values())), None)
+    if sandbox is None:
+        sandbox = self.start_environment(version_manager_id, function_version)
+        sandbox.reserve()
+        self.environments[version_manager_id][sandbox.id] = sandbox
+    try:
+        yield sandbox
+    except Exception:
+        self.stop_environment(sandbox)
+        raise
+    with contextlib.suppress(InvalidStatusException):  # stopped meanwhile, with its function
+        sandbox.release()
+
+
+def _is_reserved_now(sandbox: ExecutionEnvironment) -> bool:
+    try:
+        sandbox.reserve()
+    except InvalidStatusException:
+        return False
+    return True
 
 
 def _as_lambda_says(status: int, body: bytes, request_id: str) -> tuple[bytes, bool]:
@@ -179,9 +229,8 @@ def _as_lambda_says(status: int, body: bytes, request_id: str) -> tuple[bytes, b
         message = f"RequestId: {request_id} Error: {timed_out[0].decode()}"
         return json.dumps({"errorType": "Sandbox.Timedout", "errorMessage": message}).encode(), True
     if status != HTTPStatus.OK:
-        if not body:
-            body = json.dumps({"errorType": "Runtime.Unknown", "errorMessage": f"RequestId: {request_id}"}).encode()
-        return body, True
+        content = json.loads(body) if body else {"errorType": "Runtime.Unknown", "errorMessage": "Unknown"}
+        return json.dumps({**content, **({"requestId": request_id} if "requestId" in content else {})}).encode(), True
     if b'"errorType"' in body and b'"stackTrace"' in body:
         content = json.loads(body)
         # awslambdaric puts the request's id into the errors that it reports, which no result of ours holds beside these.

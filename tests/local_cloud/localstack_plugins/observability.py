@@ -1,0 +1,63 @@
+"""Resource types that open LocalStack's CloudFormation lacks although its CloudWatch and Logs know the thing itself."""
+
+from localstack.services.cloudformation.resource_provider import (
+    OperationStatus,
+    ProgressEvent,
+    ResourceProvider,
+    ResourceRequest,
+)
+
+from tests.local_cloud.localstack_plugins.resources import made_up_id
+
+
+class Dashboard(ResourceProvider):  # type: ignore[misc]
+    SCHEMA = {"primaryIdentifier": ["/properties/DashboardName"]}  # noqa: RUF012
+
+    def create(self, request: ResourceRequest) -> ProgressEvent:
+        return self._put(request, request.desired_state.get("DashboardName") or made_up_id(request))
+
+    def update(self, request: ResourceRequest) -> ProgressEvent:
+        return self._put(request, request.previous_state["DashboardName"])
+
+    def delete(self, request: ResourceRequest) -> ProgressEvent:
+        request.aws_client_factory.cloudwatch.delete_dashboards(
+            DashboardNames=[request.previous_state["DashboardName"]]
+        )
+        return ProgressEvent(OperationStatus.SUCCESS, {})
+
+    @staticmethod
+    def _put(request: ResourceRequest, name: str) -> ProgressEvent:
+        model = {**request.desired_state, "DashboardName": name}
+        request.aws_client_factory.cloudwatch.put_dashboard(DashboardName=name, DashboardBody=model["DashboardBody"])
+        return ProgressEvent(OperationStatus.SUCCESS, model)
+
+
+class MetricFilter(ResourceProvider):  # type: ignore[misc]
+    SCHEMA = {"primaryIdentifier": ["/properties/FilterName"]}  # noqa: RUF012
+
+    def create(self, request: ResourceRequest) -> ProgressEvent:
+        return self._put(request, request.desired_state.get("FilterName") or made_up_id(request))
+
+    def update(self, request: ResourceRequest) -> ProgressEvent:
+        return self._put(request, request.previous_state["FilterName"])
+
+    def delete(self, request: ResourceRequest) -> ProgressEvent:
+        before = request.previous_state
+        request.aws_client_factory.logs.delete_metric_filter(
+            logGroupName=before["LogGroupName"], filterName=before["FilterName"]
+        )
+        return ProgressEvent(OperationStatus.SUCCESS, {})
+
+    @staticmethod
+    def _put(request: ResourceRequest, name: str) -> ProgressEvent:
+        model = {**request.desired_state, "FilterName": name}
+        request.aws_client_factory.logs.put_metric_filter(
+            logGroupName=model["LogGroupName"],
+            filterName=name,
+            filterPattern=model["FilterPattern"],
+            metricTransformations=[
+                {key[0].lower() + key[1:]: value for key, value in one.items() if key != "Dimensions"}
+                for one in model["MetricTransformations"]
+            ],
+        )
+        return ProgressEvent(OperationStatus.SUCCESS, model)
