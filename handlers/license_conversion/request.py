@@ -62,6 +62,11 @@ EXECUTION_INPUT = (
         "Call this token back at the end.",
         secret=True,
     ),
+    Property(
+        "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID",
+        ARN,
+        "Step Functions' own: links the executions in its console. The gate makes nothing of it.",
+    ),
 )
 
 
