@@ -42,6 +42,10 @@ $(VENV)/.installed: requirements/development.txt
 .local/%/.installed: requirements/%.txt
 	$(call venv,.local/$*,$<)
 
+.PHONY: reference
+reference: $(VENV)/.installed ## write the schemas and the reference tables from the code
+	PYTHONPATH=handlers:. $(BIN)/python scripts/write_reference.py
+
 .PHONY: clean
 clean: ## remove what the other commands made
 	rm -rf $(VENV) .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -1,0 +1,67 @@
+"""Writes what must not drift from the code: the JSON Schemas, and the tables of properties in docs/reference.md.
+
+`make reference` runs it; a test compares.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from license_conversion.properties import Property
+from license_conversion.request import EXECUTION_INPUT, STACK_PROPERTIES
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference.md"
+SCHEMAS: Mapping[str, tuple[str, Sequence[Property]]] = {
+    "stack-properties": ("Properties of Custom::LicenseConversionTask", STACK_PROPERTIES),
+    "execution-input": ("Input of the state machine LicenseConversionGate, and of its task function", EXECUTION_INPUT),
+}
+
+
+def schema(title: str, properties: Sequence[Property]) -> dict[str, Any]:
+    """The properties as a JSON Schema for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": title,
+        "type": "object",
+        "properties": {one.name: {"description": one.meaning, **one.kind.schema()} for one in properties},
+        "required": [one.name for one in properties if one.default == "required"],
+        "additionalProperties": False,
+    }
+
+
+def table(properties: Sequence[Property]) -> str:
+    """The properties as a Markdown table."""
+    rows = [
+        f"| `{one.name}` | {_cell(one.kind.allowed)} | {_default(one.default)} | {_cell(one.meaning)} |"
+        for one in properties
+    ]
+    return "\n".join(["| Name | Allowed | Default | Meaning |", "| --- | --- | --- | --- |", *rows])
+
+
+def files() -> dict[Path, str]:
+    """Every generated file with the text that it should have."""
+    reference = REFERENCE.read_text()
+    written = {}
+    for name, (title, properties) in SCHEMAS.items():
+        written[ROOT / "schemas" / f"{name}.schema.json"] = json.dumps(schema(title, properties), indent=2) + "\n"
+        begin, end = f"<!-- {name}: written by scripts/write_reference.py -->", f"<!-- {name}: end -->"
+        before, rest = reference.split(begin)
+        reference = f"{before}{begin}\n{table(properties)}\n{end}{rest.split(end)[1]}"
+    written[REFERENCE] = reference
+    return written
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _default(text: str) -> str:
+    return f"`{text}`" if re.fullmatch(r"[A-Z0-9]+", text) else _cell(text) or "-"
+
+
+if __name__ == "__main__":
+    for path, text in files().items():
+        path.write_text(text)

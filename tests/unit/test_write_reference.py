@@ -1,0 +1,65 @@
+"""What is generated is current, and the schemas agree with the code."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from license_conversion.errors import InvalidRequest
+from license_conversion.request import Request
+from scripts.write_reference import ROOT, files
+
+EVENTS = ROOT / "events"
+TASK = "lct-0123456789abcdef0"
+TOKEN = "arn:aws:lambda:us-east-1:123456789012:function:gate"
+
+
+def schema(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "schemas" / f"{name}.schema.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: path.name)
+def test_every_generated_file_is_current(path: Path) -> None:
+    assert path.read_text() == files()[path], "run `make reference`"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"OnFailure": "CONTINUE"},
+        {"OnFailure": "continue"},
+        {"TimeoutSeconds": "600"},
+        {"TimeoutSeconds": 600},
+        {"TimeoutSeconds": 0},
+        {"TimeoutSeconds": 43201, "WaitConditionHandle": "https://s3.amazonaws.com/handle"},
+        {"WaitConditionHandle": "http://s3.amazonaws.com/handle"},
+        {"LicenseConversionTaskId": "lct-"},
+        {"TaskId": TASK},
+    ],
+    ids=str,
+)
+def test_the_schema_of_a_stacks_properties_takes_what_the_code_takes(given: dict[str, Any]) -> None:
+    properties = {"ServiceToken": TOKEN, "LicenseConversionTaskId": TASK, **given}
+
+    valid = jsonschema.Draft202012Validator(schema("stack-properties")).is_valid(properties)
+
+    assert valid == _taken(properties)
+
+
+@pytest.mark.parametrize("path", sorted(EVENTS.glob("execution-input*.json")), ids=lambda path: path.stem)
+def test_the_schema_of_an_execution_input_judges_the_event_files_right(path: Path) -> None:
+    valid = jsonschema.Draft202012Validator(schema("execution-input")).is_valid(json.loads(path.read_text()))
+
+    assert valid == ("misspelt" not in path.stem)
+
+
+def _taken(properties: dict[str, Any]) -> bool:
+    try:
+        Request.from_properties(properties)
+    except InvalidRequest:
+        return False
+    return True
