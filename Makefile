@@ -29,6 +29,18 @@ local: setup build ## keep the local cloud up for your own sam and aws commands
 test: setup build ## run every test
 	@$(BIN)/python -m pytest --cov
 
+.PHONY: check
+check: $(VENV)/.installed ## lint, types, templates and the state machine
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy handlers tests scripts
+	$(BIN)/sam validate --lint
+	$(BIN)/cfn-lint template.yaml examples/*.yaml
+	@if command -v npx >/dev/null; then $(ASL_VALIDATOR) --json-path statemachine/gate.asl.json; \
+	else echo "npx is not there: the ASL validator is left out"; fi
+
+ASL_VALIDATOR := npx --yes asl-validator@4.0.0
+
 .PHONY: build
 build: $(VENV)/.installed ## build the layer and the application as SAM deploys them
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build --cached >/dev/null
