@@ -1,7 +1,9 @@
 """The local cloud keeps the promises of AWS's that the product's own tests build on."""
 
+import io
 import json
 import uuid
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,13 @@ def name() -> str:
 def invoke(cloud: LocalCloud, function: str, event: object) -> tuple[str | None, Any]:
     reply = cloud.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
     return reply.get("FunctionError"), json.load(reply["Payload"])
+
+
+def zipped(path: str, content: str) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as writing:
+        writing.writestr(path, content)
+    return archive.getvalue()
 
 
 def template(outputs: dict[str, Any] | None = None, more: dict[str, Any] | None = None, **properties: Any) -> str:
@@ -87,6 +96,27 @@ class TestFunctions:
         assert (error, said["errorType"]) == ("Unhandled", "Runtime.ExitError")
         assert said["errorMessage"].endswith("Runtime exited with error: signal: killed")
         assert invoke(cloud, function, {"do": "look"})[0] is None
+
+    def test_see_their_layers_and_log_where_they_are_told(self, cloud: LocalCloud, name: str) -> None:
+        functions = cloud.client("lambda")
+        layer = functions.publish_layer_version(
+            LayerName=name, Content={"ZipFile": zipped("python/laid.py", "WORD = 'from the layer'")}
+        )
+        functions.create_function(
+            FunctionName=name,
+            Runtime="python3.13",
+            Role="arn:aws:iam::000000000000:role/any",
+            Handler="index.handler",
+            Code={"ZipFile": zipped("index.py", "import laid\ndef handler(*_): print(laid.WORD); return laid.WORD")},
+            Layers=[layer["LayerVersionArn"]],
+            LoggingConfig={"LogGroup": f"/elsewhere/{name}"},
+        )
+        functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+        assert invoke(cloud, name, {}) == (None, "from the layer")
+        logs = cloud.client("logs")
+        while f"/elsewhere/{name}" not in [one["logGroupName"] for one in logs.describe_log_groups()["logGroups"]]:
+            pass
+        assert "from the layer" in cloud.log_lines()
 
     def test_run_each_concurrent_invocation_in_a_sandbox_of_its_own(self, cloud: LocalCloud, responder: Stack) -> None:
         event = {"do": "sleep", "seconds": 0.5}
@@ -208,6 +238,16 @@ class TestCustomResources:
         assert stack.status == "CREATE_COMPLETE"
         assert [one.json["Reason"] for one in cloud.answers(stack.id)][:1] == [""]
 
+    def test_may_be_asked_again_under_a_request_id_that_was_answered(self, cloud: LocalCloud, name: str) -> None:
+        created = cloud.create_stack(name, template(Id="one"))
+        cloud.reuse_request_id(cloud.requests(created.id)[0].request["RequestId"])
+        assert cloud.update_stack(name, template(Id="one", Update="SILENCE", ServiceTimeout=1)).status.endswith(
+            "ROLLBACK_COMPLETE"
+        )
+        first, again, _ = cloud.requests(created.id)
+        assert first.key == again.key
+        assert first.url != again.url
+
     def test_are_not_answered_by_a_put_that_was_refused(self, cloud: LocalCloud, name: str) -> None:
         cloud.misbehave(503)
         stack = cloud.create_stack(name, template(Id="one"))  # the function raises, and Lambda tries again
@@ -232,10 +272,10 @@ class TestWaitConditions:
 
     @staticmethod
     def signal(cloud: LocalCloud, responder: Stack, stack: Stack, status: str) -> None:
-        while not cloud.requests(stack.id):
+        while not (urls := [one.url for one in cloud.requests(stack.id) if "|Handle|" in one.key]):
             pass
         signal = {"Status": status, "UniqueId": "one", "Data": "all done", "Reason": "because"}
-        event = {"do": "signal", "url": cloud.requests(stack.id)[0].url, "signal": signal}
+        event = {"do": "signal", "url": urls[0], "signal": signal}
         assert invoke(cloud, responder.outputs["Responder"], event)[0] is None
 
     def test_wait_for_their_signal(self, cloud: LocalCloud, name: str, responder: Stack) -> None:
@@ -244,6 +284,17 @@ class TestWaitConditions:
         stack = cloud.wait_for_stack(name)
         assert stack.status == "CREATE_COMPLETE"
         assert json.loads(stack.outputs["Data"]) == {"one": "all done"}
+
+    def test_wait_while_what_does_not_depend_on_them_begins(
+        self, cloud: LocalCloud, name: str, responder: Stack
+    ) -> None:
+        body = json.loads(self.waiting(60))
+        body["Resources"]["Other"] = json.loads(template())["Resources"]["Asked"]
+        stack = cloud.create_stack(name, json.dumps(body), wait=False)
+        while not any(one.request.get("LogicalResourceId") == "Other" for one in cloud.requests(stack.id)):
+            pass
+        self.signal(cloud, responder, stack, "SUCCESS")
+        assert cloud.wait_for_stack(name).status == "CREATE_COMPLETE"
 
     def test_fail_with_the_signals_reason(self, cloud: LocalCloud, name: str, responder: Stack) -> None:
         stack = cloud.create_stack(name, self.waiting(60), wait=False)

@@ -15,6 +15,7 @@ import struct
 import threading
 import time
 import urllib.request
+import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -67,6 +68,7 @@ class Issued:
     key: str
     url: str
     request: Mapping[str, Any]
+    at: float
 
 
 class AnswersReceiver:
@@ -78,8 +80,9 @@ class AnswersReceiver:
         context.load_cert_chain(certificate)
         self._server = _Server(("127.0.0.1", port), _Handler, context, self)
         self._changed = threading.Condition()
-        self._issued: dict[str, Issued] = {}
+        self._issued: list[Issued] = []
         self._answers: list[Answer] = []
+        self._request_ids: deque[str] = deque()
         self._misbehaviour: deque[Misbehaviour] = deque()
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="answers", daemon=True)
         self._thread.start()
@@ -112,12 +115,12 @@ class AnswersReceiver:
             f"&X-Amz-Signature={secrets.token_hex(32)}"
         )
         with self._changed:
-            self._issued[key] = Issued(key, url, dict(request or {}))
+            self._issued.append(Issued(key, url, dict(request or {}), time.time()))
         return url
 
     def issued(self) -> list[Issued]:
         with self._changed:
-            return list(self._issued.values())
+            return list(self._issued)
 
     def answers(self, key_part: str = "") -> list[Answer]:
         """Every PUT so far whose key contains ``key_part`` (a stack id, a request id), oldest first."""
@@ -131,11 +134,15 @@ class AnswersReceiver:
         cancelled: threading.Event | None = None,
         enough: Callable[[list[Answer]], bool] = bool,
     ) -> list[Answer]:
-        """The answers taken under ``key`` as soon as they are ``enough``; what there is when time or patience runs out."""
+        """The answers taken under ``key`` as soon as they are ``enough``; what there is when time or patience runs out.
+
+        Only those since its last URL was issued count: CloudFormation may use a request id again.
+        """
         deadline = time.monotonic() + seconds
+        since = max((one.at for one in self.issued() if one.key == key), default=0.0)
         while True:
             with self._changed:
-                taken = [answer for answer in self._answers if answer.key == key and answer.taken]
+                taken = [one for one in self._answers if one.key == key and one.taken and one.at >= since]
                 left = deadline - time.monotonic()
                 if enough(taken) or left <= 0 or (cancelled and cancelled.is_set()):
                     return taken
@@ -149,13 +156,22 @@ class AnswersReceiver:
             else:
                 self._misbehaviour.clear()
 
+    def reuse_request_id(self, request_id: str) -> None:
+        """Give the next lifecycle event this id, as CloudFormation does when a deployment is tried again."""
+        with self._changed:
+            self._request_ids.append(request_id)
+
+    def next_request_id(self) -> str:
+        with self._changed:
+            return self._request_ids.popleft() if self._request_ids else str(uuid.uuid4())
+
     def _next_misbehaviour(self) -> Misbehaviour | None:
         with self._changed:
             return self._misbehaviour.popleft() if self._misbehaviour else None
 
     def _is_issued(self, target: str) -> bool:
         with self._changed:
-            return any(urlsplit(one.url).query == urlsplit(target).query for one in self._issued.values())
+            return any(urlsplit(one.url).query == urlsplit(target).query for one in self._issued)
 
     def _record(self, answer: Answer) -> None:
         with self._changed:
@@ -179,6 +195,9 @@ class AnswersClient:
 
     def misbehave(self, *kinds: Misbehaviour) -> None:
         self._ask("misbehave", list(kinds))
+
+    def reuse_request_id(self, request_id: str) -> None:
+        self._ask("reuse_request_id", [request_id])
 
     def _ask(self, what: str, order: Sequence[Misbehaviour] | None = None) -> Any:
         data = None if order is None else json.dumps(order).encode()
@@ -246,8 +265,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.path == f"{_CONTROL}/misbehave":
-            self.server.receiver.misbehave(*json.loads(body))
+        receiver = self.server.receiver
+        orders: dict[str, Callable[..., None]] = {
+            f"{_CONTROL}/misbehave": receiver.misbehave,
+            f"{_CONTROL}/reuse_request_id": receiver.reuse_request_id,
+        }
+        if self.path in orders:
+            orders[self.path](*json.loads(body))
             self._reply(200, [])
         else:
             self._reply(404)

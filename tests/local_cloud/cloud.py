@@ -92,7 +92,7 @@ class LocalCloud:
             settings = self._settings()
             starting.callback(self._stop)
             self._start(settings)
-            self._answers = AnswersClient(f"https://127.0.0.1:{settings.answers_port}", settings.authority)
+            self._answers = AnswersClient(settings.answers_url_file.read_text(), settings.authority)
             self._resources = starting.pop_all()
         return self
 
@@ -111,7 +111,7 @@ class LocalCloud:
             runtime_python=ROOT / ".local/lambda-runtime/bin/python",
             certificate=self._folder / "certificate.pem",
             authority=self._folder / "authority.pem",
-            answers_port=_free_port(),
+            answers_url_file=self._folder / "answers.url",
             license_manager_url=self.license_manager.url,
             sandboxes=self._folder / "sandboxes",
         )
@@ -286,20 +286,24 @@ class LocalCloud:
     def wait_for_stack(self, stack: str, seconds: float = 300) -> Stack:
         """The stack (by name or id) once nothing is in progress; raise TimeoutError if that takes longer."""
         deadline = time.monotonic() + seconds
-        while (found := self.describe(stack)).status.endswith("_IN_PROGRESS"):
+        while (status := self._status(stack)).endswith("_IN_PROGRESS"):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{stack} is still {found.status} after {seconds} seconds")
+                raise TimeoutError(f"{stack} is still {status} after {seconds} seconds")
             time.sleep(0.1)
-        return found
+        return self.describe(stack)
 
     def wait_for_status(self, stack: str, status: str, seconds: float = 60) -> Stack:
         """The stack as soon as it has this status; raise TimeoutError if that takes longer."""
         deadline = time.monotonic() + seconds
-        while (found := self.describe(stack)).status != status:
+        while (current := self._status(stack)) != status:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{stack} is {found.status}, not {status}, after {seconds} seconds")
+                raise TimeoutError(f"{stack} is {current}, not {status}, after {seconds} seconds")
             time.sleep(0.05)
-        return found
+        return self.describe(stack)
+
+    def _status(self, stack: str) -> str:
+        found = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+        return str(found["StackStatus"])
 
     def describe(self, stack: str) -> Stack:
         """By name or id; a deleted one by id only."""
@@ -327,6 +331,10 @@ class LocalCloud:
     def misbehave(self, *kinds: Misbehaviour) -> None:
         """What the next PUTs to presigned URLs meet instead of 200; see ``answers``."""
         self._answers.misbehave(*kinds)
+
+    def reuse_request_id(self, request_id: str) -> None:
+        """Give the next lifecycle event this id again, with a URL of its own: a deployment that is tried again."""
+        self._answers.reuse_request_id(request_id)
 
     def log_lines(self) -> list[str]:
         """Every line that any function has logged, in CloudWatch Logs' order group by group."""

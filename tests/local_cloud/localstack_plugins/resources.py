@@ -38,7 +38,9 @@ cancelled: defaultdict[str, threading.Event] = defaultdict(threading.Event)
 @cache
 def answers() -> AnswersReceiver:
     settings = Settings.from_environment()
-    return AnswersReceiver(settings.certificate, settings.answers_port)
+    receiver = AnswersReceiver(settings.certificate)
+    settings.answers_url_file.write_text(receiver.url)
+    return receiver
 
 
 @hooks.on_infra_start()  # type: ignore[untyped-decorator,unused-ignore]  # LocalStack is untyped
@@ -140,7 +142,7 @@ def _ask_function(
     old_properties: dict[str, Any] | None = None,
 ) -> ProgressEvent:
     """Send one lifecycle event and wait for its answer. What comes back always has a physical id to delete by."""
-    request_id = str(uuid.uuid4())
+    request_id = answers().next_request_id()
     event = {
         "RequestType": request_type,
         "ServiceToken": properties["ServiceToken"],

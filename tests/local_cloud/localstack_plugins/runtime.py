@@ -21,10 +21,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from localstack.services.lambda_.invocation import event_manager
 from localstack.services.lambda_.invocation.assignment import AssignmentService
 from localstack.services.lambda_.invocation.execution_environment import ExecutionEnvironment, InvalidStatusException
 from localstack.services.lambda_.invocation.lambda_models import FunctionVersion, InvocationResult
@@ -34,6 +36,7 @@ from localstack.services.lambda_.invocation.runtime_executor import LambdaRuntim
 from tests.local_cloud.localstack_plugins.settings import Settings
 
 _HERE = Path(__file__).parents[1]
+_ASYNCHRONOUS_AT_ONCE = 100
 _INVOCATIONS = "/2015-03-31/functions/function/invocations"
 _TIMED_OUT = re.compile(rb"Task timed out after [\d.]+ seconds")
 _FROM_LOCALSTACK = (
@@ -53,6 +56,8 @@ class EmulatorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]  # LocalStack
     def load(self, *_: object, **__: object) -> type["EmulatorExecutor"]:
         AssignmentService.get_environment = _get_environment
         ExecutionEnvironment.get_log_group_name = _log_group_name
+        # LocalStack would run as few of a function's asynchronous invocations at once as this machine has CPUs, and four.
+        event_manager.ThreadPoolExecutor = partial(ThreadPoolExecutor, max_workers=_ASYNCHRONOUS_AT_ONCE)
         return EmulatorExecutor
 
 

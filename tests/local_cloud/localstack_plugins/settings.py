@@ -18,7 +18,8 @@ class Settings:
     """PEM: key and certificate of the answers receiver."""
     authority: Path
     """PEM: the certificate authority of the run, all that functions trust."""
-    answers_port: int
+    answers_url_file: Path
+    """Where LocalStack's process writes the address of the answers receiver once that listens."""
     license_manager_url: str
     sandboxes: Path
     """Folder in which each sandbox gets one of its own: HOME, TMPDIR, output."""
@@ -36,7 +37,7 @@ class Settings:
             runtime_python=Path(value("RUNTIME_PYTHON")),
             certificate=Path(value("CERTIFICATE")),
             authority=Path(value("AUTHORITY")),
-            answers_port=int(value("ANSWERS_PORT")),
+            answers_url_file=Path(value("ANSWERS_URL_FILE")),
             license_manager_url=value("LICENSE_MANAGER_URL"),
             sandboxes=Path(value("SANDBOXES")),
         )

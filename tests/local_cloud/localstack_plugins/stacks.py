@@ -11,11 +11,14 @@ resources can tell:
 - a delete during a create sends the resource in flight its Delete at once
 - a failed delete leaves the stack in DELETE_FAILED, with the resource
 
-Not AWS's: resources are dealt with one after the other; the first failed delete stops the deletion; a failed update that
-answers with a new physical id ends in UPDATE_ROLLBACK_FAILED, from which only a delete leads on.
+Not AWS's: resources are dealt with one after the other, those behind a wait condition last; the first failed delete stops
+the deletion; a failed update that answers with a new physical id ends in UPDATE_ROLLBACK_FAILED, from which only a delete
+leads on.
 """
 
+import json
 import logging
+import re
 import threading
 import uuid
 from collections.abc import Callable
@@ -134,6 +137,7 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
 
     def run(self) -> str | None:
         """Deploy; return why it failed, or None."""
+        _put_waits_last(self._change_set)
         try:
             self.process()
         except TriggerRollback as error:
@@ -511,6 +515,20 @@ class LifecycleProvider(CloudformationProviderV2):  # type: ignore[misc]
                 stack, StackStatus.DELETE_FAILED,
                 f"The following resource(s) failed to delete: [{executor.failed_resource}].",
             )  # fmt: skip
+
+
+def _put_waits_last(change_set: ChangeSet) -> None:
+    """CloudFormation begins what does not depend on a wait condition while that waits; one after the other, it goes first."""
+    template = (change_set.processed_template or change_set.template or {}).get("Resources", {})
+    texts = {name: json.dumps(body, default=str) for name, body in template.items()}
+    waiting = {name for name, body in template.items() if body.get("Type") == "AWS::CloudFormation::WaitCondition"}
+    while more := {
+        name
+        for name, text in texts.items()
+        if name not in waiting and any(re.search(rf"\b{one}\b", text) for one in waiting)
+    }:
+        waiting |= more
+    change_set.update_model.node_template.resources.resources.sort(key=lambda node: node.name in waiting)
 
 
 def _remove_all(stack: Stack, executor: Executor, until: Callable[[], bool] = lambda: False) -> bool:
