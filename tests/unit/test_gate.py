@@ -195,7 +195,7 @@ def test_a_request_that_names_no_task_is_answered_without_a_physical_id() -> Non
 def test_a_conversion_in_progress_is_waited_for() -> None:
     wait = waiting(check(IN_PROGRESS))
 
-    assert wait == Waiting(seconds=5, task=IN_PROGRESS, throttles=0, trouble="")
+    assert (wait.seconds, wait.task, wait.throttles, wait.trouble) == (5, IN_PROGRESS, 0, "")
 
 
 @pytest.mark.parametrize("status", ["CANCELLED", "succeeded", "", None], ids=repr)
@@ -251,6 +251,49 @@ def test_the_last_check_comes_at_the_deadline() -> None:
 
 def test_the_jitter_comes_from_outside() -> None:
     assert waiting(check(IN_PROGRESS, after=300, share=1.0)).seconds < waiting(check(IN_PROGRESS, after=300)).seconds
+
+
+# What the state machine keeps
+
+
+def test_a_gate_that_waits_keeps_what_the_next_check_needs() -> None:
+    state = waiting(check(THROTTLE, after=100, seen=IN_PROGRESS)).state()
+
+    assert state == {"Ended": False, "SecondsUntilNextCheck": 20, "Throttles": 1, "Task": IN_PROGRESS.shape}
+
+
+@pytest.mark.parametrize(
+    ("result", "passed"),
+    [
+        pytest.param(check(SUCCEEDED), True, id="succeeded"),
+        pytest.param(check(FAILED), False, id="failed"),
+        pytest.param(check(IN_PROGRESS, after=3600), False, id="timed out"),
+    ],
+)
+def test_a_gate_that_ended_keeps_what_each_of_those_who_wait_is_told(result: Waiting | Ended, passed: bool) -> None:
+    end = ended(result)
+
+    assert json.loads(json.dumps(end.state(STACK_EVENT))) == {
+        "Ended": True,
+        "Passed": passed,
+        "Outcome": end.outcome,
+        "Output": end.task.shape,
+        "Error": end.error,
+        "Cause": end.cause,
+        "Answer": end.answer(),
+        "Announcement": end.announcement(STACK_EVENT),
+    }
+
+
+def test_a_refused_gate_keeps_no_announcement() -> None:
+    assert "Announcement" not in ended(check(InvalidRequest("No."))).state(None)
+
+
+@pytest.mark.parametrize("state", [check(IN_PROGRESS), check(FAILED)], ids=["waiting", "ended"])
+def test_a_state_holds_no_credential(state: Waiting | Ended) -> None:
+    kept = state.state() if isinstance(state, Waiting) else state.state(STACK_EVENT)
+
+    assert "c0ffee" not in json.dumps(kept)
 
 
 # The event on the bus

@@ -115,6 +115,11 @@ def test_the_default_wait_ends_in_time_for_the_answer_and_keeps_at_most_a_minute
     assert service_timeout - request.timeout <= 60
 
 
+@pytest.mark.parametrize(("service_timeout", "left"), [(3600, 3540), (301, 241), (300, 240), (60, 48), (5, 4), (2, 1)])
+def test_a_minute_is_kept_for_the_answer_and_a_fifth_of_less_than_five(service_timeout: int, left: int) -> None:
+    assert Request.from_properties(properties(ServiceTimeout=service_timeout)).timeout == left
+
+
 def test_the_shortest_service_timeout_of_all_leaves_one_look_and_no_wait() -> None:
     assert Request.from_properties(properties(ServiceTimeout=1)).timeout == 0
 
@@ -253,6 +258,16 @@ def test_a_refused_task_token_is_not_repeated(token: Any) -> None:
 
     assert refusal.startswith("TaskToken: ")
     assert "c0ffee" not in refusal
+
+
+def test_the_member_that_links_executions_in_the_console_is_taken_and_changes_nothing() -> None:
+    link = "arn:aws:states:us-east-1:123456789012:execution:caller:1"
+
+    request = Request.from_input(
+        {"LicenseConversionTaskId": TASK_ID, "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": link}
+    )
+
+    assert request == Request.from_input({"LicenseConversionTaskId": TASK_ID})
 
 
 # Anything at all

@@ -144,12 +144,12 @@ def test_what_just_fits_is_not_shortened() -> None:
 
 
 def test_overlong_attributes_give_way_before_the_messages_do() -> None:
-    data = attributes(ResourceArn="a" * 5000, Status="SUCCEEDED", StatusMessage="m" * 1000)
+    data = attributes(ResourceArn="a" * 1500, Status="SUCCEEDED", StatusMessage="m" * 1600)
 
     answer = sent(reason="r" * 1000, data=data)
 
     assert answer["Data"]["ResourceArn"].endswith(MARK)
-    assert answer["Data"]["StatusMessage"] == "m" * 1000
+    assert answer["Data"]["StatusMessage"] == "m" * 1600
     assert answer["Reason"] == "r" * 1000
 
 
