@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -27,7 +28,7 @@ from typing import Any, Literal
 import boto3
 import trustme
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.local_cloud.answers import Answer, AnswersClient, Issued, Misbehaviour
 from tests.local_cloud.license_manager import LicenseManagerServer
@@ -40,6 +41,9 @@ _PLUGINS = Path(__file__).parent / "localstack_plugins"
 _SERVICES = (
     "cloudformation", "cloudwatch", "events", "iam", "kms", "lambda", "logs", "s3", "sns", "sqs", "ssm",
     "stepfunctions", "sts",
+)  # fmt: skip
+_FIRST_CALLS = (
+    ("cloudformation", "list_stacks"), ("stepfunctions", "list_state_machines"), ("lambda", "list_functions"),
 )  # fmt: skip
 _START_SECONDS = 120
 _ARTIFACTS = "artifacts"
@@ -93,6 +97,7 @@ class LocalCloud:
             starting.callback(self._stop)
             self._start(settings)
             self._answers = AnswersClient(settings.answers_url_file.read_text(), settings.authority)
+            threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
             self._resources = starting.pop_all()
         return self
 
@@ -158,6 +163,12 @@ class LocalCloud:
                 raise RuntimeError(f"LocalStack did not start:\n{self.localstack_log.read_text()[-4000:]}")
             time.sleep(0.1)
 
+    def _warm_up(self) -> None:
+        """LocalStack loads a service at its first call, which takes seconds: do that while ``sam`` itself still starts."""
+        for service, operation in _FIRST_CALLS:
+            with contextlib.suppress(BotoCoreError, ClientError):  # the cloud may be gone already
+                getattr(self._new_client(service), operation)()
+
     def _is_ready(self) -> bool:
         try:
             with _direct.open(f"{self.endpoint_url}/_localstack/health", timeout=2) as reply:
@@ -199,15 +210,18 @@ class LocalCloud:
     def client(self, service: str) -> Any:
         """A boto3 client of this cloud; ``license-manager`` is the License Manager beside it."""
         if service not in self._clients:
-            self._clients[service] = boto3.Session().client(
-                service,  # type: ignore[call-overload]
-                endpoint_url=self.license_manager.url if service == "license-manager" else self.endpoint_url,
-                region_name=REGION,
-                aws_access_key_id="test",
-                aws_secret_access_key="test",
-                config=Config(read_timeout=120, proxies={}, retries={"total_max_attempts": 1}),
-            )
+            self._clients[service] = self._new_client(service)
         return self._clients[service]
+
+    def _new_client(self, service: str) -> Any:
+        return boto3.Session().client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=self.license_manager.url if service == "license-manager" else self.endpoint_url,
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(read_timeout=120, proxies={}, retries={"total_max_attempts": 1}),
+        )
 
     # Stacks
 
@@ -355,7 +369,8 @@ class LocalCloud:
         killed = 0
         for pid in _descendants(self._process.pid):
             with contextlib.suppress(OSError):
-                if b"lambda_entry.py" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1]:
+                program, *_ = (*Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:], b"")
+                if program.endswith(b"lambda_entry.py"):
                     os.kill(pid, signal.SIGKILL)
                     killed += 1
         return killed
