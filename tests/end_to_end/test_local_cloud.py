@@ -262,7 +262,7 @@ class TestCustomResources:
 
     def test_leave_no_credential_in_localstacks_log(self, cloud: LocalCloud) -> None:
         log = cloud.localstack_log.read_text()
-        assert not [one.key for one in cloud.requests() if one.url.rpartition("=")[2] in log]
+        assert not [one.key for one in cloud.requests() + cloud.handles() if one.url.rpartition("=")[2] in log]
 
 
 class TestWaitConditions:
@@ -278,10 +278,10 @@ class TestWaitConditions:
 
     @staticmethod
     def signal(cloud: LocalCloud, responder: Stack, stack: Stack, status: str) -> None:
-        while not (urls := [one.url for one in cloud.requests(stack.id) if "|Handle|" in one.key]):
+        while not (handles := cloud.handles(stack.id)):
             pass
         signal = {"Status": status, "UniqueId": "one", "Data": "all done", "Reason": "because"}
-        event = {"do": "signal", "url": urls[0], "signal": signal}
+        event = {"do": "signal", "url": handles[0].url, "signal": signal}
         assert invoke(cloud, responder.outputs["Responder"], event)[0] is None
 
     def test_wait_for_their_signal(self, cloud: LocalCloud, name: str, responder: Stack) -> None:
@@ -297,7 +297,7 @@ class TestWaitConditions:
         body = json.loads(self.waiting(60))
         body["Resources"]["Other"] = json.loads(template())["Resources"]["Asked"]
         stack = cloud.create_stack(name, json.dumps(body), wait=False)
-        while not any(one.request.get("LogicalResourceId") == "Other" for one in cloud.requests(stack.id)):
+        while not any(one.request["LogicalResourceId"] == "Other" for one in cloud.requests(stack.id)):
             pass
         self.signal(cloud, responder, stack, "SUCCESS")
         assert cloud.wait_for_stack(name).status == "CREATE_COMPLETE"

@@ -339,8 +339,12 @@ class LocalCloud:
         return self._answers.answers(request_or_stack)
 
     def requests(self, request_or_stack: str = "") -> list[Issued]:
-        """Every presigned URL that CloudFormation gave out, with the lifecycle event it went into (without the URL)."""
-        return self._answers.issued(request_or_stack)
+        """Every lifecycle event that CloudFormation sent: the event without its ResponseURL, and the URL beside it."""
+        return [one for one in self._answers.issued(request_or_stack) if one.request]
+
+    def handles(self, stack: str = "") -> list[Issued]:
+        """The URL of every wait condition handle, of one stack id or logical id."""
+        return [one for one in self._answers.issued(stack) if not one.request]
 
     def misbehave(self, *kinds: Misbehaviour) -> None:
         """What the next PUTs to presigned URLs meet instead of 200; see ``answers``."""
