@@ -39,7 +39,7 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 _PLUGINS = Path(__file__).parent / "localstack_plugins"
 _SERVICES = (
-    "cloudformation", "cloudwatch", "events", "iam", "kms", "lambda", "logs", "s3", "sns", "sqs", "ssm",
+    "cloudformation", "cloudwatch", "ec2", "events", "iam", "kms", "lambda", "logs", "s3", "sns", "sqs", "ssm",
     "stepfunctions", "sts",
 )  # fmt: skip
 _FIRST_CALLS = (
