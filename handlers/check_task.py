@@ -33,8 +33,9 @@ class TaskCheck:
         needs. Ended: `Ended` true, `Passed`, `Outcome`, `Output` (the task's shape), `Error` and `Cause`, the `Answer`
         that a stack gets, and the `Announcement` for the event bus.
         """
-        stack_event = event["Input"].get("Stack", {}).get("Event")
         before = event["Gate"]
+        # By who waits, not by what the input looks like: a caller's input may be anything, and is refused as such.
+        stack_event = event["Input"]["Stack"]["Event"] if before["Waiter"] in ("STACK", "HANDLE") else None
         after = {"Waiter": before["Waiter"], "Checks": before["Checks"] + 1}
         try:
             if stack_event:
