@@ -1,8 +1,10 @@
 """The local cloud keeps the promises of AWS's that the product's own tests build on."""
 
+import contextlib
 import http.client
 import io
 import json
+import socket
 import ssl
 import uuid
 import zipfile
@@ -59,6 +61,28 @@ def template(outputs: dict[str, Any] | None = None, more: dict[str, Any] | None 
 def lifecycle(cloud: LocalCloud, stack: Stack) -> list[tuple[str, str | None]]:
     """Request type and physical id of each event that the function got."""
     return [(one.request["RequestType"], one.request.get("PhysicalResourceId")) for one in cloud.requests(stack.id)]
+
+
+def test_the_local_cloud_listens_on_loopback_alone(cloud: LocalCloud, responder: Stack) -> None:
+    assert invoke(cloud, responder.outputs["Responder"], {"do": "look"})[0] is None
+    listening = {address for pid in cloud.processes() for address in listening_addresses(pid)}
+    assert f"127.0.0.1:{urlsplit(cloud.endpoint_url).port}" in listening
+    assert [one for one in listening if not one.startswith("127.0.0.1:")] == []
+
+
+def listening_addresses(pid: int) -> Iterator[str]:
+    """From the kernel's tables: which of a process's sockets listen, and where."""
+    sockets = set()
+    for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
+        with contextlib.suppress(OSError):
+            sockets.add(str(descriptor.readlink()))
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == "0A" and f"socket:[{inode}]" in sockets:
+                address, port = local.split(":")
+                packed = bytes.fromhex(address)[::-1]
+                yield f"{socket.inet_ntoa(packed) if table == 'tcp' else address}:{int(port, 16)}"
 
 
 class TestFunctions:

@@ -134,6 +134,7 @@ class LocalCloud:
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(_PLUGINS / "entry_points")]),
             "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
             "GATEWAY_LISTEN": f"127.0.0.1:{self._port}",
+            "GATEWAY_SERVER": "loopback",
             "LOCALSTACK_HOST": f"127.0.0.1:{self._port}",
             "SERVICES": ",".join(_SERVICES),
             "STRICT_SERVICE_LOADING": "1",
@@ -146,6 +147,7 @@ class LocalCloud:
             "LAMBDA_RUNTIME_EXECUTOR": "emulator",
             "LAMBDA_RETRY_BASE_DELAY": str(self._retry_seconds),
             "PROVIDER_OVERRIDE_CLOUDFORMATION": "lifecycles",
+            "PROVIDER_OVERRIDE_S3": "contained",
             "CFN_IGNORE_UNSUPPORTED_RESOURCE_TYPES": "0",
             "CFN_PER_RESOURCE_TIMEOUT": "300",
         }
@@ -248,7 +250,8 @@ class LocalCloud:
 
     def _environment_for_sam(self) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        return {**own, **self.environment, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.5"}
+        quiet = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(self._folder / "home")}
+        return {**own, **self.environment, **quiet, "SAM_CLI_POLL_DELAY": "0.5"}
 
     def create_stack(
         self,
@@ -365,13 +368,17 @@ class LocalCloud:
                         lines += [event["message"].rstrip("\n") for event in page["events"]]
         return lines
 
+    def processes(self) -> list[int]:
+        """LocalStack's process, and those of the sandboxes."""
+        assert self._process is not None
+        return [self._process.pid, *_descendants(self._process.pid)]
+
     # Chaos
 
     def kill_runtimes(self) -> int:
         """SIGKILL the runtime process in every sandbox, as a lack of memory would; return how many there were."""
-        assert self._process is not None
         killed = 0
-        for pid in _descendants(self._process.pid):
+        for pid in self.processes():
             with contextlib.suppress(OSError):
                 program, *_ = (*Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:], b"")
                 if program.endswith(b"lambda_entry.py"):

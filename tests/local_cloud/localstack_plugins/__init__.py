@@ -3,6 +3,8 @@
 - ``runtime``: functions and layers that run, in AWS's Runtime Interface Emulator instead of in containers
 - ``stacks``: CloudFormation's lifecycles: rollback of creates and updates, clean-up, delete while a create is in flight
 - ``resources``: custom resources, wait conditions and their handles
+- ``server``: nothing but loopback
+- ``storage``: S3 in the run's own folder
 - ``observability``: dashboards and metric filters
 
 LocalStack finds them through ``entry_points/local_cloud-1.dist-info``. `settings` reads what ``cloud.py`` hands over.
