@@ -12,8 +12,8 @@ from typing import Any
 
 from license_conversion import telemetry
 from license_conversion.errors import InvalidRequest
-from license_conversion.gate import Gate, Wait, Waiting, refused, utc_now
-from license_conversion.license_manager import LicenseManager
+from license_conversion.gate import Gate, Wait, Waiting, known_before, refused, utc_now
+from license_conversion.license_manager import LicenseManagers
 from license_conversion.request import Request
 from license_conversion.settings import Settings
 from license_conversion.task import ConversionTask, iso
@@ -43,7 +43,7 @@ class TaskCheck:
             else:
                 request = Request.from_input(event["Input"])
         except InvalidRequest as error:
-            return after | refused(error, ConversionTask.unseen("")).state(stack_event)
+            return after | refused(error, ConversionTask.unseen()).state(stack_event)
         started_at = datetime.fromisoformat(
             stack_event["CrHelperData"]["RequestedAt"] if stack_event else event["StartedAt"]
         )
@@ -51,7 +51,7 @@ class TaskCheck:
             started_at=started_at,
             deadline=started_at + timedelta(seconds=request.timeout),
             look=f"execution {event['Execution']}",
-            task=ConversionTask(before.get("Task", {"LicenseConversionTaskId": request.task_id})),
+            known=known_before(request, before),
             throttles=before.get("Throttles", 0),
             signals_handle=bool(request.wait_condition_handle),
         )
@@ -71,20 +71,20 @@ class TaskCheck:
             started_at=now,
             deadline=now + timedelta(seconds=request.timeout),
             look="",
-            task=ConversionTask.unseen(request.task_id),
+            known=known_before(request, {}),
         )
         result = self._gate.check(request, wait)
         telemetry.checked(result)
         if isinstance(result, Waiting):
-            return {**result.task.shape, "SecondsUntilNextCheck": result.seconds}
+            return {**result.known.shape, "SecondsUntilNextCheck": result.seconds}
         if result.refusal:
             raise result.refusal
-        return dict(result.task.shape)
+        return dict(result.known.shape)
 
 
 @cache
 def _task_check() -> TaskCheck:
-    return TaskCheck(Gate(LicenseManager(Settings.from_env().role_arn), utc_now, random.random))
+    return TaskCheck(Gate(LicenseManagers(Settings.from_env().role_arn), utc_now, random.random))
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ of the state machine) begins, which sends the same event back with its verdict i
 """
 
 import random
-import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cache
@@ -13,11 +12,12 @@ from typing import Any
 
 from license_conversion import telemetry, waits
 from license_conversion.announcer import Announcer
-from license_conversion.errors import InvalidRequest
-from license_conversion.gate import Ended, Gate, Wait, Waiting, refused, utc_now
-from license_conversion.license_manager import LicenseManager
+from license_conversion.errors import GateError, InvalidRequest
+from license_conversion.fleet import Fleet
+from license_conversion.gate import Conversion, Ended, Gate, Wait, Waiting, known_before, refused, utc_now
+from license_conversion.license_manager import LicenseManagers
 from license_conversion.lifecycle import Event, Lifecycle, seconds_left
-from license_conversion.request import TASK_ID, Request
+from license_conversion.request import Request, is_own_id
 from license_conversion.settings import Settings
 from license_conversion.stack_response import deliver, message, requested_at
 from license_conversion.task import ConversionTask, Status, iso
@@ -65,7 +65,7 @@ class StackGate:
         try:
             request = Request.from_properties(event.get("ResourceProperties"))
         except InvalidRequest as error:
-            return self._end(refused(error, ConversionTask.unseen("")))
+            return self._end(refused(error, ConversionTask.unseen()))
         started_at = requested_at(event, self._clock())
         if event["RequestType"] == "Update":
             self._waits.stop(event, None, started_at)
@@ -73,12 +73,12 @@ class StackGate:
             started_at=started_at,
             deadline=started_at + timedelta(seconds=request.timeout),
             look=f"log group {context.log_group_name}, request {context.aws_request_id}",
-            task=ConversionTask.unseen(request.task_id),
+            known=known_before(request, {}),
             signals_handle=bool(request.wait_condition_handle),
         )
         result = self._gate.check(request, wait)
         telemetry.checked(result)
-        if isinstance(result, Ended) and not self._waits.exists(waits.name(event, request.task_id)):
+        if isinstance(result, Ended) and not self._waits.exists(waits.name(event, request.key)):
             if result.passed and request.wait_condition_handle:
                 self._deliver(*message(event, result.answer()), seconds_left(context) / 2)
             self._announcement = result.announcement(event)
@@ -89,22 +89,27 @@ class StackGate:
             "Checks": 1,
             **(result.state() if isinstance(result, Waiting) else {}),
         }
-        self._lifecycle.Data["RequestedAt"] = iso(started_at)
+        self._lifecycle.Data.update(RequestedAt=iso(started_at), Key=request.key)
         if request.wait_condition_handle:
-            return self._answer_at_once(event, context, request)
+            return self._answer_at_once(event, context, result.known)
         self._lifecycle.waiting = True
-        return request.task_id
+        return result.known.task_id or request.key
 
-    def _answer_at_once(self, event: Event, context: Any, request: Request) -> str:
+    def _answer_at_once(self, event: Event, context: Any, known: Conversion) -> str:
         """The wait signals a handle at its end; the resource itself is done.
 
         The attributes say no more than that, because every delivery of this request has to answer the same.
         """
-        data = {**self._lifecycle.Data, "PhysicalResourceId": request.task_id}
+        if not known.task_id:
+            nameless = "License Manager could not say now which task is the newest of ResourceArn; deploy again."
+            return self._end(refused(GateError(nameless), known))
+        data = {**self._lifecycle.Data, "PhysicalResourceId": known.task_id}
         self._begin_wait({**event, "CrHelperPoll": True, "CrHelperData": data}, context)
-        task = ConversionTask({"LicenseConversionTaskId": request.task_id, "Status": Status.IN_PROGRESS})
-        self._lifecycle.Data = task.attributes()
-        return request.task_id
+        begun = ConversionTask({"LicenseConversionTaskId": known.task_id, "Status": str(Status.IN_PROGRESS)})
+        self._lifecycle.Data = (
+            Fleet.unseen(known.task_ids).attributes() if isinstance(known, Fleet) else begun.attributes()
+        )
+        return known.task_id
 
     def _end(self, ended: Ended) -> str:
         answer = ended.answer()
@@ -117,7 +122,7 @@ class StackGate:
 
         The state machine's definition cannot name this function, whose environment names the state machine.
         """
-        wait_name = waits.name(event, event["CrHelperData"]["PhysicalResourceId"])
+        wait_name = waits.name(event, event["CrHelperData"]["Key"])
         stack = {"FunctionArn": context.invoked_function_arn, "Event": event}
         self._waits.begin(wait_name, {"Stack": stack, "Gate": self._first_check})
         telemetry.count("GatesStarted")
@@ -137,8 +142,9 @@ class StackGate:
         that Create is whichever one the resource has.
         """
         physical_id = str(event.get("PhysicalResourceId"))
-        own = re.fullmatch(TASK_ID.pattern, physical_id)
-        stopped = self._waits.stop(event, physical_id if own else None, requested_at(event, self._clock()))
+        resource_arn = (event.get("ResourceProperties") or {}).get("ResourceArn")
+        key = (resource_arn or physical_id) if is_own_id(physical_id) else None
+        stopped = self._waits.stop(event, key, requested_at(event, self._clock()))
         telemetry.logger.info("The resource is deleted", extra={"waits_stopped": stopped})
 
 
@@ -153,7 +159,7 @@ def _broken(error: Exception, context: Any) -> str:
 @cache
 def _stack_gate() -> StackGate:
     settings = Settings.from_env()
-    gate = Gate(LicenseManager(settings.role_arn), utc_now, random.random)
+    gate = Gate(LicenseManagers(settings.role_arn), utc_now, random.random)
     return StackGate(gate, Waits(settings.state_machine_arn), Announcer(settings.announce_function_arn))
 
 

@@ -1,18 +1,28 @@
 """One check of one gate: what License Manager says now, and what that means for whoever waits."""
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from license_conversion import reason
+from license_conversion import fleet, reason
 from license_conversion.errors import GateError, StillUnknown
+from license_conversion.fleet import Fleet
 from license_conversion.license_manager import LicenseManager
-from license_conversion.pace import seconds_until_next_check
-from license_conversion.request import Request
+from license_conversion.pace import LONGEST, SHORTEST, seconds_until_next_check
+from license_conversion.request import Account, Request
 from license_conversion.task import ConversionTask, Status
+
+Conversion = ConversionTask | Fleet
+CAUSE_BYTES = 32_000
+"""An execution's Cause has at most 32,768 characters.
+https://docs.aws.amazon.com/step-functions/latest/apireference/API_ExecutionFailedEventDetails.html"""
+DETAIL_BYTES = 32_000
+LONGEST_FOR_FLEET = 15
+"""Seconds: one listing sees all of a fleet, so a closer look costs each task little."""
 
 FAILED = "LicenseConversion.Failed"
 TIMED_OUT = "LicenseConversion.TimedOut"
@@ -35,16 +45,27 @@ DETAIL_TYPES = {
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What one look found, and what kept it from a verdict."""
+
+    known: Conversion
+    trouble: str = ""
+    throttled: bool = False
+    unknown_status: bool = False
+    longest_pause: int = LONGEST
+
+
+@dataclass(frozen=True)
 class Wait:
     """What a check has to know of the wait so far.
 
-    `look` says where a person finds more. `task` is the last task seen, `throttles` the throttled checks in a row.
+    `look` says where a person finds more. `known` is what the last check saw, `throttles` the throttled checks in a row.
     """
 
     started_at: datetime
     deadline: datetime
     look: str
-    task: ConversionTask
+    known: Conversion
     throttles: int = 0
     signals_handle: bool = False
 
@@ -54,7 +75,7 @@ class Waiting:
     """The task is not terminal. The next check comes in `seconds`."""
 
     seconds: int
-    task: ConversionTask
+    known: Conversion
     throttles: int = 0
     trouble: str = ""
     unknown_status: bool = False
@@ -65,7 +86,7 @@ class Waiting:
             "Ended": False,
             "SecondsUntilNextCheck": self.seconds,
             "Throttles": self.throttles,
-            "Task": dict(self.task.shape),
+            **self.known.carried(),
         }
 
 
@@ -74,7 +95,7 @@ class Ended:
     """The gate's verdict. `error` is empty when whoever waited may go on; `cause` is for programs, `reason` for people."""
 
     outcome: Outcome
-    task: ConversionTask
+    known: Conversion
     error: str = ""
     cause: str = ""
     reason: str = ""
@@ -92,7 +113,7 @@ class Ended:
             "Ended": True,
             "Passed": self.passed,
             "Outcome": self.outcome,
-            "Output": dict(self.task.shape),
+            "Output": dict(self.known.shape),
             "Error": self.error,
             "Cause": self.cause,
             "Answer": self.answer(),
@@ -103,7 +124,7 @@ class Ended:
         """The event for the bus: `DetailType` and `Detail`. None for a refused request."""
         if self.outcome is Outcome.REFUSED:
             return None
-        detail = dict(self.task.shape)
+        detail = dict(self.known.within(DETAIL_BYTES))
         if stack_event:
             detail.update(StackId=stack_event["StackId"], LogicalResourceId=stack_event["LogicalResourceId"])
         return {"DetailType": DETAIL_TYPES[self.outcome], "Detail": detail}
@@ -113,64 +134,99 @@ class Ended:
         return {
             "Status": "SUCCESS" if self.passed else "FAILED",
             "Reason": self.reason,
-            "PhysicalResourceId": self.task.task_id,
-            "Data": self.task.attributes() if self.passed else {},
+            "PhysicalResourceId": self.known.task_id,
+            "Data": self.known.attributes() if self.passed else {},
         }
 
 
 class Gate:
-    """Checks tasks. The clock (aware datetimes) and the randomness come from outside, so that a test can own them."""
+    """Checks tasks. Clock (aware datetimes), randomness and sleep come from outside, so that a test can own them."""
 
     def __init__(
-        self, license_manager: LicenseManager, clock: Callable[[], datetime], random: Callable[[], float]
+        self,
+        license_managers: Callable[[Account], LicenseManager],
+        clock: Callable[[], datetime],
+        random: Callable[[], float],
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._license_manager = license_manager
+        self._license_managers = license_managers
         self._clock = clock
         self._random = random
+        self._sleep = sleep
 
     def check(self, request: Request, wait: Wait) -> Waiting | Ended:
-        """One look at the task of `request`. Never raises for what License Manager does."""
-        task, throttles, trouble, unknown_status = wait.task, 0, "", False
+        """One look at the task, or the tasks, of `request`. Never raises for what License Manager does."""
         try:
-            task = self._license_manager.get_task(request.task_id)
+            seen = self._look(request, wait.known)
         except GateError as error:
-            return refused(error, task)
+            return refused(error, wait.known)
         except StillUnknown as unknown:
-            throttles = wait.throttles + 1 if unknown.throttled else 0
-            trouble = str(unknown)
-        else:
-            unknown_status = task.status is Status.UNKNOWN
-            if unknown_status:
-                trouble = f"the status is {task.status_word}, which License Manager does not document"
+            seen = Seen(wait.known, str(unknown), throttled=unknown.throttled)
+        known = seen.known
         now = self._clock()
         waited = now - wait.started_at
-        if task.terminal:
-            return _verdict(request, task, waited.total_seconds(), reason.failed(task, waited, wait.look))
+        if known.terminal or (known.status is Status.FAILED and request.fails_on_failure):
+            return _verdict(request, known, waited.total_seconds(), reason.failed(known, waited, wait.look))
         if now >= wait.deadline:
-            said = reason.timed_out(task, waited, wait.look, trouble, with_handle=wait.signals_handle)
-            return Ended(Outcome.TIMED_OUT, task, TIMED_OUT, cause(task), said, waited.total_seconds())
-        seconds = seconds_until_next_check(
-            now, task.start_time or wait.started_at, wait.deadline, self._random, throttles
+            said = reason.timed_out(known, waited, wait.look, seen.trouble, with_handle=wait.signals_handle)
+            return Ended(Outcome.TIMED_OUT, known, TIMED_OUT, cause(known), said, waited.total_seconds())
+        throttles = wait.throttles + 1 if seen.throttled else 0
+        return Waiting(
+            seconds_until_next_check(
+                now,
+                started_at=known.start_time or wait.started_at,
+                deadline=wait.deadline,
+                random=self._random,
+                throttles=throttles,
+                longest=seen.longest_pause,
+            ),
+            known,
+            throttles,
+            seen.trouble,
+            seen.unknown_status,
         )
-        return Waiting(seconds, task, throttles, trouble, unknown_status)
+
+    def _look(self, request: Request, known: Conversion) -> Seen:
+        license_manager = self._license_managers(request.account)
+        if isinstance(known, Fleet):
+            found = fleet.look(
+                known, license_manager, self._clock, self._sleep, stop_at_failure=request.fails_on_failure
+            )
+            pause = SHORTEST if found.fleet.unconfirmed else LONGEST_FOR_FLEET
+            return Seen(found.fleet, found.trouble, throttled=found.throttled, longest_pause=pause)
+        task_id = known.task_id
+        task = license_manager.get_task(task_id) if task_id else license_manager.newest_task(request.resource_arn)
+        if task.status is Status.UNKNOWN:
+            trouble = f"the status is {task.status_word}, which License Manager does not document"
+            return Seen(task, trouble, unknown_status=True)
+        return Seen(task)
 
 
-def refused(error: GateError, task: ConversionTask) -> Ended:
+def known_before(request: Request, state: Mapping[str, Any]) -> Conversion:
+    """What `state`, which the last check left, says of the tasks of `request`; empty before the first check."""
+    if request.fleet:
+        return Fleet.from_carried(request.task_ids, state)
+    if "Task" in state:
+        return ConversionTask(state["Task"])
+    return ConversionTask.unseen("".join(request.task_ids), request.resource_arn)
+
+
+def refused(error: GateError, known: Conversion) -> Ended:
     """The end of a gate that could not even ask."""
-    return Ended(Outcome.REFUSED, task, error.name, str(error), str(error), refusal=error)
+    return Ended(Outcome.REFUSED, known, error.name, str(error), str(error), refusal=error)
 
 
-def cause(task: ConversionTask) -> str:
-    """The task's shape as JSON."""
-    return json.dumps(task.shape, ensure_ascii=False)
+def cause(known: Conversion) -> str:
+    """The shape as JSON."""
+    return json.dumps(known.within(CAUSE_BYTES), ensure_ascii=False)
 
 
-def _verdict(request: Request, task: ConversionTask, waited: float, why_failed: str) -> Ended:
-    if task.status is Status.SUCCEEDED:
-        return Ended(Outcome.SUCCEEDED, task, waited_seconds=waited)
+def _verdict(request: Request, known: Conversion, waited: float, why_failed: str) -> Ended:
+    if known.status is Status.SUCCEEDED:
+        return Ended(Outcome.SUCCEEDED, known, waited_seconds=waited)
     if not request.fails_on_failure:
-        return Ended(Outcome.FAILED, task, waited_seconds=waited)
-    return Ended(Outcome.FAILED, task, FAILED, cause(task), why_failed, waited)
+        return Ended(Outcome.FAILED, known, waited_seconds=waited)
+    return Ended(Outcome.FAILED, known, FAILED, cause(known), why_failed, waited)
 
 
 def utc_now() -> datetime:

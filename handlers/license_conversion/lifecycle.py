@@ -9,6 +9,7 @@ here, and why:
 - its polling makes an EventBridge rule, a target and a Lambda permission for each wait;
 - it sends without a look at the HTTP status, without an end, and cuts a Reason to its last 240 characters;
 - after a failed send it sends something else, and after an early error a physical id "None";
+- the id that it makes up is random, so that a request which is delivered twice has two different answers;
 - what one request set (`NoEcho`) is still set in the next one.
 """
 
@@ -86,6 +87,10 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
 
     def _remove_polling(self) -> None:
         self.Data.pop("PhysicalResourceId", None)
+
+    def generate_physical_id(self, _event: Event) -> str:
+        """Nothing random: every delivery of a request has the same answer, and `response` knows an id for it."""
+        return ""
 
     def _send(self, status: str | None = None, reason: str = "") -> None:
         if self._undelivered:  # crhelper would send something else, and the first answer may have arrived

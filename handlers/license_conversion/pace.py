@@ -11,10 +11,18 @@ SHARE = 0.1
 """The next check comes after this share of the time since the start: the end is seen late by a tenth at most."""
 JITTER = 0.2
 """A pause is shortened by up to this share of itself, so that gates which started together drift apart."""
+JITTER_WHEN_THROTTLED = 0.4
+"""Wider, but the pause is still longer than without the throttle."""
 
 
 def seconds_until_next_check(
-    now: datetime, started_at: datetime, deadline: datetime, random: Callable[[], float], throttles: int = 0
+    now: datetime,
+    *,
+    started_at: datetime,
+    deadline: datetime,
+    random: Callable[[], float],
+    throttles: int = 0,
+    longest: int = LONGEST,
 ) -> int:
     """Whole seconds until the next check, never past the deadline, at least 1.
 
@@ -23,11 +31,11 @@ def seconds_until_next_check(
     again at once keeps the throttle alive.
     """
     elapsed = max(0.0, (now - started_at).total_seconds())
-    pause = min(LONGEST, max(SHORTEST, elapsed * SHARE))
+    pause = min(longest, max(SHORTEST, elapsed * SHARE))
     jitter = JITTER
     if throttles:
         pause = min(LONGEST_WHEN_THROTTLED, pause * 2 ** min(throttles, 8))
-        jitter = 0.5
+        jitter = JITTER_WHEN_THROTTLED
     pause = max(SHORTEST, pause * (1 - jitter * random()))
     until_deadline = math.ceil((deadline - now).total_seconds())
     return max(1, min(round(pause), until_deadline))

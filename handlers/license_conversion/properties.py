@@ -74,6 +74,35 @@ class Integer:
 
 
 @dataclass(frozen=True)
+class ListOf:
+    """A list of 1 to `most` different values of one kind."""
+
+    kind: Text
+    most: int
+
+    @property
+    def allowed(self) -> str:
+        return f"a list of 1 to {self.most} different values, each {self.kind.allowed}"
+
+    def parse(self, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not 1 <= len(value) <= self.most:
+            raise ValueError
+        values = tuple(self.kind.parse(one) for one in value)
+        if len(set(values)) != len(values):
+            raise ValueError
+        return values
+
+    def schema(self) -> dict[str, Any]:
+        return {
+            "type": "array",
+            "items": self.kind.schema(),
+            "minItems": 1,
+            "maxItems": self.most,
+            "uniqueItems": True,
+        }
+
+
+@dataclass(frozen=True)
 class OneOf:
     """One word out of a few."""
 
@@ -131,5 +160,8 @@ def parse_all(properties: Sequence[Property], given: Any, what: str) -> Mapping[
 
 
 def _shown(value: Any) -> str:
+    """The value for a message. A URL in the wrong place may still be a credential."""
     text = repr(value)
+    if "://" in text:
+        return "the value (a URL, not shown)"
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"

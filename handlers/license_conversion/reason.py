@@ -5,24 +5,25 @@ The essentials come first and License Manager's own words last, because the end 
 
 from datetime import timedelta
 
+from license_conversion.fleet import Fleet
 from license_conversion.task import ConversionTask
 
+LONGER = "To wait longer raise TimeoutSeconds and ServiceTimeout, or name a WaitConditionHandle"
 
-def failed(task: ConversionTask, waited: timedelta, look: str) -> str:
+
+def failed(task: ConversionTask | Fleet, waited: timedelta, look: str) -> str:
     """The conversion itself FAILED."""
     return (
-        f"License conversion FAILED: {_which(task)}, after the gate waited {duration(waited)}. {_more(task, look)} "
+        f"License conversion FAILED: {task.label}, after the gate waited {duration(waited)}. {_more(task, look)} "
         f"License Manager says: {task.status_message or '(no StatusMessage)'}"
     )
 
 
-def timed_out(task: ConversionTask, waited: timedelta, look: str, trouble: str, *, with_handle: bool) -> str:
+def timed_out(task: ConversionTask | Fleet, waited: timedelta, look: str, trouble: str, *, with_handle: bool) -> str:
     """The wait ran out. The conversion goes on: License Manager has no cancel."""
-    longer = (
-        "Raise TimeoutSeconds" if with_handle else "Raise ServiceTimeout, or name a WaitConditionHandle to wait longer"
-    )
+    longer = "To wait longer raise TimeoutSeconds" if with_handle else LONGER
     return (
-        f"The wait ran out, the conversion did not fail: {_which(task)}, is still {task.status_word} after the gate waited "
+        f"The wait ran out, the conversion did not fail: {task.label} is still {task.status_word} after the gate waited "
         f"{duration(waited)}. The conversion itself goes on. {longer}. {_more(task, look)}"
         + (f" The last check said: {trouble}" if trouble else "")
     )
@@ -35,12 +36,5 @@ def duration(span: timedelta) -> str:
     return " ".join(f"{count} {unit}" for count, unit in parts if count) or "0 s"
 
 
-def _which(task: ConversionTask) -> str:
-    return f"task {task.task_id} of {task.resource_arn or 'an unknown resource'}"
-
-
-def _more(task: ConversionTask, look: str) -> str:
-    return (
-        f"Look further with: aws license-manager get-license-conversion-task --license-conversion-task-id {task.task_id}; "
-        f"{look}."
-    )
+def _more(task: ConversionTask | Fleet, look: str) -> str:
+    return f"Look further with: {task.command}; {look}."

@@ -1,18 +1,22 @@
 """Properties of a stack, or input of a state machine -> one frozen, validated request."""
 
+import hashlib
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from license_conversion.errors import InvalidRequest
-from license_conversion.properties import Integer, OneOf, Property, Text, parse_all
+from license_conversion.properties import Integer, ListOf, OneOf, Property, Text, parse_all
 
 SERVICE_TIMEOUT = 3600
 """Seconds that CloudFormation waits for an answer when a template says nothing: the default and the most it allows.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-customresource.html"""
 
-TASK_ID = Text(r"lct-[A-Za-z0-9]+", "a task id of the form lct-… (at most 50 letters and digits)", 50)
+TASK_ID = Text(r"lct-[A-Za-z0-9]+", "a task id of the form lct-… (letters and digits, at most 50 characters)", 50)
+MOST_TASKS = 1000
+FLEET_PREFIX = "license-conversion-fleet-"
 ARN = Text(r"arn:[^:\s]+:[^:\s]+:[^:\s]*:[^:\s]*:\S+", "an ARN", 2048)
 
 SERVICE_TOKEN = Property("ServiceToken", ARN, "The exported ARN of the gate's function.", "required")
@@ -22,7 +26,34 @@ SERVICE_TIMEOUT_SECONDS = Property(
     "CloudFormation's own: seconds until it gives the resource up. The gate answers before it runs out.",
     str(SERVICE_TIMEOUT),
 )
-TASK = Property("LicenseConversionTaskId", TASK_ID, "The task to wait for.", "required")
+TASK = Property("LicenseConversionTaskId", TASK_ID, "The task to wait for.", "one of these three")
+TASKS = Property(
+    "LicenseConversionTaskIds",
+    ListOf(TASK_ID, MOST_TASKS),
+    "A fleet: wait for all of them. With `OnFailure` FAIL the gate fails as soon as one task has FAILED.",
+    "one of these three",
+)
+RESOURCE = Property(
+    "ResourceArn", ARN, "Wait for the newest conversion task of this resource, by StartTime.", "one of these three"
+)
+WAYS = (TASK, TASKS, RESOURCE)
+ROLE = Property(
+    "RoleArn",
+    Text(r"arn:[^:\s]+:iam::[0-9]{12}:role/\S+", "the ARN of an IAM role", 2048),
+    "The role to assume to read the task, for one of another account. The application must list it in `AssumableRoleArns`.",
+    "the function's own",
+)
+EXTERNAL_ID = Property(
+    "ExternalId",
+    Text(r"[\w+=,.@:/-]{2,1224}", "an external id of 2 to 1,224 letters, digits and +=,.@:/-_", 1224),
+    "What the role's trust policy asks for. Only with `RoleArn`.",
+)
+REGION = Property(
+    "Region",
+    Text(r"[a-z]{2}(-[a-z]+)+-[0-9]", "the name of a region, such as eu-central-1", 30),
+    "The region of the task.",
+    "the function's own",
+)
 ON_FAILURE = Property(
     "OnFailure",
     OneOf(("FAIL", "CONTINUE")),
@@ -36,7 +67,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resou
 
 STACK_PROPERTIES = (
     SERVICE_TOKEN,
-    TASK,
+    *WAYS,
     ON_FAILURE,
     SERVICE_TIMEOUT_SECONDS,
     Property(
@@ -51,9 +82,12 @@ STACK_PROPERTIES = (
         "Answer CloudFormation at once, and signal this handle at the end: a gate of up to 12 hours.",
         secret=True,
     ),
+    ROLE,
+    EXTERNAL_ID,
+    REGION,
 )
 EXECUTION_INPUT = (
-    TASK,
+    *WAYS,
     ON_FAILURE,
     Property("TimeoutSeconds", Integer(1, 86400), "Seconds to wait for the conversion.", str(SERVICE_TIMEOUT)),
     Property(
@@ -62,6 +96,9 @@ EXECUTION_INPUT = (
         "Call this token back at the end.",
         secret=True,
     ),
+    ROLE,
+    EXTERNAL_ID,
+    REGION,
     Property(
         "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID",
         ARN,
@@ -80,13 +117,33 @@ def answer_margin(service_timeout: int) -> int:
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to wait for, for how long, and what a failure means. Times are in seconds."""
+class Account:
+    """Where the tasks are: `""` is the function's own role and region."""
 
-    task_id: str
+    role_arn: str = ""
+    external_id: str = ""
+    region: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to wait for, for how long, and what a failure means. Times are in seconds.
+
+    Either `task_ids` has one task, or a fleet's, or it is empty and `resource_arn` says whose newest task is meant.
+    """
+
+    task_ids: tuple[str, ...]
     timeout: int
     fails_on_failure: bool = True
     wait_condition_handle: str = field(default="", repr=False)
+    resource_arn: str = ""
+    account: Account = Account()
+    fleet: bool = False
+
+    @property
+    def key(self) -> str:
+        """What the request waits for, as one string that its waits are named after: its physical id, or the ARN."""
+        return self.resource_arn or (fleet_id(self.task_ids) if self.fleet else self.task_ids[0])
 
     @classmethod
     def from_properties(cls, properties: Any) -> Self:
@@ -111,11 +168,29 @@ class Request:
 
     @classmethod
     def _of(cls, given: Mapping[str, Any], timeout: int) -> Self:
-        if "LicenseConversionTaskId" not in given:
-            raise InvalidRequest(f"LicenseConversionTaskId is missing: it must be {TASK_ID.allowed}.")
+        ways = [way.name for way in WAYS if way.name in given]
+        if len(ways) != 1:
+            named = f"{' and '.join(ways)} are given at once" if ways else "No task is named"
+            raise InvalidRequest(f"{named}: give exactly one of {', '.join(way.name for way in WAYS)}.")
+        if "ExternalId" in given and "RoleArn" not in given:
+            raise InvalidRequest(f"ExternalId: {given['ExternalId']!r} is not allowed without a RoleArn.")
         return cls(
-            task_id=given["LicenseConversionTaskId"],
+            task_ids=given.get("LicenseConversionTaskIds") or tuple(given[way] for way in ways if way == TASK.name),
             timeout=timeout,
             fails_on_failure=given.get("OnFailure", "FAIL") == "FAIL",
             wait_condition_handle=given.get("WaitConditionHandle", ""),
+            resource_arn=given.get("ResourceArn", ""),
+            account=Account(given.get("RoleArn", ""), given.get("ExternalId", ""), given.get("Region", "")),
+            fleet=TASKS.name in given,
         )
+
+
+def fleet_id(task_ids: Iterable[str]) -> str:
+    """The physical id of a fleet: it depends on the set of tasks alone."""
+    digest = hashlib.sha256("\n".join(sorted(task_ids)).encode()).hexdigest()
+    return f"{FLEET_PREFIX}{digest[:24]}"
+
+
+def is_own_id(physical_id: str) -> bool:
+    """Whether the gate made this physical id, and not CloudFormation for a Create that had not answered."""
+    return bool(re.fullmatch(TASK_ID.pattern, physical_id)) or physical_id.startswith(FLEET_PREFIX)

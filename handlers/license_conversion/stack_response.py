@@ -16,8 +16,6 @@ RESPONSE_BYTES = 4096
 """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html"""
 ATTRIBUTE_BYTES = 256
 """More than any attribute but StatusMessage has; one that is longer gives way before the messages do."""
-SIGNAL_DATA_BYTES = 3000
-"""Of a signal; each of its quotes and backslashes is escaped once more."""
 PUT_SECONDS = 5.0
 """One attempt's time-out, for the connection and for the reply each."""
 NO_ID = "license-conversion-gate-refused"
@@ -59,15 +57,23 @@ def signal(*, status: str, reason: str, unique_id: str, data: Mapping[str, str])
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-waitcondition.html
     """
-    kept = dict(data)
-    fit(kept, kept, SIGNAL_DATA_BYTES)
-    said = {
-        "Status": "SUCCESS" if status == "SUCCESS" else "FAILURE",
-        "Reason": reason,
-        "UniqueId": unique_id,
-        "Data": json.dumps(kept, ensure_ascii=False),
-    }
-    return fit(said, {})
+    limit = RESPONSE_BYTES
+    while True:
+        kept, said = dict(data), reason
+        fit(kept, kept, limit)
+        body = _encode(
+            {
+                "Status": "SUCCESS" if status == "SUCCESS" else "FAILURE",
+                "Reason": shorten(said, limit),
+                "UniqueId": unique_id,
+                "Data": json.dumps(kept, ensure_ascii=False),
+            }
+        )
+        if len(body) <= RESPONSE_BYTES:
+            return body
+        limit -= max(
+            64, (len(body) - RESPONSE_BYTES) // 2
+        )  # quotes in Data are escaped twice: by how much is seen only now
 
 
 def fit(message: dict[str, Any], data: dict[str, Any], limit: int = RESPONSE_BYTES) -> bytes:
@@ -134,8 +140,8 @@ def requested_at(event: Mapping[str, Any], now: datetime) -> datetime:
     The event does not say it, but its presigned URL was signed then (X-Amz-Date). So a delivery that Lambda repeats a
     minute later keeps the first one's deadline. A date that cannot be true counts for nothing.
     """
-    dates = parse_qs(urlsplit(str(event.get("ResponseURL", ""))).query).get("X-Amz-Date", [])
     try:
+        dates = parse_qs(urlsplit(str(event.get("ResponseURL", ""))).query).get("X-Amz-Date", [])
         signed = datetime.strptime(dates[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except (IndexError, ValueError):
         return now

@@ -1,6 +1,6 @@
 """GetLicenseConversionTask's answer -> a status, attributes, an output. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -20,8 +20,19 @@ ATTRIBUTES = (
 )
 """The names that Fn::GetAtt knows. A name that a response lacks fails the stack, so each one is always there."""
 
+MEMBERS: Mapping[str, type] = {
+    "ResourceArn": str,
+    "SourceLicenseContext": Mapping,
+    "DestinationLicenseContext": Mapping,
+    "Status": str,
+    "StatusMessage": str,
+    **dict.fromkeys(TIMES, datetime),
+}
 MESSAGE_BYTES = 16_000
 """A longer StatusMessage would fit into no answer: a response has 4,096 bytes, an execution's Cause 32,768 characters."""
+MEMBER_BYTES = 1024
+MOST_CODES = 100
+"""More than any ARN, usage operation or list of product codes has; a service that lies must not fill an execution's state."""
 
 
 class Status(StrEnum):
@@ -45,25 +56,30 @@ class ConversionTask:
 
     @classmethod
     def from_answer(cls, task_id: str, answer: Mapping[str, Any]) -> Self:
-        """The task that `task_id` was asked for. An answer about another task says nothing about this one."""
+        """The task that `task_id` was asked for. An answer about another task says nothing about this one.
+
+        A member of a type that the service does not document counts as absent.
+        """
         if answer.get("LicenseConversionTaskId", task_id) != task_id:
             return cls.unseen(task_id)
-        known = ("LicenseConversionTaskId", "ResourceArn", *CONTEXTS, "Status", "StatusMessage", *TIMES)
-        members = {"LicenseConversionTaskId": task_id, **answer}
-        return cls({name: _plain(members[name]) for name in known if members.get(name) is not None})
+        shape: dict[str, Any] = {"LicenseConversionTaskId": task_id}
+        for name, kind in MEMBERS.items():
+            value = answer.get(name)
+            plain = _plain(value, MESSAGE_BYTES if name == "StatusMessage" else MEMBER_BYTES)
+            if isinstance(value, kind) and plain is not None:
+                shape[name] = plain
+        return cls(shape)
 
     @classmethod
-    def unseen(cls, task_id: str) -> Self:
-        """A task before the first look at it."""
-        return cls({"LicenseConversionTaskId": task_id})
+    def unseen(cls, task_id: str = "", resource_arn: str = "") -> Self:
+        """A task before the first look at it: what the request says of it."""
+        said = {"LicenseConversionTaskId": task_id, "ResourceArn": resource_arn}
+        return cls({name: value for name, value in said.items() if value})
 
     @property
     def task_id(self) -> str:
-        return str(self.shape["LicenseConversionTaskId"])
-
-    @property
-    def resource_arn(self) -> str:
-        return str(self.shape.get("ResourceArn", ""))
+        """`""` before the newest task of a resource is known."""
+        return str(self.shape.get("LicenseConversionTaskId", ""))
 
     @property
     def status(self) -> Status:
@@ -86,6 +102,24 @@ class ConversionTask:
         return self.status in (Status.SUCCEEDED, Status.FAILED)
 
     @property
+    def label(self) -> str:
+        """Which task it is, for people."""
+        return f"task {self.task_id or 'unknown'} of {self.shape.get('ResourceArn') or 'an unknown resource'}"
+
+    @property
+    def command(self) -> str:
+        """What shows a person more."""
+        return f"aws license-manager get-license-conversion-task --license-conversion-task-id {self.task_id}"
+
+    def within(self, _limit: int) -> Mapping[str, Any]:
+        """The output; one task always fits."""
+        return self.shape
+
+    def carried(self) -> dict[str, Any]:
+        """What the state machine keeps until the next check; `Gate.known` reads it."""
+        return {"Task": dict(self.shape)}
+
+    @property
     def start_time(self) -> datetime | None:
         started = self.shape.get("StartTime")
         return datetime.fromisoformat(started) if started else None
@@ -99,20 +133,33 @@ class ConversionTask:
         for member in name.split("."):
             value = value.get(member, "") if isinstance(value, Mapping) else ""
         if name.endswith(".ProductCodes"):
-            return _product_code_ids(value or [])
-        return str(value)
+            return _product_code_ids(value)
+        return value if isinstance(value, str) else ""
 
 
 def iso(moment: datetime) -> str:
     """`2026-11-22T17:39:55Z`: the one form in which a time leaves the gate."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat()}Z"
 
 
-def _product_code_ids(codes: Iterable[Mapping[str, str]]) -> str:
-    return ",".join(str(code.get("ProductCodeId", "")) for code in codes)
+def _product_code_ids(codes: Any) -> str:
+    codes = codes if isinstance(codes, list) else []
+    ids = (code.get("ProductCodeId") for code in codes if isinstance(code, Mapping))
+    return ",".join(one for one in ids if isinstance(one, str))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, limit: int) -> Any:
+    """`value` as JSON has it, each text in at most `limit` bytes; None for what JSON or UTF-8 has no form for."""
+    if isinstance(value, str):
+        return shorten(value.encode("utf-8", "replace").decode(), limit)
     if isinstance(value, datetime):
-        return iso(value)
-    return shorten(value, MESSAGE_BYTES) if isinstance(value, str) else value
+        try:
+            return iso(value)
+        except OverflowError:  # a date at the end of time, in a time zone beyond it
+            return None
+    if isinstance(value, Mapping):
+        plain = {name: _plain(member, limit) for name, member in value.items()}
+        return {name: member for name, member in plain.items() if member is not None}
+    if isinstance(value, list):
+        return [_plain(member, limit) for member in value[:MOST_CODES] if member is not None]
+    return value if isinstance(value, int) else None

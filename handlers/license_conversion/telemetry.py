@@ -38,7 +38,7 @@ def checked(result: Waiting | Ended) -> None:
         _ended(result)
         return
     said: dict[str, Any] = {
-        "status": result.task.status_word,
+        "status": result.known.status_word,
         "seconds_until_next_check": result.seconds,
         "throttles": result.throttles,
     }
@@ -58,7 +58,7 @@ def _ended(result: Ended) -> None:
     logger.info(
         f"The gate ends: {result.outcome}",
         extra={
-            "status": result.task.status_word,
+            "status": result.known.status_word,
             "outcome": result.outcome,
             "waited_seconds": round(result.waited_seconds, 1),
             "reason": result.reason,

@@ -21,19 +21,25 @@ logger = logging.getLogger(__name__)
 
 SAME_SECOND = timedelta(seconds=1)
 """The time of a request is known to the second, the start of an execution to the millisecond."""
+SILENT = {"ABORTED", "TIMED_OUT"}
+"""How an execution ends that has told nobody."""
 CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 4})
 """Starting is idempotent by name, so it is tried again, throttles included: half a minute at most."""
 
 
-def name(event: Mapping[str, Any], physical_id: str) -> str:
+def name(event: Mapping[str, Any], key: str) -> str:
     """The name of the wait of a request: at most 80 characters, the same for every delivery of the request.
 
-    `<logical id>-<stack and logical id>-<physical id>-<request and its URL>`, each part but the first a hash.
+    `<logical id>-<stack and logical id>-<what is waited for>-<request and its URL>`, each part but the first a hash.
     CloudFormation reuses a RequestId when a deployment is tried again, with a new ResponseURL, and a name stays taken for
     90 days: so the URL is part of what is hashed.
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
     """
-    return "-".join((_resource(event), _hash(12, physical_id), _hash(24, event["RequestId"], event["ResponseURL"])))
+    return "-".join((_resource(event), _hash(12, key), _request(event)))
+
+
+def _request(event: Mapping[str, Any]) -> str:
+    return _hash(24, event["RequestId"], event["ResponseURL"])
 
 
 def _resource(event: Mapping[str, Any]) -> str:
@@ -81,15 +87,37 @@ class Waits:
             return False
         return True
 
-    def stop(self, event: Mapping[str, Any], physical_id: str | None, requested_at: datetime) -> int:
+    def of_request(self, event: Mapping[str, Any], since: datetime) -> Mapping[str, Any] | None:
+        """The input of the request's wait, whatever it waits for, if it answers or has answered. None: there is none.
+
+        A wait that was stopped, or that ended with nobody told, answers nobody. `since` is when the request was made.
+        Raises ClientError or BotoCoreError when Step Functions does not say.
+        """
+        prefix, end = f"{_resource(event)}-", f"-{_request(event)}"
+        pages = self._client.get_paginator("list_executions").paginate(
+            stateMachineArn=self._state_machine_arn, PaginationConfig={"PageSize": 1000}
+        )
+        for page in pages:  # the newest first
+            for execution in page["executions"]:
+                if not (execution["name"].startswith(prefix) and execution["name"].endswith(end)):
+                    continue
+                found = self._client.describe_execution(executionArn=execution["executionArn"])
+                if found["status"] in SILENT or found.get("error") == "LicenseConversion.NotAnswered":
+                    continue
+                known: Mapping[str, Any] = json.loads(found["input"])
+                return known
+            if all(execution["startDate"] < since - SAME_SECOND for execution in page["executions"]):
+                break
+        return None
+
+    def stop(self, event: Mapping[str, Any], key: str | None, requested_at: datetime) -> int:
         """Stop the waits of the event's resource that began before it was requested. Returns how many.
 
-        `physical_id` narrows it to the waits that would make that id; None means every wait of the resource. What began
-        later belongs to a later request: an event can be delivered late, and twice. Never raises: a wait that cannot be
+        `key` narrows it to the waits for that (see `name`); None means every wait of the resource. What began later
+        belongs to a later request: an event can be delivered late, and twice. Never raises: a wait that cannot be
         stopped ends by itself at its deadline, and CloudFormation ignores what it sends.
         """
-        prefix = f"{_resource(event)}-" + (f"{_hash(12, physical_id)}-" if physical_id else "")
-        own = name(event, physical_id or "")
+        prefix = f"{_resource(event)}-" + (f"{_hash(12, key)}-" if key else "")
         stopped = 0
         try:
             pages = self._client.get_paginator("list_executions").paginate(
@@ -98,7 +126,7 @@ class Waits:
             for execution in (execution for page in pages for execution in page["executions"]):
                 found = execution["name"]
                 began_before = execution["startDate"] <= requested_at + SAME_SECOND
-                if found.startswith(prefix) and began_before and not found.endswith(own[-24:]):
+                if found.startswith(prefix) and began_before and not found.endswith(_request(event)):
                     stopped += self._stop(found, f"{event['RequestType']} request {event['RequestId']} took its place")
         except (ClientError, BotoCoreError) as error:
             logger.warning("Waits of the resource could not be looked for: %s", error)

@@ -1,0 +1,194 @@
+"""Many tasks in one gate: what is known of them, and one look at those that still run."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Self
+
+from license_conversion.errors import StillUnknown
+from license_conversion.license_manager import LicenseManager
+from license_conversion.request import fleet_id
+from license_conversion.task import ConversionTask, Status
+from license_conversion.text import shorten, size
+
+OUTPUT_BYTES = 100_000
+"""What the list of tasks may take of an execution's 256 KB, which holds the output more than once."""
+MESSAGES_BYTES = 40_000
+"""All the failed tasks' messages together, between two checks."""
+LINE_BYTES = 4000
+"""An attribute's value: no response has room for more."""
+LISTED_AT = "aws license-manager list-license-conversion-tasks"
+LOOK_SECONDS = 8.0
+"""A look ends by then; the tasks that it has not come to are the next one's."""
+BETWEEN_CALLS = 0.1
+"""Seconds between two calls of one look: a fleet takes no more than ten requests a second of a limit that all share."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The tasks of a fleet: `pending` ones are not known to be terminal, `failed` ones have their StatusMessage.
+
+    It can be read like a ConversionTask. `unconfirmed` counts the pending tasks that the last look did not come to.
+    """
+
+    task_ids: tuple[str, ...]
+    pending: tuple[str, ...]
+    failed: Mapping[str, str]
+    unconfirmed: int = 0
+
+    @classmethod
+    def unseen(cls, task_ids: tuple[str, ...]) -> Self:
+        return cls(task_ids, task_ids, {})
+
+    @property
+    def task_id(self) -> str:
+        """The physical id."""
+        return fleet_id(self.task_ids)
+
+    @property
+    def status(self) -> Status:
+        if self.failed:
+            return Status.FAILED
+        return Status.IN_PROGRESS if self.pending else Status.SUCCEEDED
+
+    @property
+    def status_word(self) -> str:
+        return str(self.status)
+
+    @property
+    def status_message(self) -> str:
+        """One line for each failed task, as many as fit."""
+        return _joined((f"{task_id}: {said}" for task_id, said in self.failed.items()), "\n")
+
+    @property
+    def terminal(self) -> bool:
+        return not self.pending
+
+    @property
+    def start_time(self) -> None:
+        """A fleet's pace counts from the start of the wait."""
+        return None
+
+    @property
+    def label(self) -> str:
+        counts = f"{len(self.failed)} of {len(self.task_ids)} tasks FAILED, {len(self.pending)} not ended"
+        return f"fleet {self.task_id} ({counts})"
+
+    @property
+    def command(self) -> str:
+        return LISTED_AT
+
+    @property
+    def shape(self) -> Mapping[str, Any]:
+        return self.within(OUTPUT_BYTES)
+
+    def within(self, limit: int) -> Mapping[str, Any]:
+        """The output, with every task in `Tasks` if that fits into `limit` bytes, else with `TasksAt` in its place."""
+        counts = self._counts()
+        tasks = [self._task(task_id, set(self.pending)) for task_id in self.task_ids]
+        whole = {**counts, "FailedTaskIds": list(self.failed), "Tasks": tasks}
+        if len(json.dumps(whole, ensure_ascii=False).encode()) <= limit:
+            return whole
+        return {**counts, "FailedTaskIds": _joined(self.failed, ",").split(","), "TasksAt": LISTED_AT}
+
+    def _counts(self) -> dict[str, Any]:
+        return {
+            "LicenseConversionTaskId": self.task_id,
+            "Status": str(self.status),
+            "Total": len(self.task_ids),
+            "Succeeded": len(self.task_ids) - len(self.pending) - len(self.failed),
+            "Failed": len(self.failed),
+        }
+
+    def _task(self, task_id: str, pending: set[str]) -> dict[str, str]:
+        if task_id in self.failed:
+            said = {"Status": str(Status.FAILED), "StatusMessage": self.failed[task_id]}
+        else:
+            said = {"Status": str(Status.IN_PROGRESS if task_id in pending else Status.SUCCEEDED)}
+        return {"LicenseConversionTaskId": task_id, **said}
+
+    def attributes(self) -> dict[str, str]:
+        """Every attribute of a fleet by name, each a string."""
+        counts = self._counts()
+        return {
+            **{name: str(counts[name]) for name in ("Status", "Total", "Succeeded", "Failed")},
+            "FailedTaskIds": _joined(self.failed, ","),
+            "StatusMessage": self.status_message,
+        }
+
+    def carried(self) -> dict[str, Any]:
+        """What the state machine keeps until the next check; `from_carried` reads it."""
+        return {"Pending": list(self.pending), "FailedTasks": dict(self.failed)}
+
+    @classmethod
+    def from_carried(cls, task_ids: tuple[str, ...], state: Mapping[str, Any]) -> Self:
+        if "Pending" not in state:
+            return cls.unseen(task_ids)
+        return cls(task_ids, tuple(state["Pending"]), state["FailedTasks"])
+
+    def with_seen(self, task: ConversionTask) -> Self:
+        """The fleet after one look at one of its tasks."""
+        if not task.terminal:
+            return self
+        pending = tuple(task_id for task_id in self.pending if task_id != task.task_id)
+        if task.status is Status.SUCCEEDED:
+            return replace(self, pending=pending)
+        message = shorten(task.status_message, MESSAGES_BYTES // len(self.task_ids))
+        return replace(self, pending=pending, failed={**self.failed, task.task_id: message})
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at a fleet found, and what kept it from seeing all."""
+
+    fleet: Fleet
+    trouble: str = ""
+    throttled: bool = False
+
+
+def look(
+    fleet: Fleet,
+    license_manager: LicenseManager,
+    clock: Callable[[], datetime],
+    sleep: Callable[[float], None],
+    *,
+    stop_at_failure: bool,
+) -> Look:
+    """One look at the pending tasks: one listing when that costs fewer calls than asking for each, then the verdicts.
+
+    A task that has left the listing is asked for by itself, and that answer is the verdict. A terminal task is never asked
+    about again. Raises InvalidRequest and AccessDenied.
+    """
+    started = clock()
+    to_ask = fleet.pending
+    try:
+        if len(to_ask) > 1:
+            listed = license_manager.tasks_in_progress(most_calls=len(to_ask) - 1)
+            to_ask = tuple(task_id for task_id in to_ask if task_id not in (listed or {}))
+    except StillUnknown as unknown:
+        return Look(fleet, str(unknown), unknown.throttled)
+    trouble = ""
+    for asked, task_id in enumerate(to_ask):
+        if (clock() - started).total_seconds() > LOOK_SECONDS or (stop_at_failure and fleet.failed):
+            return Look(replace(fleet, unconfirmed=len(to_ask) - asked), trouble)
+        if asked:
+            sleep(BETWEEN_CALLS)
+        try:
+            fleet = fleet.with_seen(license_manager.get_task(task_id))
+        except StillUnknown as unknown:
+            trouble = f"{task_id}: {unknown}"
+            if unknown.throttled:
+                return Look(replace(fleet, unconfirmed=len(to_ask) - asked), trouble, throttled=True)
+    return Look(replace(fleet, unconfirmed=0), trouble)
+
+
+def _joined(parts: Any, separator: str) -> str:
+    """As many whole parts as fit into an attribute."""
+    text = ""
+    for part in parts:
+        longer = f"{text}{separator}{part}" if text else str(part)
+        if size(longer) > LINE_BYTES:
+            break
+        text = longer
+    return text
