@@ -13,9 +13,9 @@ from typing import Any
 from license_conversion import telemetry
 from license_conversion.errors import InvalidRequest
 from license_conversion.gate import Gate, Wait, Waiting, known_before, refused, utc_now
-from license_conversion.license_manager import LicenseManagers
 from license_conversion.request import Request
 from license_conversion.settings import Settings
+from license_conversion.shared import LicenseManagers
 from license_conversion.task import ConversionTask, iso
 
 

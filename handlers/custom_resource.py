@@ -15,10 +15,10 @@ from license_conversion.announcer import Announcer
 from license_conversion.errors import GateError, InvalidRequest
 from license_conversion.fleet import Fleet
 from license_conversion.gate import Conversion, Ended, Gate, Wait, Waiting, known_before, refused, utc_now
-from license_conversion.license_manager import LicenseManagers
 from license_conversion.lifecycle import Event, Lifecycle, seconds_left
 from license_conversion.request import Request, is_own_id
 from license_conversion.settings import Settings
+from license_conversion.shared import LicenseManagers
 from license_conversion.stack_response import deliver, message, requested_at
 from license_conversion.task import ConversionTask, Status, iso
 from license_conversion.waits import Waits

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, Self
 
 from license_conversion.errors import StillUnknown
-from license_conversion.license_manager import LicenseManager
 from license_conversion.request import fleet_id
+from license_conversion.shared import SharedLicenseManager
 from license_conversion.task import ConversionTask, Status
 from license_conversion.text import shorten, size
 
@@ -149,7 +149,7 @@ class Look:
 
 def look(
     fleet: Fleet,
-    license_manager: LicenseManager,
+    license_manager: SharedLicenseManager,
     clock: Callable[[], datetime],
     sleep: Callable[[float], None],
     *,

@@ -11,9 +11,9 @@ from typing import Any
 from license_conversion import fleet, reason
 from license_conversion.errors import GateError, StillUnknown
 from license_conversion.fleet import Fleet
-from license_conversion.license_manager import LicenseManager
 from license_conversion.pace import LONGEST, SHORTEST, seconds_until_next_check
 from license_conversion.request import Account, Request
+from license_conversion.shared import SharedLicenseManager
 from license_conversion.task import ConversionTask, Status
 
 Conversion = ConversionTask | Fleet
@@ -144,7 +144,7 @@ class Gate:
 
     def __init__(
         self,
-        license_managers: Callable[[Account], LicenseManager],
+        license_managers: Callable[[Account], SharedLicenseManager],
         clock: Callable[[], datetime],
         random: Callable[[], float],
         sleep: Callable[[float], None] = time.sleep,

@@ -1,7 +1,9 @@
 """The one place that talks to AWS License Manager."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from http import HTTPStatus
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
 """One attempt, seven seconds at most: the next check is the retry, and it comes at the gate's own pace."""
 
+LISTING_SECONDS = 8.0
+"""A listing that takes longer is given up: an invocation has other things to do."""
 SAID_BYTES = 1000
 """How much of an error's text goes into ours: a proxy may answer with a whole page."""
 EARLIEST = datetime.min.replace(tzinfo=UTC)
@@ -36,6 +40,14 @@ THROTTLED = {"RateLimitExceededException", "ThrottlingException", "Throttling", 
              "ProvisionedThroughputExceededException"}  # fmt: skip
 """What License Manager documents, and what the AWS front ends answer under load.
 https://docs.aws.amazon.com/license-manager/latest/APIReference/API_GetLicenseConversionTask.html"""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One answer of ListLicenseConversionTasks."""
+
+    tasks: list[ConversionTask]
+    last: bool
 
 
 class LicenseManager:
@@ -62,39 +74,40 @@ class LicenseManager:
 
     def newest_task(self, resource_arn: str) -> ConversionTask:
         """The conversion task of the resource that started last. InvalidRequest when it has none."""
-        tasks = list(self._list("ResourceArns", resource_arn))
+        tasks = [task for page in self._pages("ResourceArns", resource_arn) for task in page.tasks]
         if not tasks:
             raise InvalidRequest(f"ResourceArn: License Manager has no conversion task of {resource_arn}.")
         return max(tasks, key=lambda task: task.start_time or EARLIEST)
 
-    def tasks_in_progress(self, most_calls: int) -> dict[str, ConversionTask] | None:
-        """Every task of the account and region that is IN_PROGRESS, by id; None when that takes more calls."""
-        tasks = {}
-        for calls, page in enumerate(self._pages("Status", Status.IN_PROGRESS)):
-            if calls >= most_calls:
-                return None
-            tasks.update({task.task_id: task for task in page})
-        return tasks
+    def tasks_in_progress(self, most_calls: int) -> tuple[dict[str, ConversionTask], int] | None:
+        """Every task of the account and region that is IN_PROGRESS, by id, and the calls that it took.
 
-    def _list(self, name: str, value: str) -> Iterator[ConversionTask]:
-        for page in self._pages(name, value):
-            yield from page
+        None when it takes more than `most_calls`, or more than `LISTING_SECONDS`.
+        """
+        tasks: dict[str, ConversionTask] = {}
+        give_up = time.monotonic() + LISTING_SECONDS
+        for calls, page in enumerate(self._pages("Status", Status.IN_PROGRESS), start=1):
+            tasks.update({task.task_id: task for task in page.tasks})
+            if page.last:
+                return tasks, calls
+            if calls >= most_calls or time.monotonic() > give_up:
+                break
+        return None
 
-    def _pages(self, name: str, value: str) -> Iterator[list[ConversionTask]]:
+    def _pages(self, name: str, value: str) -> Iterator["Page"]:
         """botocore has no paginator for this operation; page size and order are the service's secret."""
         more: dict[str, Any] = {}
         while True:
             with self._errors("ListLicenseConversionTasks", f"the filter {name} {value}"):
-                page = self._client.list_license_conversion_tasks(Filters=[{"Name": name, "Values": [value]}], **more)
-            tasks = page.get("LicenseConversionTasks", [])
-            yield [
-                ConversionTask.from_answer(task["LicenseConversionTaskId"], task)
-                for task in tasks
-                if "LicenseConversionTaskId" in task
-            ]
-            if not page.get("NextToken"):
+                answer = self._client.list_license_conversion_tasks(Filters=[{"Name": name, "Values": [value]}], **more)
+            tasks = answer.get("LicenseConversionTasks", [])
+            named = (task for task in tasks if "LicenseConversionTaskId" in task)
+            seen = [ConversionTask.from_answer(task["LicenseConversionTaskId"], task) for task in named]
+            token = answer.get("NextToken")
+            yield Page(seen, last=not token)
+            if not token:
                 return
-            more = {"NextToken": page["NextToken"]}
+            more = {"NextToken": token}
 
     @contextmanager
     def _errors(self, operation: str, what: str) -> Iterator[None]:
@@ -120,17 +133,6 @@ class LicenseManager:
             return AccessDenied(f"license-manager:{operation} is denied to {role}: {said} ({code}).")
         throttled = code in THROTTLED or http_status == HTTPStatus.TOO_MANY_REQUESTS
         return StillUnknown(f"License Manager answered {code or http_status}: {said}", throttled=throttled)
-
-
-class LicenseManagers:
-    """A License Manager for each account and region, kept for as long as the function is warm."""
-
-    def __init__(self, role: str) -> None:
-        self._role = role
-        self._known: dict[Account, LicenseManager] = {}
-
-    def __call__(self, account: Account) -> LicenseManager:
-        return self._known.setdefault(account, LicenseManager(self._role, account))
 
 
 def _session(account: Account) -> boto3.Session:

@@ -35,7 +35,7 @@ from custom_resource import StackGate
 from license_conversion import telemetry
 from license_conversion.announcer import Announcer
 from license_conversion.gate import Gate
-from license_conversion.license_manager import LicenseManagers
+from license_conversion.shared import LicenseManagers
 from license_conversion.waits import Waits
 from tests.local_cloud.answers import AnswersReceiver
 from tests.local_cloud.license_manager import LicenseManagerServer
@@ -206,7 +206,7 @@ def _create_state_machine() -> str:
 
 def _functions(cloud: Cloud) -> dict[str, Callable[[dict[str, Any], Any], Any]]:
     """The handlers, with the fake clock where their entry points have the real one."""
-    gate = Gate(LicenseManagers(ROLE), cloud.clock, random.Random(0).random, cloud.clock.move)  # noqa: S311 - jitter
+    gate = Gate(LicenseManagers(ROLE, cloud.clock.seconds), cloud.clock, random.Random(0).random, cloud.clock.move)  # noqa: S311 - jitter
     stack_gate = StackGate(gate, Waits(cloud.state_machine_arn), Announcer(FUNCTION_ARN + "AnnounceEnd"), cloud.clock)
     task_check = TaskCheck(gate, cloud.clock)
     return {
