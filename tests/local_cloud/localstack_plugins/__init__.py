@@ -2,6 +2,7 @@
 
 - ``runtime``: functions and layers that run, in AWS's Runtime Interface Emulator instead of in containers
 - ``stacks``: CloudFormation's lifecycles: rollback of creates and updates, clean-up, delete while a create is in flight
+- ``executor``: one deployment, up to its first failure and back
 - ``resources``: custom resources, wait conditions and their handles
 - ``server``: nothing but loopback
 - ``storage``: S3 in the run's own folder
