@@ -37,7 +37,7 @@ DENIED = {"AccessDeniedException", "AuthorizationException"}
 THROTTLED = {"RateLimitExceededException", "ThrottlingException", "Throttling", "TooManyRequestsException",
              "RequestLimitExceeded", "RequestThrottled", "RequestThrottledException", "SlowDown",
              "ThrottledException", "EC2ThrottledException", "BandwidthLimitExceeded", "PriorRequestNotComplete",
-             "ProvisionedThroughputExceededException"}  # fmt: skip
+             "ProvisionedThroughputExceededException", "LimitExceededException"}  # fmt: skip
 """What License Manager documents, and what the AWS front ends answer under load.
 https://docs.aws.amazon.com/license-manager/latest/APIReference/API_GetLicenseConversionTask.html"""
 
