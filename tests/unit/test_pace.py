@@ -23,7 +23,9 @@ def always(share: float) -> Callable[[], float]:
 
 def pause_after(elapsed: float, share: float = 0.0, throttles: int = 0) -> int:
     now = STARTED_AT + timedelta(seconds=elapsed)
-    return seconds_until_next_check(now, STARTED_AT, now + FAR, always(share), throttles)
+    return seconds_until_next_check(
+        now, started_at=STARTED_AT, deadline=now + FAR, random=always(share), throttles=throttles
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,14 +59,20 @@ def test_a_gate_whose_start_lies_in_the_future_checks_at_the_shortest_pace() -> 
 def test_whatever_the_clocks_say_the_pause_is_from_one_second_to_a_minute(
     now: datetime, started_at: datetime, deadline: datetime, share: float
 ) -> None:
-    assert 1 <= seconds_until_next_check(now, started_at, deadline, always(share)) <= 60
+    pause = seconds_until_next_check(now, started_at=started_at, deadline=deadline, random=always(share))
+
+    assert 1 <= pause <= 60
 
 
 @given(now=moments, started_at=moments, deadline=moments, share=shares, throttles=st.integers(0, 10**9))
 def test_however_often_it_was_throttled_the_pause_is_two_minutes_at_most(
     now: datetime, started_at: datetime, deadline: datetime, share: float, throttles: int
 ) -> None:
-    assert 1 <= seconds_until_next_check(now, started_at, deadline, always(share), throttles) <= 120
+    pause = seconds_until_next_check(
+        now, started_at=started_at, deadline=deadline, random=always(share), throttles=throttles
+    )
+
+    assert 1 <= pause <= 120
 
 
 @given(elapsed=st.floats(0, 50_000), share=shares)
@@ -83,13 +91,21 @@ def test_the_last_check_comes_at_the_deadline_and_not_a_pause_later(
 ) -> None:
     now = STARTED_AT + timedelta(seconds=elapsed)
 
-    pause = seconds_until_next_check(now, STARTED_AT, now + timedelta(seconds=left), always(share), throttles)
+    pause = seconds_until_next_check(
+        now,
+        started_at=STARTED_AT,
+        deadline=now + timedelta(seconds=left),
+        random=always(share),
+        throttles=throttles,
+    )
 
     assert pause < left + 1 or pause == 1
 
 
 def test_the_check_at_the_deadline_is_not_a_moment_before_it() -> None:
-    assert seconds_until_next_check(STARTED_AT, STARTED_AT, STARTED_AT + timedelta(seconds=2.1), always(0.0)) == 3
+    deadline = STARTED_AT + timedelta(seconds=2.1)
+
+    assert seconds_until_next_check(STARTED_AT, started_at=STARTED_AT, deadline=deadline, random=always(0.0)) == 3
 
 
 @given(elapsed=st.floats(0, 50_000), share=shares, throttles=st.integers(1, 20))

@@ -106,7 +106,7 @@ def test_a_stack_whose_wait_ran_out_hears_of_the_handle_and_one_that_has_it_does
 
     assert "WaitConditionHandle" in without
     assert "WaitConditionHandle" not in with_handle
-    assert "Raise TimeoutSeconds" in with_handle
+    assert "raise TimeoutSeconds." in with_handle
 
 
 def test_a_wait_that_ran_out_in_trouble_says_which() -> None:

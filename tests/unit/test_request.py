@@ -41,7 +41,7 @@ def refusal_of_input(execution_input: Any) -> str:
 def test_a_task_id_is_all_that_a_stack_has_to_say() -> None:
     request = Request.from_properties(properties())
 
-    assert request.task_id == TASK_ID
+    assert request.task_ids == (TASK_ID,)
     assert request.fails_on_failure is True
     assert request.wait_condition_handle == ""
     assert 3500 <= request.timeout < 3600
@@ -56,7 +56,7 @@ def test_a_task_id_is_all_that_a_stack_has_to_say() -> None:
     ],
 )
 def test_a_task_id_of_the_form_is_taken(task_id: str) -> None:
-    assert Request.from_properties(properties(LicenseConversionTaskId=task_id)).task_id == task_id
+    assert Request.from_properties(properties(LicenseConversionTaskId=task_id)).task_ids == (task_id,)
 
 
 @pytest.mark.parametrize(
@@ -214,13 +214,13 @@ def test_a_request_does_not_show_its_handle() -> None:
 def test_an_execution_waits_an_hour_unless_its_input_says_otherwise() -> None:
     request = Request.from_input({"LicenseConversionTaskId": TASK_ID})
 
-    assert request == Request(task_id=TASK_ID, timeout=3600, fails_on_failure=True)
+    assert request == Request((TASK_ID,), timeout=3600, fails_on_failure=True)
 
 
 def test_an_execution_waits_for_a_day_at_most() -> None:
     request = Request.from_input({"LicenseConversionTaskId": TASK_ID, "TimeoutSeconds": 86400, "OnFailure": "CONTINUE"})
 
-    assert request == Request(task_id=TASK_ID, timeout=86400, fails_on_failure=False)
+    assert request == Request((TASK_ID,), timeout=86400, fails_on_failure=False)
     assert "from 1 to 86400" in refusal_of_input({"LicenseConversionTaskId": TASK_ID, "TimeoutSeconds": 86401})
 
 
@@ -242,7 +242,7 @@ def test_what_only_a_stack_has_is_no_input_of_an_execution(name: str, value: str
 def test_a_task_token_is_taken() -> None:
     request = Request.from_input({"LicenseConversionTaskId": TASK_ID, "TaskToken": "AAAAKgAAAAIAAA/+="})
 
-    assert request.task_id == TASK_ID
+    assert request.task_ids == (TASK_ID,)
     assert "AAAAKgAAAAIAAA" not in repr(request)
 
 
@@ -273,8 +273,18 @@ def test_the_member_that_links_executions_in_the_console_is_taken_and_changes_no
 # Anything at all
 
 property_names = st.sampled_from([p.name for p in STACK_PROPERTIES + EXECUTION_INPUT])
-plausible = st.sampled_from([TASK_ID, HANDLE, SERVICE_TOKEN, "FAIL", "60", 60, 3600, "43200"])
+plausible = st.sampled_from(
+    [TASK_ID, [TASK_ID], [TASK_ID, "lct-1"], HANDLE, SERVICE_TOKEN, "FAIL", "60", 60, 3600, "43200"]
+)
 anything = st.dictionaries(property_names | any_text, plausible | any_json, max_size=5) | any_json
+
+
+def ways_in(given_: dict[str, Any]) -> tuple[tuple[str, ...], str]:
+    """The tasks that the properties name, and the resource: one of the two."""
+    task_ids = given_.get("LicenseConversionTaskIds") or [
+        given_[name] for name in given_ if name == "LicenseConversionTaskId"
+    ]
+    return tuple(task_ids), given_.get("ResourceArn", "")
 
 
 def taken_or_refused(parse: Callable[[Any], Request], given_: Any) -> Request | str:
@@ -291,7 +301,7 @@ def test_whatever_properties_are_given_they_are_taken_or_refused_in_a_sentence(g
     if isinstance(result, str):
         assert 0 < len(result.encode()) < 2000
     else:
-        assert result.task_id == given_["LicenseConversionTaskId"]
+        assert (result.task_ids, result.resource_arn) == ways_in(given_)
         assert 0 <= result.timeout <= 43200
 
 
@@ -302,5 +312,5 @@ def test_whatever_input_is_given_it_is_taken_or_refused_in_a_sentence(given_: An
     if isinstance(result, str):
         assert 0 < len(result.encode()) < 2000
     else:
-        assert result.task_id == given_["LicenseConversionTaskId"]
+        assert (result.task_ids, result.resource_arn) == ways_in(given_)
         assert 1 <= result.timeout <= 86400

@@ -253,12 +253,10 @@ def test_a_failure_is_called_failure_in_a_signal() -> None:
         pytest.param(
             '"',
             id="a quote, escaped twice",
-            marks=pytest.mark.xfail(strict=True, reason="3,000 bytes of Data may double when they are escaped again"),
         ),
         pytest.param(
             "\\",
             id="a backslash, escaped twice",
-            marks=pytest.mark.xfail(strict=True, reason="3,000 bytes of Data may double when they are escaped again"),
         ),
     ],
 )
@@ -351,7 +349,6 @@ def test_a_delivery_that_is_repeated_a_minute_later_keeps_the_first_ones_time() 
         pytest.param(
             {"ResponseURL": "https://[bucket/?X-Amz-Date=20261122T173955Z"},
             id="no URL at all",
-            marks=pytest.mark.xfail(strict=True, reason="urlsplit stands outside the try"),
         ),
     ],
 )

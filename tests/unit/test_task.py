@@ -185,7 +185,6 @@ def test_no_answer_but_the_two_words_ends_a_task(status: Any) -> None:
             datetime(1, 1, 1, tzinfo=UTC),
             "0001-01-01T00:00:00Z",
             id="year 1",
-            marks=pytest.mark.xfail(strict=True, reason="glibc's %Y does not pad a year before 1000"),
         ),
     ],
 )
@@ -200,7 +199,6 @@ def test_a_start_time_is_the_one_that_license_manager_gave_to_the_second(moment:
     assert task.start_time == moment.replace(microsecond=0)
 
 
-@pytest.mark.xfail(strict=True, reason="what iso() writes of a year before 1000, fromisoformat() does not read")
 def test_a_start_time_in_year_1_is_read_back() -> None:
     task = answered(StartTime=datetime(1, 1, 1, tzinfo=UTC))
 
@@ -224,22 +222,24 @@ def test_a_task_that_travelled_through_an_execution_is_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "name", "expected"),
+    ("members", "name"),
     [
-        pytest.param({"ResourceArn": 5}, "ResourceArn", "5", id="a number for an ARN"),
-        pytest.param({"Status": True}, "Status", "True", id="a boolean for a status"),
-        pytest.param({"StatusMessage": ["a"]}, "StatusMessage", "['a']", id="a list for a message"),
-        pytest.param(
-            {"SourceLicenseContext": 5}, "SourceLicenseContext.UsageOperation", "", id="a number for a context"
-        ),
-        pytest.param({"SourceLicenseContext": "a"}, "SourceLicenseContext.ProductCodes", "", id="a text for a context"),
-        pytest.param(
-            {"SourceLicenseContext": ["a"]}, "SourceLicenseContext.ProductCodes", "", id="a list for a context"
-        ),
+        pytest.param({"ResourceArn": 5}, "ResourceArn", id="a number for an ARN"),
+        pytest.param({"Status": True}, "Status", id="a boolean for a status"),
+        pytest.param({"StatusMessage": ["a"]}, "StatusMessage", id="a list for a message"),
+        pytest.param({"StartTime": "2026-11-22T17:39:55Z"}, "StartTime", id="a text for a time"),
+        pytest.param({"SourceLicenseContext": 5}, "SourceLicenseContext.UsageOperation", id="a number for a context"),
+        pytest.param({"SourceLicenseContext": "a"}, "SourceLicenseContext.ProductCodes", id="a text for a context"),
+        pytest.param({"SourceLicenseContext": ["a"]}, "SourceLicenseContext.ProductCodes", id="a list for a context"),
     ],
 )
-def test_a_member_of_the_wrong_type_is_still_a_text(members: dict[str, Any], name: str, expected: str) -> None:
-    assert answered(**members).attributes()[name] == expected
+def test_a_member_of_the_wrong_type_is_one_that_license_manager_has_not_given(
+    members: dict[str, Any], name: str
+) -> None:
+    task = answered(**members)
+
+    assert task.shape == {"LicenseConversionTaskId": TASK_ID}
+    assert task.attributes()[name] == ""
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_a_member_of_the_wrong_type_is_still_a_text(members: dict[str, Any], nam
     [
         pytest.param([], "", id="none"),
         pytest.param([{"ProductCodeId": "a"}], "a", id="one"),
-        pytest.param([{"ProductCodeId": 5}], "5", id="a number for an id"),
+        pytest.param([{"ProductCodeId": 5}], "", id="a number for an id"),
         pytest.param(None, "", id="null"),
         pytest.param("", "", id="an empty text"),
     ],
@@ -258,7 +258,6 @@ def test_product_codes_are_a_list_of_ids(codes: Any, expected: str) -> None:
     assert attributes["SourceLicenseContext.ProductCodes"] == expected
 
 
-@pytest.mark.xfail(strict=True, reason="_product_code_ids takes every code for an object and every value for a list")
 @pytest.mark.parametrize(
     "codes",
     [
@@ -277,7 +276,6 @@ def test_product_codes_of_the_wrong_type_are_still_a_text(codes: Any) -> None:
     assert isinstance(attributes["SourceLicenseContext.ProductCodes"], str)
 
 
-@pytest.mark.xfail(strict=True, reason="str(None): a null inside a context becomes the text None")
 @pytest.mark.parametrize(
     ("context", "member"),
     [
@@ -329,7 +327,7 @@ def test_whatever_the_service_answers_the_output_is_json(answer: dict[str, Any])
     task = ConversionTask.from_answer(TASK_ID, answer)
 
     assert json.dumps(task.shape)
-    assert isinstance(task.resource_arn + task.status_message, str)
+    assert isinstance(task.label + task.status_message, str)
 
 
 @pytest.mark.parametrize("character", ["x", "€", "😀", '"'], ids=["one byte", "three bytes", "four bytes", "escaped"])
@@ -346,23 +344,18 @@ def test_a_message_that_fits_is_kept_word_for_word() -> None:
     assert answered(StatusMessage=message).status_message == message
 
 
-@pytest.mark.xfail(strict=True, reason="start_time raises ValueError for a text that is no time")
 def test_a_start_time_that_is_no_time_is_no_reason_to_stop() -> None:
     task = answered(StartTime="soon")
 
     assert task.start_time is None
 
 
-@pytest.mark.xfail(
-    strict=True, reason="only the members that are texts themselves are shortened, not those of a context"
-)
 def test_a_context_that_fits_into_no_answer_is_shortened_on_the_way_in() -> None:
     task = answered(SourceLicenseContext={"UsageOperation": "x" * 1_000_000})
 
     assert len(json.dumps(task.shape)) <= 32_768
 
 
-@pytest.mark.xfail(strict=True, reason="half a surrogate pair stays in the shape, which Lambda cannot send as UTF-8")
 def test_half_a_character_is_no_reason_that_the_output_cannot_be_sent() -> None:
     task = answered(StatusMessage="a\ud800b")
 
