@@ -1,0 +1,52 @@
+"""What the demo's screen promises a pipe. The demo itself is a command that fails when anything goes otherwise than told."""
+
+import pytest
+
+from tests.local_cloud.demo import ATTRIBUTES, as_rows
+from tests.local_cloud.screen import WIDEST, Screen, style_of
+
+REASON = "License conversion FAILED: [i-0123456789abcdef0] is launched from an Amazon owned AMI. " * 3
+
+
+class TestScreen:
+    def test_in_a_pipe_has_no_colours_and_no_cursor_tricks(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        screen = Screen()
+        screen.heading("A heading", "What it shows.")
+        with screen.step("Deploying", "Deployed"), screen.ticking(lambda: "never shown"):
+            screen.moment(1.25, "CloudFormation", "Gate CREATE_FAILED")
+        told = capsys.readouterr().out
+        assert "\x1b" not in told
+        assert "never shown" not in told
+        assert "      1.2 s  CloudFormation   Gate CREATE_FAILED\n" in told
+
+    def test_wraps_what_is_read_and_leaves_what_is_copied(self, capsys: pytest.CaptureFixture[str]) -> None:
+        screen = Screen()
+        screen.say(REASON)
+        screen.table([("StatusMessage", REASON), ("Status", "FAILED")])
+        wrapped = capsys.readouterr().out
+        assert max(map(len, wrapped.splitlines())) <= WIDEST
+        assert wrapped.split() == [*REASON.split(), "StatusMessage", *REASON.split(), "Status", "FAILED"]
+        screen.line("x" * 150)
+        assert capsys.readouterr().out == "x" * 150 + "\n"
+
+
+def test_all_eleven_attributes_have_a_row_and_empty_ones_can_be_seen() -> None:
+    rows = list(as_rows(dict.fromkeys(ATTRIBUTES, "")))
+    assert [value for _, value in rows].count('""') == len(ATTRIBUTES) == 11
+    assert [name for name, value in rows if not value] == ["SourceLicenseContext", "DestinationLicenseContext"]
+
+
+@pytest.mark.parametrize(
+    ("what", "style"),
+    [
+        ("Gate CREATE_COMPLETE", "green"),
+        ("stack two ROLLBACK_COMPLETE", "red"),
+        ("answers Gate: FAILED", "red"),
+        ("task IN_PROGRESS", ""),
+    ],
+)
+def test_colour_tells_good_from_bad(what: str, style: str) -> None:
+    assert style_of(what) == style

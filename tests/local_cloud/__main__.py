@@ -1,0 +1,42 @@
+"""``make demo`` and ``make local``: ``python -m tests.local_cloud demo`` shows the gate, ``up`` keeps the cloud for you."""
+
+import argparse
+import signal
+import sys
+from types import FrameType
+
+_LEAVE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main(command: str) -> None:
+    """Return when all went well; raise SystemExit with 1 and a sentence, or 128 and the signal, when it did not."""
+    # Not at the top: a Ctrl-C is to find the handlers in place, and these take half a second to load.
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    from tests.local_cloud import demo, up  # noqa: PLC0415
+    from tests.local_cloud.screen import Screen  # noqa: PLC0415
+
+    try:
+        (demo if command == "demo" else up).run(Screen())
+    except (RuntimeError, OSError, BotoCoreError, ClientError) as error:  # TimeoutError is an OSError
+        sys.exit(f"\nThis did not work. {error}")
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    """Unwind every ``with`` block, and let no second Ctrl-C cut that short."""
+    for each in _LEAVE:
+        signal.signal(each, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    for each in _LEAVE:
+        signal.signal(each, _leave)
+    parser = argparse.ArgumentParser(prog="python -m tests.local_cloud", description=__doc__)
+    parser.add_argument("command", choices=("demo", "up"))
+    try:
+        main(parser.parse_args().command)
+    except SystemExit as left:
+        if isinstance(left.code, int) and left.code > 128:
+            print("\nStopped. Nothing is left running.", file=sys.stderr)
+        raise

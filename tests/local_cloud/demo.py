@@ -1,0 +1,193 @@
+"""What ``make demo`` shows: three stacks that wait for a conversion, each in its own way, on the local cloud."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+
+from tests.local_cloud.application import EXAMPLES, deploy
+from tests.local_cloud.cloud import LocalCloud, Stack
+from tests.local_cloud.screen import Screen
+from tests.local_cloud.watch import Watch
+
+ATTRIBUTES = (
+    "LicenseConversionTaskId", "ResourceArn",
+    "SourceLicenseContext.UsageOperation", "SourceLicenseContext.ProductCodes",
+    "DestinationLicenseContext.UsageOperation", "DestinationLicenseContext.ProductCodes",
+    "Status", "StatusMessage", "StartTime", "LicenseConversionTime", "EndTime",
+)  # fmt: skip
+_LONGEST_SCENE = 120
+
+
+class UnexpectedError(RuntimeError):
+    """The demo did not show what it is meant to show. The message is a sentence for a person."""
+
+
+def run(screen: Screen) -> None:
+    """Raise UnexpectedError, or what the cloud raises, unless everything went as told."""
+    began = time.monotonic()
+    screen.heading(
+        "License Conversion Gate",
+        "Changing how an EC2 instance is licensed (a license type conversion) takes minutes to hours, and CloudFormation "
+        "does not wait for it. The gate is the resource that does. Here three stacks meet it, on a cloud inside this "
+        "machine: no AWS account, no Docker, about a minute.",
+    )
+    with contextlib.ExitStack() as running:
+        with screen.step("Starting the local cloud", "The local cloud runs"):
+            cloud = running.enter_context(LocalCloud())
+        with screen.step("Deploying the application", "sam deploy has deployed the application"):
+            application = deploy(cloud)
+        demo = Demo(screen, cloud, application)
+        demo.a_stack_waits()
+        demo.a_conversion_fails()
+        demo.a_long_conversion()
+        demo.nothing_stays()
+    screen.say(f"The local cloud is gone too. All of it took {time.monotonic() - began:.0f} s.")
+
+
+class Demo:
+    """The scenes, in their order."""
+
+    def __init__(self, screen: Screen, cloud: LocalCloud, application: Stack) -> None:
+        self._screen = screen
+        self._cloud = cloud
+        self._application = application
+        self._stacks: list[Stack] = []
+
+    def a_stack_waits(self) -> None:
+        self._screen.heading(
+            "1  A stack waits for a conversion",
+            "The stack has two resources: Gate, and BilledAs, which needs what Gate finds out. The conversion takes "
+            "11 s here. Watch BilledAs: it must not begin before the conversion has ended.",
+        )
+        task_id = self._cloud.license_manager.add_task(duration=11)
+        stack = self._watch("one", "stack-gate.yaml", task_id)
+        _expect_status(stack, "CREATE_COMPLETE")
+
+        self._screen.line()
+        self._screen.say("What the rest of the stack gets by Fn::GetAtt: all eleven attributes, always, as strings:")
+        self._screen.line()
+        self._screen.table(as_rows({name: _attribute(stack, name) for name in ATTRIBUTES}))
+        late = self._cloud.answers(stack.id)[-1].at - self._end_of(task_id)
+        _expect(late >= 0, "The gate answered before the conversion had ended.")
+        self._screen.line()
+        self._screen.say(
+            f"The answer came {late:.1f} s after the conversion's end. Between two checks lie 5 s at first, and a minute at "
+            "most when a conversion takes hours."
+        )
+
+    def a_conversion_fails(self) -> None:
+        self._screen.heading(
+            "2  A conversion that fails stops the stack",
+            "This conversion fails after 4 s. The stack must not go on, and whoever reads its events must learn why.",
+        )
+        task_id = self._cloud.license_manager.add_task(duration=4, end_status="FAILED")
+        stack = self._watch("two", "stack-gate.yaml", task_id)
+        _expect_status(stack, "ROLLBACK_COMPLETE")
+        _expect(not stack.statuses("BilledAs"), "BilledAs began although the conversion failed.")
+        reason = next((one for one in stack.failures if one.startswith("Gate: ")), "")
+        _expect(task_id in reason, f"The Reason does not name the task {task_id}: {reason!r}")
+
+        self._screen.line()
+        self._screen.say("The Reason, as the stack's events carry it:")
+        self._screen.line()
+        self._screen.say(reason)
+        self._screen.line()
+        self._screen.say("The stack rolled back, and BilledAs was never begun.")
+
+    def a_long_conversion(self) -> None:
+        self._screen.heading(
+            "3  A conversion of more than an hour",
+            "CloudFormation gives a custom resource an hour at most. Here Start is answered at once, the wait condition "
+            "Conversion1 holds the stack for up to 12 hours, and the gate signals its handle at the end. Gate depends on "
+            "that, and has the attributes. The conversion takes 9 s here.",
+        )
+        task_id = self._cloud.license_manager.add_task(duration=9)
+        clock = {"TimeoutSeconds": "60", "WaitConditionTimeout": "90"}
+        stack = self._watch("three", "long-conversion.yaml", task_id, clock)
+        _expect_status(stack, "CREATE_COMPLETE")
+        at = {
+            (event["LogicalResourceId"], event["ResourceStatus"]): event["Timestamp"].timestamp()
+            for event in stack.events
+        }
+        early = self._end_of(task_id) - at["Start", "CREATE_COMPLETE"]
+        _expect(early > 0, "Start was answered only after the conversion's end.")
+        _expect(at["Conversion1", "CREATE_COMPLETE"] >= self._end_of(task_id), "The stack went on before the end.")
+        held = at["Conversion1", "CREATE_COMPLETE"] - at["Conversion1", "CREATE_IN_PROGRESS"]
+        signal = next(one.json for one in self._cloud.answers(stack.id) if "UniqueId" in one.json)
+
+        self._screen.line()
+        self._screen.say(
+            f"Start was answered {early:.1f} s before the conversion's end. Conversion1 held the stack for {held:.1f} s, until "
+            f"the gate signalled {signal['Status']}. Then Gate had the attributes at once, among them:"
+        )
+        self._screen.line()
+        names = ("Status", "DestinationLicenseContext.UsageOperation", "LicenseConversionTime")
+        self._screen.table((name, _attribute(stack, name)) for name in names)
+
+    def nothing_stays(self) -> None:
+        self._screen.heading(
+            "4  Everything goes again",
+            "Deleting a stack never touches License Manager. What counts here: no wait is left running.",
+        )
+        with self._screen.step("Deleting the three stacks", "The three stacks are deleted"):
+            for stack in self._stacks:
+                self._cloud.delete_stack(stack.id, wait=False)
+            for stack in self._stacks:
+                _expect_status(self._cloud.wait_for_stack(stack.id), "DELETE_COMPLETE")
+
+        machine = self._application.outputs["StateMachineArn"]
+        found = self._cloud.client("stepfunctions").list_executions(stateMachineArn=machine)["executions"]
+        waits = [one["status"] for one in found]
+        counts = ", ".join(f"{waits.count(status)} {status}" for status in ("SUCCEEDED", "FAILED", "RUNNING"))
+        self._screen.say(f"The waits were {len(waits)} executions of one state machine: {counts}.")
+        _expect(sorted(waits) == ["FAILED", "SUCCEEDED", "SUCCEEDED"], f"Among the executions are others: {waits}")
+
+        with self._screen.step("Deleting the application", "The application is deleted"):
+            _expect_status(self._cloud.delete_stack(self._application.id), "DELETE_COMPLETE")
+
+    def _watch(self, name: str, example: str, task_id: str, parameters: Mapping[str, str] | None = None) -> Stack:
+        """Create a stack from an example, and tell what happens until it has come to rest."""
+        began = time.time()
+        given = {"LicenseConversionTaskId": task_id, **(parameters or {})}
+        stack = self._cloud.create_stack(name, EXAMPLES / example, given, wait=False)
+        self._stacks.append(stack)
+        watch = Watch(self._cloud, self._application.outputs["StateMachineArn"], stack, task_id)
+        with self._screen.ticking(watch.sentence):
+            while True:
+                for moment in watch.look():
+                    self._screen.moment(moment.at - began, moment.who, moment.what)
+                if watch.ended:
+                    return watch.stack
+                if time.time() - began > _LONGEST_SCENE:
+                    raise UnexpectedError(f"Stack {name} is still {watch.stack.status} after {_LONGEST_SCENE} s.")
+                time.sleep(0.2)
+
+    def _end_of(self, task_id: str) -> float:
+        """The task's EndTime in epoch seconds."""
+        task = self._cloud.client("license-manager").get_license_conversion_task(LicenseConversionTaskId=task_id)
+        return float(task["EndTime"].timestamp())
+
+
+def _attribute(stack: Stack, name: str) -> str:
+    """What the gate's Fn::GetAtt gave, from the output that the examples make of it."""
+    return stack.outputs[name.replace("LicenseContext.", "")]
+
+
+def as_rows(attributes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Rows of a table; ``Group.Name`` becomes a row ``Group`` and, below it, a row ``  .Name``."""
+    last = ""
+    for name, value in attributes.items():
+        group, dot, member = name.partition(".")
+        if dot and group != last:
+            yield group, ""
+        last = group
+        yield (f"  .{member}" if dot else name), value or '""'
+
+
+def _expect(met: bool, otherwise: str) -> None:
+    if not met:
+        raise UnexpectedError(otherwise)
+
+
+def _expect_status(stack: Stack, status: str) -> None:
+    _expect(stack.status == status, f"Stack {stack.name} is {stack.status}, not {status}. {' '.join(stack.failures)}")

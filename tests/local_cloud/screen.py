@@ -1,0 +1,96 @@
+"""What a person sees: headings, a line for each thing that happens, and one line that ticks while something waits.
+
+On a terminal the ticking line comes and goes below the others. In a pipe or a log it is left out, and whatever takes a
+while is announced: what stays to be read is otherwise the same in both, line by line.
+"""
+
+import contextlib
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+WIDEST = 100
+_INDENT = " " * 3
+
+
+class Screen:
+    """Writes to standard output. Colour on a terminal only, and none where NO_COLOR is set."""
+
+    def __init__(self) -> None:
+        terminal = sys.stdout.isatty()
+        self._width = min(WIDEST, shutil.get_terminal_size().columns) if terminal else WIDEST
+        self._console = Console(force_terminal=terminal, highlight=False, markup=False, emoji=False)
+        self._ticks = terminal and not self._console.is_dumb_terminal
+
+    def heading(self, title: str, text: str) -> None:
+        """A title in bold, and below it what is shown and why it matters."""
+        self.line(f"\n{title}", style="bold")
+        self.say(text)
+        self.line()
+
+    def say(self, text: str) -> None:
+        """A paragraph, wrapped at words."""
+        for line in self._wrapped(text, _INDENT):
+            self.line(line)
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """As it is, however long: what a person copies must not be wrapped."""
+        self._print(Text(text, style=style))
+
+    def moment(self, seconds: float, who: str, what: str) -> None:
+        """Something happened, so many seconds after the beginning."""
+        when = f"{_INDENT}{max(0.0, seconds):6.1f} s  "
+        self._print(Text.assemble(when, (f"{who:<15}  ", "dim"), (what, style_of(what))))
+
+    def table(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Names and values; a long value is wrapped in its own column."""
+        rows = list(rows)
+        widest = max(len(name) for name, _ in rows)
+        for name, value in rows:
+            first, *rest = self._wrapped(value, _INDENT + " " * (widest + 2)) or [""]
+            self.line(f"{_INDENT}{name:<{widest}}  {first.lstrip()}".rstrip())
+            for line in rest:
+                self.line(line)
+
+    @contextlib.contextmanager
+    def step(self, doing: str, done: str) -> Iterator[None]:
+        """Something that takes a while, and then how long it took."""
+        began = time.monotonic()
+        if not self._ticks:
+            self.say(f"{doing} ...")
+        with self.ticking(lambda: f"{time.monotonic() - began:.1f} s  {doing} ..."):
+            yield
+        self.say(f"{done} ({time.monotonic() - began:.1f} s).")
+
+    @contextlib.contextmanager
+    def ticking(self, sentence: Callable[[], str]) -> Iterator[None]:
+        """While the block lasts, show the sentence in the last line, asked for anew ten times a second."""
+        if not self._ticks:
+            yield
+            return
+
+        def line() -> Text:
+            return Text(f"{_INDENT}{sentence()}"[: self._width - 1], style="yellow", no_wrap=True)
+
+        with Live(get_renderable=line, console=self._console, refresh_per_second=10, transient=True):
+            yield
+
+    def _print(self, text: Text) -> None:
+        self._console.print(text, soft_wrap=True)
+
+    def _wrapped(self, text: str, indent: str) -> list[str]:
+        return textwrap.wrap(text, self._width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def style_of(what: str) -> str:
+    """Red for what failed or is rolled back, green for what ended well, else plain."""
+    words = set(what.replace("_", " ").split())
+    if words & {"FAILED", "FAILURE", "ROLLBACK"}:
+        return "red"
+    return "green" if words & {"COMPLETE", "SUCCEEDED", "SUCCESS"} else ""

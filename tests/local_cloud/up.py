@@ -1,0 +1,64 @@
+"""What ``make local`` keeps up: the local cloud with the application deployed, for a person's own commands."""
+
+import contextlib
+import shutil
+import signal
+
+from tests.local_cloud.application import deploy
+from tests.local_cloud.cloud import ROOT, LocalCloud
+from tests.local_cloud.screen import Screen
+
+_CONVERSION_SECONDS = 60
+_ENVIRONMENT = """\
+unset AWS_PROFILE AWS_SESSION_TOKEN
+export AWS_PAGER= NO_PROXY=127.0.0.1
+cd {folder}"""
+_CREATE_TASK = """\
+TASK=$(aws license-manager create-license-conversion-task-for-resource --output text \\
+  --resource-arn arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0 \\
+  --source-license-context UsageOperation=RunInstances:0800 \\
+  --destination-license-context UsageOperation=RunInstances:0002)"""
+_CREATE_STACK = """\
+aws cloudformation create-stack --stack-name my-stack --template-body file://examples/stack-gate.yaml \\
+  --parameters ParameterKey=LicenseConversionTaskId,ParameterValue=$TASK"""
+_WATCH = """\
+aws cloudformation describe-stack-events --stack-name my-stack --output table \\
+  --query 'reverse(StackEvents)[].[Timestamp, LogicalResourceId, ResourceStatus]'"""
+_FAIL = """\
+TASK=$(curl -s $AWS_ENDPOINT_URL_LICENSE_MANAGER/_control/add_task \\
+  -d '{"duration": 20, "end_status": "FAILED"}' | tr -d '"')
+.venv/bin/sam deploy --stack-name failing --template-file examples/stack-gate.yaml \\
+  --parameter-overrides LicenseConversionTaskId=$TASK"""
+
+
+def run(screen: Screen) -> None:
+    """Stay until a signal, Ctrl-C for one, ends it; the cloud goes with it."""
+    with contextlib.ExitStack() as running:
+        with screen.step("Starting the local cloud", "The local cloud runs"):
+            cloud = running.enter_context(LocalCloud())
+        cloud.license_manager.configure(duration=_CONVERSION_SECONDS)
+        with screen.step("Deploying the application", "sam deploy has deployed the application"):
+            deploy(cloud)
+        _tell(screen, cloud)
+        with contextlib.suppress(SystemExit):  # here it is the way to leave
+            signal.pause()
+    screen.line("\nThe local cloud is gone, and everything in it.")
+
+
+def _tell(screen: Screen, cloud: LocalCloud) -> None:
+    exports = [f"export {name}={value}" for name, value in cloud.environment.items()]
+    screen.heading(
+        "In another terminal",
+        "These lines point it at the local cloud, for sam (.venv/bin/sam) and for any AWS CLI since 1.29 or 2.13"
+        f"{'' if shutil.which('aws') else ' (this machine has none yet)'}.",
+    )
+    screen.line("\n".join([*exports, _ENVIRONMENT.format(folder=ROOT)]), style="cyan")
+    screen.heading("1  Begin a conversion", f"It takes {_CONVERSION_SECONDS} seconds.")
+    screen.line(_CREATE_TASK, style="cyan")
+    screen.heading("2  Create a stack that waits for it", "The gate is deployed already; the example imports it.")
+    screen.line(_CREATE_STACK, style="cyan")
+    screen.heading("3  Watch it, again and again", "Gate is CREATE_IN_PROGRESS as long as the conversion runs.")
+    screen.line(_WATCH, style="cyan")
+    screen.heading("A conversion that fails", "sam shows the events as they come, the Reason among them.")
+    screen.line(_FAIL, style="cyan")
+    screen.heading("Ctrl-C ends it", "Until then the local cloud stays. It keeps nothing.")
