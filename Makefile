@@ -18,7 +18,7 @@ help:
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .PHONY: demo
-demo: setup build ## deploy the gate on a local cloud and watch two stacks wait at it
+demo: setup build ## deploy the gate on a local cloud and watch three stacks wait at it
 	@$(BIN)/python -m tests.local_cloud demo
 
 .PHONY: local
@@ -43,7 +43,7 @@ ASL_VALIDATOR := npx --yes asl-validator@4.0.0
 
 .PHONY: build
 build: $(VENV)/.installed ## build the layer and the application as SAM deploys them
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build --cached >/dev/null
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build --cached >.build.log 2>&1 || { cat .build.log; exit 1; }
 
 .PHONY: setup
 setup: $(VENV)/.installed .local/localstack/.installed .local/lambda-runtime/.installed ## install what the commands need
@@ -60,7 +60,7 @@ reference: $(VENV)/.installed ## write the schemas and the reference tables from
 
 .PHONY: clean
 clean: ## remove what the other commands made
-	rm -rf $(VENV) .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .build.log
 
 .PHONY: lock
 lock: ## compile the requirements files again (pins and hashes, no addresses)

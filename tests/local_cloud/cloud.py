@@ -185,7 +185,7 @@ class LocalCloud:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             deadline = time.monotonic() + 5
-            while any(Path(f"/proc/{pid}").exists() for pid in rest) and time.monotonic() < deadline:
+            while any(_is_alive(pid) for pid in rest) and time.monotonic() < deadline:
                 time.sleep(0.02)
 
     # Addresses
@@ -250,7 +250,12 @@ class LocalCloud:
 
     def _environment_for_sam(self) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        quiet = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(self._folder / "home")}
+        quiet = {
+            "SAM_CLI_TELEMETRY": "0",
+            "__SAM_CLI_APP_DIR": str(self._folder / "home"),
+            "TMPDIR": str(self._folder / "tmp"),
+            "NO_PROXY": "127.0.0.1",
+        }
         return {**own, **self.environment, **quiet, "SAM_CLI_POLL_DELAY": "0.5"}
 
     def create_stack(
@@ -406,6 +411,14 @@ def _executable(program: Path) -> Path:
     if not os.access(program, os.X_OK):
         program.chmod(0o755)
     return program
+
+
+def _is_alive(pid: int) -> bool:
+    """A zombie only waits for its parent to take notice."""
+    try:
+        return not Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].startswith(" Z")
+    except OSError:
+        return False
 
 
 def _descendants(pid: int) -> Iterator[int]:

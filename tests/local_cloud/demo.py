@@ -27,7 +27,7 @@ def run(screen: Screen) -> None:
     began = time.monotonic()
     screen.heading(
         "License Conversion Gate",
-        "Changing how an EC2 instance is licensed (a license type conversion) takes minutes to hours, and CloudFormation "
+        "Changing how an EC2 instance is licensed (a license type conversion) takes its time, and CloudFormation "
         "does not wait for it. The gate is the resource that does. Here three stacks meet it, on a cloud inside this "
         "machine: no AWS account, no Docker, about a minute.",
     )
@@ -72,7 +72,7 @@ class Demo:
         self._screen.line()
         self._screen.say(
             f"The answer came {late:.1f} s after the conversion's end. Between two checks lie 5 s at first, and a minute at "
-            "most when a conversion takes hours."
+            "most when a conversion takes long."
         )
 
     def a_conversion_fails(self) -> None:
