@@ -31,7 +31,13 @@ def _events() -> "EventBridgeClient":
 def handler(event: dict[str, Any], context: Any) -> None:
     """Lambda's entry point. `event` has `DetailType` and `Detail`."""
     detail = event["Detail"]
-    telemetry.begin(context, task_id=str(detail.get("LicenseConversionTaskId")), detail_type=event["DetailType"])
+    telemetry.begin(
+        context,
+        task_id=detail.get("LicenseConversionTaskId"),
+        stack_id=detail.get("StackId"),
+        logical_resource_id=detail.get("LogicalResourceId"),
+        detail_type=event["DetailType"],
+    )
     try:
         _put(event["DetailType"], detail)
     except Exception:

@@ -11,8 +11,8 @@ from functools import cache
 from typing import Any
 
 from license_conversion import telemetry
-from license_conversion.errors import InvalidRequest
-from license_conversion.gate import Gate, Wait, Waiting, known_before, refused, utc_now
+from license_conversion.errors import GateError, InvalidRequest
+from license_conversion.gate import Ended, Gate, Wait, Waiting, known_before, refused, utc_now
 from license_conversion.request import Request
 from license_conversion.settings import Settings
 from license_conversion.shared import LicenseManagers
@@ -43,7 +43,11 @@ class TaskCheck:
             else:
                 request = Request.from_input(event["Input"])
         except InvalidRequest as error:
-            return after | refused(error, ConversionTask.unseen()).state(stack_event)
+            refusal = refused(error, ConversionTask.unseen())
+            telemetry.count("GatesStarted")
+            telemetry.decided(refusal)
+            telemetry.ended(refusal)
+            return after | refusal.state(stack_event)
         started_at = datetime.fromisoformat(
             stack_event["CrHelperData"]["RequestedAt"] if stack_event else event["StartedAt"]
         )
@@ -56,7 +60,13 @@ class TaskCheck:
             signals_handle=bool(request.wait_condition_handle),
         )
         result = self._gate.check(request, wait)
-        telemetry.checked(result)
+        telemetry.about(checks=after["Checks"])
+        telemetry.checked(result, (self._clock() - started_at).total_seconds())
+        if not before["Checks"]:
+            telemetry.count("GatesStarted")
+        if isinstance(result, Ended):
+            telemetry.decided(result)
+            telemetry.ended(result, started_at)
         found = result.state() if isinstance(result, Waiting) else result.state(stack_event)
         return after | {"Deadline": iso(wait.deadline)} | found
 
@@ -74,12 +84,21 @@ class TaskCheck:
             known=known_before(request, {}),
         )
         result = self._gate.check(request, wait)
-        telemetry.checked(result)
+        telemetry.checked(result, 0)
         if isinstance(result, Waiting):
             return {**result.known.shape, "SecondsUntilNextCheck": result.seconds}
+        telemetry.decided(result)
         if result.refusal:
             raise result.refusal
         return dict(result.known.shape)
+
+
+def _stack_event(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Empty when no stack waits."""
+    if event.get("Gate", {}).get("Waiter") not in ("STACK", "HANDLE"):
+        return {}
+    found: Mapping[str, Any] = event["Input"]["Stack"]["Event"]
+    return found
 
 
 @cache
@@ -94,10 +113,20 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def handle(task_check: TaskCheck, event: dict[str, Any], context: Any) -> dict[str, Any]:
     """One event, with its log and its metrics."""
-    telemetry.begin(context, execution=str(event.get("Execution", "")))
+    stack_event = _stack_event(event)
+    telemetry.begin(
+        context,
+        execution=event.get("Execution"),
+        stack_id=stack_event.get("StackId"),
+        logical_resource_id=stack_event.get("LogicalResourceId"),
+    )
     try:
         if "Gate" in event:
             return task_check.for_state_machine(event)
         return task_check.for_caller(event)
+    except GateError as error:
+        telemetry.count("CallsRefused")  # an error of the function that is its caller's, which no alarm counts
+        telemetry.logger.info(f"The caller is refused: {error}")
+        raise
     finally:
         telemetry.flush()

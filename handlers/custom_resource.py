@@ -12,7 +12,7 @@ from typing import Any
 
 from license_conversion import telemetry, waits
 from license_conversion.announcer import Announcer
-from license_conversion.errors import GateError, InvalidRequest
+from license_conversion.errors import AnswerNotDelivered, GateError, InvalidRequest
 from license_conversion.fleet import Fleet
 from license_conversion.gate import Conversion, Ended, Gate, Wait, Waiting, known_before, refused, utc_now
 from license_conversion.lifecycle import Event, Lifecycle, seconds_left
@@ -40,6 +40,8 @@ class StackGate:
         self._announcer = announcer
         self._announcement: dict[str, Any] | None = None
         self._first_check: dict[str, Any] = {}
+        self._first_answer: dict[str, Any] = {}
+        self._ended: tuple[Ended, datetime | None] | None = None
         self._clock = clock
         self._deliver = deliver_
         self._lifecycle = Lifecycle(self._begin_wait, deliver_, _broken)
@@ -55,8 +57,11 @@ class StackGate:
             url, signal = message(event, event["Answer"])
             self._deliver(url, signal, seconds_left(context))
             return
-        self._announcement, self._first_check = None, {}
+        self._announcement, self._first_check, self._first_answer, self._ended = None, {}, {}, None
         self._lifecycle(event, context)
+        if self._ended:
+            telemetry.count("GatesStarted")
+            telemetry.ended(*self._ended)
         if self._announcement:
             self._announcer.announce(self._announcement)
 
@@ -68,7 +73,7 @@ class StackGate:
             return self._end(refused(error, ConversionTask.unseen()))
         started_at = requested_at(event, self._clock())
         if event["RequestType"] == "Update":
-            self._waits.stop(event, None, started_at)
+            _count_stopped(self._waits.stop(event, None, started_at))
         wait = Wait(
             started_at=started_at,
             deadline=started_at + timedelta(seconds=request.timeout),
@@ -77,12 +82,12 @@ class StackGate:
             signals_handle=bool(request.wait_condition_handle),
         )
         result = self._gate.check(request, wait)
-        telemetry.checked(result)
+        telemetry.checked(result, (self._clock() - started_at).total_seconds())
         if isinstance(result, Ended) and not self._waits.exists(waits.name(event, request.key)):
             if result.passed and request.wait_condition_handle:
                 self._deliver(*message(event, result.answer()), seconds_left(context) / 2)
             self._announcement = result.announcement(event)
-            return self._end(result)
+            return self._end(result, started_at)
         self._first_check = {
             "Waiter": "HANDLE" if request.wait_condition_handle else "STACK",
             "Deadline": iso(wait.deadline),
@@ -104,14 +109,22 @@ class StackGate:
             nameless = "License Manager could not say now which task is the newest of ResourceArn; deploy again."
             return self._end(refused(GateError(nameless), known))
         data = {**self._lifecycle.Data, "PhysicalResourceId": known.task_id}
-        self._begin_wait({**event, "CrHelperPoll": True, "CrHelperData": data}, context)
         begun = ConversionTask({"LicenseConversionTaskId": known.task_id, "Status": str(Status.IN_PROGRESS)})
-        self._lifecycle.Data = (
-            Fleet.unseen(known.task_ids).attributes() if isinstance(known, Fleet) else begun.attributes()
-        )
+        attributes = Fleet.unseen(known.task_ids).attributes() if isinstance(known, Fleet) else begun.attributes()
+        self._first_answer = {
+            "Status": "SUCCESS",
+            "Reason": "",
+            "PhysicalResourceId": known.task_id,
+            "Data": attributes,
+        }
+        self._begin_wait({**event, "CrHelperPoll": True, "CrHelperData": data}, context)
+        self._lifecycle.Data = attributes
         return known.task_id
 
-    def _end(self, ended: Ended) -> str:
+    def _end(self, ended: Ended, started_at: datetime | None = None) -> str:
+        """The gate ends here. It is counted when the answer is out: an answer that nobody took comes again."""
+        telemetry.decided(ended)
+        self._ended = ended, started_at
         answer = ended.answer()
         self._lifecycle.Status, self._lifecycle.Reason = answer["Status"], answer["Reason"]
         self._lifecycle.Data = answer["Data"]
@@ -120,17 +133,28 @@ class StackGate:
     def _begin_wait(self, event: Event, context: Any) -> None:
         """Hand the request to an execution, which gets our own ARN to send its answer to.
 
-        The state machine's definition cannot name this function, whose environment names the state machine.
+        The state machine's definition cannot name this function, whose environment names the state machine. An answer that
+        is to be given at once stands in the input too, for the last resort: we may break before we give it.
         """
         wait_name = waits.name(event, event["CrHelperData"]["Key"])
         stack = {"FunctionArn": context.invoked_function_arn, "Event": event}
-        self._waits.begin(wait_name, {"Stack": stack, "Gate": self._first_check})
-        telemetry.count("GatesStarted")
-        telemetry.logger.info("A wait begins, or is joined", extra={"execution": wait_name})
+        if self._first_answer:
+            stack["FirstAnswer"] = self._first_answer
+        try:
+            began = self._waits.begin(wait_name, {"Stack": stack, "Gate": self._first_check})
+        except GateError as error:
+            _count_broken(error)
+            raise
+        if began:
+            telemetry.count("GatesStarted")
+        telemetry.logger.info(
+            "The wait begins" if began else "The wait of this request had begun", extra={"execution": wait_name}
+        )
 
     def _answer(self, event: Event, _context: Any) -> str:
         """The wait's verdict came back: give it to crhelper to send."""
         answer = event["Answer"]
+        telemetry.logger.info("The wait's verdict is answered", extra={"status": answer["Status"]})
         self._lifecycle.Status, self._lifecycle.Reason = answer["Status"], answer["Reason"]
         self._lifecycle.Data = dict(answer["Data"])
         return str(answer["PhysicalResourceId"])
@@ -145,11 +169,23 @@ class StackGate:
         resource_arn = (event.get("ResourceProperties") or {}).get("ResourceArn")
         key = (resource_arn or physical_id) if is_own_id(physical_id) else None
         stopped = self._waits.stop(event, key, requested_at(event, self._clock()))
+        _count_stopped(stopped)
         telemetry.logger.info("The resource is deleted", extra={"waits_stopped": stopped})
 
 
-def _broken(error: Exception, context: Any) -> str:
+def _count_stopped(waits_stopped: int) -> None:
+    if waits_stopped:
+        telemetry.count("WaitsStopped", waits_stopped)
+
+
+def _count_broken(error: Exception) -> None:
+    telemetry.count("GatesStarted")
+    telemetry.count("GatesBroken")
     telemetry.logger.error("The gate broke", exc_info=error)
+
+
+def _broken(error: Exception, context: Any) -> str:
+    _count_broken(error)
     return (
         f"The gate itself broke ({type(error).__name__}: {error}); the conversion is not affected. "
         f"Look further in log group {context.log_group_name}, request {context.aws_request_id}."
@@ -172,11 +208,16 @@ def handle(stack_gate: StackGate, event: Event, context: Any) -> None:
     """One event, with its log and its metrics."""
     telemetry.begin(
         context,
-        stack_id=str(event.get("StackId")),
-        logical_resource_id=str(event.get("LogicalResourceId")),
-        request_type=str(event.get("RequestType")),
+        stack_id=event.get("StackId"),
+        logical_resource_id=event.get("LogicalResourceId"),
+        request_type=event.get("RequestType"),
+        task_id=event.get("Answer", {}).get("PhysicalResourceId") or event.get("PhysicalResourceId"),
     )
     try:
         stack_gate(event, context)
+    except AnswerNotDelivered as error:
+        telemetry.count("AnswersNotDelivered")
+        telemetry.logger.error(f"The answer was not taken: {error}")
+        raise
     finally:
         telemetry.flush()

@@ -1,8 +1,14 @@
 """What an operator sees of a gate: one log line for each decision, and metrics in the same log (EMF).
 
 Never an event, an input or a response: they carry URLs and tokens that are credentials.
+
+Each line of a gate carries `task_id`, and `stack_id` with `logical_resource_id` or `execution`, whichever waits, so that one
+query over all log groups tells its story: docs/operations.md. The names of keys and metrics are used there, in the
+dashboard, in the alarms and in the saved queries.
 """
 
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -25,20 +31,26 @@ ENDED_METRIC = {
 }
 
 
-def begin(context: Any, **keys: str) -> None:
-    """Start the log of one invocation: `keys` stand in each of its lines."""
+def begin(context: Any, **keys: Any) -> None:
+    """Start the log of one invocation: `keys` stand in each of its lines, without those that are empty."""
     logger.clear_state()
-    logger.append_keys(request_id=context.aws_request_id, **keys)
+    about(request_id=context.aws_request_id, **keys)
 
 
-def checked(result: Waiting | Ended) -> None:
-    """One check's decision."""
+def about(**keys: Any) -> None:
+    """What turned out to be so for the rest of the invocation's lines."""
+    logger.append_keys(**{key: value for key, value in keys.items() if value})
+
+
+def checked(result: Waiting | Ended, waited_seconds: float) -> None:
+    """What one check found; `ended` says what became of a verdict."""
     count("Checks")
+    about(task_id=result.known.task_id)
     if isinstance(result, Ended):
-        _ended(result)
         return
     said: dict[str, Any] = {
         "status": result.known.status_word,
+        "waited_seconds": round(waited_seconds, 1),
         "seconds_until_next_check": result.seconds,
         "throttles": result.throttles,
     }
@@ -52,9 +64,8 @@ def checked(result: Waiting | Ended) -> None:
         logger.info("The gate waits", extra=said)
 
 
-def _ended(result: Ended) -> None:
-    count(ENDED_METRIC[result.outcome])
-    metrics.add_metric("SecondsWaited", MetricUnit.Seconds, result.waited_seconds)
+def decided(result: Ended) -> None:
+    """The line of a gate's end."""
     logger.info(
         f"The gate ends: {result.outcome}",
         extra={
@@ -66,11 +77,26 @@ def _ended(result: Ended) -> None:
     )
 
 
+def ended(result: Ended, started_at: datetime | None = None) -> None:
+    """The metrics of a gate's end. `started_at` is when the gate began to wait; None: it did not even begin."""
+    count(ENDED_METRIC[result.outcome])
+    metrics.add_metric("SecondsWaited", MetricUnit.Seconds, result.waited_seconds)
+    with suppress(KeyError, ValueError):  # a fleet has no EndTime, and License Manager may give none
+        task_ended = datetime.fromisoformat(result.known.shape["EndTime"])
+        if started_at and task_ended >= started_at and result.outcome in (Outcome.SUCCEEDED, Outcome.FAILED):
+            late = result.waited_seconds - (task_ended - started_at).total_seconds()
+            if late >= 0:  # a first look has not waited
+                metrics.add_metric("DetectionLag", MetricUnit.Seconds, late)
+
+
 def count(name: str, value: float = 1) -> None:
     metrics.add_metric(name, MetricUnit.Count, value)
 
 
 def flush() -> None:
-    """Write the invocation's metrics to the log."""
-    if metrics.metric_set:
-        metrics.flush_metrics()
+    """Write the invocation's metrics to the log. Never raises: an answer that is out must not be repeated for a number."""
+    try:
+        if metrics.metric_set:
+            metrics.flush_metrics()
+    except Exception:
+        logger.exception("The metrics could not be written")

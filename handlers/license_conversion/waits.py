@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -57,21 +57,23 @@ class Waits:
     def _client(self) -> "SFNClient":
         return boto3.client("stepfunctions", config=CONFIG)
 
-    def begin(self, wait_name: str, execution_input: Mapping[str, Any]) -> None:
-        """Start the wait, or join the one of this name.
+    def begin(self, wait_name: str, execution_input: Mapping[str, Any]) -> bool:
+        """Start the wait, or join the one of this name: False.
 
         Raises GateError when Step Functions does not let us; a wait that began all the same is stopped, because the
         caller will answer in its place.
         """
+        before = datetime.now(UTC)
         try:
-            self._client.start_execution(
+            started = self._client.start_execution(
                 stateMachineArn=self._state_machine_arn, name=wait_name, input=json.dumps(execution_input)
             )
         except self._client.exceptions.ExecutionAlreadyExists:
-            return
+            return False
         except (ClientError, BotoCoreError) as error:
             self._stop(wait_name, "It was not known to have begun")
             raise GateError(f"The wait could not be started, Step Functions said: {error}") from error
+        return started["startDate"] >= before - SAME_SECOND  # an equal request joins the running one without an error
 
     def exists(self, wait_name: str) -> bool:
         """Whether a wait of this name runs or ran in the last 90 days. False when Step Functions does not say.
