@@ -80,6 +80,7 @@ class StackGate:
             look=f"log group {context.log_group_name}, request {context.aws_request_id}",
             known=known_before(request, {}),
             signals_handle=bool(request.wait_condition_handle),
+            first_look=True,
         )
         result = self._gate.check(request, wait)
         telemetry.checked(result, (self._clock() - started_at).total_seconds())

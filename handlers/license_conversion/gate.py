@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -60,6 +60,7 @@ class Wait:
     """What a check has to know of the wait so far.
 
     `look` says where a person finds more. `known` is what the last check saw, `throttles` the throttled checks in a row.
+    A `first_look` that finds a verdict has not waited: a request that is delivered again has to be answered the same.
     """
 
     started_at: datetime
@@ -68,6 +69,7 @@ class Wait:
     known: Conversion
     throttles: int = 0
     signals_handle: bool = False
+    first_look: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,7 @@ class Gate:
         now = self._clock()
         waited = now - wait.started_at
         if known.terminal or (known.status is Status.FAILED and request.fails_on_failure):
+            waited = timedelta() if wait.first_look else waited
             return _verdict(request, known, waited.total_seconds(), reason.failed(known, waited, wait.look))
         if now >= wait.deadline:
             said = reason.timed_out(known, waited, wait.look, seen.trouble, with_handle=wait.signals_handle)

@@ -1,0 +1,249 @@
+"""Stand where boto3's clients would: Step Functions with AWS's documented semantics, License Manager, Lambda's Invoke."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from tests.model.faults import Fault, Faults
+from tests.model.interpreter import Execution
+from tests.model.scheduler import Scheduler
+
+STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LicenseConversionGate"
+CONSISTENT_AFTER = 2.0
+PAGE = 2
+UNKNOWN = "PENDING_APPROVAL"
+VERDICTS = ("InvalidParameterValueException", "AccessDeniedException")
+
+
+class ExecutionAlreadyExists(ClientError):  # noqa: N818 - the service's name
+    """As botocore makes it from the service's model."""
+
+
+class ExecutionDoesNotExist(ClientError):  # noqa: N818 - the service's name
+    """As botocore makes it from the service's model."""
+
+
+def error(code: str, operation: str, status: int = 400, kind: type[ClientError] = ClientError) -> ClientError:
+    return kind(
+        {"Error": {"Code": code, "Message": "said"}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
+        operation,
+    )
+
+
+def perform(faults: Faults, call: str, what: Callable[[Fault | None], Any]) -> Any:
+    """One call as its caller sees it, botocore's own retries behind it."""
+    fault = faults.before(call)
+    if fault is Fault.THROTTLED:
+        raise error("ThrottlingException", call)
+    if fault is Fault.REFUSED:
+        raise error("InternalFailure", call, 500)
+    result = what(fault)
+    faults.after(fault)
+    if fault is Fault.LOST:
+        raise ReadTimeoutError(endpoint_url="https://aws")
+    return result
+
+
+class StepFunctions:
+    """StartExecution, DescribeExecution, ListExecutions and StopExecution.
+
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+    """
+
+    exceptions = SimpleNamespace(
+        ExecutionAlreadyExists=ExecutionAlreadyExists, ExecutionDoesNotExist=ExecutionDoesNotExist
+    )
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        faults: Faults,
+        start: Callable[[str, str, str], Execution],
+        stopping: Callable[[Execution], None],
+        hurt: Callable[[str], None],
+    ) -> None:
+        self._scheduler, self._faults = scheduler, faults
+        self._start, self._stopping, self._hurt = start, stopping, hurt
+        self.executions: dict[str, Execution] = {}
+
+    def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> dict[str, Any]:  # noqa: A002, N803
+        assert stateMachineArn == STATE_MACHINE
+        assert 1 <= len(name) <= 80
+
+        def start(_fault: Fault | None) -> dict[str, Any]:
+            found = self.executions.get(name)
+            if not found:
+                arn = f"{STATE_MACHINE.replace('stateMachine', 'execution')}:{name}"
+                found = self.executions[name] = self._start(name, arn, input)
+                self._scheduler.after(0, found.begin)
+            elif found.status != "RUNNING" or found.input != input:
+                raise error("ExecutionAlreadyExists", "StartExecution", kind=ExecutionAlreadyExists)
+            return {"executionArn": found.arn, "startDate": found.start_date}
+
+        try:
+            result: dict[str, Any] = perform(self._faults, "StartExecution", start)
+        except (ClientError, ReadTimeoutError):
+            self._hurt("StartExecution")
+            raise
+        return result
+
+    def describe_execution(self, *, executionArn: str) -> dict[str, Any]:  # noqa: N803
+
+        def describe(fault: Fault | None) -> dict[str, Any]:
+            found = self._found(executionArn)
+            if fault is Fault.STALE and self._scheduler.now - found.started < CONSISTENT_AFTER:
+                raise error("ExecutionDoesNotExist", "DescribeExecution", kind=ExecutionDoesNotExist)
+            return {"executionArn": found.arn, "name": found.name, "status": found.status, "input": found.input}
+
+        result: dict[str, Any] = perform(self._faults, "DescribeExecution", describe)
+        return result
+
+    def stop_execution(self, *, executionArn: str, error: str, cause: str) -> dict[str, Any]:  # noqa: N803
+
+        def stop(fault: Fault | None) -> dict[str, Any]:
+            found = self._found(executionArn)
+            if found.status == "RUNNING":
+                self._stopping(found)
+                found.abort(error, cause)
+            return {}
+
+        try:
+            result: dict[str, Any] = perform(self._faults, "StopExecution", stop)
+        except ClientError as failed:
+            if not isinstance(failed, ExecutionDoesNotExist):
+                self._hurt("StopExecution")
+            raise
+        return result
+
+    def _found(self, arn: str) -> Execution:
+        found = self.executions.get(arn.rsplit(":", 1)[1])
+        if not found:
+            raise error("ExecutionDoesNotExist", "DescribeExecution", kind=ExecutionDoesNotExist)
+        return found
+
+    def get_paginator(self, operation: str) -> "StepFunctions":
+        assert operation == "list_executions"
+        return self
+
+    def paginate(
+        self, *, stateMachineArn: str, statusFilter: str, PaginationConfig: dict[str, int]  # noqa: N803
+    ) -> Iterator[dict[str, Any]]:  # fmt: skip
+        """Newest first, two a page: what is listed is read page by page, while the world goes on."""
+        assert stateMachineArn == STATE_MACHINE
+        listed = [e for e in reversed(self.executions.values()) if e.status == statusFilter]
+        for at in range(0, max(1, len(listed)), PAGE):
+            try:
+                fault = perform(self._faults, "ListExecutions", lambda fault: fault)
+            except (ClientError, ReadTimeoutError):
+                self._hurt("ListExecutions")
+                raise
+            page = listed[at : at + PAGE]
+            if fault is Fault.STALE:
+                page = [e for e in page if self._scheduler.now - e.started >= CONSISTENT_AFTER]
+                self._hurt("ListExecutions")
+            yield {"executions": [{"name": e.name, "startDate": e.start_date, "status": e.status} for e in page]}
+
+
+@dataclass
+class Task:
+    """A conversion: when it began and ends, and how."""
+
+    task_id: str
+    began: float
+    seconds: float
+    end: str
+    bare: bool = False
+
+
+def resource_arn(task_id: str) -> str:
+    """Two tasks have the same resource."""
+    return f"arn:aws:ec2:us-east-1:123456789012:instance/i-{(int(task_id[-1], 36) + 1) // 2}"
+
+
+class LicenseManager:
+    """GetLicenseConversionTask. `asked` hears of each call, and whether it was told."""
+
+    def __init__(self, scheduler: Scheduler, faults: Faults, asked: Callable[[bool], None]) -> None:
+        self._scheduler, self._faults, self._asked = scheduler, faults, asked
+        self.tasks: dict[str, Task] = {}
+
+    def list_license_conversion_tasks(self, *, Filters: list[dict[str, Any]], NextToken: str = "") -> dict[str, Any]:  # noqa: N803
+        """Tasks that are IN_PROGRESS, or those of a resource, one a page."""
+        (by,) = Filters
+        (value,) = by["Values"]
+
+        def get(fault: Fault | None) -> dict[str, Any]:
+            found = [
+                self._shape(task, unknown=fault is Fault.STALE)
+                for task in self.tasks.values()
+                if task.end != "DENIED" and value in (self.status(task.task_id), resource_arn(task.task_id))
+            ]
+            at = int(NextToken or "0")
+            more = {"NextToken": str(at + 1)} if at + 1 < len(found) else {}
+            return {"LicenseConversionTasks": found[at : at + 1], **more}
+
+        self._asked(False)
+        result: dict[str, Any] = perform(self._faults, "ListTasks", get)
+        return result
+
+    def get_license_conversion_task(self, *, LicenseConversionTaskId: str) -> dict[str, Any]:  # noqa: N803
+        def get(fault: Fault | None) -> dict[str, Any]:
+            task = self.tasks.get(LicenseConversionTaskId)
+            if not task:
+                raise error("InvalidParameterValueException", "GetLicenseConversionTask")
+            if task.end == "DENIED":
+                raise error("AccessDeniedException", "GetLicenseConversionTask")
+            return self._shape(task, unknown=fault is Fault.STALE)
+
+        told = False
+        try:
+            result: dict[str, Any] = perform(self._faults, "GetTask", get)
+            told = result["Status"] != UNKNOWN
+        except ClientError as failed:
+            told = failed.response["Error"]["Code"] in VERDICTS
+            raise
+        finally:
+            self._asked(told)
+        return result
+
+    def status(self, task_id: str) -> str:
+        task = self.tasks.get(task_id)
+        if not task:
+            return "REFUSED"
+        if task.end == "DENIED":
+            return "REFUSED"
+        return task.end if self._scheduler.now >= task.began + task.seconds else "IN_PROGRESS"
+
+    def _shape(self, task: Task, *, unknown: bool) -> dict[str, Any]:
+        begin = self._scheduler.clock() - timedelta(seconds=self._scheduler.now - task.began)
+        status = self.status(task.task_id)
+        shape: dict[str, Any] = {
+            "LicenseConversionTaskId": task.task_id,
+            "Status": UNKNOWN if unknown else status,
+        }
+        if task.bare:
+            return shape
+        shape |= {"ResourceArn": resource_arn(task.task_id), "StartTime": begin}
+        if status != "IN_PROGRESS":
+            shape |= {"EndTime": begin + timedelta(seconds=task.seconds), "StatusMessage": f"It {status}."}
+        return shape
+
+
+class LambdaInvoke:
+    """The call that hands an end over to be announced."""
+
+    def __init__(self, faults: Faults, announced: Callable[[str], None]) -> None:
+        self._faults, self._announced = faults, announced
+
+    def invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803
+        assert (FunctionName, InvocationType) == ("AnnounceEnd", "Event")
+        json.loads(Payload)
+        result: dict[str, Any] = perform(
+            self._faults, "Announce", lambda _fault: self._announced(Payload.decode()) or {}
+        )
+        return result

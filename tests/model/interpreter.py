@@ -1,0 +1,261 @@
+"""An interpreter of the part of the Amazon States Language (JSONPath) that our state machine uses. It reads the real file.
+
+What it does not know it refuses, so that a new construct in the file is a failure here and not a blind spot.
+https://states-language.net/spec.html
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from tests.model.scheduler import Scheduler
+
+FILE = Path(__file__).parents[2] / "statemachine" / "gate.asl.json"
+FUNCTIONS = ("CheckTask", "LastResort", "AnnounceEnd")
+FIELDS = {
+    "Choice": {"Choices", "Default"},
+    "Pass": {"InputPath", "Parameters", "Next"},
+    "Wait": {"Seconds", "SecondsPath", "Next"},
+    "Task": {"Resource", "Parameters", "OutputPath", "ResultPath", "Retry", "Catch", "TimeoutSeconds", "Next"},
+    "Succeed": {"OutputPath"},
+    "Fail": {"Error", "ErrorPath", "Cause", "CausePath"},
+}
+
+Data = dict[str, Any]
+Done = Callable[[Any], None]
+Failed = Callable[[str, str], None]
+
+
+class Invoke(Protocol):
+    """Step Functions' call of a Lambda function: the result or the error comes later."""
+
+    def __call__(self, function: str, payload: str, done: Done, failed: Failed) -> None: ...
+
+
+@cache
+def definition() -> Data:
+    """The real state machine, with function names for the ARNs that a deployment fills in."""
+    text = FILE.read_text()
+    for function in FUNCTIONS:
+        text = text.replace(f"${{{function}FunctionArn}}", function)
+    machine: Data = json.loads(text)
+    for name, state in machine["States"].items():
+        unknown = state.keys() - FIELDS[state["Type"]] - {"Type", "Comment"}
+        assert not unknown, f"{name}: {unknown} is not modelled"
+    return machine
+
+
+class Execution:
+    """One execution. `lost(from, to)` hears of the time that failed attempts and the pauses after them took."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        invoke: Invoke,
+        *,
+        name: str,
+        arn: str,
+        text: str,
+        lost: Callable[[float, float], None],
+    ) -> None:
+        self._scheduler, self._invoke, self._lost = scheduler, invoke, lost
+        self.name, self.arn, self.input = name, arn, text
+        self.started = scheduler.now
+        self.stopped = 0.0
+        self.start_date = scheduler.clock()
+        self.status = "RUNNING"
+        self.output: Any = None
+        self.error = self.cause = ""
+        self._context: Data = {
+            "Execution": {"Input": json.loads(text), "Id": arn, "StartTime": _iso(self.start_date)},
+            "State": {},
+        }
+        self._step = 0
+
+    def begin(self) -> None:
+        machine = definition()
+        self._after(machine["TimeoutSeconds"], lambda: self._end("TIMED_OUT", error="States.Timeout"), any_step=True)
+        self._enter(machine["StartAt"], json.loads(self.input))
+
+    def abort(self, error: str, cause: str) -> None:
+        self._end("ABORTED", error=error, cause=cause)
+
+    def _end(self, status: str, output: Any = None, error: str = "", cause: str = "") -> None:
+        if self.status == "RUNNING":
+            self.status, self.output, self.error, self.cause = status, output, error, cause
+            self.stopped = self._scheduler.now
+
+    def _after(self, seconds: float, what: Callable[[], None], *, any_step: bool = False) -> None:
+        step = self._step
+
+        def go_on() -> None:
+            if self.status == "RUNNING" and (any_step or step == self._step):
+                what()
+
+        self._scheduler.after(seconds, go_on)
+
+    def _enter(self, name: str, data: Any) -> None:
+        while True:
+            state = definition()["States"][name]
+            self._step += 1
+            self._context["State"] = {"Name": name, "EnteredTime": _iso(self._scheduler.clock())}
+            match state["Type"]:
+                case "Choice":
+                    name = self._choose(state, data)
+                case "Pass":
+                    name, data = state["Next"], self._pass(state, data)
+                case "Wait":
+                    seconds = state["Seconds"] if "Seconds" in state else self._at(state["SecondsPath"], data)
+                    assert isinstance(seconds, int), f"{name}: no whole number of seconds: {seconds}"
+                    assert seconds >= 0, f"{name}: {seconds}"
+                    if "Seconds" in state:  # "Wait for Lambda": Lambda does not work
+                        self._lost(self._scheduler.now, self._scheduler.now + seconds)
+                    self._after(seconds, lambda state=state, data=data: self._enter(state["Next"], data))  # type: ignore[misc]
+                    return None
+                case "Task":
+                    Attempts(self, name, state, data).go_on()
+                    return None
+                case "Succeed":
+                    return self._end("SUCCEEDED", self._at(state.get("OutputPath", "$"), data))
+                case "Fail":
+                    error, cause = (
+                        state.get(field) or self._at(state[f"{field}Path"], data) for field in ("Error", "Cause")
+                    )
+                    return self._end("FAILED", error=error, cause=cause)
+
+    def _pass(self, state: Data, data: Any) -> Any:
+        data = self._at(state.get("InputPath", "$"), data)
+        return self.filled(state["Parameters"], data) if "Parameters" in state else data
+
+    def _choose(self, state: Data, data: Any) -> str:
+        return str(next((c["Next"] for c in state["Choices"] if self._holds(c, data)), state["Default"]))
+
+    def _holds(self, rule: Data, data: Any) -> bool:
+        if "And" in rule:
+            return all(self._holds(part, data) for part in rule["And"])
+        if "Or" in rule:
+            return any(self._holds(part, data) for part in rule["Or"])
+        found, value = self._look(rule["Variable"], data)
+        (operator,) = rule.keys() - {"Variable", "Next"}
+        if operator == "IsPresent":
+            return found is rule[operator]
+        assert found, f"no {rule['Variable']}"
+        match operator:
+            case "BooleanEquals":
+                return isinstance(value, bool) and value == rule[operator]
+            case "StringEquals":
+                return isinstance(value, str) and value == rule[operator]
+            case "TimestampGreaterThanEqualsPath":
+                return datetime.fromisoformat(value) >= datetime.fromisoformat(self._at(rule[operator], data))
+        raise NotImplementedError(operator)
+
+    def filled(self, template: Any, data: Any) -> Any:
+        """A payload template with its paths and intrinsic functions replaced."""
+        if not isinstance(template, Mapping):
+            return template
+        return {
+            key.removesuffix(".$"): self._value(part, data) if key.endswith(".$") else self.filled(part, data)
+            for key, part in template.items()
+        }
+
+    def _value(self, expression: str, data: Any) -> Any:
+        if expression.startswith("States.JsonMerge("):
+            one, other, deep = expression.removeprefix("States.JsonMerge(").removesuffix(")").split(", ")
+            assert deep == "false"
+            return {**self._at(one, data), **self._at(other, data)}
+        assert expression.startswith("$"), f"{expression} is not modelled"
+        return self._at(expression, data)
+
+    def _at(self, path: str, data: Any) -> Any:
+        found, value = self._look(path, data)
+        assert found, f"States.Runtime: no {path} in {self._context['State']['Name']}"
+        return value
+
+    def _look(self, path: str, data: Any) -> tuple[bool, Any]:
+        head, *members = path.split(".")
+        value = {"$": data, "$$": self._context}[head]
+        for member in members:
+            if not isinstance(value, Mapping) or member not in value:
+                return False, None
+            value = value[member]
+        return True, value
+
+
+class Attempts:
+    """One Task state, with its retriers and catchers."""
+
+    def __init__(self, execution: Execution, name: str, state: Data, data: Any) -> None:
+        self._execution, self._name, self._state, self._data = execution, name, state, data
+        self._retries = [0] * len(state.get("Retry", ()))
+        self._entered = execution._scheduler.now
+        self._failed = False
+
+    def go_on(self) -> None:
+        execution = self._execution
+        parameters = execution.filled(self._state["Parameters"], self._data)
+        payload = json.dumps(parameters.get("Payload"))
+        match self._state["Resource"]:
+            case "arn:aws:states:::lambda:invoke":
+                function = parameters["FunctionName"].rsplit(":", 1)[-1]
+                if parameters.get("InvocationType") == "Event":
+                    function += ":Event"
+            case "arn:aws:states:::aws-sdk:cloudwatch:putMetricData":
+                function = "PutMetricData"
+            case resource:
+                raise NotImplementedError(resource)
+        step = execution._step
+
+        def done(result: Any) -> None:
+            if execution.status == "RUNNING" and execution._step == step:
+                self._done({"Payload": result, "StatusCode": 200})
+
+        def failed(error: str, cause: str) -> None:
+            if execution.status == "RUNNING" and execution._step == step:
+                self._fail(error, cause)
+
+        execution._invoke(function, payload, done, failed)
+
+    def _done(self, result: Data) -> None:
+        execution, state = self._execution, self._state
+        if self._failed:
+            self._tell()
+        data = self._data if state.get("ResultPath", "$") is None else result
+        assert state.get("ResultPath") is None
+        execution._enter(state["Next"], execution._at(state.get("OutputPath", "$"), data))
+
+    def _fail(self, error: str, cause: str) -> None:
+        execution = self._execution
+        self._failed = True
+        for number, retrier in enumerate(self._state.get("Retry", ())):
+            if not _names(retrier, error):
+                continue
+            if self._retries[number] < retrier["MaxAttempts"]:
+                pause = retrier["IntervalSeconds"] * retrier["BackoffRate"] ** self._retries[number]
+                pause = min(pause, retrier.get("MaxDelaySeconds", pause))
+                self._retries[number] += 1
+                self._tell(pause)
+                execution._after(pause, self.go_on)
+                return None
+            break
+        self._tell()
+        for catcher in self._state["Catch"]:
+            if _names(catcher, error):
+                assert catcher["ResultPath"] in (None, "$.Broken")
+                broken = {"Broken": {"Error": error, "Cause": cause}} if catcher["ResultPath"] else {}
+                caught = {**self._data, **broken}
+                return execution._enter(catcher["Next"], caught)
+        raise AssertionError(f"{self._name} does not catch {error}")
+
+    def _tell(self, pause: float = 0) -> None:
+        self._execution._lost(self._entered, self._execution._scheduler.now + pause)
+
+
+def _names(rule: Data, error: str) -> bool:
+    return error in rule["ErrorEquals"] or "States.ALL" in rule["ErrorEquals"]
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,52 @@
+"""What the model has found, one case at a time: the same request, delivered twice."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.model.aws_clients import Task
+from tests.model.cloudformation import FUNCTION
+from tests.model.world import World
+
+TASK = "lct-00000000000000001"
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World(seed=0)
+    with world.at_the_seams():
+        yield world
+        world.settle()
+    world.close()
+
+
+def delivered_twice(world: World, end: str, **properties: Any) -> list[str]:
+    """The responses to a Create that is delivered again a minute later."""
+    world.license_manager.tasks[TASK] = Task(TASK, began=0, seconds=0, end=end)
+    resource = world.cloudformation.resources[0]
+    named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": TASK, **properties}
+    world.cloudformation.create(resource, named, keeps_failed=True)
+    world.deliver(world.cloudformation.requests[0], late=60)
+    world.scheduler.run_for(120)
+    return world.cloudformation.requests[0].bodies
+
+
+def test_a_refused_create_has_the_same_answer_twice(world: World) -> None:
+    one, other = delivered_twice(world, "SUCCEEDED", OnFailure="perhaps")
+
+    assert one == other
+    assert "license-conversion-gate-refused" in one
+
+
+@pytest.mark.parametrize("end", ["SUCCEEDED", "FAILED", "DENIED"])
+def test_a_verdict_at_the_first_look_is_the_same_twice(world: World, end: str) -> None:
+    one, other = delivered_twice(world, end)
+
+    assert one == other
+
+
+def test_a_verdict_at_the_first_look_has_not_been_waited_for(world: World) -> None:
+    one, _ = delivered_twice(world, "FAILED")
+
+    assert "after the gate waited 0 s" in one
