@@ -30,14 +30,21 @@ test: setup build ## run every test
 	@$(BIN)/python -m pytest --cov
 
 .PHONY: check
-check: $(VENV)/.installed ## lint, types, templates and the state machine
+check: $(VENV)/.installed .local/scanners/.installed ## lint, types, templates, the state machine, weaknesses
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy handlers tests scripts
 	$(BIN)/sam validate --lint
 	$(BIN)/cfn-lint template.yaml examples/*.yaml
+	.local/scanners/bin/checkov --file template.yaml examples/*.yaml
 	@if command -v npx >/dev/null; then $(ASL_VALIDATOR) --json-path statemachine/gate.asl.json; \
 	else echo "npx is not there: the ASL validator is left out"; fi
+
+# Not among the checks: it asks PyPI's advisories, which a mirror of the package index usually has not, and what it finds
+# depends on the day. --strict: a package that it could not ask about is an error, not silence.
+.PHONY: audit
+audit: .local/scanners/.installed ## known vulnerabilities of what the layer ships (asks PyPI itself, not a mirror)
+	.local/scanners/bin/pip-audit --strict --disable-pip --require-hashes --requirement layers/dependencies/requirements.txt
 
 ASL_VALIDATOR := npx --yes asl-validator@4.0.0
 
@@ -68,6 +75,7 @@ lock: ## compile the requirements files again (pins and hashes, no addresses)
 	.local/uv/bin/$(COMPILE) layers/dependencies/requirements.in --output-file layers/dependencies/requirements.txt
 	.local/uv/bin/$(COMPILE) requirements/development.in --output-file requirements/development.txt
 	.local/uv/bin/$(COMPILE) requirements/lambda-runtime.in --output-file requirements/lambda-runtime.txt
+	.local/uv/bin/$(COMPILE) requirements/scanners.in --output-file requirements/scanners.txt
 	.local/uv/bin/$(COMPILE) --exclude-newer 2025-10-15 requirements/localstack.in --output-file requirements/localstack.txt
 
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
