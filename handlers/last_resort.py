@@ -17,7 +17,6 @@ first answer only, so the worst of that is a FAILED where a wait would have succ
 """
 
 import json
-import logging
 import os
 import re
 import sys
@@ -33,9 +32,7 @@ from license_conversion.text import shorten
 if TYPE_CHECKING:
     from license_conversion.waits import Waits
 
-logger = logging.getLogger(__name__)
-logger.setLevel(logging.INFO)
-
+SERVICE = "license-conversion-gate"
 ERROR_BYTES = 1500
 RESERVE_SECONDS = 1.5
 LOOK_AGAIN_SECONDS = 3.0
@@ -80,11 +77,11 @@ def _answer_request(record: Mapping[str, Any], context: Any) -> None:
         if "Answer" in stack_event:
             _send(*message(stack_event, stack_event["Answer"]), stack_event, stack_event["Answer"]["Status"], context)
         else:
-            logger.error("A wait's event without an answer came here: %s", _who(stack_event))
+            _log("ERROR", "A wait's event without an answer came here", stack_event)
         return
     answer = _delete(stack_event) if stack_event["RequestType"] == "Delete" else _first_answer(record)
     if not answer:
-        logger.info("The wait of the request answers: %s", _who(stack_event))
+        _log("INFO", "The function broke, and the wait that it had begun answers", stack_event)
         return
     body = response(
         stack_event,
@@ -107,7 +104,7 @@ def _delete(stack_event: Mapping[str, Any]) -> dict[str, Any]:
             requested_at(stack_event, datetime.now(UTC)),
         )
     except Exception as error:  # the wait then ends by itself
-        logger.warning("The waits of %s could not be stopped: %s", _who(stack_event), type(error).__name__)
+        _log("WARNING", f"The waits of the resource could not be stopped: {type(error).__name__}", stack_event)
     return {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": None, "Data": {}}
 
 
@@ -122,8 +119,6 @@ def _first_answer(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
     said = record.get("responsePayload") or {}
     made_of = record.get("requestContext", {})
     what = _quoted(f"{said.get('errorType', 'no error')}: {said.get('errorMessage', '')}")
-    properties = stack_event.get("ResourceProperties")
-    task_id = properties.get("LicenseConversionTaskId") if isinstance(properties, Mapping) else None
     return {
         "Status": "FAILED",
         "Reason": (
@@ -131,7 +126,7 @@ def _first_answer(record: Mapping[str, Any]) -> Mapping[str, Any] | None:
             f"{os.environ.get('GATE_LOG_GROUP', 'of the function')}, request {made_of.get('requestId')}. Lambda gave the "
             f"request up ({made_of.get('condition')}, attempt {made_of.get('approximateInvokeCount')}): {what}"
         ),
-        "PhysicalResourceId": task_id if OWN_ID.fullmatch(str(task_id)) else None,
+        "PhysicalResourceId": _task_id(stack_event),
         "Data": {},
     }
 
@@ -146,7 +141,7 @@ def _wait_of(stack_event: Mapping[str, Any]) -> Mapping[str, Any] | None:
             time.sleep(LOOK_AGAIN_SECONDS)
             found = waits.of_request(stack_event, since)
     except Exception as error:  # whatever it is, silence would be worse
-        logger.warning("It is not known whether %s has a wait: %s", _who(stack_event), type(error).__name__)
+        _log("WARNING", f"It is not known whether the request has a wait: {type(error).__name__}", stack_event)
         return None
     return found
 
@@ -160,11 +155,29 @@ def _waits() -> "Waits":
 def _send(url: str, body: bytes, stack_event: Mapping[str, Any], status: str, context: Any) -> None:
     deliver(url, body, context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS)
     _count("LastResortAnswers")
-    logger.info("Answered %s as the last resort for %s", status, _who(stack_event))
+    _log("INFO", f"Answered {status} as the last resort", stack_event)
 
 
-def _who(stack_event: Mapping[str, Any]) -> str:
-    return f"{stack_event.get('LogicalResourceId')} in {stack_event.get('StackId')}"
+def _log(level: str, message_: str, stack_event: Mapping[str, Any]) -> None:
+    """A line with the keys that the other functions' lines have, so that one query finds them all."""
+    known = (stack_event.get("Answer") or stack_event.get("CrHelperData") or stack_event).get("PhysicalResourceId")
+    line = {
+        "level": level,
+        "message": message_,
+        "service": SERVICE,
+        "task_id": known or _task_id(stack_event),
+        "stack_id": stack_event.get("StackId"),
+        "logical_resource_id": stack_event.get("LogicalResourceId"),
+        "request_type": stack_event.get("RequestType"),
+    }
+    sys.stdout.write(json.dumps({key: value for key, value in line.items() if value}) + "\n")
+    sys.stdout.flush()
+
+
+def _task_id(stack_event: Mapping[str, Any]) -> str | None:
+    properties = stack_event.get("ResourceProperties")
+    task_id = properties.get("LicenseConversionTaskId") if isinstance(properties, Mapping) else None
+    return str(task_id) if OWN_ID.fullmatch(str(task_id)) else None
 
 
 def _quoted(what: str) -> str:
@@ -184,7 +197,7 @@ def _count(metric: str) -> None:
                 }
             ],
         },
-        "service": "license-conversion-gate",
+        "service": SERVICE,
         metric: 1,
     }
     sys.stdout.write(json.dumps(line) + "\n")

@@ -1,9 +1,10 @@
 """What a stack is told when the function that should have told it could not."""
 
-import logging
+import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -150,13 +151,225 @@ def test_an_answer_that_nobody_takes_is_an_error_without_the_url(answers: Answer
 
 
 def test_the_log_says_who_was_answered_and_not_where(
-    answers: AnswersReceiver, caplog: pytest.LogCaptureFixture
+    answers: AnswersReceiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with caplog.at_level(logging.DEBUG):
-        last_resort.handler(execution(answers, {"Answer": VERDICT}), Context(seconds=30))
+    last_resort.handler(execution(answers, {"Answer": VERDICT}), Context(seconds=30))
 
-    assert "Answered SUCCESS as the last resort for Gate" in caplog.text
-    assert "X-Amz" not in caplog.text
+    count, line = (json.loads(printed) for printed in capsys.readouterr().out.splitlines())
+    assert (count["LastResortAnswers"], count["_aws"]["CloudWatchMetrics"][0]["Namespace"]) == (
+        1,
+        "LicenseConversionGate",
+    )
+    assert line["message"] == "Answered SUCCESS as the last resort"
+    assert (line["task_id"], line["logical_resource_id"]) == (TASK_ID, "Gate")
+    assert line["stack_id"].endswith("stack/gate/0f1e2d3c")
+    assert "X-Amz" not in json.dumps(line)
+
+
+def given_up(answers: AnswersReceiver, **of_event: Any) -> dict[str, Any]:
+    """Lambda's record of an event that it has given up."""
+    event = {
+        "RequestType": "Create",
+        "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/gate/0f1e2d3c",
+        "RequestId": "7bfe2d54",
+        "LogicalResourceId": "Gate",
+        "ResponseURL": answers.issue("response"),
+        "ResourceProperties": {"LicenseConversionTaskId": TASK_ID},
+        **of_event,
+    }
+    return {
+        "version": "1.0",
+        "requestContext": {
+            "requestId": "e4b46cbf",
+            "functionArn": "arn:aws:lambda:us-east-1:123456789012:function:gate:$LATEST",
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": 2,
+        },
+        "requestPayload": event,
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+        "responsePayload": {"errorType": "Runtime.ImportModuleError", "errorMessage": "Unable to import module"},
+    }
+
+
+class FakeWaits:
+    """What Step Functions knows of the request's wait: its input, nothing, or an error; one for each look."""
+
+    def __init__(self, *looks: Mapping[str, Any] | Exception | None) -> None:
+        self._looks = list(looks)
+        self.stopped: list[str | None] = []
+
+    def of_request(self, event: Mapping[str, Any], since: datetime) -> Mapping[str, Any] | None:
+        found = self._looks.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def stop(self, event: Mapping[str, Any], key: str | None, requested_at: datetime) -> int:
+        self.stopped.append(key)
+        if self._looks and isinstance(self._looks[0], Exception):
+            raise self._looks[0]
+        return 1
+
+
+@pytest.fixture
+def no_wait(monkeypatch: pytest.MonkeyPatch) -> FakeWaits:
+    return use(monkeypatch, FakeWaits(None, None))
+
+
+def use(monkeypatch: pytest.MonkeyPatch, fake: FakeWaits) -> FakeWaits:
+    monkeypatch.setattr(last_resort, "_waits", lambda: fake)
+    monkeypatch.setattr(last_resort, "LOOK_AGAIN_SECONDS", 0)
+    monkeypatch.setenv("GATE_LOG_GROUP", "/gate/custom-resource")
+    return fake
+
+
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_a_request_that_lambda_gave_up_fails_with_why_and_where_to_look(
+    answers: AnswersReceiver, no_wait: FakeWaits, request_type: str
+) -> None:
+    said = told(answers, given_up(answers, RequestType=request_type))
+
+    assert (said["Status"], said["PhysicalResourceId"], said["Data"]) == ("FAILED", TASK_ID, {})
+    for part in (
+        "broke before it could answer",
+        "the conversion is not affected",
+        "/gate/custom-resource",
+        "e4b46cbf",
+        "RetriesExhausted",
+        "Runtime.ImportModuleError: Unable to import module",
+    ):
+        assert part in said["Reason"]
+
+
+def test_an_update_that_lambda_gave_up_keeps_the_id_that_the_resource_has(
+    answers: AnswersReceiver, no_wait: FakeWaits
+) -> None:
+    record = given_up(answers, RequestType="Update", PhysicalResourceId="lct-before")
+
+    assert told(answers, record)["PhysicalResourceId"] == "lct-before"
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [{}, None, "text", {"LicenseConversionTaskId": ["lct-1"]}, {"LicenseConversionTaskId": "lct-" + "x" * 2000}],
+)
+def test_a_create_without_a_task_id_that_can_be_one_gets_the_marker(
+    answers: AnswersReceiver, no_wait: FakeWaits, properties: Any
+) -> None:
+    record = given_up(answers, ResourceProperties=properties)
+
+    assert told(answers, record)["PhysicalResourceId"] == "license-conversion-gate-refused"
+
+
+def test_an_event_that_was_throttled_for_too_long_is_answered_without_what_no_function_said(
+    answers: AnswersReceiver, no_wait: FakeWaits
+) -> None:
+    record = given_up(answers)
+    record["requestContext"]["condition"] = "EventAgeExceeded"
+    del record["responsePayload"], record["responseContext"]
+
+    said = told(answers, record)
+
+    assert (said["Status"], "EventAgeExceeded" in said["Reason"]) == ("FAILED", True)
+
+
+@pytest.mark.parametrize("looks", [({"Stack": {}},), (None, {"Stack": {}})], ids=["at once", "listed a moment later"])
+def test_the_answer_is_left_to_a_wait_that_the_function_began_before_it_broke(
+    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, looks: tuple[Any, ...]
+) -> None:
+    use(monkeypatch, FakeWaits(*looks))
+
+    last_resort.handler(given_up(answers), Context(seconds=30))
+
+    assert answers.answers() == []
+
+
+def test_a_resource_whose_wait_signals_a_handle_gets_the_answer_that_stands_in_the_waits_input(
+    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": TASK_ID, "Data": {"Status": "IN_PROGRESS"}}
+    use(monkeypatch, FakeWaits({"Stack": {"FirstAnswer": first}}))
+    properties = {"LicenseConversionTaskId": TASK_ID, "WaitConditionHandle": answers.issue("handle")}
+
+    said = told(answers, given_up(answers, ResourceProperties=properties))
+
+    assert (said["Status"], said["RequestId"], said["Data"]) == ("SUCCESS", "7bfe2d54", {"Status": "IN_PROGRESS"})
+
+
+def test_a_handle_is_not_signalled_where_no_wait_began(answers: AnswersReceiver, no_wait: FakeWaits) -> None:
+    properties = {"LicenseConversionTaskId": TASK_ID, "WaitConditionHandle": answers.issue("handle")}
+
+    said = told(answers, given_up(answers, ResourceProperties=properties))
+
+    assert (said["Status"], said["RequestId"]) == ("FAILED", "7bfe2d54")
+
+
+@pytest.mark.parametrize("error", [ImportError("boto3"), OSError("no network"), KeyError("GATE_STATE_MACHINE_ARN")])
+def test_a_request_is_answered_when_it_cannot_be_known_whether_it_has_a_wait(
+    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    use(monkeypatch, FakeWaits(error))
+
+    assert told(answers, given_up(answers))["Status"] == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("physical_id", "properties", "key"),
+    [
+        (TASK_ID, {}, TASK_ID),
+        (TASK_ID, {"ResourceArn": "arn:aws:ec2:::instance/i-1"}, "arn:aws:ec2:::instance/i-1"),
+        ("stack-Gate-ABCDEFGHIJKLM", {}, None),
+    ],
+    ids=["its own", "a resource's newest", "made up by CloudFormation"],
+)
+def test_a_delete_succeeds_and_stops_the_wait(
+    answers: AnswersReceiver, no_wait: FakeWaits, physical_id: str, properties: dict[str, str], key: str | None
+) -> None:
+    record = given_up(answers, RequestType="Delete", PhysicalResourceId=physical_id, ResourceProperties=properties)
+
+    said = told(answers, record)
+
+    assert (said["Status"], said["PhysicalResourceId"]) == ("SUCCESS", physical_id)
+    assert no_wait.stopped == [key]
+
+
+def test_a_delete_succeeds_when_its_wait_cannot_be_stopped(
+    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, FakeWaits(ImportError("boto3")))
+
+    assert told(answers, given_up(answers, RequestType="Delete", PhysicalResourceId=TASK_ID))["Status"] == "SUCCESS"
+
+
+def test_a_waits_event_is_answered_with_its_own_verdict(answers: AnswersReceiver) -> None:
+    said = told(answers, given_up(answers, CrHelperPoll=True, Answer=VERDICT))
+
+    assert (said["Status"], said["Data"]) == ("SUCCESS", VERDICT["Data"])
+
+
+def test_a_waits_event_without_a_verdict_is_not_answered(answers: AnswersReceiver) -> None:
+    last_resort.handler(given_up(answers, CrHelperPoll=True), Context(seconds=30))
+
+    assert answers.answers() == []
+
+
+def test_a_credential_that_an_error_quotes_is_not_quoted_again(answers: AnswersReceiver, no_wait: FakeWaits) -> None:
+    record = given_up(answers)
+    record["responsePayload"]["errorMessage"] = f"KeyError: {record['requestPayload']['ResponseURL']!r}"
+
+    reason = told(answers, record)["Reason"]
+
+    assert "X-Amz" not in reason
+    assert "a URL that is a credential" in reason
+
+
+def test_an_answer_that_nobody_takes_is_counted(answers: AnswersReceiver, capsys: pytest.CaptureFixture[str]) -> None:
+    answers.misbehave(503)
+
+    with pytest.raises(AnswerNotDelivered):
+        last_resort.handler(execution(answers, {"Answer": VERDICT}), Context(seconds=1.6))
+
+    assert json.loads(capsys.readouterr().out)["AnswersNotDelivered"] == 1
 
 
 def test_the_last_resort_needs_nothing_but_the_standard_library() -> None:

@@ -1,0 +1,236 @@
+"""Stacks hear from a gate whose functions are broken, and nobody does anything by hand.
+
+Each broken function is the deployed one with its role, its environment and its destination, but with code that breaks; all
+stacks of this module are created at once. On the local cloud Lambda tries again after a second, on AWS after a minute.
+"""
+
+import io
+import json
+import time
+import zipfile
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.application import EXAMPLES, ROOT, Application
+from tests.local_cloud.cloud import Stack
+
+STACK_GATE = (EXAMPLES / "stack-gate.yaml").read_text()
+LONG = (EXAMPLES / "long-conversion.yaml").read_text()
+IMPORTED = "!ImportValue license-conversion-gate-ServiceToken"
+FOREVER = float("inf")
+
+KILLED = """
+import os, signal
+
+def handler(event, context):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+SLOW = """
+import time
+
+def handler(event, context):
+    time.sleep(60)
+"""
+DIES_AFTERWARDS = """
+import os, signal
+import custom_resource
+
+def handler(event, context):
+    custom_resource.handler(event, context)
+    if "CrHelperPoll" not in event:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+DIES_BEFORE_IT_ANSWERS = """
+import os, signal
+import custom_resource
+from license_conversion import stack_response
+
+custom_resource._stack_gate()._lifecycle._deliver = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+handler = custom_resource.handler
+"""
+WORKS_ONCE = """
+import check_task, os, signal
+
+def handler(event, context):
+    if event["Gate"]["Checks"] > 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return check_task.handler(event, context)
+"""
+
+
+class BrokenGate:
+    """Makes broken copies of the deployed functions, and stacks that come to them."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self.cloud = application.cloud
+        self._lambda = application.cloud.client("lambda")
+        self._stacks: dict[str, Stack] = {}
+
+    def copy(self, logical_id: str, name: str, code: str = "", environment: Any = None, **changes: Any) -> str:
+        """The ARN of a function that is the deployed one but for `code`, put into a module that comes first."""
+        deployed = self._lambda.get_function_configuration(FunctionName=self.application.function_arn(logical_id))
+        copied = {
+            **{key: deployed[key] for key in ("Runtime", "Role", "Handler", "Timeout", "MemorySize", "LoggingConfig")},
+            "Layers": [layer["Arn"] for layer in deployed["Layers"]],
+            "Environment": {"Variables": {**deployed["Environment"]["Variables"], **(environment or {})}},
+            **({"Handler": "broken.handler"} if code else {}),
+            **changes,
+        }
+        arn = self._lambda.create_function(FunctionName=name, Code={"ZipFile": _zipped(code)}, **copied)["FunctionArn"]
+        self._lambda.get_waiter("function_active_v2").wait(FunctionName=name)
+        if logical_id == "CustomResourceFunction":
+            invoked = self._lambda.get_function_event_invoke_config(FunctionName=deployed["FunctionName"])
+            kept = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
+            self._lambda.put_function_event_invoke_config(FunctionName=name, **{key: invoked[key] for key in kept})
+        return str(arn)
+
+    def with_broken_check(self, name: str, code: str, **changes: Any) -> str:
+        """The ARN of a working custom resource function whose waits check with a broken function."""
+        broken = self.copy("CheckTaskFunction", f"{name}-check", code, **changes)
+        step_functions = self.cloud.client("stepfunctions")
+        machine = step_functions.describe_state_machine(stateMachineArn=self.application.state_machine_arn)
+        own = step_functions.create_state_machine(
+            name=name,
+            definition=machine["definition"].replace(self.application.function_arn("CheckTaskFunction"), broken),
+            roleArn=machine["roleArn"],
+        )
+        return self.copy("CustomResourceFunction", name, environment={"GATE_STATE_MACHINE_ARN": own["stateMachineArn"]})
+
+    def create(self, function_arn: str, task_id: str, template: str = STACK_GATE, **parameters: str) -> None:
+        name = function_arn.rsplit(":", 1)[-1]
+        self._stacks[name] = self.cloud.create_stack(
+            name,
+            template.replace(IMPORTED, function_arn),
+            {"LicenseConversionTaskId": task_id, **parameters},
+            wait=False,
+        )
+
+    def ended(self, name: str) -> Stack:
+        return self.cloud.wait_for_stack(self._stacks[name].id, 60)
+
+    def answers(self, name: str) -> list[Any]:
+        return [answer.json for answer in self.cloud.answers(self._stacks[name].id) if "RequestId" in answer.json]
+
+
+@pytest.fixture(scope="module")
+def gate(application: Application) -> BrokenGate:
+    add = application.cloud.license_manager.add_task
+    gate = BrokenGate(application)
+    function = "CustomResourceFunction"
+    gate.create(gate.copy(function, "without-its-layer", Layers=[]), add(duration=FOREVER))
+    gate.create(gate.copy(function, "killed", KILLED), add(duration=FOREVER))
+    gate.create(gate.copy(function, "too-slow", SLOW, Timeout=1), add(duration=FOREVER))
+    gate.create(gate.copy(function, "dies-when-it-has-begun-a-wait", DIES_AFTERWARDS), add(duration=12))
+    gate.create(gate.with_broken_check("check-without-its-layer", "", Layers=[]), add(duration=FOREVER))
+    gate.create(gate.with_broken_check("check-killed-mid-wait", WORKS_ONCE), add(duration=FOREVER))
+    gate.create(gate.with_broken_check("check-too-slow", SLOW, Timeout=1), add(duration=FOREVER))
+    gate.create(
+        gate.copy(function, "dies-before-it-answers-for-a-handle", DIES_BEFORE_IT_ANSWERS),
+        add(duration=12),
+        LONG,
+        TimeoutSeconds="60",
+        WaitConditionTimeout="90",
+    )
+    return gate
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("without-its-layer", "Runtime.ImportModuleError: Unable to import module 'custom_resource'"),
+        ("killed", "signal: killed"),
+        ("too-slow", "Task timed out after 1.00 seconds"),
+    ],
+)
+def test_a_function_that_cannot_answer_is_answered_for(gate: BrokenGate, name: str, why: str) -> None:
+    stack = gate.ended(name)
+
+    (reason,) = stack.failures
+    for part in ("The gate itself broke", "the conversion is not affected", "custom-resource", "RetriesExhausted", why):
+        assert part in reason
+    create, delete = gate.answers(name)
+    assert (create["Status"], delete["Status"]) == ("FAILED", "SUCCESS")
+    assert create["PhysicalResourceId"] == delete["PhysicalResourceId"]
+    assert create["PhysicalResourceId"].startswith("lct-")
+    assert stack.status == "ROLLBACK_COMPLETE"  # its Delete came to the same broken function
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("check-without-its-layer", "Unable to import module 'check_task'"),
+        ("check-killed-mid-wait", "signal: killed"),
+        ("check-too-slow", "Task timed out after 1.00 seconds"),
+    ],
+)
+def test_a_check_that_breaks_while_a_stack_waits_is_answered_for(gate: BrokenGate, name: str, why: str) -> None:
+    stack = gate.ended(name)
+
+    (reason,) = stack.failures
+    for part in ("The gate itself broke", "the conversion is not affected", "Execution arn:aws:states:", why):
+        assert part in reason
+    assert [answer["Status"] for answer in gate.answers(name)] == ["FAILED", "SUCCESS"]
+    assert stack.status == "ROLLBACK_COMPLETE"
+
+
+def test_a_wait_that_had_begun_gives_the_only_answer(gate: BrokenGate) -> None:
+    stack = gate.ended("dies-when-it-has-begun-a-wait")
+
+    assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
+    assert [answer["Status"] for answer in gate.answers(stack.name)] == ["SUCCESS"]
+
+
+def test_a_resource_whose_wait_signals_a_handle_is_answered_as_its_function_would_have(gate: BrokenGate) -> None:
+    stack = gate.ended("dies-before-it-answers-for-a-handle")
+
+    (first, *_) = gate.answers(stack.name)
+    assert (first["Status"], first["Data"]["Status"]) == ("SUCCESS", "IN_PROGRESS")
+    assert first["PhysicalResourceId"].startswith("lct-")
+
+
+def test_what_the_last_resort_did_is_counted_and_logged_without_a_url(gate: BrokenGate) -> None:
+    stack = gate.ended("killed")
+
+    lines = gate.cloud.log_lines()
+    assert [line for line in lines if "Answered FAILED as the last resort" in line and stack.id in line]
+    assert [line for line in lines if '"LastResortAnswers": 1' in line and json.loads(line)["_aws"]]
+    assert not [line for line in lines if "X-Amz-Signature" in line]
+
+
+def test_a_broken_check_is_counted_whoever_waits(gate: BrokenGate) -> None:
+    gate.ended("check-killed-mid-wait")
+
+    deadline = time.monotonic() + 20
+    while "GatesBroken" not in _metrics(gate):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_the_dead_letter_queue_stays_empty(gate: BrokenGate) -> None:
+    gate.ended("too-slow")
+    sqs = gate.cloud.client("sqs")
+    found = gate.cloud.client("cloudformation").describe_stack_resource(
+        StackName=gate.application.stack.id, LogicalResourceId="DeadLetterQueue"
+    )
+    queue = found["StackResourceDetail"]["PhysicalResourceId"]
+
+    counted = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"])
+
+    assert counted["Attributes"]["ApproximateNumberOfMessages"] == "0"
+
+
+def _metrics(gate: BrokenGate) -> set[str]:
+    found = gate.cloud.client("cloudwatch").list_metrics(Namespace="LicenseConversionGate")["Metrics"]
+    return {metric["MetricName"] for metric in found}
+
+
+def _zipped(code: str) -> bytes:
+    """The handlers' folder as the application has it, and `code` as the module `broken`."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for file in (ROOT / "handlers").rglob("*.py"):
+            archive.write(file, file.relative_to(ROOT / "handlers"))
+        archive.writestr("broken.py", code)
+    return content.getvalue()
