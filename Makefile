@@ -52,6 +52,18 @@ ASL_VALIDATOR := npx --yes asl-validator@4.0.0
 build: $(VENV)/.installed ## build the layer and the application as SAM deploys them
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build --cached >.build.log 2>&1 || { cat .build.log; exit 1; }
 
+.PHONY: deploy
+deploy: build ## deploy to your account: make deploy PARAMETERS="LogLevel=DEBUG EventBusName=ops"
+	$(BIN)/sam deploy --no-confirm-changeset $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+
+.PHONY: delete
+delete: $(VENV)/.installed ## delete it from your account; see docs/upgrading.md first
+	$(BIN)/sam delete --no-prompts
+
+.PHONY: release
+release: $(VENV)/.installed ## build dist/license-conversion-gate-VERSION.zip, the same bytes wherever it is built
+	@$(BIN)/python -m scripts.release
+
 .PHONY: setup
 setup: $(VENV)/.installed .local/localstack/.installed .local/lambda-runtime/.installed ## install what the commands need
 
@@ -67,7 +79,7 @@ reference: $(VENV)/.installed ## write the schemas and the reference tables from
 
 .PHONY: clean
 clean: ## remove what the other commands made
-	rm -rf $(VENV) .local .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .build.log
+	rm -rf $(VENV) .local .aws-sam dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .build.log
 
 .PHONY: lock
 lock: ## compile the requirements files again (pins and hashes, no addresses)

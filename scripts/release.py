@@ -1,0 +1,123 @@
+"""Makes what a release hands out, in dist/: the same bytes from the same commit, whoever builds it.
+
+`make release` runs it, and prints the digest to compare. Three things would differ from one machine to the next, and do not
+here: a zip file's times, modes and order (all fixed), its compression (there is none: zlib's output depends on its version),
+and what pip notes of an installation (`layers/dependencies/Makefile` removes it).
+"""
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+DIST = ROOT / "dist"
+LAYER = ROOT / "layers" / "dependencies"
+NAME = "license-conversion-gate"
+COPIED = ("CHANGELOG.md", "LICENSE", "README.md", "docs", "examples", "samconfig.toml", "schemas", "statemachine")
+"""What goes into a release as it is."""
+PACKED = {
+    "CodeUri: handlers": "CodeUri: handlers.zip",
+    "ContentUri: layers/dependencies": "ContentUri: dependencies.zip",
+}
+"""What the template of a release says in place of the folders that `sam build` reads."""
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file knows
+MODE = 0o100644 << 16
+
+
+def version() -> str:
+    """The version of the project: pyproject.toml is where it is said, and the others are held to it."""
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+
+
+def changelog_heading() -> tuple[str, str]:
+    """The version that the change log begins with, and what stands behind it: its date, or that it has none yet."""
+    found = re.search(r"^## (\S+) - (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    if found is None:
+        raise ValueError("CHANGELOG.md has no heading of the form '## <version> - <date>'.")
+    return found[1], found[2]
+
+
+def reasons_against() -> list[str]:
+    """Why this work tree must not be released."""
+    changed = _output("git", "status", "--porcelain", "--untracked-files=no")
+    said, date = changelog_heading()
+    reasons = {
+        "Tracked files have changes that are not committed.": changed,
+        f"CHANGELOG.md begins with {said}, pyproject.toml says {version()}.": said != version(),
+        f"CHANGELOG.md has no date for {said}: {date}.": not re.fullmatch(r"\d{4}-\d\d-\d\d", date),
+    }
+    return [reason for reason, holds in reasons.items() if holds]
+
+
+def build(folder: Path) -> Path:
+    """The release's zip file, written to `folder`."""
+    content = {path: (ROOT / path).read_bytes() for path in _tracked(*COPIED)}
+    content["handlers.zip"] = _zip(_handlers())
+    content["dependencies.zip"] = _zip(_dependencies())
+    content["template.yaml"] = template((ROOT / "template.yaml").read_text()).encode()
+    top = f"{NAME}-{version()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    release = folder / f"{top}.zip"
+    release.write_bytes(_zip({f"{top}/{path}": data for path, data in content.items()}))
+    return release
+
+
+def template(text: str) -> str:
+    """The template with the packed code in place of the folders."""
+    for folder, packed in PACKED.items():
+        text, count = re.subn(rf"{re.escape(folder)}\b", packed, text)
+        if not count:
+            raise ValueError(f"template.yaml has no '{folder}' any more.")
+    return text
+
+
+def _handlers() -> dict[str, bytes]:
+    return {path.removeprefix("handlers/"): (ROOT / path).read_bytes() for path in _tracked("handlers")}
+
+
+def _dependencies() -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        subprocess.run(  # noqa: S603 - our own Makefile
+            ["make", "--silent", "build-DependenciesLayer", f"ARTIFACTS_DIR={folder}"],  # noqa: S607
+            cwd=LAYER,
+            env=environment,
+            check=True,
+        )
+        files = (path for path in folder.rglob("*") if path.is_file())
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def _tracked(*paths: str) -> list[str]:
+    return _output("git", "ls-files", "-z", "--", *paths).split("\0")[:-1]
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603 - git
+
+
+def _zip(content: Mapping[str, bytes]) -> bytes:
+    with tempfile.TemporaryFile() as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for path, data in sorted(content.items()):
+                entry = zipfile.ZipInfo(path, EPOCH)
+                entry.external_attr = MODE
+                entry.create_system = 3  # Unix, whatever this is: the modes are Unix's
+                archive.writestr(entry, data)
+        file.seek(0)
+        return file.read()
+
+
+if __name__ == "__main__":
+    if reasons := reasons_against():
+        sys.exit("Not released. " + " ".join(reasons))
+    made = build(DIST)
+    sys.stdout.write(f"{hashlib.sha256(made.read_bytes()).hexdigest()}  {made.relative_to(ROOT)}\n")
