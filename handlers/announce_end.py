@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from license_conversion import telemetry
 from license_conversion.settings import Settings
@@ -51,6 +52,8 @@ def handler(event: dict[str, Any], context: Any) -> None:
 
 
 def _put(detail_type: str, detail: dict[str, Any]) -> None:
+    bus = Settings.from_env().event_bus_name
+    _find(bus)
     taken = _events().put_events(
         Entries=[
             {
@@ -58,10 +61,24 @@ def _put(detail_type: str, detail: dict[str, Any]) -> None:
                 "DetailType": detail_type,
                 "Detail": json.dumps(detail, ensure_ascii=False),
                 "Resources": [detail["ResourceArn"]] if detail.get("ResourceArn") else [],
-                "EventBusName": Settings.from_env().event_bus_name,
+                "EventBusName": bus,
             }
         ]
     )
     for entry in taken["Entries"]:
         if "ErrorCode" in entry:
             raise EventNotTaken(f"{entry['ErrorCode']}: {entry.get('ErrorMessage')}")
+
+
+def _find(bus: str) -> None:
+    """PutEvents says nothing about a bus that does not exist: it takes the event, and drops it.
+
+    Raises EventNotTaken. A bus that may not be described, another account's perhaps, may still be put to.
+    https://github.com/aws/aws-cli/issues/9186
+    """
+    try:
+        _events().describe_event_bus(Name=bus)
+    except _events().exceptions.ResourceNotFoundException as error:
+        raise EventNotTaken(f"There is no event bus {bus}") from error
+    except ClientError as error:
+        telemetry.logger.info(f"It is not known whether there is an event bus {bus}: {error}")

@@ -1,0 +1,88 @@
+"""Putting the end of a gate on the bus: a real client, and no network."""
+
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import ANY, Stubber
+
+import announce_end
+from announce_end import EventNotTaken, handler
+
+TASK = "lct-0123456789abcdef0"
+RESOURCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
+EVENT = {
+    "DetailType": "License Conversion Succeeded",
+    "Detail": {"LicenseConversionTaskId": TASK, "ResourceArn": RESOURCE, "StatusMessage": "Fertig: 😀"},
+}
+CONTEXT = SimpleNamespace(aws_request_id="11111111-2222-4333-8444-555555555555")
+ENTRY = {
+    "Source": "license-conversion-gate",
+    "DetailType": "License Conversion Succeeded",
+    "Detail": json.dumps(EVENT["Detail"], ensure_ascii=False),
+    "Resources": [RESOURCE],
+    "EventBusName": "ends",
+}
+
+
+@pytest.fixture
+def bus(monkeypatch: pytest.MonkeyPatch, fake_aws: None) -> Iterator[Stubber]:
+    events = boto3.client("events")
+    monkeypatch.setenv("GATE_EVENT_BUS_NAME", "ends")
+    monkeypatch.setattr(announce_end, "_events", lambda: events)
+    with Stubber(events) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> str:
+    return "".join(capsys.readouterr())
+
+
+def test_the_event_goes_to_the_chosen_bus(bus: Stubber) -> None:
+    bus.add_response("describe_event_bus", {"Name": "ends"}, {"Name": "ends"})
+    bus.add_response("put_events", {"Entries": [{"EventId": "1"}]}, {"Entries": [ENTRY]})
+
+    handler(EVENT, CONTEXT)
+
+
+def test_an_event_without_a_resource_names_none(bus: Stubber) -> None:
+    bus.add_response("describe_event_bus", {"Name": "ends"})
+    bus.add_response(
+        "put_events", {"Entries": [{"EventId": "1"}]}, {"Entries": [ENTRY | {"Detail": ANY, "Resources": []}]}
+    )
+
+    handler({**EVENT, "Detail": {"LicenseConversionTaskId": TASK}}, CONTEXT)
+
+
+def test_a_bus_that_is_missing_takes_nothing_and_is_counted(bus: Stubber, capsys: pytest.CaptureFixture[str]) -> None:
+    bus.add_client_error("describe_event_bus", "ResourceNotFoundException", "Event bus ends does not exist.")
+
+    with pytest.raises(EventNotTaken, match="There is no event bus ends"):
+        handler(EVENT, CONTEXT)
+
+    assert "EventsNotTaken" in printed(capsys)
+
+
+def test_a_bus_that_may_not_be_described_may_still_be_put_to(bus: Stubber) -> None:
+    bus.add_client_error("describe_event_bus", "AccessDeniedException")
+    bus.add_response("put_events", {"Entries": [{"EventId": "1"}]})
+
+    handler(EVENT, CONTEXT)
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure"])
+def test_an_entry_that_the_bus_refuses_is_an_error_so_that_lambda_tries_again(
+    bus: Stubber, code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused: dict[str, Any] = {"ErrorCode": code, "ErrorMessage": "Not now."}
+    bus.add_response("describe_event_bus", {"Name": "ends"})
+    bus.add_response("put_events", {"FailedEntryCount": 1, "Entries": [refused]})
+
+    with pytest.raises(EventNotTaken, match=f"{code}: Not now."):
+        handler(EVENT, CONTEXT)
+
+    assert "EventsNotTaken" in printed(capsys)
