@@ -1,0 +1,603 @@
+"""State machines wait at the deployed gate: by `.sync:2`, by task token, by a loop of their own, and on the event bus.
+
+The executions of this module are all started at once, because each of them spends its time waiting.
+"""
+
+import json
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from license_conversion.pace import seconds_until_next_check
+from tests.end_to_end.application import EXAMPLES, Application
+from tests.local_cloud.cloud import Stack
+
+SAID = 'Instance [i-0123456789abcdef0] is launched "from" an Amazon owned AMI.'
+UNKNOWN = "lct-0000000000000dead"
+ENDED = ("License Conversion Succeeded", "License Conversion Failed", "License Conversion Wait Timed Out")
+EVENTS_OF_AN_EXECUTION = 25_000
+"""https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
+
+Json = dict[str, Any]
+
+
+class Executions:
+    """Executions by the name of what happens to them; `tasks` are the conversion tasks by the same name."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self.step_functions = application.cloud.client("stepfunctions")
+        self.tasks: dict[str, str] = {}
+        self.arns: dict[str, str] = {}
+        self.examples = {
+            path.stem: application.cloud.create_stack(path.stem, path, self._parameters(path.stem), wait=False).id
+            for path in sorted(EXAMPLES.glob("*.yaml"))
+            if path.stem.startswith(("state-machine-", "event-"))
+        }
+
+    def _parameters(self, example: str) -> dict[str, str]:
+        return {"VpcId": self._vpc} if example == "state-machine-sync" else {}
+
+    @cached_property
+    def _vpc(self) -> str:
+        return str(self.application.cloud.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"])
+
+    def example(self, name: str) -> Stack:
+        stack = self.application.cloud.wait_for_stack(self.examples[name])
+        assert stack.status == "CREATE_COMPLETE", stack.failures
+        return stack
+
+    def add(self, name: str, **members: Any) -> str:
+        self.tasks[name] = self.application.cloud.license_manager.add_task(**members)
+        return self.tasks[name]
+
+    def start(self, name: str, execution_input: Any, example: str = "", **options: str) -> None:
+        """One execution of the gate, or of an example's state machine."""
+        arn = self.example(example).outputs["StateMachineArn"] if example else self.application.state_machine_arn
+        self.arns[name] = self.step_functions.start_execution(
+            **{"stateMachineArn": arn, "input": json.dumps(execution_input), **options}
+        )["executionArn"]
+
+    def ended(self, name: str) -> Json:
+        return self.application.finish(self.arns[name])
+
+    def output(self, name: str) -> Any:
+        ended = self.ended(name)
+        assert ended["status"] == "SUCCEEDED", ended
+        return json.loads(ended["output"])
+
+    def failure(self, name: str) -> tuple[str, str]:
+        ended = self.ended(name)
+        assert ended["status"] == "FAILED", ended
+        return ended["error"], ended.get("cause", "")
+
+    def history(self, execution_arn: str) -> list[Json]:
+        pages = self.step_functions.get_paginator("get_execution_history").paginate(executionArn=execution_arn)
+        return [event for page in pages for event in page["events"]]
+
+    def gate_of(self, name: str) -> Json:
+        """The gate's own execution that a caller with a task token started, once it has ended."""
+        (submitted,) = (event for event in self.history(self.arns[name]) if event["type"] == "TaskSubmitted")
+        started = json.loads(submitted["taskSubmittedEventDetails"]["output"])
+        return self.application.finish(started["ExecutionArn"])
+
+
+@pytest.fixture(scope="module")
+def executions(application: Application) -> Executions:
+    run = Executions(application)
+    add, start = run.add, run.start
+    never = float("inf")
+    run.example("event-to-sns")
+    _subscribe(run)
+
+    def request(name: str, **more: Any) -> Json:
+        return {"LicenseConversionTaskId": run.tasks[name], "TimeoutSeconds": 60, **more}
+
+    tasks_of: dict[str, Json] = {
+        "waits": {"duration": 11},
+        "already-terminal": {"duration": 0},
+        "fails": {"duration": 3, "end_status": "FAILED", "status_message": SAID},
+        "continues": {"duration": 3, "end_status": "FAILED", "status_message": SAID},
+        "times-out": {"duration": never},
+        "said-much": {"duration": 3, "end_status": "FAILED", "status_message": "\N{GRINNING FACE}" * 20_000},
+    }
+    for name, members in tasks_of.items():
+        add(name, **members)
+    start("waits", request("waits"))
+    start("already-terminal", request("already-terminal"))
+    start("fails", request("fails"))
+    start("continues", request("continues", OnFailure="CONTINUE"))
+    start("times-out", request("times-out", TimeoutSeconds="6"))
+    start("said-much", request("said-much"))
+    start("unknown-id", {"LicenseConversionTaskId": UNKNOWN})
+    start("misspelt", {"LicenseConversionTaskId": UNKNOWN, "TimoutSeconds": 7200})
+    start("no-object", [UNKNOWN])
+    start("not-a-stack", {"LicenseConversionTaskId": UNKNOWN, "Stack": "mine"})
+
+    for caller in ("sync", "callback", "own-loop"):
+        instances: Iterator[Json] = iter(_instances(run, 4) if caller == "sync" else [{}] * 4)
+        cases: tuple[tuple[str, Json, int], ...] = (
+            ("waits", {"duration": 6}, 60),
+            ("fails", {"duration": 3, "end_status": "FAILED", "status_message": SAID}, 60),
+            ("times-out", {"duration": never}, 6),
+        )
+        for what, members, timeout in cases:
+            if (caller, what) != ("own-loop", "times-out"):
+                name = f"{caller}-{what}"
+                add(name, **members)
+                known = {"LicenseConversionTaskId": run.tasks[name]}
+                given = known if caller == "own-loop" else {**known, "TimeoutSeconds": timeout, **next(instances)}
+                start(name, given, f"state-machine-{caller}")
+        refused = {"LicenseConversionTaskId": "lct_1", "TimeoutSeconds": 60, **next(instances)}
+        start(f"{caller}-refused", refused, f"state-machine-{caller}")
+
+    tasks = [add("map-waits", duration=3), add("map-fails", duration=0, end_status="FAILED", status_message=SAID)]
+    start("map", {"LicenseConversionTaskIds": [*tasks, UNKNOWN], "TimeoutSeconds": 60}, "state-machine-map")
+    tasks = [add("map-all-1", duration=3), add("map-all-2", duration=0)]
+    start("map-all", {"LicenseConversionTaskIds": tasks, "TimeoutSeconds": 60}, "state-machine-map")
+
+    impatient = _impatient(run)
+    for name, end in (("gone-succeeds", "SUCCEEDED"), ("gone-fails", "FAILED")):
+        start(name, {"LicenseConversionTaskId": add(name, duration=5, end_status=end)}, stateMachineArn=impatient)
+
+    nowhere = _with_a_bus_that_is_missing(run)
+    start("no-bus", request("already-terminal"), stateMachineArn=nowhere)
+
+    for name, duration in (("stack-waits", 6), ("stack-terminal", 0)):
+        _create_stack(run, name, add(name, duration=duration))
+    run.tasks["stack-refused"] = UNKNOWN
+    _create_stack(run, "stack-refused", UNKNOWN)
+    return run
+
+
+def _instances(run: Executions, count: int) -> list[Json]:
+    """What the example is told of an instance, once for each."""
+    ec2 = run.application.cloud.client("ec2")
+    group = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]["GroupId"]
+    instances = ec2.run_instances(
+        ImageId="ami-0123456789abcdef0", MinCount=count, MaxCount=count, SecurityGroupIds=[group]
+    )["Instances"]
+    return [{"InstanceId": instance["InstanceId"], "SecurityGroupIds": [group]} for instance in instances]
+
+
+def _groups(run: Executions, name: str) -> tuple[list[str], list[str]]:
+    """The groups of an execution's instance as they were before, and as they are now."""
+    asked = json.loads(run.ended(name)["input"])
+    found = run.application.cloud.client("ec2").describe_instances(InstanceIds=[asked["InstanceId"]])
+    now = found["Reservations"][0]["Instances"][0]["SecurityGroups"]
+    return asked["SecurityGroupIds"], [group["GroupId"] for group in now]
+
+
+def _subscribe(run: Executions) -> None:
+    """A queue that hears of what the example's topic gets."""
+    queue = run.application.cloud.client("sqs").create_queue(QueueName="ends")["QueueUrl"]
+    run.application.cloud.client("sns").subscribe(
+        TopicArn=run.example("event-to-sns").outputs["TopicArn"],
+        Protocol="sqs",
+        Endpoint=_queue_arn(run, queue),
+        Attributes={"RawMessageDelivery": "true"},
+    )
+
+
+def _queue_arn(run: Executions, queue: str) -> str:
+    found = run.application.cloud.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    return str(found["Attributes"]["QueueArn"])
+
+
+def _create(run: Executions, name: str, definition: Json) -> str:
+    role = "arn:aws:iam::000000000000:role/caller"
+    created = run.step_functions.create_state_machine(name=name, definition=json.dumps(definition), roleArn=role)
+    return str(created["stateMachineArn"])
+
+
+def _impatient(run: Executions) -> str:
+    """A caller that goes before the gate has ended."""
+    waits = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::states:startExecution.waitForTaskToken",
+        "Parameters": {
+            "StateMachineArn": run.application.state_machine_arn,
+            "Input": {
+                "TaskToken.$": "$$.Task.Token",
+                "LicenseConversionTaskId.$": "$.LicenseConversionTaskId",
+            },
+        },
+        "TimeoutSeconds": 1,
+        "End": True,
+    }
+    return _create(run, "impatient", {"StartAt": "Wait at Gate", "States": {"Wait at Gate": waits}})
+
+
+def _with_a_bus_that_is_missing(run: Executions) -> str:
+    """A second gate of the same code, whose event bus does not exist."""
+    functions = run.application.cloud.client("lambda")
+    own = functions.get_function(FunctionName=run.application.function_arn("AnnounceEndFunction"))
+    configuration = own["Configuration"]
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(own["Code"]["Location"]) as code:
+        created = functions.create_function(
+            FunctionName="announce-nowhere",
+            Code={"ZipFile": code.read()},
+            Environment={"Variables": configuration["Environment"]["Variables"] | {"GATE_EVENT_BUS_NAME": "nowhere"}},
+            Layers=[layer["Arn"] for layer in configuration["Layers"]],
+            **{name: configuration[name] for name in ("Runtime", "Handler", "Role", "Timeout", "Architectures")},
+        )
+    functions.get_waiter("function_active_v2").wait(FunctionName="announce-nowhere")
+    described = run.step_functions.describe_state_machine(stateMachineArn=run.application.state_machine_arn)
+    definition = described["definition"].replace(configuration["FunctionArn"], created["FunctionArn"])
+    assert "announce-nowhere" in definition
+    return _create(run, "gate-without-bus", json.loads(definition))
+
+
+def _create_stack(run: Executions, name: str, task_id: str) -> None:
+    template, parameters = EXAMPLES / "stack-gate.yaml", {"LicenseConversionTaskId": task_id}
+    run.application.cloud.create_stack(name, template, parameters, wait=False)
+
+
+class TestOutput:
+    def test_is_the_finished_task_in_the_shape_of_the_api(self, executions: Executions) -> None:
+        output = executions.output("waits")
+
+        assert output == {
+            "LicenseConversionTaskId": executions.tasks["waits"],
+            "ResourceArn": "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0",
+            "SourceLicenseContext": {"UsageOperation": "RunInstances:0800"},
+            "DestinationLicenseContext": {"UsageOperation": "RunInstances:0002"},
+            "Status": "SUCCEEDED",
+            **{name: output[name] for name in ("StartTime", "LicenseConversionTime", "EndTime")},
+        }
+        for name in ("StartTime", "LicenseConversionTime", "EndTime"):
+            assert datetime.strptime(output[name], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+
+    def test_of_a_failed_conversion_that_may_fail_is_the_task_too(self, executions: Executions) -> None:
+        output = executions.output("continues")
+
+        assert (output["Status"], output["StatusMessage"]) == ("FAILED", SAID)
+        assert "LicenseConversionTime" not in output
+
+    def test_of_a_terminal_task_comes_after_one_check(self, executions: Executions) -> None:
+        executions.output("already-terminal")
+
+        assert _entered(executions.history(executions.arns["already-terminal"])).count("Check Task") == 1
+
+
+class TestErrors:
+    def test_of_a_failed_conversion_has_the_task_as_its_cause(self, executions: Executions) -> None:
+        error, cause = executions.failure("fails")
+
+        assert error == "LicenseConversion.Failed"
+        task = json.loads(cause)
+        assert (task["LicenseConversionTaskId"], task["Status"]) == (executions.tasks["fails"], "FAILED")
+        assert task["StatusMessage"] == SAID
+        assert task["SourceLicenseContext"] == {"UsageOperation": "RunInstances:0800"}
+
+    def test_of_a_wait_that_ran_out_has_the_last_look_as_its_cause(self, executions: Executions) -> None:
+        error, cause = executions.failure("times-out")
+
+        assert error == "LicenseConversion.TimedOut"
+        task = json.loads(cause)
+        assert (task["LicenseConversionTaskId"], task["Status"]) == (executions.tasks["times-out"], "IN_PROGRESS")
+        assert "EndTime" not in task
+
+    def test_of_a_wait_that_ran_out_comes_at_the_deadline(self, executions: Executions) -> None:
+        ended = executions.ended("times-out")
+
+        assert timedelta(seconds=6) <= ended["stopDate"] - ended["startDate"] < timedelta(seconds=6 + 20)
+
+    def test_stay_json_however_much_license_manager_says(self, executions: Executions) -> None:
+        error, cause = executions.failure("said-much")
+
+        assert error == "LicenseConversion.Failed"
+        assert len(cause) <= 32_768
+        assert json.loads(cause)["StatusMessage"].endswith("… (shortened)")
+
+    @pytest.mark.parametrize(
+        ("name", "sentence"),
+        [
+            ("unknown-id", f"License Manager refuses the task id {UNKNOWN}: "),
+            ("misspelt", "'TimoutSeconds' is not a known input member. Did you mean TimeoutSeconds? "),
+            ("no-object", "must be an object."),
+            ("not-a-stack", "'Stack' is not a known input member."),
+        ],
+    )
+    def test_of_a_refused_request_have_a_sentence_as_their_cause(
+        self, executions: Executions, name: str, sentence: str
+    ) -> None:
+        error, cause = executions.failure(name)
+
+        assert error == "LicenseConversion.InvalidRequest"
+        assert sentence in cause
+        assert cause.endswith(".")
+
+
+class TestCallersThatWaitForTheExecution:
+    def test_go_on_with_the_task(self, executions: Executions) -> None:
+        assert executions.output("sync-waits")["LicenseConversionTaskId"] == executions.tasks["sync-waits"]
+        before, now = _groups(executions, "sync-waits")
+        assert now == before
+
+    def test_find_error_and_cause_inside_the_cause_of_their_task(self, executions: Executions) -> None:
+        executions.failure("sync-fails")
+
+        (failed,) = (
+            event for event in executions.history(executions.arns["sync-fails"]) if event["type"] == "TaskFailed"
+        )
+        assert failed["taskFailedEventDetails"]["error"] == "States.TaskFailed"
+        gate = json.loads(failed["taskFailedEventDetails"]["cause"])
+        assert gate["Error"] == "LicenseConversion.Failed"
+        assert json.loads(gate["Cause"])["StatusMessage"] == SAID
+
+    def test_choose_what_to_do_after_a_failure(self, executions: Executions) -> None:
+        error, cause = executions.failure("sync-fails")
+
+        assert error == "ConversionFailed"
+        assert SAID in cause
+        before, now = _groups(executions, "sync-fails")
+        assert now == before
+
+    def test_choose_what_to_do_after_a_time_out(self, executions: Executions) -> None:
+        error, cause = executions.failure("sync-times-out")
+
+        assert error == "StillConverting"
+        assert json.loads(cause)["Status"] == "IN_PROGRESS"
+        closed = executions.example("state-machine-sync").outputs["ClosedGroupId"]
+        assert _groups(executions, "sync-times-out")[1] == [closed]
+
+    def test_choose_what_to_do_after_a_refusal(self, executions: Executions) -> None:
+        error, cause = executions.failure("sync-refused")
+
+        assert error == "LicenseConversion.InvalidRequest"
+        assert "'lct_1' is not allowed" in cause
+
+
+class TestCallersWithATaskToken:
+    def test_get_the_task(self, executions: Executions) -> None:
+        output = executions.output("callback-waits")
+
+        assert output["LicenseConversionTaskId"] == executions.tasks["callback-waits"]
+        assert output == json.loads(executions.gate_of("callback-waits")["output"])
+
+    @pytest.mark.parametrize(
+        ("name", "caught", "gates"),
+        [
+            ("callback-fails", "ConversionFailed", "LicenseConversion.Failed"),
+            ("callback-times-out", "StillConverting", "LicenseConversion.TimedOut"),
+            ("callback-refused", "RequestRefused", "LicenseConversion.InvalidRequest"),
+        ],
+    )
+    def test_catch_each_error_by_its_name(self, executions: Executions, name: str, caught: str, gates: str) -> None:
+        assert executions.failure(name)[0] == caught
+        (failed,) = (event for event in executions.history(executions.arns[name]) if event["type"] == "TaskFailed")
+        gate = executions.gate_of(name)
+        details = failed["taskFailedEventDetails"]
+        assert (details["error"], details["cause"]) == (gate["error"], gate["cause"])
+        assert gate["error"] == gates
+
+    def test_that_have_gone_break_nothing(self, executions: Executions) -> None:
+        for name in ("gone-succeeds", "gone-fails"):
+            assert executions.failure(name)[0] == "States.Timeout"
+
+        assert executions.gate_of("gone-succeeds")["status"] == "SUCCEEDED"
+        assert executions.gate_of("gone-fails")["error"] == "LicenseConversion.Failed"
+
+
+class TestCallersWithALoopOfTheirOwn:
+    def test_wait_as_long_as_the_task_function_says(self, executions: Executions) -> None:
+        output = executions.output("own-loop-waits")
+
+        assert (output["LicenseConversionTaskId"], output["Status"]) == (
+            executions.tasks["own-loop-waits"],
+            "SUCCEEDED",
+        )
+        assert "SecondsUntilNextCheck" not in output
+        assert _entered(executions.history(executions.arns["own-loop-waits"])).count("Look at Task") > 1
+
+    def test_see_a_failure(self, executions: Executions) -> None:
+        error, cause = executions.failure("own-loop-fails")
+
+        assert error == "ConversionFailed"
+        assert json.loads(cause)["StatusMessage"] == SAID
+
+    def test_catch_a_refusal_by_its_name(self, executions: Executions) -> None:
+        error, cause = executions.failure("own-loop-refused")
+
+        assert error == "LicenseConversion.InvalidRequest"
+        assert cause.startswith("LicenseConversionTaskId: 'lct_1' is not allowed")
+
+
+class TestMaps:
+    def test_tell_of_each_task_though_some_failed(self, executions: Executions) -> None:
+        error, cause = executions.failure("map")
+
+        assert error == "SomeNotConverted"
+        waited, failed, unknown = json.loads(cause)
+        assert (waited["Result"], waited["Task"]["Status"]) == ("CONVERTED", "SUCCEEDED")
+        assert (failed["Result"], failed["Error"]) == ("NOT CONVERTED", "LicenseConversion.Failed")
+        assert json.loads(failed["Cause"])["StatusMessage"] == SAID
+        assert (unknown["Result"], unknown["Error"]) == ("NOT CONVERTED", "LicenseConversion.InvalidRequest")
+
+    def test_go_on_when_every_task_succeeded(self, executions: Executions) -> None:
+        output = executions.output("map-all")
+
+        assert [one["Task"]["Status"] for one in output] == ["SUCCEEDED", "SUCCEEDED"]
+
+
+class TestEvents:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def events(cls, executions: Executions) -> dict[str, list[Json]]:
+        """What the queue got, by the name of the task that it is about."""
+        for name in executions.arns:
+            executions.ended(name)
+        for name in ("stack-waits", "stack-terminal", "stack-refused"):
+            executions.application.cloud.wait_for_stack(name)
+        sqs = executions.application.cloud.client("sqs")
+        queue = sqs.get_queue_url(QueueName="ends")["QueueUrl"]
+        got: list[Json] = []
+        quiet_since = time.monotonic()
+        while time.monotonic() < quiet_since + 2:
+            found = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", [])
+            for message in found:
+                got.append(json.loads(message["Body"]))
+                sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+                quiet_since = time.monotonic()
+        by_task: dict[str, list[Json]] = {}
+        for event in got:
+            by_task.setdefault(event["detail"]["LicenseConversionTaskId"], []).append(event)
+        return {name: by_task.get(task, []) for name, task in executions.tasks.items()}
+
+    @pytest.mark.parametrize(
+        ("name", "kind"),
+        [
+            ("waits", 0),
+            ("fails", 1),
+            ("continues", 1),
+            ("times-out", 2),
+            ("sync-waits", 0),
+            ("callback-fails", 1),
+            ("callback-times-out", 2),
+            ("gone-fails", 1),
+            ("map-fails", 1),
+            ("stack-waits", 0),
+            ("stack-terminal", 0),
+        ],
+    )
+    def test_tell_of_every_end_once(self, events: dict[str, list[Json]], name: str, kind: int) -> None:
+        (event,) = events[name]
+        assert (event["source"], event["detail-type"]) == ("license-conversion-gate", ENDED[kind])
+        assert event["resources"] == ["arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"]
+
+    def test_carry_the_output(self, executions: Executions, events: dict[str, list[Json]]) -> None:
+        assert events["waits"][0]["detail"] == executions.output("waits")
+
+    @pytest.mark.parametrize("name", ["stack-waits", "stack-terminal"])
+    def test_name_the_stack_that_waited(self, executions: Executions, events: dict[str, list[Json]], name: str) -> None:
+        detail = events[name][0]["detail"]
+        assert detail["StackId"] == executions.application.cloud.describe(name).id
+        assert detail["LogicalResourceId"] == "Gate"
+
+    def test_tell_of_no_refused_request(self, events: dict[str, list[Json]]) -> None:
+        assert events["stack-refused"] == []  # the same unknown task that other callers named, too
+
+    def test_tell_of_no_look_of_a_callers_own_loop(self, events: dict[str, list[Json]]) -> None:
+        assert events["own-loop-waits"] == []
+
+    def test_that_no_bus_takes_change_no_answer_and_are_logged_and_counted(self, executions: Executions) -> None:
+        assert executions.output("no-bus")["Status"] == "SUCCEEDED"
+
+        logs = executions.application.cloud.client("logs")
+        deadline = time.monotonic() + 20
+        while True:
+            found = logs.filter_log_events(logGroupName="/aws/lambda/announce-nowhere")["events"]
+            lines = [json.loads(one["message"]) for one in found if one["message"].startswith("{")]
+            if any(line.get("message") == "The bus did not take the event" for line in lines):
+                break
+            assert time.monotonic() < deadline, found
+            time.sleep(0.5)
+        assert any("EventsNotTaken" in line for line in lines)
+
+
+class TestHistories:
+    def test_of_the_longest_wait_stay_far_below_the_limit(self, executions: Executions) -> None:
+        events = executions.history(executions.arns["waits"])
+        checks = [event["id"] for event in events if _name(event) == "Check Task"]
+        (per_turn,) = {after - before for before, after in pairwise(checks)}
+        around = len(events) - per_turn * (len(checks) - 1)
+
+        assert per_turn == 9
+        assert around + per_turn * _turns(86_400) < EVENTS_OF_AN_EXECUTION * 0.7
+
+
+def _turns(seconds: int) -> int:
+    """The turns of a wait whose pauses are all as short as the jitter makes them."""
+    now = started_at = datetime(2026, 11, 22, tzinfo=UTC)
+    deadline = started_at + timedelta(seconds=seconds)
+    turns = 0
+    while now < deadline:
+        pause = seconds_until_next_check(now, started_at=started_at, deadline=deadline, random=lambda: 1.0)
+        now += timedelta(seconds=pause)
+        turns += 1
+    return turns
+
+
+def _entered(history: list[Json]) -> list[str]:
+    return [name for event in history if (name := _name(event))]
+
+
+def _name(event: Mapping[str, Any]) -> str:
+    return str(event.get("stateEnteredEventDetails", {}).get("name", ""))
+
+
+class TestDenials:
+    """One after the other, when the rest has ended: a fault is for whoever asks next."""
+
+    @pytest.fixture(autouse=True)
+    def alone(self, executions: Executions) -> None:
+        for name in [*executions.arns]:
+            executions.ended(name)
+        for name in ("gone-succeeds", "gone-fails"):
+            executions.gate_of(name)
+
+    def test_name_the_action_and_the_role(self, executions: Executions) -> None:
+        executions.application.cloud.license_manager.faults.queue("AccessDeniedException")
+        executions.start("denied", {"LicenseConversionTaskId": executions.tasks["waits"]})
+
+        error, cause = executions.failure("denied")
+
+        assert error == "LicenseConversion.AccessDenied"
+        assert "license-manager:GetLicenseConversionTask is denied to arn:aws:iam::" in cause
+        assert "CheckTaskRole" in cause
+
+    def test_are_caught_by_name(self, executions: Executions) -> None:
+        executions.application.cloud.license_manager.faults.queue("AuthorizationException")
+        request = {"LicenseConversionTaskId": executions.tasks["waits"], "TimeoutSeconds": 60}
+        executions.start("callback-denied", request, "state-machine-callback")
+
+        error, cause = executions.failure("callback-denied")
+
+        assert error == "GateHasNoAccess"
+        assert "license-manager:GetLicenseConversionTask is denied to" in cause
+
+    def test_are_caught_by_name_in_a_loop_of_ones_own(self, executions: Executions) -> None:
+        executions.application.cloud.license_manager.faults.queue("AccessDeniedException")
+        request = {"LicenseConversionTaskId": executions.tasks["waits"]}
+        executions.start("own-loop-denied", request, "state-machine-own-loop")
+
+        assert executions.failure("own-loop-denied")[0] == "LicenseConversion.AccessDenied"
+
+    def test_are_no_throttle_which_a_loop_of_ones_own_waits_out(self, executions: Executions) -> None:
+        executions.application.cloud.license_manager.faults.queue("RateLimitExceededException")
+        request = {"LicenseConversionTaskId": executions.tasks["waits"]}
+        executions.start("own-loop-throttled", request, "state-machine-own-loop")
+
+        assert executions.output("own-loop-throttled")["Status"] == "SUCCEEDED"
+        looks = [
+            json.loads(event["taskSucceededEventDetails"]["output"])["Payload"]
+            for event in executions.history(executions.arns["own-loop-throttled"])
+            if event["type"] == "TaskSucceeded"
+        ]
+        assert looks[0].keys() == {"LicenseConversionTaskId", "SecondsUntilNextCheck"}
+
+
+def test_no_log_line_contains_a_task_token(executions: Executions) -> None:
+    tokens = []
+    for execution in executions.application.executions():
+        described = executions.step_functions.describe_execution(executionArn=execution["executionArn"])
+        given = json.loads(described["input"])
+        if isinstance(given, dict) and "TaskToken" in given:
+            tokens.append(given["TaskToken"])
+
+    # Step Functions tells the default bus itself of each execution, with its input; LocalStack logs that a rule was tried.
+    local_cloud = executions.application.cloud.localstack_log.read_text().splitlines()
+    lines = [line for line in local_cloud if "Step Functions Execution Status Change" not in line]
+    lines += executions.application.cloud.log_lines()
+
+    assert len(tokens) >= 6
+    assert any("The gate ends" in line for line in lines)
+    assert not [line for line in lines for token in tokens if token in line]
