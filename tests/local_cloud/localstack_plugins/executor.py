@@ -33,6 +33,7 @@ _OURS: dict[str, type[ResourceProvider]] = {
     "AWS::CloudFormation::WaitConditionHandle": resources.WaitConditionHandle,
     "AWS::CloudWatch::Dashboard": observability.Dashboard,
     "AWS::Logs::MetricFilter": observability.MetricFilter,
+    "AWS::Logs::QueryDefinition": observability.QueryDefinition,
 }
 _POLL_SECONDS = 0.2
 _FAILED = (ResourceStatus.CREATE_FAILED, ResourceStatus.UPDATE_FAILED)
