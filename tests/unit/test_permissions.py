@@ -1,0 +1,175 @@
+"""What the application may do: the template against the list in docs/permissions.md, which has a reason for each action."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE: Mapping[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
+RESOURCES: Mapping[str, Mapping[str, Any]] = TEMPLATE["Resources"]
+ROLES = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::IAM::Role"}
+
+WITHOUT_RESOURCE_LEVEL = {
+    "license-manager:GetLicenseConversionTask",
+    "license-manager:ListLicenseConversionTasks",
+    "states:SendTaskSuccess",
+    "states:SendTaskFailure",
+    "cloudwatch:PutMetricData",
+    "logs:CreateLogDelivery",
+    "logs:GetLogDelivery",
+    "logs:UpdateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:DescribeResourcePolicies",
+    "logs:DescribeLogGroups",
+}
+"""Actions for which IAM knows no resource, or none that is known beforehand: the token of any caller's state machine, and
+what AWS itself asks for to set up a state machine's log delivery.
+https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html"""
+
+Grant = tuple[str, str, str]
+
+
+def granted() -> set[Grant]:
+    """(role, action, resource) of every statement in the template."""
+    found = set()
+    for role, statement in statements():
+        assert statement["Effect"] == "Allow"
+        for action in _as_list(statement["Action"]):
+            for resource in _as_list(statement["Resource"]):
+                found |= {(role, action, one) for one in _rendered(resource)}
+    return found
+
+
+def documented() -> dict[Grant, str]:
+    """The same from the document's tables, each with its reason."""
+    found: dict[Grant, str] = {}
+    role = ""
+    for line in (ROOT / "docs" / "permissions.md").read_text().splitlines():
+        if heading := re.fullmatch(r"## `(\w+)`.*", line):
+            role = heading[1]
+        if row := re.fullmatch(r"\| `([\w:, `-]+)` \| (.+?) \| (.+) \|", line):
+            for action in row[1].split("`, `"):
+                for resource in re.findall(r"`([^`]+)`", row[2]):
+                    assert (role, action, resource) not in found
+                    found[role, action, resource] = row[3]
+    return found
+
+
+def statements() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for role, properties in ROLES.items():
+        for policy in properties.get("Policies", []):
+            for statement in policy["PolicyDocument"]["Statement"]:
+                yield role, _chosen(statement)
+    for policy in (one for one in RESOURCES.values() if one["Type"] == "AWS::IAM::Policy"):
+        (role,) = (one["Ref"] for one in policy["Properties"]["Roles"])
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+            yield role, _chosen(statement)
+
+
+def _chosen(statement: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A statement that stands under a condition is or is not there, as it is."""
+    if "Fn::If" not in statement:
+        return statement
+    _, given, otherwise = statement["Fn::If"]
+    assert otherwise == {"Ref": "AWS::NoValue"}
+    return given  # type: ignore[no-any-return]
+
+
+def _rendered(resource: Any) -> set[str]:
+    """A resource as a person writes it: a logical id, a parameter, or the end of an ARN."""
+    if isinstance(resource, str):
+        return {resource}
+    ((function, argument),) = resource.items()
+    if function == "Ref":
+        return {argument}
+    if function == "Fn::GetAtt":
+        return {(argument if isinstance(argument, list) else argument.split("."))[0]}
+    if function == "Fn::If":
+        return _rendered(argument[1]) | _rendered(argument[2])
+    assert function == "Fn::Sub"
+    arn = argument if isinstance(argument, str) else argument[0]
+    return {arn.rpartition("${AWS::AccountId}:")[2]}
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def test_every_permission_has_its_reason_and_every_reason_its_permission() -> None:
+    assert granted() == documented().keys()
+    assert all(len(reason) > 20 for reason in documented().values())
+
+
+def test_no_action_is_a_pattern() -> None:
+    assert not [action for _, action, _ in granted() if "*" in action]
+
+
+def test_every_resource_is_meant_only_where_iam_knows_no_other() -> None:
+    assert {action for _, action, resource in granted() if resource == "*"} <= WITHOUT_RESOURCE_LEVEL
+
+
+def test_a_pattern_in_a_resource_is_the_executions_of_our_state_machine() -> None:
+    patterns = {resource for _, _, resource in granted() if "*" in resource and resource != "*"}
+
+    assert patterns == {
+        "execution:${LicenseConversionGate.Name}:*",
+        "execution:LicenseConversionGate-${Part}:*",
+    }
+
+
+@pytest.mark.parametrize("action", ["cloudwatch:PutMetricData", "events:PutEvents"])
+def test_what_is_put_is_ours_by_condition(action: str) -> None:
+    (statement,) = (one for _, one in statements() if one["Action"] == action)
+
+    assert list(statement["Condition"]) == ["StringEquals"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_role_has_the_permissions_boundary_and_no_managed_policy(role: str) -> None:
+    assert ROLES[role]["PermissionsBoundary"] == {
+        "Fn::If": ["HasPermissionsBoundary", {"Ref": "PermissionsBoundaryArn"}, {"Ref": "AWS::NoValue"}]
+    }
+    assert "ManagedPolicyArns" not in ROLES[role]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_role_trusts_one_service(role: str) -> None:
+    (statement,) = ROLES[role]["AssumeRolePolicyDocument"]["Statement"]
+
+    service = "states" if role == "StateMachineRole" else "lambda"
+    assert statement["Principal"] == {"Service": f"{service}.amazonaws.com"}
+
+
+def test_the_state_machines_role_trusts_our_state_machine_alone() -> None:
+    (statement,) = ROLES["StateMachineRole"]["AssumeRolePolicyDocument"]["Statement"]
+    source: Any = statement["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Sub"]
+
+    assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    assert source[0].endswith(":stateMachine:LicenseConversionGate-${Part}")
+    name = RESOURCES["LicenseConversionGate"]["Properties"]["StateMachineName"]["Fn::Sub"]
+    assert (name[0], name[1]) == ("LicenseConversionGate-${Part}", source[1])
+
+
+def test_each_function_has_a_role_of_its_own() -> None:
+    functions = {n: one for n, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
+    roles = [str(one["Properties"]["Role"]["Fn::GetAtt"]) for one in functions.values()]
+
+    assert len(set(roles)) == len(functions) == len(ROLES) - 1
+
+
+def test_the_last_resort_has_no_layer() -> None:
+    assert "Layers" not in RESOURCES["LastResortFunction"]["Properties"]
+
+
+@pytest.mark.parametrize("kind", ["AWS::Logs::LogGroup", "AWS::SQS::Queue", "AWS::StepFunctions::StateMachine"])
+def test_what_keeps_data_takes_the_customers_key(kind: str) -> None:
+    keeping = [one["Properties"] for one in RESOURCES.values() if one["Type"] == kind]
+
+    assert keeping
+    assert all("KmsKeyArn" in str(properties) for properties in keeping)
