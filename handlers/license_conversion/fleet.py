@@ -1,7 +1,7 @@
 """Many tasks in one gate: what is known of them, and one look at those that still run."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
@@ -16,13 +16,16 @@ OUTPUT_BYTES = 100_000
 """What the list of tasks may take of an execution's 256 KB, which holds the output more than once."""
 MESSAGES_BYTES = 40_000
 """All the failed tasks' messages together, between two checks."""
-LINE_BYTES = 4000
-"""An attribute's value: no response has room for more."""
+MESSAGE_SHARE = 10
+"""Of what is left of that, a message may take this part: the first ones are kept whole, and no number of them is too many."""
+FAILED_IDS_BYTES = 1500
+LINES_BYTES = 1800
+"""What the ids of the failed tasks, and the lines about them, may take of a response's 4,096 bytes: whole ones, as many as
+fit, because an id that is cut is no id."""
 LISTED_AT = "aws license-manager list-license-conversion-tasks"
-LOOK_SECONDS = 8.0
-"""A look ends by then; the tasks that it has not come to are the next one's."""
-BETWEEN_CALLS = 0.1
-"""Seconds between two calls of one look: a fleet takes no more than ten requests a second of a limit that all share."""
+LOOK_SECONDS = 16.0
+"""A look ends by then; the tasks that it has not come to are the next one's. More than a listing takes at most (8 s and one
+call), so that each look comes to some; with the last call less than the 30 s of a function."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,14 @@ class Fleet:
 
     @property
     def status_word(self) -> str:
-        return str(self.status)
+        """What a fleet that is waited for still is, for people: a failed task does not end it by itself."""
+        return str(Status.IN_PROGRESS if self.pending else self.status)
 
     @property
     def status_message(self) -> str:
-        """One line for each failed task, as many as fit."""
-        return _joined((f"{task_id}: {said}" for task_id, said in self.failed.items()), "\n")
+        """One line for each failed task, as many as fit; the first one always, shortened if need be."""
+        lines = (shorten(f"{task_id}: {said}", LINES_BYTES) for task_id, said in self.failed.items())
+        return "\n".join(_fitting(lines, LINES_BYTES))
 
     @property
     def terminal(self) -> bool:
@@ -90,7 +95,7 @@ class Fleet:
         whole = {**counts, "FailedTaskIds": list(self.failed), "Tasks": tasks}
         if len(json.dumps(whole, ensure_ascii=False).encode()) <= limit:
             return whole
-        return {**counts, "FailedTaskIds": _joined(self.failed, ",").split(","), "TasksAt": LISTED_AT}
+        return {**counts, "FailedTaskIds": _fitting(self.failed, limit // 4), "TasksAt": LISTED_AT}
 
     def _counts(self) -> dict[str, Any]:
         return {
@@ -113,7 +118,7 @@ class Fleet:
         counts = self._counts()
         return {
             **{name: str(counts[name]) for name in ("Status", "Total", "Succeeded", "Failed")},
-            "FailedTaskIds": _joined(self.failed, ","),
+            "FailedTaskIds": ",".join(_fitting(self.failed, FAILED_IDS_BYTES)),
             "StatusMessage": self.status_message,
         }
 
@@ -134,8 +139,15 @@ class Fleet:
         pending = tuple(task_id for task_id in self.pending if task_id != task.task_id)
         if task.status is Status.SUCCEEDED:
             return replace(self, pending=pending)
-        message = shorten(task.status_message, MESSAGES_BYTES // len(self.task_ids))
+        room = MESSAGES_BYTES - sum(size(said) for said in self.failed.values())
+        message = shorten(task.status_message, room // MESSAGE_SHARE)
         return replace(self, pending=pending, failed={**self.failed, task.task_id: message})
+
+    def asked_last(self, asked: tuple[str, ...], unconfirmed: int) -> Self:
+        """The fleet whose next look comes to the other tasks first."""
+        others = tuple(task_id for task_id in self.pending if task_id not in set(asked))
+        again = tuple(task_id for task_id in self.pending if task_id in set(asked))
+        return replace(self, pending=others + again, unconfirmed=unconfirmed)
 
 
 @dataclass(frozen=True)
@@ -168,27 +180,28 @@ def look(
             to_ask = tuple(task_id for task_id in to_ask if task_id not in (listed or {}))
     except StillUnknown as unknown:
         return Look(fleet, str(unknown), unknown.throttled)
-    trouble = ""
-    for asked, task_id in enumerate(to_ask):
+    trouble, throttled, asked = "", False, 0
+    for task_id in to_ask:
         if (clock() - started).total_seconds() > LOOK_SECONDS or (stop_at_failure and fleet.failed):
-            return Look(replace(fleet, unconfirmed=len(to_ask) - asked), trouble)
-        if asked:
-            sleep(BETWEEN_CALLS)
+            break
+        if len(fleet.task_ids) > 1:
+            sleep(license_manager.between_calls)
         try:
             fleet = fleet.with_seen(license_manager.get_task(task_id))
         except StillUnknown as unknown:
-            trouble = f"{task_id}: {unknown}"
-            if unknown.throttled:
-                return Look(replace(fleet, unconfirmed=len(to_ask) - asked), trouble, throttled=True)
-    return Look(replace(fleet, unconfirmed=0), trouble)
+            trouble, throttled = f"{task_id}: {unknown}", unknown.throttled
+            if throttled:
+                break
+        asked += 1
+    return Look(fleet.asked_last(to_ask[:asked], unconfirmed=len(to_ask) - asked), trouble, throttled)
 
 
-def _joined(parts: Any, separator: str) -> str:
-    """As many whole parts as fit into an attribute."""
-    text = ""
+def _fitting(parts: Iterable[str], limit: int) -> list[str]:
+    """As many whole parts as fit, with what separates them, into `limit` bytes of JSON."""
+    fitting: list[str] = []
     for part in parts:
-        longer = f"{text}{separator}{part}" if text else str(part)
-        if size(longer) > LINE_BYTES:
+        limit -= size(part) + (len("\\n") if fitting else 0)
+        if limit < 0:
             break
-        text = longer
-    return text
+        fitting.append(part)
+    return fitting

@@ -1,7 +1,7 @@
 """The one place that talks to AWS License Manager."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -79,19 +79,23 @@ class LicenseManager:
             raise InvalidRequest(f"ResourceArn: License Manager has no conversion task of {resource_arn}.")
         return max(tasks, key=lambda task: task.start_time or EARLIEST)
 
-    def tasks_in_progress(self, most_calls: int) -> tuple[dict[str, ConversionTask], int] | None:
+    def tasks_in_progress(
+        self, most_calls: int, pause: Callable[[], None] = lambda: None, monotonic: Callable[[], float] = time.monotonic
+    ) -> tuple[dict[str, ConversionTask], int] | None:
         """Every task of the account and region that is IN_PROGRESS, by id, and the calls that it took.
 
-        None when it takes more than `most_calls`, or more than `LISTING_SECONDS`.
+        None when it takes more than `most_calls`, or more than `LISTING_SECONDS`. `pause` comes between two calls: a
+        listing that is made at once, page after page, is throttled before its end each time, and then nothing is known.
         """
         tasks: dict[str, ConversionTask] = {}
-        give_up = time.monotonic() + LISTING_SECONDS
+        give_up = monotonic() + LISTING_SECONDS
         for calls, page in enumerate(self._pages("Status", Status.IN_PROGRESS), start=1):
             tasks.update({task.task_id: task for task in page.tasks})
             if page.last:
                 return tasks, calls
-            if calls >= most_calls or time.monotonic() > give_up:
+            if calls >= most_calls or monotonic() > give_up:
                 break
+            pause()
         return None
 
     def _pages(self, name: str, value: str) -> Iterator["Page"]:

@@ -121,6 +121,23 @@ class Cloud:
             self.finish(execution["executionArn"])
         return self.bodies()
 
+    def checks(self, execution_input: Mapping[str, Any]) -> dict[str, Any]:
+        """The last state of a gate that is checked as the state machine does it, without its interpreter."""
+        state: dict[str, Any] = {"Waiter": "CALLER", "Checks": 0}
+        started_at = self.clock.now.isoformat()
+        while not state.get("Ended"):
+            event = {"Input": execution_input, "Gate": state, "StartedAt": started_at, "Execution": "arn:execution"}
+            state = self.invoke("CheckTask", event)
+            self.clock.move(state.get("SecondsUntilNextCheck", 0))
+        return state
+
+    def execute(self, execution_input: Mapping[str, Any]) -> dict[str, Any]:
+        """An execution of the state machine with this input, once it has ended."""
+        started = self.step_functions.start_execution(
+            stateMachineArn=self.state_machine_arn, input=json.dumps(execution_input)
+        )
+        return self.finish(started["executionArn"])
+
     def finish(self, execution_arn: str) -> dict[str, Any]:
         """The execution once it has ended."""
         for _ in range(2000):
@@ -206,7 +223,12 @@ def _create_state_machine() -> str:
 
 def _functions(cloud: Cloud) -> dict[str, Callable[[dict[str, Any], Any], Any]]:
     """The handlers, with the fake clock where their entry points have the real one."""
-    gate = Gate(LicenseManagers(ROLE, cloud.clock.seconds), cloud.clock, random.Random(0).random, cloud.clock.move)  # noqa: S311 - jitter
+    gate = Gate(
+        LicenseManagers(ROLE, cloud.clock.seconds, cloud.clock.move),
+        cloud.clock,
+        random.Random(0).random,  # noqa: S311 - jitter
+        cloud.clock.move,
+    )
     stack_gate = StackGate(gate, Waits(cloud.state_machine_arn), Announcer(FUNCTION_ARN + "AnnounceEnd"), cloud.clock)
     task_check = TaskCheck(gate, cloud.clock)
     return {
@@ -249,13 +271,6 @@ def gate_through_checks(cloud: Cloud) -> Callable[[str], dict[str, Any]]:
     """A gate of an hour, check by check as the state machine does it, without the interpreter."""
 
     def gate(task_id: str) -> dict[str, Any]:
-        state: dict[str, Any] = {"Waiter": "CALLER", "Checks": 0}
-        execution_input = {"LicenseConversionTaskId": task_id, "OnFailure": "CONTINUE", "TimeoutSeconds": 3600}
-        started_at = cloud.clock.now.isoformat()
-        while not state.get("Ended"):
-            event = {"Input": execution_input, "Gate": state, "StartedAt": started_at, "Execution": "arn:execution"}
-            state = cloud.invoke("CheckTask", event)
-            cloud.clock.move(state.get("SecondsUntilNextCheck", 0))
-        return state
+        return cloud.checks({"LicenseConversionTaskId": task_id, "OnFailure": "CONTINUE", "TimeoutSeconds": 3600})
 
     return gate
