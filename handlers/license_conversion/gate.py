@@ -23,6 +23,10 @@ https://docs.aws.amazon.com/step-functions/latest/apireference/API_ExecutionFail
 DETAIL_BYTES = 32_000
 LONGEST_FOR_FLEET = 15
 """Seconds: one listing sees all of a fleet, so a closer look costs each task little."""
+CLOSE_LOOKS = timedelta(hours=1)
+"""How long a fleet is looked at more closely than a task. A check is 9 events of an execution's 25,000: a day of them at 15
+seconds would end the execution, and nobody would be told.
+https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
 
 FAILED = "LicenseConversion.Failed"
 TIMED_OUT = "LicenseConversion.TimedOut"
@@ -111,11 +115,13 @@ class Ended:
     def state(self, stack_event: Mapping[str, Any] | None) -> dict[str, Any]:
         """What the state machine tells whoever waits, and how it ends itself."""
         announcement = self.announcement(stack_event)
+        # A stack's event, with its old properties, goes to the one who answers together with all this: 256 KB in all.
+        output = self.known.within(DETAIL_BYTES) if stack_event else self.known.shape
         return {
             "Ended": True,
             "Passed": self.passed,
             "Outcome": self.outcome,
-            "Output": dict(self.known.shape),
+            "Output": dict(output),
             "Error": self.error,
             "Cause": self.cause,
             "Answer": self.answer(),
@@ -181,7 +187,7 @@ class Gate:
                 deadline=wait.deadline,
                 random=self._random,
                 throttles=throttles,
-                longest=seen.longest_pause,
+                longest=seen.longest_pause if waited < CLOSE_LOOKS else LONGEST,
             ),
             known,
             throttles,
