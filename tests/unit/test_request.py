@@ -1,6 +1,7 @@
 """Properties of a stack, or input of a state machine -> one request."""
 
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from license_conversion.errors import InvalidRequest
-from license_conversion.request import EXECUTION_INPUT, STACK_PROPERTIES, Request
+from license_conversion.request import EXECUTION_INPUT, STACK_PROPERTIES, Account, Request, fleet_id, is_own_id
 from tests.unit.strategies import any_json, any_text
 
 TASK_ID = "lct-0123456789abcdef0"
@@ -164,6 +165,159 @@ def test_a_wrong_value_is_refused_by_name_value_and_what_is_allowed(name: str, v
 
 def test_a_misspelt_property_is_answered_with_the_one_that_was_probably_meant() -> None:
     assert "Did you mean TimeoutSeconds?" in refusal_of_properties(TimeoutSecond="60")
+
+
+# The three ways to name a task
+
+INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
+ROLE = "arn:aws:iam::210987654321:role/reads-conversions"
+WAYS: dict[str, Any] = {
+    "LicenseConversionTaskId": TASK_ID,
+    "LicenseConversionTaskIds": [TASK_ID, "lct-1"],
+    "ResourceArn": INSTANCE,
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "task_ids", "resource_arn", "fleet"),
+    [
+        ("LicenseConversionTaskId", (TASK_ID,), "", False),
+        ("LicenseConversionTaskIds", (TASK_ID, "lct-1"), "", True),
+        ("ResourceArn", (), INSTANCE, False),
+    ],
+)
+def test_each_way_to_name_a_task_is_taken_alone(
+    way: str, task_ids: tuple[str, ...], resource_arn: str, fleet: bool
+) -> None:
+    of_stack = Request.from_properties({"ServiceToken": SERVICE_TOKEN, way: WAYS[way]})
+    of_execution = Request.from_input({way: WAYS[way]})
+
+    for request in (of_stack, of_execution):
+        assert (request.task_ids, request.resource_arn, request.fleet) == (task_ids, resource_arn, fleet)
+        assert (request.account.role_arn, request.account.external_id, request.account.region) == ("", "", "")
+
+
+@pytest.mark.parametrize("ways", [*combinations(WAYS, 2), tuple(WAYS)], ids=" and ".join)
+def test_ways_at_once_are_refused_by_name(ways: tuple[str, ...]) -> None:
+    refusal = refusal_of_input({way: WAYS[way] for way in ways})
+
+    assert refusal.startswith(f"{' and '.join(ways)} are given at once: give exactly one of ")
+
+
+def test_no_way_at_all_is_refused_with_the_three_that_there_are() -> None:
+    refusal = refusal_of_input({"OnFailure": "FAIL"})
+
+    assert refusal.startswith("No task is named")
+    assert all(way in refusal for way in WAYS)
+
+
+@pytest.mark.parametrize(
+    "task_ids",
+    [
+        pytest.param([], id="none"),
+        pytest.param([TASK_ID, "lct-1", TASK_ID], id="a repeat"),
+        pytest.param([f"lct-{number}" for number in range(1001)], id="1,001"),
+        pytest.param([TASK_ID, "i-0123"], id="an instance among them"),
+        pytest.param([TASK_ID, None], id="null among them"),
+        pytest.param([[TASK_ID]], id="a list of lists"),
+        pytest.param(TASK_ID, id="a text"),
+        pytest.param(f"{TASK_ID},lct-1", id="a comma-separated text"),
+        pytest.param({"0": TASK_ID}, id="an object"),
+    ],
+)
+def test_a_list_of_another_form_is_refused(task_ids: Any) -> None:
+    refusal = refusal_of_input({"LicenseConversionTaskIds": task_ids})
+
+    assert refusal.startswith("LicenseConversionTaskIds: ")
+    assert "a list of 1 to 1000 different values, each a task id" in refusal
+    assert len(refusal) < 1000
+
+
+@pytest.mark.parametrize("count", [1, 2, 1000])
+def test_a_fleet_has_one_to_a_thousand_tasks(count: int) -> None:
+    request = Request.from_input({"LicenseConversionTaskIds": [f"lct-{number}" for number in range(count)]})
+
+    assert len(request.task_ids) == count
+    assert request.key.startswith("license-conversion-fleet-")
+
+
+def test_what_a_wait_is_named_after_is_the_physical_id_or_the_resource() -> None:
+    fleet = {"LicenseConversionTaskIds": [TASK_ID, "lct-1"]}
+    turned = {"LicenseConversionTaskIds": ["lct-1", TASK_ID]}
+
+    assert Request.from_input({"LicenseConversionTaskId": TASK_ID}).key == TASK_ID
+    assert Request.from_input({"ResourceArn": INSTANCE}).key == INSTANCE
+    assert Request.from_input(fleet).key == Request.from_input(turned).key
+
+
+@pytest.mark.parametrize(
+    ("physical_id", "own"),
+    [
+        pytest.param(TASK_ID, True, id="a task"),
+        pytest.param(fleet_id([TASK_ID, "lct-1"]), True, id="a fleet"),
+        pytest.param("license-conversion-gate-refused", False, id="a refused Create"),
+        pytest.param("stack-Gate-1ABCDEFGHIJKL", False, id="one that CloudFormation made up"),
+        pytest.param("", False, id="none"),
+    ],
+)
+def test_the_gate_knows_the_ids_that_it_made(physical_id: str, own: bool) -> None:
+    assert is_own_id(physical_id) is own
+
+
+# Another account, another region
+
+
+def test_a_role_an_external_id_and_a_region_are_taken() -> None:
+    request = Request.from_properties(properties(RoleArn=ROLE, ExternalId="wanted+=,.@:/-_1", Region="eu-central-1"))
+
+    assert request.account == Account(ROLE, "wanted+=,.@:/-_1", "eu-central-1")
+
+
+def test_an_external_id_without_a_role_is_refused() -> None:
+    assert "without a RoleArn" in refusal_of_properties(ExternalId="wanted")
+
+
+@pytest.mark.parametrize(
+    "region",
+    ["us-east-1", "us-gov-west-1", "cn-north-1", "us-iso-east-1", "us-isob-east-1", "ap-southeast-4", "mx-central-1"],
+)
+def test_the_regions_of_all_partitions_are_taken(region: str) -> None:
+    assert Request.from_properties(properties(Region=region)).account.region == region
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Region", ""),
+        ("Region", "us-east"),
+        ("Region", "US-EAST-1"),
+        ("Region", "us-east-1a"),
+        ("Region", "us-east-1\n"),
+        ("Region", "us-east-1.evil.example"),
+        ("Region", "local"),
+        ("RoleArn", "reads-conversions"),
+        ("RoleArn", "arn:aws:iam::123:role/short"),
+        ("RoleArn", "arn:aws:iam::210987654321:user/someone"),
+        ("RoleArn", ROLE + "\n"),
+        ("RoleArn", ""),
+        ("ExternalId", "x"),
+        ("ExternalId", "two words"),
+        ("ExternalId", "x" * 1225),
+        ("ResourceArn", "i-0123456789abcdef0"),
+        ("ResourceArn", ""),
+    ],
+)
+def test_a_role_a_region_and_a_resource_have_a_form(name: str, value: str) -> None:
+    refusal = refusal_of_properties(**{"RoleArn": ROLE, name: value})
+
+    assert refusal.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-us-gov", "aws-cn"])
+def test_the_roles_of_all_partitions_are_taken(partition: str) -> None:
+    role = f"arn:{partition}:iam::210987654321:role/path/reads-conversions"
+
+    assert Request.from_properties(properties(RoleArn=role)).account.role_arn == role
 
 
 # A wait condition's handle
