@@ -57,7 +57,8 @@ deploy: build ## deploy to your account: make deploy PARAMETERS="LogLevel=DEBUG 
 	$(BIN)/sam deploy --no-confirm-changeset $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 
 .PHONY: delete
-delete: $(VENV)/.installed ## delete it from your account; see docs/upgrading.md first
+delete: $(VENV)/.installed ## delete it from your account, unless a gate waits (FORCE=1: also then; docs/upgrading.md)
+	@$(if $(FORCE),,$(BIN)/python -m scripts.waiting)
 	$(BIN)/sam delete --no-prompts
 
 .PHONY: release
