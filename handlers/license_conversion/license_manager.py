@@ -32,8 +32,9 @@ SAID_BYTES = 1000
 """How much of an error's text goes into ours: a proxy may answer with a whole page."""
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 
-REFUSED = {"InvalidParameterValueException", "ValidationException"}
-DENIED = {"AccessDeniedException", "AuthorizationException"}
+REFUSED = {"InvalidParameterValueException", "ValidationException", "ValidationError"}
+DENIED = {"AccessDeniedException", "AuthorizationException", "AccessDenied"}
+"""`ValidationError` and `AccessDenied` are AWS STS's words for it."""
 THROTTLED = {"RateLimitExceededException", "ThrottlingException", "Throttling", "TooManyRequestsException",
              "RequestLimitExceeded", "RequestThrottled", "RequestThrottledException", "SlowDown",
              "ThrottledException", "EC2ThrottledException", "BandwidthLimitExceeded", "PriorRequestNotComplete",
@@ -126,17 +127,17 @@ class LicenseManager:
         details: dict[str, Any] = dict(error.response.get("Error", {}))
         code, said = str(details.get("Code", "")), shorten(str(details.get("Message", "")), SAID_BYTES)
         http_status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if error.operation_name == "AssumeRole" and code in DENIED:
-            return AccessDenied(
-                f"sts:AssumeRole on {self._account.role_arn} is denied to {self._role}: {said} ({code})."
-            )
+        action, role = f"license-manager:{operation}", self._account.role_arn or self._role
+        service = "License Manager"
+        if error.operation_name == "AssumeRole":
+            action, role, service = f"sts:AssumeRole on {self._account.role_arn}", self._role, "AWS STS"
+            what = f"the role {self._account.role_arn}"
         if code in REFUSED:
-            return InvalidRequest(f"License Manager refuses {what}: {said} ({code}).")
+            return InvalidRequest(f"{service} refuses {what}: {said} ({code}).")
         if code in DENIED:
-            role = self._account.role_arn or self._role
-            return AccessDenied(f"license-manager:{operation} is denied to {role}: {said} ({code}).")
+            return AccessDenied(f"{action} is denied to {role}: {said} ({code}).")
         throttled = code in THROTTLED or http_status == HTTPStatus.TOO_MANY_REQUESTS
-        return StillUnknown(f"License Manager answered {code or http_status}: {said}", throttled=throttled)
+        return StillUnknown(f"{service} answered {code or http_status}: {said}", throttled=throttled)
 
 
 def _session(account: Account) -> boto3.Session:

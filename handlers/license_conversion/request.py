@@ -45,12 +45,12 @@ ROLE = Property(
 )
 EXTERNAL_ID = Property(
     "ExternalId",
-    Text(r"[\w+=,.@:/-]{2,1224}", "an external id of 2 to 1,224 letters, digits and +=,.@:/-_", 1224),
+    Text(r"[A-Za-z0-9_+=,.@:/-]{2,1224}", "an external id of 2 to 1,224 letters, digits and +=,.@:/-_", 1224),
     "What the role's trust policy asks for. Only with `RoleArn`.",
 )
 REGION = Property(
     "Region",
-    Text(r"[a-z]{2}(-[a-z]+)+-[0-9]", "the name of a region, such as eu-central-1", 30),
+    Text(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}", "the name of a region, such as eu-central-1", 30),
     "The region of the task.",
     "the function's own",
 )

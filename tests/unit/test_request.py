@@ -279,7 +279,7 @@ def test_an_external_id_without_a_role_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "region",
-    ["us-east-1", "us-gov-west-1", "cn-north-1", "us-iso-east-1", "us-isob-east-1", "ap-southeast-4", "mx-central-1"],
+    ["us-east-1", "us-gov-west-1", "cn-north-1", "us-iso-east-1", "us-isob-east-1", "ap-southeast-4", "eusc-de-east-1"],
 )
 def test_the_regions_of_all_partitions_are_taken(region: str) -> None:
     assert Request.from_properties(properties(Region=region)).account.region == region
@@ -302,6 +302,7 @@ def test_the_regions_of_all_partitions_are_taken(region: str) -> None:
         ("RoleArn", ""),
         ("ExternalId", "x"),
         ("ExternalId", "two words"),
+        ("ExternalId", "gewünscht"),
         ("ExternalId", "x" * 1225),
         ("ResourceArn", "i-0123456789abcdef0"),
         ("ResourceArn", ""),
