@@ -27,7 +27,7 @@ local: setup build ## keep the local cloud up for your own sam and aws commands
 
 .PHONY: test
 test: setup build ## run every test
-	@$(BIN)/python -m pytest --cov
+	@$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile
 
 .PHONY: check
 check: $(VENV)/.installed .local/scanners/.installed ## lint, types, templates, the state machine, weaknesses
