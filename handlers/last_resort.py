@@ -164,6 +164,7 @@ def _log(level: str, message_: str, stack_event: Mapping[str, Any]) -> None:
     line = {
         "level": level,
         "message": message_,
+        "timestamp": datetime.now(UTC).isoformat(" ", "milliseconds").replace("+00:00", "+0000").replace(".", ","),
         "service": SERVICE,
         "task_id": known or _task_id(stack_event),
         "stack_id": stack_event.get("StackId"),

@@ -103,7 +103,7 @@ def _as_list(value: Any) -> list[Any]:
 
 def test_every_permission_has_its_reason_and_every_reason_its_permission() -> None:
     assert granted() == documented().keys()
-    assert all(len(reason) > 20 for reason in documented().values())
+    assert all(documented().values())
 
 
 def test_no_action_is_a_pattern() -> None:

@@ -1,0 +1,108 @@
+"""The log lines of the local run alone tell what became of a gate, by the query that docs/operations.md gives to a person."""
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.application import EXAMPLES, Application
+
+OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+FILTER = 'stack_id like "stack/MY-STACK/" and logical_resource_id = "MY-GATE" or task_id = "lct-MY-TASK"'
+Line = dict[str, Any]
+
+
+def story(
+    application: Application, stack: str = "MY-STACK", gate: str = "MY-GATE", task: str = "lct-MY-TASK"
+) -> list[Line]:
+    """What the query finds: CloudWatch Logs reads the keys of lines that are JSON."""
+    lines = []
+    for text in application.cloud.log_lines():
+        line = json.loads(text) if text.startswith("{") else {}
+        of_stack = f"stack/{stack}/" in line.get("stack_id", "") and line.get("logical_resource_id") == gate
+        if "message" in line and (of_stack or line.get("task_id") == task):
+            lines.append(line)
+    return sorted(lines, key=lambda line: str(line["timestamp"]))
+
+
+@pytest.fixture(scope="module")
+def told(application: Application) -> dict[str, str]:
+    """Three that wait at once: a stack whose conversion succeeds, one whose conversion fails, and a state machine."""
+    cloud = application.cloud
+    tasks = {
+        "story": cloud.license_manager.add_task(duration=18),
+        "sad-story": cloud.license_manager.add_task(duration=18, end_status="FAILED", status_message="Not this one."),
+        "caller": cloud.license_manager.add_task(duration=18),
+    }
+    execution = application.start({"LicenseConversionTaskId": tasks["caller"]})
+    for name in ("story", "sad-story"):
+        cloud.create_stack(
+            name, EXAMPLES / "stack-gate.yaml", {"LicenseConversionTaskId": tasks[name]}, wait=False
+        )  # fmt: skip
+    for name in ("story", "sad-story"):
+        cloud.wait_for_stack(name)
+    application.finish(execution)
+    deadline = time.monotonic() + 60
+    while any(not _announced(story(application, task=task)) for task in tasks.values()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return tasks
+
+
+def _announced(lines: list[Line]) -> bool:
+    return any(line["message"] == "The event is on the bus" for line in lines)
+
+
+def _without_repeats(lines: list[Line]) -> list[str]:
+    messages = [str(line["message"]) for line in lines]
+    return [message for before, message in zip(["", *messages], messages, strict=False) if message != before]
+
+
+def test_the_query_here_is_the_one_that_a_person_is_given() -> None:
+    query = re.search(r"\| filter (.+)\n\| filter ispresent\(message\)", OPERATIONS)
+
+    assert query
+    assert query[1] == FILTER
+
+
+def test_a_stacks_gate_is_told_from_its_first_look_to_the_event(application: Application, told: dict[str, str]) -> None:
+    lines = story(application, stack="story", gate="Gate")
+
+    assert _without_repeats(lines)[:4] == [
+        "The gate waits",
+        "The wait begins",
+        "The gate waits",
+        "The gate ends: SUCCEEDED",
+    ]
+    assert set(_without_repeats(lines)[4:]) >= {"The wait's verdict is answered", "The event is on the bus"}
+    assert {line["task_id"] for line in lines} == {told["story"]}
+    assert all(line["request_id"] for line in lines)
+    assert [line["waited_seconds"] for line in lines if "waited_seconds" in line][-1] > 5
+    assert all(line["seconds_until_next_check"] for line in lines if line["message"] == "The gate waits")
+    (begun,) = (line["execution"] for line in lines if line["message"] == "The wait begins")
+    assert {line["execution"].rsplit(":", 1)[-1] for line in lines if "execution" in line} == {begun}
+
+
+def test_a_gate_that_fails_is_told_with_the_reason(application: Application, told: dict[str, str]) -> None:
+    lines = story(application, task=told["sad-story"])
+
+    (end,) = (line for line in lines if "outcome" in line)
+    assert (end["outcome"], end["status"]) == ("FAILED", "FAILED")
+    assert "Not this one." in end["reason"]
+    assert "The resource is deleted" in [line["message"] for line in lines]
+
+
+def test_a_state_machines_gate_is_told_by_its_task(application: Application, told: dict[str, str]) -> None:
+    lines = story(application, task=told["caller"])
+
+    assert _without_repeats(lines) == ["The gate waits", "The gate ends: SUCCEEDED", "The event is on the bus"]
+    assert all("stack_id" not in line for line in lines)
+
+
+def test_every_line_of_a_function_is_json_and_none_has_a_credential(
+    application: Application, told: dict[str, str]
+) -> None:
+    assert "X-Amz-Signature" not in json.dumps([story(application, task=task) for task in told.values()])
