@@ -50,12 +50,13 @@ DETAIL_TYPES = {
 
 @dataclass(frozen=True)
 class Seen:
-    """What one look found, and what kept it from a verdict."""
+    """What one look found, and what kept it from a verdict. `progress`: some of many tasks were seen to end."""
 
     known: Conversion
     trouble: str = ""
     throttled: bool = False
     unknown_status: bool = False
+    progress: bool = False
     longest_pause: int = LONGEST
 
 
@@ -179,7 +180,8 @@ class Gate:
         if now >= wait.deadline:
             said = reason.timed_out(known, waited, wait.look, seen.trouble, with_handle=wait.signals_handle)
             return Ended(Outcome.TIMED_OUT, known, TIMED_OUT, cause(known), said, waited.total_seconds())
-        throttles = wait.throttles + 1 if seen.throttled else 0
+        in_a_row = 0 if seen.progress else wait.throttles
+        throttles = in_a_row + 1 if seen.throttled else 0
         return Waiting(
             seconds_until_next_check(
                 now,
@@ -202,7 +204,8 @@ class Gate:
                 known, license_manager, self._clock, self._sleep, stop_at_failure=request.fails_on_failure
             )
             pause = SHORTEST if found.fleet.unconfirmed else LONGEST_FOR_FLEET
-            return Seen(found.fleet, found.trouble, throttled=found.throttled, longest_pause=pause)
+            progress = len(found.fleet.pending) < len(known.pending)
+            return Seen(found.fleet, found.trouble, throttled=found.throttled, progress=progress, longest_pause=pause)
         task_id = known.task_id
         task = license_manager.get_task(task_id) if task_id else license_manager.newest_task(request.resource_arn)
         if task.status is Status.UNKNOWN:

@@ -21,7 +21,7 @@ LONGEST_QUIET = 16.0
 BETWEEN_CALLS = 0.1
 LONGEST_BETWEEN_CALLS = 1.0
 """Seconds between two calls of one look at many tasks; doubled by each throttle, and a little less after each answer."""
-RECOVERY = 0.98
+RECOVERY = 0.995
 COST_KNOWN = 60.0
 """Seconds for which what a listing cost, or that none was to be had, is taken for what the next one will cost."""
 

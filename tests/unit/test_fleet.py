@@ -570,6 +570,15 @@ def test_throttles_in_a_row_slow_a_fleet_down() -> None:
     assert (wait.throttles, wait.seconds) == (3, 40)
 
 
+def test_a_throttle_that_let_some_verdicts_through_is_the_first_in_a_row() -> None:
+    license_manager = FakeLicenseManager(tasks(SUCCEEDED=10))
+    license_manager.troubles = {5: THROTTLE}
+
+    wait = waiting(check(license_manager, throttles=4))
+
+    assert (wait.throttles, wait.seconds) == (1, 10)
+
+
 def test_a_whole_day_of_checks_fits_into_an_executions_history() -> None:
     license_manager = FakeLicenseManager(tasks(IN_PROGRESS=3))
     shared, clock = license_manager.shared(), license_manager.clock
