@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from .faults import CONNECTION_RESET, HTML_503, NO_REPLY, SLOW_REPLY, Fault, Faults
@@ -205,7 +206,12 @@ class LicenseManager:
 
     def _place(self, task: Task) -> str:
         """A place in the list that stays, so that tasks which come and go between two pages move no other."""
-        return hashlib.sha256(f"{self._configured['seed']} {task.task_id}".encode()).hexdigest()
+        return _hash(f"{self._configured['seed']} {task.task_id}")
+
+
+@lru_cache(10_000)
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _wanted(condition: Json) -> tuple[str, str]:
