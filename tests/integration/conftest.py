@@ -8,6 +8,7 @@ import logging
 import random
 import threading
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -134,7 +135,7 @@ class Cloud:
     def execute(self, execution_input: Mapping[str, Any]) -> dict[str, Any]:
         """An execution of the state machine with this input, once it has ended."""
         started = self.step_functions.start_execution(
-            stateMachineArn=self.state_machine_arn, input=json.dumps(execution_input)
+            stateMachineArn=self.state_machine_arn, name=str(uuid.uuid4()), input=json.dumps(execution_input)
         )
         return self.finish(started["executionArn"])
 
