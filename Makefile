@@ -75,8 +75,9 @@ $(VENV)/.installed: requirements/development.txt
 	$(call venv,.local/$*,$<)
 
 .PHONY: reference
-reference: $(VENV)/.installed ## write the schemas and the reference tables from the code
+reference: $(VENV)/.installed ## write the schemas, the reference tables and the drawing from the code
 	PYTHONPATH=handlers:. $(BIN)/python scripts/write_reference.py
+	$(BIN)/python scripts/draw_state_machine.py
 
 .PHONY: clean
 clean: ## remove what the other commands made

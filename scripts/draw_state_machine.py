@@ -1,0 +1,91 @@
+"""Draws statemachine/gate.asl.json as a Mermaid flowchart into docs/state-machine.md, between its markers.
+
+`make reference` runs it; a test compares. A diamond is a Choice, a slanted box a Wait, a box with double sides a Task, a
+rounded one an end; dotted arrows are errors that are caught.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+DEFINITION = ROOT / "statemachine" / "gate.asl.json"
+PAGE = ROOT / "docs" / "state-machine.md"
+BEGIN, END = "<!-- drawn by scripts/draw_state_machine.py -->", "<!-- end of the drawing -->"
+SHAPES = {
+    "Choice": ("{", "}"),
+    "Task": ("[[", "]]"),
+    "Wait": ("[/", "/]"),
+    "Pass": ("[", "]"),
+    "Succeed": ("([", "])"),
+    "Fail": ("([", "])"),
+}
+
+Json = Mapping[str, Any]
+
+
+def flowchart(definition: Json) -> str:
+    """The state machine as a Mermaid flowchart: its states in the file's order, then the ways from each."""
+    states: Json = definition["States"]
+    ids = {name: f"s{number}" for number, name in enumerate(states)}
+    lines = ["flowchart TD", f"    start(( )) --> {ids[definition['StartAt']]}"]
+    for name, state in states.items():
+        opening, closing = SHAPES[state["Type"]]
+        lines.append(f'    {ids[name]}{opening}"{name}"{closing}')
+    for name, state in states.items():
+        lines += [f"    {ids[name]} {arrow} {ids[target]}" for arrow, target in _ways(state)]
+    return "\n".join(lines)
+
+
+def _ways(state: Json) -> Iterator[tuple[str, str]]:
+    """The arrows from a state, and where they lead. Rules that lead to the same state share one."""
+    labels: dict[str, list[str]] = {}
+    for rule in state.get("Choices", ()):
+        labels.setdefault(rule["Next"], []).append(_condition(rule))
+    if "Default" in state:
+        labels.setdefault(state["Default"], []).append("else")
+    for target, conditions in labels.items():
+        yield f'-- "{" or ".join(conditions)}" -->', target
+    if "Next" in state:
+        yield "-->", state["Next"]
+    for catcher in state.get("Catch", ()):
+        yield f'-. "{_errors(catcher["ErrorEquals"])}" .->', catcher["Next"]
+
+
+def _condition(rule: Json) -> str:
+    """A rule in a few words: `Stack and Gate`, `Waiter TASK_TOKEN and Passed`, `Deadline`."""
+    for operator in ("And", "Or"):
+        if operator in rule:
+            return f" {operator.lower()} ".join(dict.fromkeys(_part(part) for part in rule[operator]))
+    (compared,) = (name for name in rule if name not in ("Variable", "Next", "Comment"))
+    value, variable = rule[compared], rule["Variable"].rpartition(".")[2]
+    if compared.endswith("Path"):
+        return str(value).rpartition(".")[2]
+    if isinstance(value, bool):
+        return variable if value else f"no {variable}"
+    return f"{variable} {value}"
+
+
+def _part(rule: Json) -> str:
+    return f"({_condition(rule)})" if rule.keys() & {"And", "Or"} else _condition(rule)
+
+
+def _errors(names: Sequence[str]) -> str:
+    """`any error`, or whose errors: `Lambda errors`."""
+    if "States.ALL" in names:
+        return "any error"
+    return " or ".join(dict.fromkeys(f"{name.partition('.')[0]} errors" for name in names))
+
+
+def files() -> dict[Path, str]:
+    """The page with the text that it should have."""
+    before, rest = PAGE.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    drawing = flowchart(json.loads(DEFINITION.read_text()))
+    return {PAGE: f"{before}{BEGIN}\n```mermaid\n{drawing}\n```\n{END}{after}"}
+
+
+if __name__ == "__main__":
+    for path, text in files().items():
+        path.write_text(text)

@@ -1,0 +1,71 @@
+"""The drawing of the state machine is current, and shows every state and every way."""
+
+import json
+
+from scripts.draw_state_machine import DEFINITION, PAGE, files, flowchart
+
+
+def test_the_drawing_is_current() -> None:
+    assert PAGE.read_text() == files()[PAGE], "run `make reference`"
+
+
+def test_every_state_and_every_way_between_two_is_drawn() -> None:
+    definition = json.loads(DEFINITION.read_text())
+    states, drawing = definition["States"], flowchart(definition)
+
+    ways = {
+        (name, target)
+        for name, state in states.items()
+        for target in [
+            *(rule["Next"] for rule in [*state.get("Choices", ()), *state.get("Catch", ())]),
+            *(state[member] for member in ("Next", "Default") if member in state),
+        ]
+    }
+    ids = {name: f"s{number}" for number, name in enumerate(states)}
+    arrows = [line.split() for line in drawing.splitlines() if "->" in line]
+    drawn = {(words[0], words[-1]) for words in arrows}
+    assert all(f'"{name}"' in drawing for name in states)
+    assert {(ids[name], ids[target]) for name, target in ways} == drawn - {("start((", ids["Who Comes?"])}
+
+
+def test_a_rule_is_told_in_a_few_words() -> None:
+    rules = [
+        {"Variable": "$.Stack", "IsPresent": True, "Next": "B"},
+        {"Variable": "$.Passed", "BooleanEquals": False, "Next": "C"},
+        {"Variable": "$.Waiter", "StringEquals": "STACK", "Next": "D"},
+        {
+            "And": [
+                {"Variable": "$.Deadline", "IsPresent": True},
+                {"Variable": "$$.State.EnteredTime", "TimestampGreaterThanEqualsPath": "$.Deadline"},
+            ],
+            "Next": "E",
+        },
+        {
+            "And": [
+                {"Variable": "$.Outcome", "StringEquals": "BROKEN"},
+                {"Or": [{"Variable": "$.A", "IsPresent": True}, {"Variable": "$.B", "IsPresent": True}]},
+            ],
+            "Next": "F",
+        },
+    ]
+    ends = {name: {"Type": "Succeed"} for name in "BCDEFG"}
+    definition = {"StartAt": "A", "States": {"A": {"Type": "Choice", "Choices": rules, "Default": "G"}, **ends}}
+
+    drawing = flowchart(definition)
+
+    for words in ("Stack", "no Passed", "Waiter STACK", "Deadline", "Outcome BROKEN and (A or B)", "else"):
+        assert f'-- "{words}" -->' in drawing
+
+
+def test_an_error_is_dotted_and_says_whose_it_is() -> None:
+    catchers = [
+        {"ErrorEquals": ["Lambda.ServiceException", "Lambda.SdkClientException"], "Next": "B"},
+        {"ErrorEquals": ["States.ALL"], "Next": "C"},
+    ]
+    ends = {name: {"Type": "Fail"} for name in "BC"}
+    definition = {"StartAt": "A", "States": {"A": {"Type": "Task", "Next": "C", "Catch": catchers}, **ends}}
+
+    drawing = flowchart(definition)
+
+    assert 's0 -. "Lambda errors" .-> s1' in drawing
+    assert 's0 -. "any error" .-> s2' in drawing
