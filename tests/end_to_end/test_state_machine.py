@@ -95,6 +95,7 @@ def executions(application: Application) -> Executions:
     never = float("inf")
     run.example("event-to-sns")
     _subscribe(run)
+    nowhere = _with_a_bus_that_is_missing(run)
 
     def request(name: str, **more: Any) -> Json:
         return {"LicenseConversionTaskId": run.tasks[name], "TimeoutSeconds": 60, **more}
@@ -146,7 +147,6 @@ def executions(application: Application) -> Executions:
     for name, end in (("gone-succeeds", "SUCCEEDED"), ("gone-fails", "FAILED")):
         start(name, {"LicenseConversionTaskId": add(name, duration=5, end_status=end)}, stateMachineArn=impatient)
 
-    nowhere = _with_a_bus_that_is_missing(run)
     start("no-bus", request("already-terminal"), stateMachineArn=nowhere)
 
     for name, duration in (("stack-waits", 6), ("stack-terminal", 0)):

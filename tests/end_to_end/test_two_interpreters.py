@@ -1,0 +1,265 @@
+"""The same state machine file, the same inputs, two interpreters: LocalStack's, on the deployed gate and in real time, and
+moto's, on the handlers in this process and a fake clock. Neither is AWS's; where they agree, the file leaves little room.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (
+    StateTaskServiceAwsSdk,
+)
+
+from tests.end_to_end.application import ROOT, Application
+from tests.integration.conftest import FUNCTION_ARN, ROLE, Cloud, certificates, moto_server
+from tests.integration.conftest import cloud as fake_clock
+from tests.local_cloud.cloud import ACCOUNT
+
+__all__ = ["certificates", "fake_clock", "moto_server"]  # fixtures of the integration tests
+
+Json = dict[str, Any]
+TURN = ["Check Task", "Task Terminal?", "Wait for Next Check"]
+VOLATILE = {"StartTime", "LicenseConversionTime", "EndTime", "requestId", "stackTrace"}
+SAID = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI."
+CALLER_ROLE = f"arn:aws:iam::{ACCOUNT}:role/caller"
+BROKEN = "No module named 'crhelper'"
+
+
+def task_id(number: int) -> str:
+    return f"lct-{number:017x}"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What both are given. `tasks` are added beforehand; `token` is called back; `broken`: the check cannot be imported."""
+
+    execution_input: Any
+    tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    token: bool = False
+    broken: bool = False
+
+
+def one(
+    number: int, task: Mapping[str, Any] | None = None, *, token: bool = False, broken: bool = False, **given: Any
+) -> Scenario:
+    """A gate on one task, which License Manager does not know when there is no `task`; `given` is more of the input."""
+    execution_input = {"LicenseConversionTaskId": task_id(number), **given}
+    return Scenario(execution_input, {} if task is None else {task_id(number): task}, token, broken)
+
+
+DONE, WORKS, NEVER = {"duration": 0}, {"duration": 7}, {"duration": 1e6}
+FAILS = {"duration": 7, "end_status": "FAILED", "status_message": SAID}
+SCENARIOS = {
+    "already terminal": one(1, DONE),
+    "succeeds after waits": one(2, {"duration": 12}),
+    "fails": one(3, FAILS),
+    "fails and may": one(4, FAILS, OnFailure="CONTINUE"),
+    "times out": one(5, NEVER, TimeoutSeconds=6),
+    "refused by the gate": one(6, TimoutSeconds=6),
+    "refused by License Manager": one(7),
+    "no object": Scenario([1]),
+    "broken check": one(8, DONE, broken=True),
+    "token, succeeds": one(9, WORKS, token=True),
+    "token, fails": one(10, FAILS, token=True),
+    "token, times out": one(11, NEVER, token=True, TimeoutSeconds=6),
+    "token, refused": one(12, token=True, OnFailure="continue"),
+    "token, broken check": one(13, DONE, token=True, broken=True),
+    "token that nobody gave": one(14, DONE, TaskToken="nobody's"),
+    "token that nobody gave, fails": one(15, FAILS, TaskToken="nobody's"),
+    "fleet": Scenario(
+        {"LicenseConversionTaskIds": [task_id(16), task_id(17)]},
+        {task_id(16): DONE, task_id(17): FAILS},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is compared: how it ended, and which states it went through besides the turns of the wait."""
+
+    status: str
+    error: str
+    cause: Any
+    output: Any
+    states: tuple[str, ...]
+    """In the order in which they were entered."""
+    waited: bool = field(compare=False)
+
+    @classmethod
+    def of(cls, step_functions: Any, execution_arn: str) -> "Run":
+        found = step_functions.describe_execution(executionArn=execution_arn)
+        pages = step_functions.get_paginator("get_execution_history").paginate(executionArn=execution_arn)
+        events = [event for page in pages for event in page["events"]]
+        entered = [e["stateEnteredEventDetails"]["name"] for e in events if "stateEnteredEventDetails" in e]
+        return cls(
+            status=found["status"],
+            error=found.get("error", ""),
+            cause=_lasting(found.get("cause", "")),
+            output=_lasting(found.get("output", "")),
+            states=tuple(_without_turns(entered)),
+            waited=TURN[-1] in entered,
+        )
+
+
+def _without_turns(entered: list[str]) -> list[str]:
+    """Real time and a fake clock turn as often as they need to."""
+    told: list[str] = []
+    for name in entered:
+        told.append(name)
+        if told[-3:] == TURN:
+            del told[-3:]
+    return told
+
+
+def _lasting(text: str) -> Any:
+    """Without what has to differ: points in time, and where the code lies."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return {name: one for name, one in value.items() if name not in VOLATILE}
+
+
+# LocalStack
+
+
+class InLocalStack:
+    """Runs every scenario at once, and gives each one's run when it has ended."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._step_functions = application.cloud.client("stepfunctions")
+        broken = self._broken_gate()
+        self._arns: dict[str, str] = {}
+        for name, scenario in SCENARIOS.items():
+            for task, members in scenario.tasks.items():
+                application.cloud.license_manager.add_task(task, **members)
+            gate = broken if scenario.broken else application.state_machine_arn
+            if scenario.token:
+                self._arns[name] = self._caller(f"caller-{len(self._arns)}", gate, scenario.execution_input)
+            else:
+                self._arns[name] = application.start(scenario.execution_input, gate)
+
+    def run(self, name: str) -> tuple[Run, str]:
+        """The gate's run, and the error of whoever waited for it by token."""
+        execution, caller = self._arns[name], ""
+        if SCENARIOS[name].token:
+            caller = self._application.finish(execution).get("error", "")
+            history = self._step_functions.get_execution_history(executionArn=execution)["events"]
+            (submitted,) = (event for event in history if event["type"] == "TaskSubmitted")
+            execution = json.loads(submitted["taskSubmittedEventDetails"]["output"])["ExecutionArn"]
+        self._application.finish(execution)
+        return Run.of(self._step_functions, execution), caller
+
+    def _broken_gate(self) -> str:
+        """A gate of the same file whose check function cannot be imported."""
+        code = io.BytesIO()
+        with zipfile.ZipFile(code, "w") as archive:
+            archive.writestr("check.py", f'def handler(*_):\n    raise ModuleNotFoundError("{BROKEN}")\n')
+        functions = self._application.cloud.client("lambda")
+        function = functions.create_function(
+            FunctionName="broken-check",
+            Runtime="python3.13",
+            Handler="check.handler",
+            Role=CALLER_ROLE,
+            Code={"ZipFile": code.getvalue()},
+        )["FunctionArn"]
+        functions.get_waiter("function_active_v2").wait(FunctionName="broken-check")
+        definition = (ROOT / "statemachine" / "gate.asl.json").read_text()
+        definition = definition.replace("${CheckTaskFunctionArn}", function)
+        for other in ("LastResort", "AnnounceEnd"):
+            arn = self._application.function_arn(f"{other}Function")
+            definition = definition.replace(f"${{{other}FunctionArn}}", arn)
+        return self._create("broken-gate", definition)
+
+    def _caller(self, name: str, gate: str, execution_input: Json) -> str:
+        waits = {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::states:startExecution.waitForTaskToken",
+            "Parameters": {"StateMachineArn": gate, "Input": {**execution_input, "TaskToken.$": "$$.Task.Token"}},
+            "End": True,
+        }
+        arn = self._create(name, json.dumps({"StartAt": "Wait at Gate", "States": {"Wait at Gate": waits}}))
+        return self._application.start({}, arn)
+
+    def _create(self, name: str, definition: str) -> str:
+        created = self._step_functions.create_state_machine(name=name, definition=definition, roleArn=CALLER_ROLE)
+        return str(created["stateMachineArn"])
+
+
+@pytest.fixture(scope="module")
+def in_localstack(application: Application) -> InLocalStack:
+    return InLocalStack(application)
+
+
+# moto
+
+
+@pytest.fixture
+def in_moto(fake_clock: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[[Scenario], tuple[Run, str]]:
+    monkeypatch.setattr(StateTaskServiceAwsSdk, "_normalise_parameters", _as_botocore_spells_them)
+
+    def run(scenario: Scenario) -> tuple[Run, str]:
+        for task, members in scenario.tasks.items():
+            fake_clock.license_manager.add_task(task, **members)
+        if scenario.broken:
+            fake_clock.functions["CheckTask"] = _broken
+        given, caller = scenario.execution_input, ""
+        if scenario.token:
+            caller, token = _caller(fake_clock)
+            given = {**given, "TaskToken": token}
+        started = fake_clock.step_functions.start_execution(
+            stateMachineArn=fake_clock.state_machine_arn, input=json.dumps(given)
+        )
+        fake_clock.finish(started["executionArn"])
+        error = fake_clock.finish(caller).get("error", "") if caller else ""
+        return Run.of(fake_clock.step_functions, started["executionArn"]), error
+
+    return run
+
+
+def _as_botocore_spells_them(_self: object, parameters: Json, *_: object, **__: object) -> None:
+    """moto hands `TaskToken` to botocore, which knows it as `taskToken`."""
+    for name in list(parameters):
+        parameters[name[0].lower() + name[1:]] = parameters.pop(name)
+
+
+def _broken(_event: object, _context: object) -> None:
+    raise ModuleNotFoundError(BROKEN)
+
+
+def _caller(cloud: Cloud) -> tuple[str, str]:
+    """An execution that waits, and its task token. moto knows no `states:startExecution`, so a function gets it."""
+    tokens: list[str] = []
+    cloud.functions["KeepToken"] = lambda event, _context: tokens.append(event["Token"])
+    waits = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+        "Parameters": {"FunctionName": FUNCTION_ARN + "KeepToken", "Payload": {"Token.$": "$$.Task.Token"}},
+        "End": True,
+    }
+    definition = json.dumps({"StartAt": "Wait at Gate", "States": {"Wait at Gate": waits}})
+    created = cloud.step_functions.create_state_machine(name="caller", definition=definition, roleArn=ROLE)
+    started = cloud.step_functions.start_execution(stateMachineArn=created["stateMachineArn"], input="{}")
+    while not tokens:
+        pass
+    return str(started["executionArn"]), tokens[0]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_both_go_the_same_way_and_end_alike(
+    name: str, in_localstack: InLocalStack, in_moto: Callable[[Scenario], tuple[Run, str]]
+) -> None:
+    assert in_moto(SCENARIOS[name]) == in_localstack.run(name)
+
+
+@pytest.mark.parametrize("name", ["succeeds after waits", "times out"])
+def test_both_take_turns(
+    name: str, in_localstack: InLocalStack, in_moto: Callable[[Scenario], tuple[Run, str]]
+) -> None:
+    assert in_moto(SCENARIOS[name])[0].waited
+    assert in_localstack.run(name)[0].waited
