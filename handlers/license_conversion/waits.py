@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 SAME_SECOND = timedelta(seconds=1)
 """The time of a request is known to the second, the start of an execution to the millisecond."""
+GIVEN_UP = "It was not known to have begun"
+"""Why a wait was stopped by the request that began it."""
 SILENT = {"ABORTED", "TIMED_OUT"}
 """How an execution ends that has told nobody."""
 CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 4})
@@ -68,26 +70,37 @@ class Waits:
             started = self._client.start_execution(
                 stateMachineArn=self._state_machine_arn, name=wait_name, input=json.dumps(execution_input)
             )
-        except self._client.exceptions.ExecutionAlreadyExists:
+        except self._client.exceptions.ExecutionAlreadyExists as error:
+            if self._given_up(wait_name):
+                raise GateError("The wait could not be started the first time, and was given up.") from error
             return False
         except (ClientError, BotoCoreError) as error:
-            self._stop(wait_name, "It was not known to have begun")
+            self._stop(wait_name, GIVEN_UP)
             raise GateError(f"The wait could not be started, Step Functions said: {error}") from error
         return started["startDate"] >= before - SAME_SECOND  # an equal request joins the running one without an error
 
     def exists(self, wait_name: str) -> bool:
         """Whether a wait of this name runs or ran in the last 90 days. False when Step Functions does not say.
 
-        Then a request that is delivered twice may get the same answer twice, which is better than none.
+        Then a request that is delivered twice may get the same answer twice, which is better than none. A wait that was
+        given up answers nobody, and whoever gave it up may not have been heard: it counts for nothing.
         """
         try:
-            self._client.describe_execution(executionArn=self._arn(wait_name))
+            found = self._client.describe_execution(executionArn=self._arn(wait_name))
         except self._client.exceptions.ExecutionDoesNotExist:
             return False
         except (ClientError, BotoCoreError) as error:
             logger.warning("It is not known whether the wait %s exists: %s", wait_name, error)
             return False
-        return True
+        return found.get("cause") != GIVEN_UP
+
+    def _given_up(self, wait_name: str) -> bool:
+        try:
+            found = self._client.describe_execution(executionArn=self._arn(wait_name))
+        except (ClientError, BotoCoreError) as error:
+            logger.warning("It is not known whether the wait %s was given up: %s", wait_name, error)
+            return False
+        return found.get("cause") == GIVEN_UP
 
     def of_request(self, event: Mapping[str, Any], since: datetime) -> Mapping[str, Any] | None:
         """The input of the request's wait, whatever it waits for, if it answers or has answered. None: there is none.

@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from tests.model.faults import Fault, Faults
+from tests.model.faults import SLOW_SECONDS, Fault, Faults
 from tests.model.interpreter import Execution
 from tests.model.scheduler import Scheduler
 
@@ -98,9 +98,18 @@ class StepFunctions:
             found = self._found(executionArn)
             if fault is Fault.STALE and self._scheduler.now - found.started < CONSISTENT_AFTER:
                 raise error("ExecutionDoesNotExist", "DescribeExecution", kind=ExecutionDoesNotExist)
-            return {"executionArn": found.arn, "name": found.name, "status": found.status, "input": found.input}
+            said = {"executionArn": found.arn, "name": found.name, "status": found.status, "input": found.input}
+            return {**said, "error": found.error, "cause": found.cause} if found.error else said
 
-        result: dict[str, Any] = perform(self._faults, "DescribeExecution", describe)
+        try:
+            result: dict[str, Any] = perform(self._faults, "DescribeExecution", describe)
+        except ReadTimeoutError:
+            self._hurt("DescribeExecution")
+            raise
+        except ClientError as failed:
+            if not isinstance(failed, ExecutionDoesNotExist):
+                self._hurt("DescribeExecution")
+            raise
         return result
 
     def stop_execution(self, *, executionArn: str, error: str, cause: str) -> dict[str, Any]:  # noqa: N803
@@ -176,20 +185,44 @@ class LicenseManager:
         """Tasks that are IN_PROGRESS, or those of a resource, one a page."""
         (by,) = Filters
         (value,) = by["Values"]
+        if by["Name"] == "ResourceArns" and self.denies(value):
+            self._asked(True)
+            raise error("AccessDeniedException", "ListLicenseConversionTasks")
 
         def get(fault: Fault | None) -> dict[str, Any]:
             found = [
                 self._shape(task, unknown=fault is Fault.STALE)
-                for task in self.tasks.values()
+                for task in self._begun()
                 if task.end != "DENIED" and value in (self.status(task.task_id), resource_arn(task.task_id))
             ]
             at = int(NextToken or "0")
             more = {"NextToken": str(at + 1)} if at + 1 < len(found) else {}
             return {"LicenseConversionTasks": found[at : at + 1], **more}
 
-        self._asked(False)
-        result: dict[str, Any] = perform(self._faults, "ListTasks", get)
+        began = self._scheduler.now
+        try:
+            result: dict[str, Any] = perform(self._faults, "ListTasks", get)
+        except (ClientError, ReadTimeoutError):
+            self._asked(False)
+            raise
+        slow = self._scheduler.now - began > SLOW_SECONDS
+        self._asked(not slow and not any(t["Status"] == UNKNOWN for t in result["LicenseConversionTasks"]))
         return result
+
+    def _begun(self, arn: str = "", at: float | None = None) -> list[Task]:
+        now = self._scheduler.now if at is None else at
+        return [
+            task for task in self.tasks.values() if task.began <= now and (not arn or resource_arn(task.task_id) == arn)
+        ]
+
+    def denies(self, arn: str) -> bool:
+        """Whether the tasks of the resource may not be listed."""
+        return bool(arn) and any(task.end == "DENIED" for task in self._begun(arn))
+
+    def newest(self, arn: str, at: float) -> str:
+        """Of a resource's tasks, the one that had begun last. `""` when it had none."""
+        begun = self._begun(arn, at)
+        return max(begun, key=lambda task: task.began).task_id if begun else ""
 
     def get_license_conversion_task(self, *, LicenseConversionTaskId: str) -> dict[str, Any]:  # noqa: N803
         def get(fault: Fault | None) -> dict[str, Any]:
@@ -213,9 +246,7 @@ class LicenseManager:
 
     def status(self, task_id: str) -> str:
         task = self.tasks.get(task_id)
-        if not task:
-            return "REFUSED"
-        if task.end == "DENIED":
+        if not task or task.end == "DENIED":
             return "REFUSED"
         return task.end if self._scheduler.now >= task.began + task.seconds else "IN_PROGRESS"
 
@@ -225,10 +256,11 @@ class LicenseManager:
         shape: dict[str, Any] = {
             "LicenseConversionTaskId": task.task_id,
             "Status": UNKNOWN if unknown else status,
+            "StartTime": begin,
         }
         if task.bare:
             return shape
-        shape |= {"ResourceArn": resource_arn(task.task_id), "StartTime": begin}
+        shape |= {"ResourceArn": resource_arn(task.task_id)}
         if status != "IN_PROGRESS":
             shape |= {"EndTime": begin + timedelta(seconds=task.seconds), "StatusMessage": f"It {status}."}
         return shape

@@ -13,12 +13,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from license_conversion.task import ATTRIBUTES
-from tests.model.aws_clients import LicenseManager
+from tests.model.aws_clients import LicenseManager, resource_arn
 from tests.model.scheduler import Scheduler
 
 GAP = 2.0
 SERVICE_TIMEOUT = 3600
 RESPONSE_BYTES = 4096
+FLEET_ATTRIBUTES = {"Status", "Total", "Succeeded", "Failed", "FailedTaskIds", "StatusMessage"}
 LAST_RESORTS = 9
 GATE_BROKE = ("The gate itself broke", "The wait could not be started")
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:CustomResource"
@@ -58,16 +59,30 @@ class Request:
     signals: list[str] = field(default_factory=list)
     attempts: list[list[Any]] = field(default_factory=list)  # [when it began, whether it failed]
     good_attempt: float | None = None
+    last_resort: float | None = None
     lost: list[tuple[float, float]] = field(default_factory=list)
     stop_faults: int = 0
-    blind_looks: int = 0
+    looks: list[set[bool]] = field(default_factory=list)  # of each: whether License Manager's answers told something
     stopped: bool = False
     given_up_by: int = 0
     hard_faults: int = 0
 
     @property
-    def task_id(self) -> str:
-        return str(self.properties["LicenseConversionTaskId"])
+    def task_ids(self) -> tuple[str, ...]:
+        """Empty for the newest task of a resource."""
+        if "LicenseConversionTaskIds" in self.properties:
+            return tuple(self.properties["LicenseConversionTaskIds"])
+        return (self.properties["LicenseConversionTaskId"],) if "LicenseConversionTaskId" in self.properties else ()
+
+    @property
+    def resource_arn(self) -> str:
+        return str(self.properties.get("ResourceArn", ""))
+
+    @property
+    def key(self) -> str:
+        """What it waits for."""
+        fleet = "a fleet of " if "LicenseConversionTaskIds" in self.properties else ""
+        return self.resource_arn or fleet + ",".join(self.task_ids)
 
     @property
     def service_timeout(self) -> int:
@@ -120,7 +135,7 @@ class Request:
         return total
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.number} of {self.resource.logical_id} ({self.task_id}, id {self.physical_id})"
+        return f"{self.kind} {self.number} of {self.resource.logical_id} ({self.key}, id {self.physical_id})"
 
 
 @dataclass(eq=False)
@@ -156,6 +171,7 @@ class CloudFormation:
         self._scheduler, self._license_manager, self._fail = scheduler, license_manager, fail
         self._send, self._in_flight = send, in_flight
         self.requests: list[Request] = []
+        self._fleets: dict[frozenset[str], str] = {}
         self.resources = [
             Resource(f"arn:aws:cloudformation:us-east-1:123456789012:stack/my-stack/{n}", logical_id)
             for n, logical_id in ((1, "Gate"), (1, "GateWithALongNameOne"), (1, "GateWithALongNameTwo"), (2, "Gate"))
@@ -258,15 +274,17 @@ class CloudFormation:
     def due(self, request: Request) -> bool:
         """Whether the faults were few enough that an answer must have come by now.
 
-        One of the first invocations must have ended well before the margin that the gate keeps for the answer began (two
-        attempts that are killed leave nobody who knows of the request), not every attempt of the last resort may have failed,
-        and of that margin, three seconds must not have been taken by faults.
+        An invocation for the request (the first, the second, or one of the last resort's three in their place) must have
+        come through, and before the margin that the gate keeps for the answer began; of a wait's verdict, not all nine
+        attempts of the last resort may have failed; and of the margin, three seconds must not have been taken by faults.
         """
         begin = request.expiry - request.margin - 3
-        if request.given_up_by >= LAST_RESORTS or request.good_attempt is None or request.good_attempt > begin:
+        came_through = [at for at in (request.good_attempt, request.last_resort) if at is not None]
+        if request.given_up_by >= LAST_RESORTS or not came_through or min(came_through) > begin:
             return False
         self._in_flight(request)
-        lost = request.lost_in(begin, request.expiry)
+        late = request.lost_in(min(came_through), min(came_through) + 60)  # the wait began late, and so ends late
+        lost = request.lost_in(begin, request.expiry) + late * (request.margin < 60)
         return lost == 0 or lost <= request.margin - 3
 
     # responses
@@ -296,18 +314,20 @@ class CloudFormation:
 
         One delivery could not begin the wait, and said so, and another one could. Or no delivery came before the deadline,
         each looks anew, and what the task is has changed between them. Or License Manager did not tell one delivery what
-        it told the other.
+        it told the other, or Step Functions not whether there is a wait. Or the newest task of the resource has changed.
         """
         broke = any(said in one for one in (*request.bodies, body) for said in GATE_BROKE)
         in_time = any(began < request.deadline - 1 and not failed for began, failed in request.attempts)
         again = len(request.attempts) > 1
-        return (broke and (again or request.stop_faults > 0)) or (again and (not in_time or request.blind_looks > 0))
+        another = bool(request.resource_arn) and len(self._newest_since(request)) > 1
+        blind = any(look != {True} for look in request.looks)
+        return (broke and (again or request.stop_faults > 0)) or (again and (not in_time or blind or another))
 
     def _signalled(self, path: str, body: str, sender: Request | None) -> None:
         if not sender or not sender.handle or urlsplit(sender.handle).path != path:
             self._fail(f"{sender} signals {path}")
             return
-        if sender.signals and body not in sender.signals:
+        if sender.signals and body not in sender.signals and not self._excused(sender, body):
             self._fail(f"{sender} has two different signals: {sender.signals[0]} and {body}")
         sender.signals.append(body)
         said = json.loads(body)
@@ -337,32 +357,58 @@ class CloudFormation:
             self._fail(f"{request} fails with another id: {said}")
         if not succeeds:
             self._check_failure(request, said["Reason"])
-        elif physical_id != request.task_id:
+        elif not self._is_right_id(request, physical_id):
             self._fail(f"{request} succeeds with another id: {said}")
         elif not request.handle or said["Data"].get("Status") != "IN_PROGRESS":
             self._check_success(request, said["Data"])
 
+    def _is_right_id(self, request: Request, physical_id: str) -> bool:
+        if request.resource_arn:
+            return physical_id in self._newest_since(request)
+        if "LicenseConversionTaskIds" in request.properties:
+            known = self._fleets.setdefault(frozenset(request.task_ids), physical_id)
+            return physical_id == known and not physical_id.startswith("lct-")
+        return (physical_id,) == request.task_ids
+
+    def _newest_since(self, request: Request) -> set[str]:
+        """Tasks of the resource that have been its newest since the request was made."""
+        manager = self._license_manager
+        begun = {t.task_id for t in manager.tasks.values() if request.requested <= t.began <= self._scheduler.now}
+        return {t for t in begun if resource_arn(t) == request.resource_arn} | {
+            manager.newest(request.resource_arn, request.requested)
+        }
+
+    def _statuses(self, request: Request) -> set[str]:
+        """Of the task, or the tasks, that it may mean."""
+        return {self._license_manager.status(t) for t in request.task_ids or self._newest_since(request)}
+
     def _check_success(self, request: Request, data: Mapping[str, str]) -> None:
-        status = self._license_manager.status(request.task_id)
+        statuses = self._statuses(request)
         allowed = {"SUCCEEDED", "FAILED"} if request.properties.get("OnFailure") == "CONTINUE" else {"SUCCEEDED"}
-        if status not in allowed or data.get("Status") != status or not request.valid:
-            self._fail(f"{request} succeeds, but its task is {status}: {data}")
-        if set(data) != set(ATTRIBUTES) or not all(isinstance(value, str) for value in data.values()):
+        expected = statuses if len(statuses) == 1 or request.resource_arn else {"FAILED"}
+        right = bool(statuses & allowed) if request.resource_arn else statuses <= allowed
+        if not right or data.get("Status") not in expected & allowed or not request.valid:
+            self._fail(f"{request} succeeds, but its task is {statuses}: {data}")
+        names = FLEET_ATTRIBUTES if "LicenseConversionTaskIds" in request.properties else set(ATTRIBUTES)
+        if set(data) != names or not all(isinstance(value, str) for value in data.values()):
             self._fail(f"{request} succeeds without all attributes: {data}")
 
     def _check_failure(self, request: Request, reason: str) -> None:
         """A FAILED has its reason."""
-        status = self._license_manager.status(request.task_id)
+        statuses = self._statuses(request)
         if reason.startswith("License conversion FAILED"):
-            right = status == "FAILED" and request.properties.get("OnFailure") != "CONTINUE"
+            right = "FAILED" in statuses and request.properties.get("OnFailure") != "CONTINUE"
         elif reason.startswith("The wait ran out"):
             right = self._scheduler.now >= request.deadline - 1  # requested to the second
         elif reason.startswith(GATE_BROKE):
             right = request.hard_faults > 0
+        elif reason.startswith("License Manager could not say now which task is the newest"):
+            right = bool(request.handle and request.resource_arn)
         else:
-            right = status == "REFUSED" or not request.valid
+            denied = self._license_manager.denies(request.resource_arn)
+            right = "REFUSED" in statuses or denied or not request.valid
         if not right:
-            self._fail(f"{request} of a task that is {status} fails at {self._scheduler.now}: {reason}")
+            self._fail(f"{request} of a task that is {statuses} fails at {self._scheduler.now}: {reason}")
 
     def _answered(self, request: Request, status: str, physical_id: str | None) -> None:
         resource, succeeds = request.resource, status == "SUCCESS"

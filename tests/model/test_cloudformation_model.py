@@ -6,51 +6,92 @@ Hypothesis makes the orders; the promises are checked by the model. MODEL_EXAMPL
 import os
 import secrets
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from tests.model.aws_clients import Task
+from tests.model.aws_clients import Task, resource_arn
 from tests.model.cloudformation import FUNCTION, Resource, State, next_handle
 from tests.model.faults import Fault
 from tests.model.world import World
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "2000"))
-STEPS = int(os.environ.get("MODEL_STEPS", "16"))
+STEPS = 20
 
 TASKS = tuple(f"lct-0000000000000000{n}" for n in range(1, 5))
-UNKNOWN_TASK = "lct-unknown"
+UNKNOWN_TASK = "lct-unknown0"
 FOR_EVER = 10.0**9
+HANDLE_SECONDS = 2000
 
-tasks = st.sampled_from((*TASKS, UNKNOWN_TASK))
-service_timeouts = st.sampled_from((600, 300, 120, 60, 30, 10, 1800, 3600))
-lateness = st.sampled_from((0.0, 0.0, 0.0, 1.0, 30.0, 90.0, 300.0, 800.0))
+
+@dataclass(frozen=True)
+class Wish:
+    """What a template asks for."""
+
+    way: str
+    task: int
+    service_timeout: int
+    extra: str
+
+    def properties(self, handles: int) -> dict[str, Any]:
+        properties: dict[str, Any] = {"ServiceToken": FUNCTION, **self._tasks()}
+        if self.service_timeout:
+            properties["ServiceTimeout"] = str(self.service_timeout)
+        if "CONTINUE" in self.extra:
+            properties["OnFailure"] = "CONTINUE"
+        if "refused" in self.extra:
+            properties["OnFailure"] = "perhaps"
+        if "handle" in self.extra:
+            properties |= {"WaitConditionHandle": next_handle(handles), "TimeoutSeconds": str(HANDLE_SECONDS)}
+        return properties
+
+    def _tasks(self) -> dict[str, Any]:
+        task_id = TASKS[self.task]
+        match self.way:
+            case "fleet":
+                return {"LicenseConversionTaskIds": [TASKS[0], *{task_id} - {TASKS[0]}]}
+            case "resource":
+                return {"ResourceArn": resource_arn(task_id)}
+            case "unknown":
+                return {"LicenseConversionTaskId": UNKNOWN_TASK}
+        return {"LicenseConversionTaskId": task_id}
+
+
+def mostly(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from((*(usual,) * len(others), *others))
+
+
+wishes = st.builds(
+    Wish,
+    way=mostly("task", "fleet", "resource", "resource", "unknown"),
+    task=st.integers(0, len(TASKS) - 1),
+    service_timeout=st.sampled_from((600, 300, 0, 1200, 120, 30, 10)),
+    extra=mostly("", "CONTINUE", "handle", "handle", "handle, CONTINUE", "refused"),
+)
+lateness = mostly(0.0, 0.0, 1.0, 30.0, 70.0, 300.0, 800.0)
+pauses = st.sampled_from((0.0, 0.1, 0.2, 0.3, 1.0, 5.0, 61.0, 300.0, 1000.0))
 crashes = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
 no_crashes = (Fault.REFUSED, Fault.THROTTLED, Fault.LOST, Fault.SLOW, Fault.SLOW_REPLY)
 invokes = ("Invoke CustomResource", "Invoke CheckTask", "Invoke LastResort")
 clients = (
-    "ListTasks",
-    "StartExecution",
-    "DescribeExecution",
-    "ListExecutions",
-    "StopExecution",
-    "GetTask",
-    "Announce",
-    "Put",
-)
+    "StartExecution", "DescribeExecution", "ListExecutions", "StopExecution", "GetTask", "ListTasks", "Announce", "Put",
+)  # fmt: skip
 faults = st.one_of(
     st.tuples(st.sampled_from(clients), st.sampled_from((*no_crashes, *crashes))),
     st.tuples(st.sampled_from(invokes), st.sampled_from((Fault.REFUSED, Fault.THROTTLED, Fault.LOST))),
     st.tuples(st.sampled_from(("ListExecutions", "GetTask")), st.just(Fault.STALE)),
+    st.tuples(st.just("PutMetricData"), st.just(Fault.REFUSED)),
 )
 weathers = st.one_of(
-    st.tuples(st.just("GetTask"), st.sampled_from((*no_crashes, Fault.STALE))),
+    st.tuples(st.sampled_from(("GetTask", "ListTasks")), st.sampled_from((*no_crashes, Fault.STALE))),
     st.tuples(st.just("Put"), st.sampled_from(no_crashes)),
     st.tuples(st.just("Invoke CheckTask"), st.sampled_from((Fault.THROTTLED, Fault.REFUSED))),
 )
 which = st.integers(0, 7)
+
 One = TypeVar("One")
 
 
@@ -59,24 +100,30 @@ def one(of: list[One], number: int) -> One:
 
 
 class StacksAtTheGate(RuleBasedStateMachine):
-    """Four resources of two stacks, four tasks."""
+    """Four resources of two stacks, four tasks of two instances. Two resources are there already."""
 
     def __init__(self) -> None:
         super().__init__()
         self._stack = ExitStack()
-        self.handles = 0
+        self._handles = 0
 
     @initialize(
         number=st.integers(0, 2**32),
-        durations=st.tuples(*[st.sampled_from((0.0, 3.0, 40.0, 200.0, 900.0, FOR_EVER))] * len(TASKS)),
-        ends=st.tuples(*[st.sampled_from(("SUCCEEDED", "SUCCEEDED", "FAILED", "DENIED"))] * len(TASKS)),
+        begins=st.tuples(*[mostly(-100.0, 150.0, 400.0)] * len(TASKS)),
+        durations=st.tuples(*[st.sampled_from((100.0, 0.0, 103.0, 140.0, 300.0, 1000.0, FOR_EVER))] * len(TASKS)),
+        ends=st.tuples(*[mostly("SUCCEEDED", "FAILED", "FAILED", "DENIED")] * len(TASKS)),
         bare=st.booleans(),
     )
-    def begin(self, number: int, durations: tuple[float, ...], ends: tuple[str, ...], bare: bool) -> None:
+    def begin(
+        self, number: int, begins: tuple[float, ...], durations: tuple[float, ...], ends: tuple[str, ...], bare: bool
+    ) -> None:
         self.world = World(number)
         self._stack.enter_context(self.world.at_the_seams())
-        for task_id, seconds, end in zip(TASKS, durations, ends, strict=True):
-            self.world.license_manager.tasks[task_id] = Task(task_id, 0.0, seconds, end, bare)
+        for task_id, began, seconds, end in zip(TASKS, begins, durations, ends, strict=True):
+            self.world.license_manager.tasks[task_id] = Task(task_id, began, seconds, end, bare)
+        for resource in self.world.cloudformation.resources[::3]:
+            resource.state, resource.physical_id = State.READY, TASKS[0]
+            resource.properties = Wish("task", 0, 600, "").properties(0)
 
     # what CloudFormation does
 
@@ -86,83 +133,69 @@ class StacksAtTheGate(RuleBasedStateMachine):
     def _open(self, *states: State) -> list[Resource]:
         return [r for r in self._in(*states) if r.current and r.current.open]
 
-    def _properties(self, task_id: str, timeout: int, extra: str) -> dict[str, Any]:
-        properties: dict[str, Any] = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": task_id}
-        if timeout != 3600:
-            properties["ServiceTimeout"] = str(timeout)
-        match extra:
-            case "CONTINUE" | "perhaps":
-                properties["OnFailure"] = extra
-            case "handle" | "handle, CONTINUE":
-                self.handles += 1
-                properties["WaitConditionHandle"] = next_handle(self.handles)
-                properties["TimeoutSeconds"] = "2000"
-                if "CONTINUE" in extra:
-                    properties["OnFailure"] = "CONTINUE"
-        return properties
-
-    extras = st.sampled_from(("", "", "CONTINUE", "handle", "handle, CONTINUE", "perhaps"))
-
-    @precondition(lambda self: self._in(State.ABSENT))
-    @rule(which=which, task_id=tasks, timeout=service_timeouts, extra=extras, late=lateness, keeps_failed=st.booleans())
-    def create(
-        self, *, which: int, task_id: str, timeout: int, extra: str, late: float, keeps_failed: bool
-    ) -> None:  # fmt: skip
-        resource = one(self._in(State.ABSENT), which)
-        self._late(late)
-        self.world.cloudformation.create(resource, self._properties(task_id, timeout, extra), keeps_failed=keeps_failed)
-
-    @precondition(lambda self: self._in(State.READY))
-    @rule(
-        which=which, task_id=tasks, timeout=service_timeouts, extra=extras, late=lateness,
-        then_fails=st.booleans(), undo_by_delete=st.booleans(),
-    )  # fmt: skip
-    def update(
-        self, *, which: int, task_id: str, timeout: int, extra: str, late: float,
-        then_fails: bool, undo_by_delete: bool,
-    ) -> None:  # fmt: skip
-        resource = one(self._in(State.READY), which)
-        self._late(late)
-        properties = self._properties(task_id, timeout, extra)
-        self.world.cloudformation.update(resource, properties, then_fails=then_fails, undo_by_delete=undo_by_delete)
-
-    @precondition(lambda self: self._open(State.CREATING, State.UPDATING))
-    @rule(which=which, late=lateness)
-    def cancel(self, *, which: int, late: float) -> None:
-        self._late(late)
-        self.world.cloudformation.cancel(one(self._open(State.CREATING, State.UPDATING), which))
-
-    @precondition(lambda self: self._in(State.READY, State.CREATE_FAILED, State.ROLLBACK_FAILED, State.DELETE_FAILED))
-    @rule(which=which, late=lateness)
-    def delete(self, *, which: int, late: float) -> None:
-        self._late(late)
-        states = (State.READY, State.CREATE_FAILED, State.ROLLBACK_FAILED, State.DELETE_FAILED)
-        self.world.cloudformation.delete(one(self._in(*states), which))
-
-    @precondition(lambda self: self._in(State.CREATE_FAILED, State.ROLLBACK_FAILED))
-    @rule(which=which, late=lateness, same=st.booleans())
-    def try_again(self, *, which: int, late: float, same: bool) -> None:
-        self._late(late)
-        resource = one(self._in(State.CREATE_FAILED, State.ROLLBACK_FAILED), which)
-        if resource.state is State.CREATE_FAILED:
-            self.world.cloudformation.retry_create(resource)
-        else:
-            self.world.cloudformation.continue_rollback(resource, same_request_id=same)
-
-    # what goes wrong
+    def _properties(self, wish: Wish) -> dict[str, Any]:
+        self._handles += 1
+        return wish.properties(self._handles)
 
     def _late(self, seconds: float) -> None:
         """The next event that is sent comes late."""
         self.world.lateness = [seconds] if seconds else []
 
-    @precondition(lambda self: self.world.cloudformation.requests)
-    @rule(which=which, late=lateness)
-    def deliver_again(self, *, which: int, late: float) -> None:
-        self.world.deliver(one(self.world.cloudformation.requests, which), late)
+    @precondition(lambda self: self._in(State.ABSENT))
+    @rule(number=which, wish=wishes, late=lateness, then=pauses, keeps_failed=st.booleans())
+    def create(self, *, number: int, wish: Wish, late: float, then: float, keeps_failed: bool) -> None:
+        self._late(late)
+        resource = one(self._in(State.ABSENT), number)
+        self.world.cloudformation.create(resource, self._properties(wish), keeps_failed=keeps_failed)
+        self.world.run_for(then)
 
-    @rule(fault=faults, times=st.integers(1, 3))
-    def arrange(self, fault: tuple[str, Fault], times: int) -> None:
-        self.world.faults.queued[fault[0]].extend([fault[1]] * times)
+    @precondition(lambda self: self._in(State.READY))
+    @rule(number=which, wish=wishes, late=lateness, then=pauses, fails=st.booleans(), by_delete=st.booleans())
+    def update(self, *, number: int, wish: Wish, late: float, then: float, fails: bool, by_delete: bool) -> None:
+        self._late(late)
+        resource = one(self._in(State.READY), number)
+        self.world.cloudformation.update(resource, self._properties(wish), then_fails=fails, undo_by_delete=by_delete)
+        self.world.run_for(then)
+
+    @precondition(lambda self: self._open(State.CREATING, State.UPDATING))
+    @rule(number=which, late=lateness, then=pauses)
+    def cancel(self, *, number: int, late: float, then: float) -> None:
+        self._late(late)
+        self.world.cloudformation.cancel(one(self._open(State.CREATING, State.UPDATING), number))
+        self.world.run_for(then)
+
+    deletable = (State.READY, State.CREATE_FAILED, State.ROLLBACK_FAILED, State.DELETE_FAILED)
+
+    @precondition(lambda self: self._in(*self.deletable))
+    @rule(number=which, late=lateness, then=pauses)
+    def delete(self, *, number: int, late: float, then: float) -> None:
+        self._late(late)
+        self.world.cloudformation.delete(one(self._in(*self.deletable), number))
+        self.world.run_for(then)
+
+    @precondition(lambda self: self._in(State.CREATE_FAILED, State.ROLLBACK_FAILED))
+    @rule(number=which, late=lateness, then=pauses, same=st.booleans())
+    def try_again(self, *, number: int, late: float, then: float, same: bool) -> None:
+        self._late(late)
+        resource = one(self._in(State.CREATE_FAILED, State.ROLLBACK_FAILED), number)
+        if resource.state is State.CREATE_FAILED:
+            self.world.cloudformation.retry_create(resource)
+        else:
+            self.world.cloudformation.continue_rollback(resource, same_request_id=same)
+        self.world.run_for(then)
+
+    # what goes wrong
+
+    @precondition(lambda self: self.world.cloudformation.requests)
+    @rule(number=which, late=lateness, then=pauses)
+    def deliver_again(self, *, number: int, late: float, then: float) -> None:
+        self.world.deliver(one(self.world.cloudformation.requests, -1 - number), late)
+        self.world.run_for(then)
+
+    @rule(some=st.lists(faults, min_size=1, max_size=4))
+    def arrange(self, some: list[tuple[str, Fault]]) -> None:
+        for call, fault in some:
+            self.world.faults.queued[call].append(fault)
 
     @rule(weather=weathers, seconds=st.sampled_from((10.0, 45.0, 200.0, 1000.0)))
     def weather(self, weather: tuple[str, Fault], seconds: float) -> None:
@@ -170,12 +203,8 @@ class StacksAtTheGate(RuleBasedStateMachine):
 
     # time
 
-    @rule(seconds=st.sampled_from((0.1, 0.3, 1.0, 5.0)))
-    def a_moment(self, seconds: float) -> None:
-        self.world.run_for(seconds)
-
-    @rule(seconds=st.sampled_from((20.0, 61.0, 300.0, 1000.0, 3700.0)))
-    def a_while(self, seconds: float) -> None:
+    @rule(seconds=pauses)
+    def pause(self, seconds: float) -> None:
         self.world.run_for(seconds)
 
     def teardown(self) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.model.aws_clients import Task
 from tests.model.cloudformation import FUNCTION
+from tests.model.faults import Fault
 from tests.model.world import World
 
 TASK = "lct-00000000000000001"
@@ -50,3 +51,18 @@ def test_a_verdict_at_the_first_look_has_not_been_waited_for(world: World) -> No
     one, _ = delivered_twice(world, "FAILED")
 
     assert "after the gate waited 0 s" in one
+
+
+@pytest.mark.parametrize(("conversion", "status"), [(30.0, "SUCCESS"), (3000.0, "FAILED")])
+def test_a_wait_that_was_given_up_is_not_joined(world: World, conversion: float, status: str) -> None:
+    world.license_manager.tasks[TASK] = Task(TASK, began=0, seconds=conversion, end="SUCCEEDED")
+    world.faults.queued["StartExecution"].append(Fault.LOST)
+    world.faults.queued["Put"].append(Fault.CRASH_BEFORE)
+    named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": TASK, "ServiceTimeout": "600"}
+
+    world.cloudformation.create(world.cloudformation.resources[0], named, keeps_failed=True)
+    world.scheduler.run_for(120)
+
+    answer = world.cloudformation.requests[0].answer
+    assert answer
+    assert answer["Status"] == status

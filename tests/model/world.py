@@ -6,7 +6,7 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from functools import partial
 from io import StringIO
@@ -36,6 +36,7 @@ from tests.model.scheduler import Killed, Process, Scheduler
 
 TIMEOUTS = {"CustomResource": 60, "CheckTask": 30, "LastResort": 60}
 RETRY_SECONDS = 60.0
+LAST_RESORT_ATTEMPTS = 3
 ORDINARY_SECONDS = 2.0
 """What one look, or one answer, takes at most when nothing goes wrong."""
 LONGEST_WAIT = 100_000.0
@@ -61,13 +62,13 @@ class Context:
 
 @dataclass
 class Invocation:
-    """One that runs. `hindered`: it has met a fault that takes time; `told`: License Manager has given it an answer."""
+    """One that runs. `hindered`: it has met a fault that takes time; `look`: whether calls of License Manager were answered."""
 
     request: Request
     function: str
     began: float
     hindered: bool = False
-    told: bool = False
+    look: set[bool] = field(default_factory=set)
 
 
 class World:
@@ -172,8 +173,35 @@ class World:
             if attempt == 1:
                 request.lost.append((began, self.scheduler.now + RETRY_SECONDS))
                 self.scheduler.after(RETRY_SECONDS, lambda: self._attempt(request, 2))
+            else:
+                self._give_up(request, error)
 
         self._run("CustomResource", json.dumps(request.event()), request, ended)
+
+    def _give_up(self, request: Request, error: str, attempt: int = 1) -> None:
+        """Lambda hands an event that has failed twice over to the last resort, which it tries three times."""
+        record = {
+            "version": "1.0",
+            "requestContext": {
+                "requestId": f"{request.number}",
+                "functionArn": f"{FUNCTION}:$LATEST",
+                "condition": "RetriesExhausted",
+                "approximateInvokeCount": 2,
+            },
+            "requestPayload": request.event(),
+            "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+            "responsePayload": {"errorType": "Error", "errorMessage": error},
+        }
+
+        def ended(_: Any, error: str) -> None:
+            if error and attempt < LAST_RESORT_ATTEMPTS:
+                pause = RETRY_SECONDS * attempt
+                request.lost.append((self.scheduler.now, self.scheduler.now + pause))
+                self.scheduler.after(pause, lambda: self._give_up(request, error, attempt + 1))
+            elif not error and request.last_resort is None:
+                request.last_resort = self.scheduler.now
+
+        self.scheduler.after(1.0, lambda: self._run("LastResort", json.dumps(record), request, ended))
 
     def _run(self, function: str, payload: str, request: Request, ended: Callable[[Any, str], None]) -> None:
         """One invocation. `ended(result, error)` is called in the scheduler's own turn."""
@@ -183,6 +211,9 @@ class World:
             process = scheduler.process
             assert process
             invocation = self._invocations[process] = Invocation(request, function, began)
+            looks = function == "CustomResource" and "CrHelperPoll" not in payload and request.valid
+            if looks and request.kind != "Delete":
+                request.looks.append(invocation.look)
             idle, result, error = self._idle[function], None, ""
             handler = idle.pop() if idle else self._container(function)
             try:
@@ -199,7 +230,6 @@ class World:
                 self.fail(f"{function} raises {error} for {request}")
             del self._invocations[process]
             request.hard_faults += bool(error)
-            request.blind_looks += not invocation.told and function == "CustomResource" and "Poll" not in payload
             if error or invocation.hindered:
                 request.lost.append((began, scheduler.now))
             scheduler.after(0, lambda: ended(result, error))
@@ -268,19 +298,26 @@ class World:
         stopped.stopped = True
         if request is not stopped and (request.resource is not stopped.resource or request.number < stopped.number):
             self.fail(f"{request} stops the wait of {stopped}")
+        made = stopped.answer["PhysicalResourceId"] if stopped.answer else request.physical_id
+        if request.kind == "Delete" and is_own_id(str(request.physical_id)) and made != request.physical_id:
+            self.fail(f"{request} stops the wait of {stopped}, whose id is {made}")
 
     def _hurt(self, call: str) -> None:
         """A call did not do what it should, or did not say that it did."""
         assert self._invocation
-        if call == "StartExecution":
-            self._invocation.request.hard_faults += 1
-        else:
-            self._invocation.request.stop_faults += 1
+        request = self._invocation.request
+        match call:
+            case "StartExecution":
+                request.hard_faults += 1
+            case "DescribeExecution":
+                request.looks.append({False})
+            case _:
+                request.stop_faults += 1
 
     def _license_manager_is_asked(self, told: bool) -> None:
         if not self._invocation:  # killed
             return
-        self._invocation.told |= told
+        self._invocation.look.add(told)
         if self._invocation.request.kind == "Delete":
             self.fail(f"{self._invocation.request} asks License Manager")
 
@@ -379,11 +416,18 @@ class World:
 
 
 def supersedes(later: Request, request: Request) -> bool:
-    """An Update takes the place of every wait of the resource; a Delete of those that would make its id."""
+    """An Update takes the place of every wait of the resource, a Delete of those for what its resource waited for."""
     if later.kind == "Update":
         return True
-    own = (later.physical_id or "").startswith("lct-")
-    return not own or later.physical_id == request.task_id
+    if later.kind == "Create":
+        return False
+    if not is_own_id(str(later.physical_id)):
+        return True
+    return later.key == request.key
+
+
+def is_own_id(physical_id: str) -> bool:
+    return physical_id.startswith(("lct-", "license-conversion-fleet-"))
 
 
 class Connection:
