@@ -25,8 +25,11 @@ demo: setup build ## deploy the gate on a local cloud and watch three stacks wai
 local: setup build ## keep the local cloud up for your own sam and aws commands
 	@$(BIN)/python -m tests.local_cloud up
 
+# The CDK speaks to itself through Node. Without it, the test of the CDK example is skipped.
+CDK := $(if $(shell command -v node),.local/cdk/.installed)
+
 .PHONY: test
-test: setup build ## run every test
+test: setup build $(CDK) ## run every test
 	@$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile
 
 .PHONY: check
@@ -36,7 +39,9 @@ check: $(VENV)/.installed .local/scanners/.installed ## lint, types, templates, 
 	$(BIN)/mypy handlers tests scripts
 	$(BIN)/sam validate --lint
 	$(BIN)/cfn-lint template.yaml examples/*.yaml
-	.local/scanners/bin/checkov --file template.yaml examples/*.yaml
+	.local/scanners/bin/checkov --file template.yaml examples/*.yaml examples/terraform/main.tf
+	@if command -v terraform >/dev/null; then terraform fmt -check -diff examples/terraform; \
+	else echo "terraform is not there: the form of its example is left out"; fi
 	@if command -v npx >/dev/null; then $(ASL_VALIDATOR) --json-path statemachine/gate.asl.json; \
 	else echo "npx is not there: the ASL validator is left out"; fi
 
@@ -90,6 +95,7 @@ lock: ## compile the requirements files again (pins and hashes, no addresses)
 	.local/uv/bin/$(COMPILE) requirements/development.in --output-file requirements/development.txt
 	.local/uv/bin/$(COMPILE) requirements/lambda-runtime.in --output-file requirements/lambda-runtime.txt
 	.local/uv/bin/$(COMPILE) requirements/scanners.in --output-file requirements/scanners.txt
+	.local/uv/bin/$(COMPILE) requirements/cdk.in --output-file requirements/cdk.txt
 	.local/uv/bin/$(COMPILE) --exclude-newer 2025-10-15 requirements/localstack.in --output-file requirements/localstack.txt
 
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
