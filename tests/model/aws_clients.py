@@ -140,11 +140,11 @@ class StepFunctions:
         return self
 
     def paginate(
-        self, *, stateMachineArn: str, statusFilter: str, PaginationConfig: dict[str, int]  # noqa: N803
+        self, *, stateMachineArn: str, PaginationConfig: dict[str, int], statusFilter: str = ""  # noqa: N803
     ) -> Iterator[dict[str, Any]]:  # fmt: skip
         """Newest first, two a page: what is listed is read page by page, while the world goes on."""
         assert stateMachineArn == STATE_MACHINE
-        listed = [e for e in reversed(self.executions.values()) if e.status == statusFilter]
+        listed = [e for e in reversed(self.executions.values()) if e.status == statusFilter or not statusFilter]
         for at in range(0, max(1, len(listed)), PAGE):
             try:
                 fault = perform(self._faults, "ListExecutions", lambda fault: fault)
@@ -155,7 +155,11 @@ class StepFunctions:
             if fault is Fault.STALE:
                 page = [e for e in page if self._scheduler.now - e.started >= CONSISTENT_AFTER]
                 self._hurt("ListExecutions")
-            yield {"executions": [{"name": e.name, "startDate": e.start_date, "status": e.status} for e in page]}
+            yield {
+                "executions": [
+                    {"name": e.name, "startDate": e.start_date, "status": e.status, "executionArn": e.arn} for e in page
+                ]
+            }
 
 
 @dataclass

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -57,7 +58,7 @@ class Request:
     answer: dict[str, Any] | None = None
     bodies: list[str] = field(default_factory=list)
     signals: list[str] = field(default_factory=list)
-    attempts: list[list[Any]] = field(default_factory=list)  # [when it began, whether it failed]
+    attempts: list[list[Any]] = field(default_factory=list)  # [began, failed, ended]
     good_attempt: float | None = None
     last_resort: float | None = None
     lost: list[tuple[float, float]] = field(default_factory=list)
@@ -310,18 +311,23 @@ class CloudFormation:
             self._answered(request, said["Status"], said["PhysicalResourceId"])
 
     def _excused(self, request: Request, body: str) -> bool:
-        """The cases in which a second delivery may find another answer, because an answer at the first look leaves no trace.
+        """The cases in which a second delivery may find another answer: an answer at the first look leaves no trace.
 
-        One delivery could not begin the wait, and said so, and another one could. Or no delivery came before the deadline,
-        each looks anew, and what the task is has changed between them. Or License Manager did not tell one delivery what
-        it told the other, or Step Functions not whether there is a wait. Or the newest task of the resource has changed.
+        - One delivery could not begin the wait, and said so, and another one could.
+        - No delivery came before the deadline, each looks anew, and what the task is has changed between them.
+        - License Manager did not tell one delivery what it told the other, or Step Functions not whether there is a wait.
+        - Two deliveries were at work at once, and the task ended between their looks.
+        - The newest task of the resource has changed.
         """
         broke = any(said in one for one in (*request.bodies, body) for said in GATE_BROKE)
-        in_time = any(began < request.deadline - 1 and not failed for began, failed in request.attempts)
+        in_time = any(began < request.deadline - 1 and not failed for began, failed, _ in request.attempts)
         again = len(request.attempts) > 1
         another = bool(request.resource_arn) and len(self._newest_since(request)) > 1
         blind = any(look != {True} for look in request.looks)
-        return (broke and (again or request.stop_faults > 0)) or (again and (not in_time or blind or another))
+        spans = sorted((began, ended) for began, _, ended in request.attempts)
+        at_once = any(ended > next_began for (_, ended), (next_began, _) in pairwise(spans))
+        other_look = not in_time or blind or another or at_once
+        return (broke and (again or request.stop_faults > 0)) or (again and other_look)
 
     def _signalled(self, path: str, body: str, sender: Request | None) -> None:
         if not sender or not sender.handle or urlsplit(sender.handle).path != path:

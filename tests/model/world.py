@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -161,10 +162,11 @@ class World:
 
     def _attempt(self, request: Request, attempt: int) -> None:
         began = self.scheduler.now
-        noted: list[Any] = [began, False]
+        noted: list[Any] = [began, False, math.inf]
         request.attempts.append(noted)
 
         def ended(result: Any, error: str) -> None:
+            noted[2] = self.scheduler.now
             if not error:
                 before = request.good_attempt
                 request.good_attempt = began if before is None else min(began, before)
