@@ -101,7 +101,7 @@ def executions(application: Application) -> Executions:
         return {"LicenseConversionTaskId": run.tasks[name], "TimeoutSeconds": 60, **more}
 
     tasks_of: dict[str, Json] = {
-        "waits": {"duration": 11},
+        "waits": {"duration": 18},
         "already-terminal": {"duration": 0},
         "fails": {"duration": 3, "end_status": "FAILED", "status_message": SAID},
         "continues": {"duration": 3, "end_status": "FAILED", "status_message": SAID},
@@ -124,7 +124,7 @@ def executions(application: Application) -> Executions:
     for caller in ("sync", "callback", "own-loop"):
         instances: Iterator[Json] = iter(_instances(run, 4) if caller == "sync" else [{}] * 4)
         cases: tuple[tuple[str, Json, int], ...] = (
-            ("waits", {"duration": 6}, 60),
+            ("waits", {"duration": 14}, 60),
             ("fails", {"duration": 3, "end_status": "FAILED", "status_message": SAID}, 60),
             ("times-out", {"duration": never}, 6),
         )
