@@ -57,6 +57,8 @@ class TaskCheck:
             look=f"execution {event['Execution']}",
             known=known_before(request, before),
             throttles=before.get("Throttles", 0),
+            shares=before["Checks"] > 0,
+            patience=before.get("Patience", 0),
             signals_handle=bool(request.wait_condition_handle),
         )
         result = self._gate.check(request, wait)

@@ -24,11 +24,15 @@ for _error in (GateError, InvalidRequest, AccessDenied):
 
 
 class StillUnknown(Exception):  # noqa: N818 - no error for anybody: the gate waits on
-    """License Manager gave no verdict this time: a throttle, its own fault, or the network's."""
+    """License Manager gave no verdict this time: a throttle, its own fault, or the network's.
 
-    def __init__(self, message: str, *, throttled: bool = False) -> None:
+    `soon`: nobody asked it, because the next check will probably find the answer without a call.
+    """
+
+    def __init__(self, message: str, *, throttled: bool = False, soon: bool = False) -> None:
         super().__init__(message)
         self.throttled = throttled
+        self.soon = soon
 
 
 class AnswerNotDelivered(Exception):  # noqa: N818 - says what happened

@@ -13,7 +13,7 @@ from license_conversion.errors import GateError, StillUnknown
 from license_conversion.fleet import Fleet
 from license_conversion.pace import LONGEST, SHORTEST, seconds_until_next_check
 from license_conversion.request import Account, Request
-from license_conversion.shared import SharedLicenseManager
+from license_conversion.shared import PATIENCE, SharedLicenseManager
 from license_conversion.task import ConversionTask, Status
 
 Conversion = ConversionTask | Fleet
@@ -58,6 +58,7 @@ class Seen:
     unknown_status: bool = False
     progress: bool = False
     longest_pause: int = LONGEST
+    patience: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Wait:
 
     `look` says where a person finds more. `known` is what the last check saw, `throttles` the throttled checks in a row.
     A `first_look` that finds a verdict has not waited: a request that is delivered again has to be answered the same.
+    A look that `shares` takes a listing's word for it that a task still runs; `patience` is what such looks have left of it.
     """
 
     started_at: datetime
@@ -75,6 +77,8 @@ class Wait:
     throttles: int = 0
     signals_handle: bool = False
     first_look: bool = False
+    shares: bool = False
+    patience: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Waiting:
     throttles: int = 0
     trouble: str = ""
     unknown_status: bool = False
+    patience: int = 0
 
     def state(self) -> dict[str, Any]:
         """What the state machine keeps until the next check."""
@@ -93,6 +98,7 @@ class Waiting:
             "Ended": False,
             "SecondsUntilNextCheck": self.seconds,
             "Throttles": self.throttles,
+            **({"Patience": self.patience} if self.patience else {}),
             **self.known.carried(),
         }
 
@@ -166,11 +172,13 @@ class Gate:
     def check(self, request: Request, wait: Wait) -> Waiting | Ended:
         """One look at the task, or the tasks, of `request`. Never raises for what License Manager does."""
         try:
-            seen = self._look(request, wait.known)
+            seen = self._look(request, wait)
         except GateError as error:
             return refused(error, wait.known)
         except StillUnknown as unknown:
-            seen = Seen(wait.known, str(unknown), throttled=unknown.throttled)
+            pause = SHORTEST if unknown.soon else LONGEST
+            patience = max(0, wait.patience - 1)
+            seen = Seen(wait.known, str(unknown), throttled=unknown.throttled, longest_pause=pause, patience=patience)
         known = seen.known
         now = self._clock()
         waited = now - wait.started_at
@@ -195,9 +203,11 @@ class Gate:
             throttles,
             seen.trouble,
             seen.unknown_status,
+            seen.patience,
         )
 
-    def _look(self, request: Request, known: Conversion) -> Seen:
+    def _look(self, request: Request, wait: Wait) -> Seen:
+        known = wait.known
         license_manager = self._license_managers(request.account)
         if isinstance(known, Fleet):
             found = fleet.look(
@@ -207,6 +217,10 @@ class Gate:
             progress = len(found.fleet.pending) < len(known.pending)
             return Seen(found.fleet, found.trouble, throttled=found.throttled, progress=progress, longest_pause=pause)
         task_id = known.task_id
+        if task_id and wait.shares and self._clock() < wait.deadline:  # the last look is a real one, as is the first
+            running = license_manager.running(task_id, wait.patience)
+            if running:
+                return Seen(running, patience=PATIENCE)
         task = license_manager.get_task(task_id) if task_id else license_manager.newest_task(request.resource_arn)
         if task.status is Status.UNKNOWN:
             trouble = f"the status is {task.status_word}, which License Manager does not document"

@@ -48,7 +48,8 @@ class Page:
     """One answer of ListLicenseConversionTasks."""
 
     tasks: list[ConversionTask]
-    last: bool
+    token: str
+    """Of the next page; `""` after the last."""
 
 
 class LicenseManager:
@@ -92,27 +93,33 @@ class LicenseManager:
         give_up = monotonic() + LISTING_SECONDS
         for calls, page in enumerate(self._pages("Status", Status.IN_PROGRESS), start=1):
             tasks.update({task.task_id: task for task in page.tasks})
-            if page.last:
+            if not page.token:
                 return tasks, calls
             if calls >= most_calls or monotonic() > give_up:
                 break
             pause()
         return None
 
-    def _pages(self, name: str, value: str) -> Iterator["Page"]:
+    def page_in_progress(self, token: str = "") -> Page:
+        """A page of the tasks that are IN_PROGRESS: the first one, or the one that `token` names."""
+        return self._page("Status", Status.IN_PROGRESS, token)
+
+    def _pages(self, name: str, value: str) -> Iterator[Page]:
         """botocore has no paginator for this operation; page size and order are the service's secret."""
-        more: dict[str, Any] = {}
-        while True:
-            with self._errors("ListLicenseConversionTasks", f"the filter {name} {value}"):
-                answer = self._client.list_license_conversion_tasks(Filters=[{"Name": name, "Values": [value]}], **more)
-            tasks = answer.get("LicenseConversionTasks", [])
-            named = (task for task in tasks if "LicenseConversionTaskId" in task)
-            seen = [ConversionTask.from_answer(task["LicenseConversionTaskId"], task) for task in named]
-            token = answer.get("NextToken")
-            yield Page(seen, last=not token)
-            if not token:
-                return
-            more = {"NextToken": token}
+        page = self._page(name, value)
+        yield page
+        while page.token:
+            page = self._page(name, value, page.token)
+            yield page
+
+    def _page(self, name: str, value: str, token: str = "") -> Page:
+        more: dict[str, Any] = {"NextToken": token} if token else {}
+        with self._errors("ListLicenseConversionTasks", f"the filter {name} {value}"):
+            answer = self._client.list_license_conversion_tasks(Filters=[{"Name": name, "Values": [value]}], **more)
+        tasks = answer.get("LicenseConversionTasks", [])
+        named = (task for task in tasks if "LicenseConversionTaskId" in task)
+        seen = [ConversionTask.from_answer(task["LicenseConversionTaskId"], task) for task in named]
+        return Page(seen, answer.get("NextToken") or "")
 
     @contextmanager
     def _errors(self, operation: str, what: str) -> Iterator[None]:
