@@ -36,7 +36,7 @@ test: setup build $(CDK) ## run every test
 check: $(VENV)/.installed .local/scanners/.installed ## lint, types, templates, the state machine, weaknesses
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy handlers tests scripts
+	$(BIN)/mypy handlers tests scripts benchmarks
 	$(BIN)/sam validate --lint
 	$(BIN)/cfn-lint template.yaml examples/*.yaml
 	.local/scanners/bin/checkov --file template.yaml examples/*.yaml examples/terraform/main.tf
@@ -50,6 +50,10 @@ check: $(VENV)/.installed .local/scanners/.installed ## lint, types, templates, 
 .PHONY: audit
 audit: .local/scanners/.installed ## known vulnerabilities of what the layer ships (asks PyPI itself, not a mirror)
 	.local/scanners/bin/pip-audit --strict --disable-pip --require-hashes --requirement layers/dependencies/requirements.txt
+
+.PHONY: benchmark
+benchmark: $(VENV)/.installed .local/lambda-runtime/.installed build ## measure lag, calls and cost against other ways to wait
+	PYTHONPATH=handlers:. $(BIN)/python -m benchmarks
 
 ASL_VALIDATOR := npx --yes asl-validator@4.0.0
 

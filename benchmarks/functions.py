@@ -1,0 +1,72 @@
+"""Lambda in virtual time: sandboxes that serve one invocation at a time, the one that became free last first.
+
+What of this AWS does not document: the order of reuse, the time until an idle sandbox goes, the time of a cold start.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from benchmarks.clock import Clock
+
+COLD_START_SECONDS = 0.8
+INVOCATION_SECONDS = 0.005
+"""What an invocation takes besides its calls: our code, its log line, Lambda."""
+IDLE_SECONDS = 300.0
+MOST_SANDBOXES = 1000
+"""An account's default concurrency, and what a function gains in ten seconds."""
+MEMORY_GB = 0.25
+
+S = TypeVar("S")
+
+
+@dataclass
+class Sandbox(Generic[S]):
+    state: S
+    free_since: float = 0.0
+
+
+@dataclass
+class Bill:
+    invocations: int = 0
+    gb_seconds: float = 0.0
+
+
+@dataclass
+class Function(Generic[S]):
+    """`start` makes what a sandbox keeps while it is warm."""
+
+    clock: Clock
+    start: Callable[[], S]
+    bill: Bill = field(default_factory=Bill)
+    sandboxes: int = 0
+    _busy: int = 0
+    _free: list[Sandbox[S]] = field(default_factory=list)
+
+    def invoke(self, work: Callable[[S], None]) -> bool:
+        """Run `work` in a sandbox. False: all are busy (TooManyRequestsException)."""
+        if self._busy >= MOST_SANDBOXES:
+            return False
+        began = self.clock.now
+        self._busy += 1
+        self._expire()
+        if self._free:
+            sandbox = self._free.pop()
+        else:
+            sandbox = Sandbox(self.start())
+            self.sandboxes += 1
+            self.clock.sleep(COLD_START_SECONDS)
+        self.clock.sleep(INVOCATION_SECONDS)
+        work(sandbox.state)
+        sandbox.free_since = self.clock.now
+        self._free.append(sandbox)
+        self._busy -= 1
+        self.bill.invocations += 1
+        self.bill.gb_seconds += (self.clock.now - began) * MEMORY_GB
+        return True
+
+    def _expire(self) -> None:
+        """The one that has been free the longest lies at the bottom."""
+        kept = self.clock.now - IDLE_SECONDS
+        if self._free and self._free[0].free_since < kept:
+            self._free = [one for one in self._free if one.free_since >= kept]

@@ -1,0 +1,96 @@
+"""One run: so many waits, these conversions, this limit; and what it came to."""
+
+from dataclasses import dataclass
+from random import Random
+
+from benchmarks.clock import Clock
+from benchmarks.conversions import CONVERSIONS
+from benchmarks.gates import Gates
+from benchmarks.license_manager import LicenseManagerService
+from benchmarks.peers import Peer
+from benchmarks.waits import Waits
+
+TRANSITION = 0.025 / 1000
+INVOCATION = 0.20 / 1_000_000
+GB_SECOND = 0.0000133334
+"""Dollars, us-east-1, list, Lambda on arm64."""
+DAY = 86400
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is run. `spread` is over how many seconds the waits begin; a fleet is one wait for all the tasks."""
+
+    conversions: str
+    waits: int
+    rate: float = 10
+    page: int = 100
+    spread: float = 0
+    fleet: bool = False
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """`calls`, `throttles` and `dollars` are for a wait, or for a task of a fleet; lags are in seconds."""
+
+    case: Case
+    way: str
+    lags: tuple[float, ...]
+    calls: float
+    throttles: float
+    failed: int
+    dollars: float
+    checks: float
+
+    def lag(self, share: float) -> float:
+        """The lag that this share of the tasks has at most. NaN when no end was seen."""
+        if not self.lags:
+            return float("nan")
+        return self.lags[min(len(self.lags) - 1, int(len(self.lags) * share))]
+
+
+OURS = "License Conversion Gate"
+
+
+def run(case: Case, peer: type[Peer] | None = None) -> Result:
+    """Deterministic: the same case has the same result."""
+    clock = Clock()
+    service = LicenseManagerService(clock, case.rate, case.page)
+    waits = Waits(clock, service)
+    conversions, jitter = Random(case.seed), Random(case.seed + 1)  # noqa: S311 - a simulation
+    ours = Gates(clock, service, jitter)
+    theirs = peer(clock, service, jitter) if peer else None
+
+    def begin(number: int) -> str:
+        task_id = f"lct-{number:017d}"
+        service.add(task_id, CONVERSIONS[case.conversions](conversions))
+        return task_id
+
+    def wait(number: int) -> None:
+        task_id = begin(number)
+        if theirs:
+            theirs.wait(waits, task_id)
+        else:
+            ours.wait(waits, {"LicenseConversionTaskId": task_id, "TimeoutSeconds": DAY})
+
+    if case.fleet:
+        ours.wait(
+            waits, {"LicenseConversionTaskIds": [begin(number) for number in range(case.waits)], "TimeoutSeconds": DAY}
+        )
+    for number in range(0 if case.fleet else case.waits):
+        clock.after(case.spread * number / case.waits, lambda number=number: wait(number))  # type: ignore[misc]
+    clock.run()
+    bill = theirs.bill if theirs else ours.function.bill
+    transitions = theirs.transitions if theirs else ours.transitions
+    dollars = transitions * TRANSITION + bill.invocations * INVOCATION + bill.gb_seconds * GB_SECOND
+    return Result(
+        case,
+        peer.name if peer else OURS,
+        tuple(sorted(waits.lags.values())),
+        service.bucket.calls / case.waits,
+        service.bucket.throttles / case.waits,
+        waits.failed,
+        dollars / case.waits,
+        bill.invocations / case.waits,
+    )

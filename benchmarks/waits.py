@@ -1,0 +1,30 @@
+"""What the waits of one run came to."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from benchmarks.clock import Clock
+from benchmarks.license_manager import LicenseManagerService
+
+
+@dataclass
+class Waits:
+    """Hears when a task's end was seen, and how each wait ends."""
+
+    clock: Clock
+    service: LicenseManagerService
+    lags: dict[str, float] = field(default_factory=dict)
+    ended: int = 0
+    failed: int = 0
+
+    def seen(self, tasks: Iterable[str]) -> None:
+        for task_id in tasks:
+            if task_id not in self.lags:
+                self.lags[task_id] = self.clock.now - self.service.end_of(task_id)
+
+    def end(self, *, passed: bool, tasks: Iterable[str] = ()) -> None:
+        self.ended += 1
+        if passed:
+            self.seen(tasks)
+        else:
+            self.failed += 1

@@ -1,0 +1,35 @@
+"""The benchmark's aims for waits that are small enough for a test. `make benchmark` runs the others."""
+
+import pytest
+
+from benchmarks.aims import AIMS, Aim
+from benchmarks.gates import AFTER, BEFORE, TURN
+from benchmarks.peers import CdkProvider
+from benchmarks.runs import Case, run
+
+
+@pytest.mark.parametrize("aim", AIMS, ids=lambda aim: aim.what)
+def test_the_gate_reaches_its_aims(aim: Aim) -> None:
+    result = aim.reached()
+
+    assert not result.failed
+    assert result.lag(0.5) <= aim.p50
+    assert result.lag(0.99) <= aim.p99
+    assert result.calls <= aim.calls
+
+
+def test_the_same_case_has_the_same_result() -> None:
+    case = Case("2 to 10 min", 30)
+
+    assert run(case) == run(case)
+
+
+def test_a_turn_of_the_state_machine_has_three_states() -> None:
+    assert (BEFORE, TURN, AFTER) == (2, 3, 6)
+
+
+def test_a_throttle_fails_the_cdk_providers_waits_and_none_of_ours() -> None:
+    case = Case("2 to 10 min", 100, rate=5)
+
+    assert run(case, CdkProvider).failed > 0
+    assert run(case).failed == 0
