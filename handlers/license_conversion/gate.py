@@ -193,7 +193,7 @@ class Gate:
         return Waiting(
             seconds_until_next_check(
                 now,
-                started_at=known.start_time or wait.started_at,
+                started_at=min(known.start_time or wait.started_at, wait.started_at),
                 deadline=wait.deadline,
                 random=self._random,
                 throttles=throttles,

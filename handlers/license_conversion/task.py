@@ -28,7 +28,7 @@ MEMBERS: Mapping[str, type] = {
     "StatusMessage": str,
     **dict.fromkeys(TIMES, datetime),
 }
-MESSAGE_BYTES = 16_000
+MESSAGE_BYTES = 15_000
 """A longer StatusMessage would fit into no answer: a response has 4,096 bytes, an execution's Cause 32,768 characters."""
 MEMBER_BYTES = 1024
 MOST_CODES = 100

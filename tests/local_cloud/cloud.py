@@ -45,7 +45,7 @@ _SERVICES = (
 _FIRST_CALLS = (
     ("cloudformation", "list_stacks"), ("stepfunctions", "list_state_machines"), ("lambda", "list_functions"),
 )  # fmt: skip
-_START_SECONDS = 120
+_START_SECONDS = 60
 _ARTIFACTS = "artifacts"
 
 
@@ -95,7 +95,12 @@ class LocalCloud:
             starting.enter_context(self.license_manager)
             settings = self._settings()
             starting.callback(self._stop)
-            self._start(settings)
+            try:
+                self._start(settings)
+            except TimeoutError:  # another process took the port that was free a moment ago
+                self._stop()
+                self._port = _free_port()
+                self._start(settings)
             self._answers = AnswersClient(settings.answers_url_file.read_text(), settings.authority)
             threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
             self._resources = starting.pop_all()
@@ -123,7 +128,7 @@ class LocalCloud:
 
     def _start(self, settings: Settings) -> None:
         for name in ("tmp", "home", "volume"):
-            (self._folder / name).mkdir()
+            (self._folder / name).mkdir(exist_ok=True)
         environment = {
             **settings.to_environment(),
             "PATH": os.environ["PATH"],
@@ -161,8 +166,10 @@ class LocalCloud:
             )  # fmt: skip
         deadline = time.monotonic() + _START_SECONDS
         while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._process.poll() is not None:
                 raise RuntimeError(f"LocalStack did not start:\n{self.localstack_log.read_text()[-4000:]}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"LocalStack does not answer on port {self._port}")
             time.sleep(0.1)
 
     def _warm_up(self) -> None:
