@@ -131,7 +131,11 @@ class Waits:
         `key` narrows it to the waits for that (see `name`); None means every wait of the resource. What began later
         belongs to a later request: an event can be delivered late, and twice. Never raises: a wait that cannot be
         stopped ends by itself at its deadline, and CloudFormation ignores what it sends.
+
+        A key that is not the physical id is a ResourceArn. Its newest task may have changed since, and then a wait for that
+        key can be the one of the id that takes this one's place: only the wait that would make this id is stopped.
         """
+        ids = (key, event.get("PhysicalResourceId"))
         prefix = f"{_resource(event)}-" + (f"{_hash(12, key)}-" if key else "")
         stopped = 0
         try:
@@ -141,11 +145,18 @@ class Waits:
             for execution in (execution for page in pages for execution in page["executions"]):
                 found = execution["name"]
                 began_before = execution["startDate"] <= requested_at + SAME_SECOND
-                if found.startswith(prefix) and began_before and not found.endswith(_request(event)):
+                if not (found.startswith(prefix) and began_before) or found.endswith(_request(event)):
+                    continue
+                if key is None or key == ids[1] or self._makes(found) in ids:
                     stopped += self._stop(found, f"{event['RequestType']} request {event['RequestId']} took its place")
         except (ClientError, BotoCoreError) as error:
             logger.warning("Waits of the resource could not be looked for: %s", error)
         return stopped
+
+    def _makes(self, wait_name: str) -> str:
+        """The physical id that this wait would make; its key while License Manager has not said."""
+        found = self._client.describe_execution(executionArn=self._arn(wait_name))
+        return str(json.loads(found["input"])["Stack"]["Event"]["CrHelperData"]["PhysicalResourceId"])
 
     def _stop(self, wait_name: str, cause: str) -> bool:
         try:

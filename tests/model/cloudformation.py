@@ -13,7 +13,6 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
-from license_conversion.task import ATTRIBUTES
 from tests.model.aws_clients import LicenseManager, resource_arn
 from tests.model.scheduler import Scheduler
 
@@ -22,6 +21,14 @@ SERVICE_TIMEOUT = 3600
 RESPONSE_BYTES = 4096
 FLEET_ATTRIBUTES = {"Status", "Total", "Succeeded", "Failed", "FailedTaskIds", "StatusMessage"}
 LAST_RESORTS = 9
+LAMBDA_ATTEMPTS = 2
+CHECK_SECONDS = 40
+"""A check function that does not work is known not to, at the deadline, after two rounds of retries and a pause of 20 s."""
+ATTRIBUTES = {
+    "LicenseConversionTaskId", "ResourceArn", "Status", "StatusMessage", "StartTime", "LicenseConversionTime", "EndTime",
+    "SourceLicenseContext.UsageOperation", "SourceLicenseContext.ProductCodes",
+    "DestinationLicenseContext.UsageOperation", "DestinationLicenseContext.ProductCodes",
+}  # fmt: skip
 GATE_BROKE = ("The gate itself broke", "The wait could not be started")
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:CustomResource"
 SECRET = "ThisIsACredential"
@@ -62,7 +69,9 @@ class Request:
     good_attempt: float | None = None
     last_resort: float | None = None
     lost: list[tuple[float, float]] = field(default_factory=list)
+    lost_to_checks: list[tuple[float, float]] = field(default_factory=list)
     stop_faults: int = 0
+    unheard: bool = False
     looks: list[set[bool]] = field(default_factory=list)  # of each: whether License Manager's answers told something
     stopped: bool = False
     given_up_by: int = 0
@@ -129,8 +138,13 @@ class Request:
 
     def lost_in(self, begin: float, end: float) -> float:
         """Seconds of this time that faults have taken."""
+        checks = self._lost(self.lost_to_checks, begin, end)
+        return self._lost(self.lost, begin, end) + min(checks, CHECK_SECONDS)
+
+    @staticmethod
+    def _lost(spans: list[tuple[float, float]], begin: float, end: float) -> float:
         total, at = 0.0, begin
-        for one, other in sorted(self.lost):
+        for one, other in sorted(spans):
             total += max(0.0, min(other, end) - max(one, at))
             at = max(at, min(other, end))
         return total
@@ -316,10 +330,14 @@ class CloudFormation:
         - One delivery could not begin the wait, and said so, and another one could.
         - No delivery came before the deadline, each looks anew, and what the task is has changed between them.
         - License Manager did not tell one delivery what it told the other, or Step Functions not whether there is a wait.
+        - Lambda has given two attempts up, and the last resort could not see the wait that one of them had begun, or could
+          not know that the answer had arrived.
         - Two deliveries were at work at once, and the task ended between their looks.
         - The newest task of the resource has changed.
         """
-        broke = any(said in one for one in (*request.bodies, body) for said in GATE_BROKE)
+        bodies = (*request.bodies, body)
+        broke = any(said in one for one in bodies for said in GATE_BROKE)
+        given_up = any("before it could answer" in one for one in bodies)
         in_time = any(began < request.deadline - 1 and not failed for began, failed, _ in request.attempts)
         again = len(request.attempts) > 1
         another = bool(request.resource_arn) and len(self._newest_since(request)) > 1
@@ -327,6 +345,9 @@ class CloudFormation:
         spans = sorted((began, ended) for began, _, ended in request.attempts)
         at_once = any(ended > next_began for (_, ended), (next_began, _) in pairwise(spans))
         other_look = not in_time or blind or another or at_once
+        if given_up:  # Lambda has tried twice, and then looked for a wait
+            blind = request.stop_faults > 0 or {False} in request.looks
+            return len(request.attempts) > LAMBDA_ATTEMPTS or blind or request.unheard
         return (broke and (again or request.stop_faults > 0)) or (again and other_look)
 
     def _signalled(self, path: str, body: str, sender: Request | None) -> None:
@@ -395,7 +416,7 @@ class CloudFormation:
         right = bool(statuses & allowed) if request.resource_arn else statuses <= allowed
         if not right or data.get("Status") not in expected & allowed or not request.valid:
             self._fail(f"{request} succeeds, but its task is {statuses}: {data}")
-        names = FLEET_ATTRIBUTES if "LicenseConversionTaskIds" in request.properties else set(ATTRIBUTES)
+        names = FLEET_ATTRIBUTES if "LicenseConversionTaskIds" in request.properties else ATTRIBUTES
         if set(data) != names or not all(isinstance(value, str) for value in data.values()):
             self._fail(f"{request} succeeds without all attributes: {data}")
 

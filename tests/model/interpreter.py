@@ -49,7 +49,7 @@ def definition() -> Data:
 
 
 class Execution:
-    """One execution. `lost(from, to)` hears of the time that failed attempts and the pauses after them took."""
+    """One execution. `lost(state, from, to)` hears of the time that failed attempts and the pauses after them took."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Execution:
         name: str,
         arn: str,
         text: str,
-        lost: Callable[[float, float], None],
+        lost: Callable[[str, float, float], None],
     ) -> None:
         self._scheduler, self._invoke, self._lost = scheduler, invoke, lost
         self.name, self.arn, self.input = name, arn, text
@@ -112,7 +112,7 @@ class Execution:
                     assert isinstance(seconds, int), f"{name}: no whole number of seconds: {seconds}"
                     assert seconds >= 0, f"{name}: {seconds}"
                     if "Seconds" in state:  # "Wait for Lambda": Lambda does not work
-                        self._lost(self._scheduler.now, self._scheduler.now + seconds)
+                        self._lost(name, self._scheduler.now, self._scheduler.now + seconds)
                     self._after(seconds, lambda state=state, data=data: self._enter(state["Next"], data))  # type: ignore[misc]
                     return None
                 case "Task":
@@ -250,7 +250,7 @@ class Attempts:
         raise AssertionError(f"{self._name} does not catch {error}")
 
     def _tell(self, pause: float = 0) -> None:
-        self._execution._lost(self._entered, self._execution._scheduler.now + pause)
+        self._execution._lost(self._name, self._entered, self._execution._scheduler.now + pause)
 
 
 def _names(rule: Data, error: str) -> bool:

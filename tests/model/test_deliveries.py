@@ -1,12 +1,12 @@
-"""What the model has found, one case at a time: the same request, delivered twice."""
+"""What the model has found, one case at a time."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.model.aws_clients import Task
-from tests.model.cloudformation import FUNCTION
+from tests.model.aws_clients import Task, resource_arn
+from tests.model.cloudformation import FUNCTION, next_handle
 from tests.model.faults import Fault
 from tests.model.world import World
 
@@ -66,3 +66,22 @@ def test_a_wait_that_was_given_up_is_not_joined(world: World, conversion: float,
     answer = world.cloudformation.requests[0].answer
     assert answer
     assert answer["Status"] == status
+
+
+def test_a_clean_up_leaves_the_wait_alone_that_has_taken_its_place(world: World) -> None:
+    other = TASK[:-1] + "2"
+    world.license_manager.tasks[TASK] = Task(TASK, began=-100, seconds=50, end="SUCCEEDED")
+    world.license_manager.tasks[other] = Task(other, began=100, seconds=600, end="SUCCEEDED")
+    cloudformation, resource = world.cloudformation, world.cloudformation.resources[0]
+    newest = {"ServiceToken": FUNCTION, "ResourceArn": resource_arn(TASK)}
+    cloudformation.create(resource, newest, keeps_failed=True)
+    world.run_for(200)
+
+    handle = {"WaitConditionHandle": next_handle(1), "TimeoutSeconds": "7200"}
+    cloudformation.update(resource, newest | handle, then_fails=False, undo_by_delete=False)
+    world.run_for(3000)
+
+    create, update, clean_up = cloudformation.requests
+    assert (create.answer or {})["PhysicalResourceId"] == clean_up.physical_id == TASK
+    assert (update.answer or {})["PhysicalResourceId"] == other
+    assert len(update.signals) == 1

@@ -233,7 +233,8 @@ class World:
             del self._invocations[process]
             request.hard_faults += bool(error)
             if error or invocation.hindered:
-                request.lost.append((began, scheduler.now))
+                lost = request.lost_to_checks if function == "CheckTask" else request.lost
+                lost.append((began, scheduler.now))
             scheduler.after(0, lambda: ended(result, error))
 
         scheduler.spawn(main, TIMEOUTS[function])
@@ -260,8 +261,9 @@ class World:
         request = next(r for r in self.cloudformation.requests if r.url == url)
         self._request_of[name] = request
 
-        def lost(begin: float, end: float) -> None:
-            request.lost.append((begin, end))
+        def lost(state: str, begin: float, end: float) -> None:
+            checks = state in ("Check Task", "Wait for Lambda")
+            (request.lost_to_checks if checks else request.lost).append((begin, end))
             request.hard_faults += 1
 
         return Execution(self.scheduler, partial(self._invoke, request), name=name, arn=arn, text=text, lost=lost)
@@ -347,6 +349,8 @@ class World:
                 self.scheduler.sleep(timeout)
                 raise TimeoutError
         self.cloudformation.taken(address, body, sender)
+        if fault and sender:
+            sender.unheard = True
         match fault:
             case Fault.CRASH_AFTER:
                 raise Killed
