@@ -15,7 +15,7 @@ def test_the_gate_reaches_its_aims(aim: Aim) -> None:
     assert not result.failed
     assert result.lag(0.5) <= aim.p50
     assert result.lag(0.99) <= aim.p99
-    assert result.calls <= aim.calls
+    assert result.calls <= (aim.held_to or aim.calls)
 
 
 def test_the_same_case_has_the_same_result() -> None:
