@@ -328,7 +328,7 @@ class CloudFormation:
         """The cases in which a second delivery may find another answer: an answer at the first look leaves no trace.
 
         - One delivery could not begin the wait, and said so, and another one could.
-        - No delivery came before the deadline, each looks anew, and what the task is has changed between them.
+        - No delivery was done with before the deadline, each looks anew, and what the task is has changed between them.
         - License Manager did not tell one delivery what it told the other, or Step Functions not whether there is a wait.
         - Lambda has given two attempts up, and the last resort could not see the wait that one of them had begun, or could
           not know that the answer had arrived.
@@ -338,7 +338,7 @@ class CloudFormation:
         bodies = (*request.bodies, body)
         broke = any(said in one for one in bodies for said in GATE_BROKE)
         given_up = any("before it could answer" in one for one in bodies)
-        in_time = any(began < request.deadline - 1 and not failed for began, failed, _ in request.attempts)
+        in_time = any(ended < request.deadline - 1 and not failed for _, failed, ended in request.attempts)
         again = len(request.attempts) > 1
         another = bool(request.resource_arn) and len(self._newest_since(request)) > 1
         blind = any(look != {True} for look in request.looks)

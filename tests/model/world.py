@@ -172,6 +172,7 @@ class World:
                 request.good_attempt = began if before is None else min(began, before)
                 return
             noted[1] = True
+            request.unheard |= bool(request.bodies)
             if attempt == 1:
                 request.lost.append((began, self.scheduler.now + RETRY_SECONDS))
                 self.scheduler.after(RETRY_SECONDS, lambda: self._attempt(request, 2))
