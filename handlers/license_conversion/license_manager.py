@@ -1,7 +1,7 @@
 """The one place that talks to AWS License Manager."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,9 +47,14 @@ https://docs.aws.amazon.com/license-manager/latest/APIReference/API_GetLicenseCo
 class Page:
     """One answer of ListLicenseConversionTasks."""
 
-    tasks: list[ConversionTask]
+    answers: Mapping[str, Mapping[str, Any]]
+    """By task id, as they came: of most of them nobody wants more than that they are there."""
     token: str
     """Of the next page; `""` after the last."""
+
+    @property
+    def tasks(self) -> list[ConversionTask]:
+        return [ConversionTask.from_answer(task_id, answer) for task_id, answer in self.answers.items()]
 
 
 class LicenseManager:
@@ -117,9 +122,8 @@ class LicenseManager:
         with self._errors("ListLicenseConversionTasks", f"the filter {name} {value}"):
             answer = self._client.list_license_conversion_tasks(Filters=[{"Name": name, "Values": [value]}], **more)
         tasks = answer.get("LicenseConversionTasks", [])
-        named = (task for task in tasks if "LicenseConversionTaskId" in task)
-        seen = [ConversionTask.from_answer(task["LicenseConversionTaskId"], task) for task in named]
-        return Page(seen, answer.get("NextToken") or "")
+        named = {task["LicenseConversionTaskId"]: task for task in tasks if "LicenseConversionTaskId" in task}
+        return Page(named, answer.get("NextToken") or "")
 
     @contextmanager
     def _errors(self, operation: str, what: str) -> Iterator[None]:

@@ -1,6 +1,8 @@
 """The tasks IN_PROGRESS, read a page at a time and over and over, for gates that meet in a warm function."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
 
 from license_conversion.errors import GateError
 from license_conversion.license_manager import LicenseManager
@@ -26,7 +28,7 @@ class Listing:
         self.pages = 1
         """Of a whole round: counted, or as many as there must be at least."""
         self._license_manager = license_manager
-        self._seen: dict[str, tuple[float, ConversionTask]] = {}
+        self._seen: dict[str, tuple[float, Mapping[str, Any]]] = {}
         self._token = ""
         self._round_began = 0.0
         self._round_read = 0
@@ -57,7 +59,7 @@ class Listing:
             raise
         self._token = page.token
         self._round_read += 1
-        self._seen.update((task.task_id, (now, task)) for task in page.tasks)
+        self._seen.update((task_id, (now, answer)) for task_id, answer in page.answers.items())
         if page.token:
             self.pages = max(self.pages, self._round_read + 1)
         else:
@@ -65,8 +67,8 @@ class Listing:
             self._seen = {task_id: seen for task_id, seen in self._seen.items() if seen[0] >= self._round_began}
 
     def find(self, task_id: str, now: float) -> ConversionTask | None:
-        read_at, task = self._seen.get(task_id, (float("-inf"), None))
-        return task if now - read_at <= LATE * self.lifetime else None
+        read_at, answer = self._seen.get(task_id, (float("-inf"), {}))
+        return ConversionTask.from_answer(task_id, answer) if now - read_at <= LATE * self.lifetime else None
 
 
 class Asked:

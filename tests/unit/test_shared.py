@@ -30,7 +30,7 @@ class FakeLicenseManager(LicenseManager):
             raise self.trouble
         first = int(token or 0)
         more = str(first + self.page) if first + self.page < len(self.running) else ""
-        return Page([self._task(task_id) for task_id in self.running[first : first + self.page]], more)
+        return Page({one: {"Status": "IN_PROGRESS"} for one in self.running[first : first + self.page]}, more)
 
     def _task(self, task_id: str) -> ConversionTask:
         status = "IN_PROGRESS" if task_id in self.running else "SUCCEEDED"
