@@ -57,6 +57,10 @@ benchmark: $(VENV)/.installed .local/lambda-runtime/.installed build ## measure 
 
 ASL_VALIDATOR := npx --yes asl-validator@4.0.0
 
+.PHONY: model
+model: $(VENV)/.installed ## try 20,000 orders of what CloudFormation, Lambda and AWS can do (MODEL_EXAMPLES, MODEL_SEED)
+	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-20000} $(BIN)/python -m pytest -s tests/model
+
 .PHONY: build
 build: $(VENV)/.installed ## build the layer and the application as SAM deploys them
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build --cached >.build.log 2>&1 || { cat .build.log; exit 1; }
