@@ -65,7 +65,7 @@ class FakeLicenseManager(LicenseManager):
         self.no_listing: Exception | None = None
         self.clock = Clock()
         self.call_seconds = 0.0
-        self._page = page
+        self.page_size = page
 
     def get_task(self, task_id: str) -> ConversionTask:
         self.got.append(task_id)
@@ -77,7 +77,7 @@ class FakeLicenseManager(LicenseManager):
         self, most_calls: int, pause: Callable[[], None] = lambda: None, monotonic: Callable[[], float] | None = None
     ) -> tuple[dict[str, ConversionTask], int] | None:
         running = [task_id for task_id, status in self.tasks.items() if status == IN_PROGRESS]
-        pages = max(1, -(-len(running) // self._page))
+        pages = max(1, -(-len(running) // self.page_size))
         for made in range(1, min(pages, most_calls) + 1):
             if made > 1:
                 pause()
