@@ -430,6 +430,8 @@ def supersedes(later: Request, request: Request) -> bool:
         return False
     if not is_own_id(str(later.physical_id)):
         return True
+    if request.resource_arn and (request.answer or {}).get("PhysicalResourceId") != later.physical_id:
+        return False  # another task was the newest then
     return later.key == request.key
 
 
