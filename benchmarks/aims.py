@@ -15,8 +15,9 @@ class Aim:
     p99: float
     calls: float
     p50: float = float("inf")
-    held_to: float = 0.0
-    """Calls that a test holds us to where the aim is not reached."""
+    calls_held_to: float = 0.0
+    p99_held_to: float = 0.0
+    """What a test holds us to where the aim is not reached."""
 
     def reached(self) -> Result:
         """All the cases as one."""
@@ -24,9 +25,10 @@ class Aim:
         one = results[0]
         lags = tuple(sorted(lag for result in results for lag in result.lags))
         calls = sum(result.calls for result in results) / len(results)
+        throttles = sum(result.throttles for result in results) / len(results)
         failed = sum(result.failed for result in results)
         mean = sum(result.dollars for result in results) / len(results)
-        return Result(one.case, one.way, lags, calls, one.throttles, failed, mean, one.checks)
+        return Result(one.case, one.way, lags, calls, throttles, failed, mean, one.checks)
 
     def met_by(self, result: Result) -> bool:
         in_time = result.lag(0.5) <= self.p50 and result.lag(0.99) <= self.p99
@@ -37,10 +39,15 @@ def _alone(conversions: str) -> list[Case]:
     return [Case(conversions, 1, seed=seed) for seed in range(0, 1000, 2)]
 
 
+def _seeds(waits: int) -> list[Case]:
+    """The gate's constants were chosen with seed 1, so that one is not among them."""
+    return [Case("20 to 60 min", waits, seed=seed) for seed in (11, 21, 31, 41, 51)]
+
+
 AIMS = (
-    Aim("one gate, conversions of 2 to 10 min", _alone("2 to 10 min"), p50=15, p99=60, calls=30, held_to=34),
+    Aim("one gate, conversions of 2 to 10 min", _alone("2 to 10 min"), p50=15, p99=60, calls=30, calls_held_to=34),
     Aim("one gate, 20 to 60 min", _alone("20 to 60 min"), p50=30, p99=66, calls=75),
-    Aim("1,000 gates at once, 20 to 60 min", [Case("20 to 60 min", 1000)], p99=80, calls=12, held_to=15),
+    Aim("1,000 gates at once, 20 to 60 min", _seeds(1000), p99=80, calls=12, calls_held_to=15, p99_held_to=130),
     Aim("a fleet of 1,000, 20 to 60 min", [Case("20 to 60 min", 1000, fleet=True)], p99=30, calls=3),
 )
 LARGEST = Aim("10,000 gates at once, 20 to 60 min", [Case("20 to 60 min", 10_000)], p99=120, calls=10)

@@ -2,15 +2,21 @@
 
 Each start is a new process of the Python that the local cloud runs the functions on, with nothing on its path but AWS's
 runtime packages, the built layer and our code. The Runtime Interface Emulator would add the same to both.
+
+Time is the processor's, because a busy machine's clock says little. Memory is VmHWM: ru_maxrss would start with that of the
+process that started this one. As deployed, our code and the layer are compiled at each start: in Lambda both come without
+bytecode and cannot write any. With bytecode is what is left when that is done beforehand.
 """
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parent.parent
 PYTHON = ROOT / ".local" / "lambda-runtime" / "bin" / "python"
@@ -27,11 +33,13 @@ HANDLERS: Mapping[str, str] = {
 }
 """The last one also makes the client that stock crhelper's handler has by then, and ours makes in its first invocation."""
 MEASURE = """
-import json, resource, time
-began = time.perf_counter()
+import json, time
+began = time.process_time()
 {start}
-seconds = time.perf_counter() - began
-print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+seconds = time.process_time() - began
+with open("/proc/self/status") as status:
+    peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+print(json.dumps([seconds, peak / 1024]))
 """
 AWS = {
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -53,14 +61,17 @@ class ColdStart:
     memory: float
 
 
-def measure(repetitions: int = 11) -> list[ColdStart]:
+def measure(*, bytecode: bool, repetitions: int = 11) -> list[ColdStart]:
     """Interleaved, so that whatever else the machine does hits all of them. The first round fills the caches."""
     seen: dict[str, list[Sequence[float]]] = {name: [] for name in HANDLERS}
-    for repetition in range(repetitions + 1):
-        for name, start in HANDLERS.items():
-            found = _start(start)
-            if repetition:
-                seen[name].append(found)
+    with TemporaryDirectory() as deployed:
+        for folder in (ROOT / "handlers", LAYER, ROOT / "benchmarks"):
+            shutil.copytree(folder, Path(deployed) / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
+        for repetition in range(repetitions + 1):
+            for name, start in HANDLERS.items():
+                found = _start(start, Path(deployed), bytecode=bytecode)
+                if repetition:
+                    seen[name].append(found)
     middle = {name: [median(one[i] for one in starts) for i in (0, 1)] for name, starts in seen.items()}
     stock_time, stock_memory = middle[STOCK]
     return [
@@ -74,9 +85,14 @@ def layer_megabytes() -> float:
     return sum(file.stat().st_size for file in LAYER.rglob("*") if file.is_file()) / 1e6
 
 
-def _start(start: str) -> Sequence[float]:
-    path = [ROOT / "handlers", LAYER, ROOT / "benchmarks"]
-    environment = {**AWS, "PYTHONPATH": os.pathsep.join(map(str, path)), "PATH": os.environ["PATH"]}
+def _start(start: str, deployed: Path, *, bytecode: bool) -> Sequence[float]:
+    path = [deployed / "handlers", deployed / LAYER.name, deployed / "benchmarks"]
+    environment = {
+        **AWS,
+        "PYTHONDONTWRITEBYTECODE": "" if bytecode else "1",
+        "PYTHONPATH": os.pathsep.join(map(str, path)),
+        "PATH": os.environ["PATH"],
+    }
     command = [str(PYTHON), "-c", MEASURE.format(start=start)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)  # noqa: S603 - ours
     found: Sequence[float] = json.loads(done.stdout.splitlines()[-1])

@@ -5,6 +5,7 @@ What of this AWS does not document: the order of reuse, the time until an idle s
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from random import Random
 from typing import Generic, TypeVar
 
 from benchmarks.clock import Clock
@@ -38,6 +39,8 @@ class Function(Generic[S]):
 
     clock: Clock
     start: Callable[[], S]
+    any_free: Random | None = None
+    """Set: any free sandbox is used, and not the one that became free last."""
     bill: Bill = field(default_factory=Bill)
     sandboxes: int = 0
     _busy: int = 0
@@ -51,7 +54,7 @@ class Function(Generic[S]):
         self._busy += 1
         self._expire()
         if self._free:
-            sandbox = self._free.pop()
+            sandbox = self._free.pop(self.any_free.randrange(len(self._free)) if self.any_free else -1)
         else:
             sandbox = Sandbox(self.start())
             self.sandboxes += 1

@@ -112,8 +112,8 @@ class CdkProvider(Peer):
 
 
 class FixedLoop(Peer):
-    """A state machine with the SDK integration: Task, Choice, Wait 60, and Retry: 2 seconds, doubled, ten times a minute's
-    length at most; then the loop goes on.
+    """A state machine with the SDK integration: Task, Choice, Wait 60, and a Retry from 2 seconds, doubled up to a minute,
+    with JitterStrategy FULL. Without the jitter all of them would come in the same instant for ever, which is no fair peer.
     """
 
     name = "fixed 60 s, with Retry"
@@ -126,7 +126,7 @@ class FixedLoop(Peer):
     def pause(self, progress: Progress) -> float:
         if progress.throttles:
             self.transitions -= 2  # a retry is one transition
-            return float(min(60, 2**progress.throttles))
+            return self._random.uniform(0, min(60, 2**progress.throttles))
         return 60.0
 
 

@@ -27,7 +27,8 @@ class Case:
     page: int = 100
     spread: float = 0
     fleet: bool = False
-    seed: int = 1
+    seed: int = 11
+    any_sandbox: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def run(case: Case, peer: type[Peer] | None = None) -> Result:
     service = LicenseManagerService(clock, case.rate, case.page)
     waits = Waits(clock, service)
     conversions, jitter = Random(case.seed), Random(case.seed + 1)  # noqa: S311 - a simulation
-    ours = Gates(clock, service, jitter)
+    ours = Gates(clock, service, jitter, any_sandbox=case.any_sandbox)
     theirs = peer(clock, service, jitter) if peer else None
 
     def begin(number: int) -> str:
