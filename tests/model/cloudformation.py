@@ -333,7 +333,7 @@ class CloudFormation:
         - Lambda has given two attempts up, and the last resort could not see the wait that one of them had begun, or could
           not know that the answer had arrived.
         - Two deliveries were at work at once, and the task ended between their looks.
-        - The newest task of the resource has changed.
+        - The newest task of the resource has changed; or a fleet that fails at its first failure had tasks that ended later.
         """
         bodies = (*request.bodies, body)
         broke = any(said in one for one in bodies for said in GATE_BROKE)
@@ -344,7 +344,8 @@ class CloudFormation:
         blind = any(look != {True} for look in request.looks)
         spans = sorted((began, ended) for began, _, ended in request.attempts)
         at_once = any(ended > next_began for (_, ended), (next_began, _) in pairwise(spans))
-        other_look = not in_time or blind or another or at_once
+        moving = "LicenseConversionTaskIds" in request.properties and self._moved(request)
+        other_look = not in_time or blind or another or at_once or moving
         if given_up:  # Lambda has tried twice, and then looked for a wait
             blind = request.stop_faults > 0 or {False} in request.looks
             return len(request.attempts) > LAMBDA_ATTEMPTS or blind or request.unheard
@@ -388,6 +389,11 @@ class CloudFormation:
             self._fail(f"{request} succeeds with another id: {said}")
         elif not request.handle or said["Data"].get("Status") != "IN_PROGRESS":
             self._check_success(request, said["Data"])
+
+    def _moved(self, request: Request) -> bool:
+        """Whether one of the tasks still ran when the request came, so that another look finds more."""
+        manager, since = self._license_manager, request.requested
+        return any(manager.tasks[t].began + manager.tasks[t].seconds > since for t in request.task_ids)
 
     def _is_right_id(self, request: Request, physical_id: str) -> bool:
         if request.resource_arn:
