@@ -113,4 +113,5 @@ def main() -> None:
     page.write_text("\n".join([before + BEGIN, "", *lines, "", END]) + after)
 
 
-main()
+if __name__ == "__main__":
+    main()
