@@ -111,7 +111,7 @@ def test_what_the_first_look_saw_is_not_asked_for_again(cloud: Cloud) -> None:
 def test_a_fleet_that_runs_out_of_time_says_how_far_it_is(cloud: Cloud) -> None:
     task_ids = fleet_of(cloud, 12, failed=(0,), longest=2400)
 
-    (answer,) = cloud.gate(of_stack(cloud, task_ids, OnFailure="CONTINUE", TimeoutSeconds="600"))
+    (answer,) = cloud.gate(of_stack(cloud, task_ids, OnFailure="CONTINUE", TimeoutSeconds="700"))
 
     assert answer["Status"] == "FAILED"
     for part in ("did not fail", "1 of 12 tasks FAILED, 9 not ended", "is still IN_PROGRESS", "goes on"):
