@@ -6,18 +6,14 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import ClientError
-
-from license_conversion import telemetry
+from license_conversion import aws, telemetry
 from license_conversion.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
 SOURCE = "license-conversion-gate"
-CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
+ATTEMPTS = 3
 
 
 class EventNotTaken(Exception):  # noqa: N818 - says what happened
@@ -26,7 +22,8 @@ class EventNotTaken(Exception):  # noqa: N818 - says what happened
 
 @cache
 def _events() -> "EventBridgeClient":
-    return boto3.client("events", config=CONFIG)
+    client: EventBridgeClient = aws.client("events", attempts=ATTEMPTS)
+    return client
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
@@ -80,5 +77,5 @@ def _find(bus: str) -> None:
         _events().describe_event_bus(Name=bus)
     except _events().exceptions.ResourceNotFoundException as error:
         raise EventNotTaken(f"There is no event bus {bus}") from error
-    except ClientError as error:
+    except aws.refusal() as error:
         telemetry.logger.info(f"It is not known whether there is an event bus {bus}: {error}")

@@ -5,6 +5,7 @@ of the state machine) begins, which sends the same event back with its verdict i
 """
 
 import random
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cache
@@ -16,12 +17,15 @@ from license_conversion.errors import AnswerNotDelivered, GateError, InvalidRequ
 from license_conversion.fleet import Fleet
 from license_conversion.gate import Conversion, Ended, Gate, Wait, Waiting, known_before, refused, utc_now
 from license_conversion.lifecycle import Event, Lifecycle, seconds_left
-from license_conversion.request import Request, is_own_id
+from license_conversion.request import Request
 from license_conversion.settings import Settings
 from license_conversion.shared import LicenseManagers
 from license_conversion.stack_response import deliver, message, requested_at
 from license_conversion.task import ConversionTask, Status, iso
 from license_conversion.waits import Waits
+
+ENOUGH_TO_BEGIN = 35.0
+"""Seconds of an invocation that are kept to begin a wait, with its retries, and to answer."""
 
 
 class StackGate:
@@ -33,7 +37,9 @@ class StackGate:
         waits_: Waits,
         announcer: Announcer,
         clock: Callable[[], datetime] = utc_now,
+        *,
         deliver_: Callable[[str, bytes, float], int] = deliver,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._gate = gate
         self._waits = waits_
@@ -41,9 +47,12 @@ class StackGate:
         self._announcement: dict[str, Any] | None = None
         self._first_check: dict[str, Any] = {}
         self._first_answer: dict[str, Any] = {}
-        self._ended: tuple[Ended, datetime | None] | None = None
+        self._ended: Ended | None = None
+        self._started_at: datetime | None = None
+        self._key = ""
         self._clock = clock
         self._deliver = deliver_
+        self._sleep = sleep
         self._lifecycle = Lifecycle(self._begin_wait, deliver_, _broken)
         self._lifecycle.create(self._check)
         self._lifecycle.update(self._check)
@@ -53,15 +62,20 @@ class StackGate:
 
     def __call__(self, event: Event, context: Any) -> None:
         """Handle one event. Raises AnswerNotDelivered, so that whoever sent the event sends it again."""
-        if "CrHelperPoll" in event and event["ResourceProperties"].get("WaitConditionHandle"):
-            url, signal = message(event, event["Answer"])
-            self._deliver(url, signal, seconds_left(context))
+        if "CrHelperPoll" in event and event["Waiter"] == "HANDLE":
+            self._deliver(*message(event, event["Answer"], "HANDLE"), seconds_left(context))
             return
-        self._announcement, self._first_check, self._first_answer, self._ended = None, {}, {}, None
-        self._lifecycle(event, context)
+        self._announcement, self._first_check, self._first_answer = None, {}, {}
+        self._ended, self._started_at, self._key = None, None, waits.REFUSED
+        try:
+            self._lifecycle(event, context)
+        except AnswerNotDelivered as error:
+            if not self._ended:
+                raise
+            self._leave_to_wait(event, context, self._ended, error, waiter="STACK", key=self._key)
         if self._ended:
             telemetry.count("GatesStarted")
-            telemetry.ended(*self._ended)
+            telemetry.ended(self._ended, self._started_at)
         if self._announcement:
             self._announcer.announce(self._announcement)
 
@@ -82,13 +96,14 @@ class StackGate:
             signals_handle=bool(request.wait_condition_handle),
             first_look=True,
         )
-        result = self._gate.check(request, wait)
+        result = self._first_look(request, wait, context)
         telemetry.checked(result, (self._clock() - started_at).total_seconds())
         if isinstance(result, Ended) and not self._waits.exists(waits.name(event, request.key)):
+            self._announcement, self._started_at = result.announcement(event), started_at
+            self._key = waits.ANSWER + request.key if request.wait_condition_handle else request.key
             if result.passed and request.wait_condition_handle:
-                self._deliver(*message(event, result.answer()), seconds_left(context) / 2)
-            self._announcement = result.announcement(event)
-            return self._end(result, started_at)
+                self._signal(event, context, result, waits.SIGNAL + request.key)
+            return self._end(result)
         self._first_check = {
             "Waiter": "HANDLE" if request.wait_condition_handle else "STACK",
             "Deadline": iso(wait.deadline),
@@ -100,6 +115,38 @@ class StackGate:
             return self._answer_at_once(event, context, result.known)
         self._lifecycle.waiting = True
         return result.known.task_id or request.key
+
+    def _first_look(self, request: Request, wait: Wait, context: Any) -> Waiting | Ended:
+        """One look. More of them, at the gate's pace, for the newest task of a resource that has to be named at once."""
+        while True:
+            result = self._gate.check(request, wait)
+            if isinstance(result, Ended) or result.known.task_id or not request.wait_condition_handle:
+                return result
+            if seconds_left(context) < ENOUGH_TO_BEGIN + result.seconds:
+                return result
+            self._sleep(result.seconds)
+
+    def _signal(self, event: Event, context: Any, ended: Ended, key: str) -> None:
+        """The verdict of the first look, to the handle. What the resource itself is answered does not depend on it."""
+        try:
+            self._deliver(*message(event, ended.answer(), "HANDLE"), seconds_left(context) / 3)
+        except AnswerNotDelivered as error:
+            self._first_answer = ended.answer()
+            self._leave_to_wait(event, context, ended, error, waiter="HANDLE", key=key)
+
+    def _leave_to_wait(
+        self, event: Event, context: Any, ended: Ended, error: AnswerNotDelivered, *, waiter: str, key: str
+    ) -> None:
+        """Nobody has taken the message: a wait that begins with its end sends the same one, and for longer than we can."""
+        since = iso(requested_at(event, self._clock()))
+        self._first_check = {"Waiter": waiter, "Deadline": since, "Checks": 1, **ended.state(event)}
+        data = {"PhysicalResourceId": ended.known.task_id, "RequestedAt": since, "Key": key}
+        try:
+            self._start_wait({**event, "CrHelperPoll": True, "CrHelperData": data}, context, or_give_up=False)
+        except GateError as failed:
+            raise error from failed
+        self._announcement = None  # the wait's
+        telemetry.logger.warning(f"A wait sends the message that was not taken: {error}")
 
     def _answer_at_once(self, event: Event, context: Any, known: Conversion) -> str:
         """The wait signals a handle at its end; the resource itself is done.
@@ -122,17 +169,27 @@ class StackGate:
         self._lifecycle.Data = attributes
         return known.task_id
 
-    def _end(self, ended: Ended, started_at: datetime | None = None) -> str:
+    def _end(self, ended: Ended) -> str:
         """The gate ends here. It is counted when the answer is out: an answer that nobody took comes again."""
         telemetry.decided(ended)
-        self._ended = ended, started_at
+        self._ended = ended
         answer = ended.answer()
         self._lifecycle.Status, self._lifecycle.Reason = answer["Status"], answer["Reason"]
         self._lifecycle.Data = answer["Data"]
         return str(answer["PhysicalResourceId"])
 
     def _begin_wait(self, event: Event, context: Any) -> None:
-        """Hand the request to an execution, which gets our own ARN to send its answer to.
+        """Hand the request to an execution. Raises GateError."""
+        try:
+            began = self._start_wait(event, context, or_give_up=True)
+        except GateError as error:
+            _count_broken(error)
+            raise
+        if began:
+            telemetry.count("GatesStarted")
+
+    def _start_wait(self, event: Event, context: Any, *, or_give_up: bool) -> bool:
+        """Begin the wait of this request: it gets our own ARN, to send its answer to. False: it had begun.
 
         The state machine's definition cannot name this function, whose environment names the state machine. An answer that
         is to be given at once stands in the input too, for the last resort: we may break before we give it.
@@ -141,16 +198,11 @@ class StackGate:
         stack = {"FunctionArn": context.invoked_function_arn, "Event": event}
         if self._first_answer:
             stack["FirstAnswer"] = self._first_answer
-        try:
-            began = self._waits.begin(wait_name, {"Stack": stack, "Gate": self._first_check})
-        except GateError as error:
-            _count_broken(error)
-            raise
-        if began:
-            telemetry.count("GatesStarted")
+        began = self._waits.begin(wait_name, {"Stack": stack, "Gate": self._first_check}, or_give_up=or_give_up)
         telemetry.logger.info(
             "The wait begins" if began else "The wait of this request had begun", extra={"execution": wait_name}
         )
+        return began
 
     def _answer(self, event: Event, _context: Any) -> str:
         """The wait's verdict came back: give it to crhelper to send."""
@@ -161,15 +213,8 @@ class StackGate:
         return str(answer["PhysicalResourceId"])
 
     def _delete(self, event: Event, _context: Any) -> None:
-        """Nothing in License Manager is the stack's to delete: stop the wait, if one still runs.
-
-        An id that is not the gate's own was made up by CloudFormation, because a Create had not answered: the wait of
-        that Create is whichever one the resource has.
-        """
-        physical_id = str(event.get("PhysicalResourceId"))
-        resource_arn = (event.get("ResourceProperties") or {}).get("ResourceArn")
-        key = (resource_arn or physical_id) if is_own_id(physical_id) else None
-        stopped = self._waits.stop(event, key, requested_at(event, self._clock()))
+        """Nothing in License Manager is the stack's to delete: stop the wait, if one still runs."""
+        stopped = self._waits.stop(event, waits.keys_of_deleted(event), requested_at(event, self._clock()))
         _count_stopped(stopped)
         telemetry.logger.info("The resource is deleted", extra={"waits_stopped": stopped})
 

@@ -67,15 +67,17 @@ def _answer_wait(event: Mapping[str, Any], context: Any) -> None:
             "PhysicalResourceId": stack_event["CrHelperData"]["PhysicalResourceId"],
             "Data": {},
         }
-    _send(*message(stack_event, answer), stack_event, answer["Status"], context)
+    _send(*message(stack_event, answer, event["Gate"]["Waiter"]), stack_event, answer["Status"], context)
 
 
 def _answer_request(record: Mapping[str, Any], context: Any) -> None:
     """What Lambda gave up. `record` is its record for a destination."""
     stack_event = record["requestPayload"]
+    answer: Mapping[str, Any] | None
     if "CrHelperPoll" in stack_event:  # a wait's verdict: there is no other answer than the one in it
         if "Answer" in stack_event:
-            _send(*message(stack_event, stack_event["Answer"]), stack_event, stack_event["Answer"]["Status"], context)
+            answer = stack_event["Answer"]
+            _send(*message(stack_event, answer, stack_event["Waiter"]), stack_event, answer["Status"], context)
         else:
             _log("ERROR", "A wait's event without an answer came here", stack_event)
         return
@@ -95,14 +97,10 @@ def _answer_request(record: Mapping[str, Any], context: Any) -> None:
 
 def _delete(stack_event: Mapping[str, Any]) -> dict[str, Any]:
     """A Delete always succeeds, and stops the wait that belongs to the resource if it can."""
-    physical_id = str(stack_event.get("PhysicalResourceId"))
     try:
-        key = stack_event["ResourceProperties"].get("ResourceArn") or physical_id
-        _waits().stop(
-            stack_event,
-            key if OWN_ID.fullmatch(physical_id) else None,
-            requested_at(stack_event, datetime.now(UTC)),
-        )
+        from license_conversion.waits import keys_of_deleted  # noqa: PLC0415 - boto3 may be what is broken
+
+        _waits().stop(stack_event, keys_of_deleted(stack_event), requested_at(stack_event, datetime.now(UTC)))
     except Exception as error:  # the wait then ends by itself
         _log("WARNING", f"The waits of the resource could not be stopped: {type(error).__name__}", stack_event)
     return {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": None, "Data": {}}

@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from license_conversion import aws
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 logger = logging.getLogger(__name__)
-CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
+ATTEMPTS = 3
 
 
 class Announcer:
@@ -25,12 +23,13 @@ class Announcer:
 
     @cached_property
     def _client(self) -> "LambdaClient":
-        return boto3.client("lambda", config=CONFIG)
+        client: LambdaClient = aws.client("lambda", attempts=ATTEMPTS)
+        return client
 
     def announce(self, announcement: Mapping[str, Any]) -> None:
         """Never raises: the answer is out already."""
         payload = json.dumps(announcement, ensure_ascii=False).encode("utf-8", "replace")
         try:
             self._client.invoke(FunctionName=self._function_arn, InvocationType="Event", Payload=payload)
-        except (ClientError, BotoCoreError) as error:
+        except aws.failures() as error:
             logger.warning("The end of the gate could not be announced: %s", error)

@@ -5,26 +5,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-import boto3
-import botocore.session
-from botocore.config import Config
-from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-from botocore.exceptions import ClientError
-
+from license_conversion import aws
 from license_conversion.errors import AccessDenied, InvalidRequest, StillUnknown
 from license_conversion.request import Account
 from license_conversion.task import ConversionTask, Status
 from license_conversion.text import shorten
 
 if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
     from mypy_boto3_license_manager import LicenseManagerClient
 
-CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
-"""One attempt, seven seconds at most: the next check is the retry, and it comes at the gate's own pace."""
+ATTEMPTS = 1
+"""Seven seconds at most: the next check is the retry, and it comes at the gate's own pace."""
 
 LISTING_SECONDS = 8.0
 """A listing that takes longer is given up: an invocation has other things to do."""
@@ -70,8 +66,8 @@ class LicenseManager:
 
     @cached_property
     def _client(self) -> "LicenseManagerClient":
-        region = self._account.region or None
-        return _session(self._account).client("license-manager", region_name=region, config=CONFIG)
+        client: LicenseManagerClient = aws.client("license-manager", attempts=ATTEMPTS, account=self._account)
+        return client
 
     def get_task(self, task_id: str) -> ConversionTask:
         """One look at one task."""
@@ -129,12 +125,12 @@ class LicenseManager:
     def _errors(self, operation: str, what: str) -> Iterator[None]:
         try:
             yield
-        except ClientError as error:
-            raise self._meaning(error, operation, what) from error
+        except aws.refusal() as error:
+            raise self._meaning(cast("ClientError", error), operation, what) from error
         except Exception as error:  # the network, or a body that botocore's parser has no answer to
             raise StillUnknown(f"License Manager could not be asked: {type(error).__name__}") from error
 
-    def _meaning(self, error: ClientError, operation: str, what: str) -> Exception:
+    def _meaning(self, error: "ClientError", operation: str, what: str) -> Exception:
         details: dict[str, Any] = dict(error.response.get("Error", {}))
         code, said = str(details.get("Code", "")), shorten(str(details.get("Message", "")), SAID_BYTES)
         http_status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -149,23 +145,3 @@ class LicenseManager:
             return AccessDenied(f"{action} is denied to {role}: {said} ({code}).")
         throttled = code in THROTTLED or http_status == HTTPStatus.TOO_MANY_REQUESTS
         return StillUnknown(f"{service} answered {code or http_status}: {said}", throttled=throttled)
-
-
-def _session(account: Account) -> boto3.Session:
-    """A session with the credentials of the account's role: botocore renews them shortly before they expire."""
-    if not account.role_arn:
-        return boto3.Session()
-    own = botocore.session.get_session()
-    fetcher = AssumeRoleCredentialFetcher(
-        client_creator=partial(own.create_client, config=CONFIG),
-        source_credentials=own.get_credentials(),
-        role_arn=account.role_arn,
-        extra_args={
-            "RoleSessionName": "license-conversion-gate",
-            **({"ExternalId": account.external_id} if account.external_id else {}),
-        },
-    )
-    assumed = botocore.session.get_session()
-    # botocore has no public way to hand a session credentials that renew themselves
-    assumed._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")  # type: ignore[attr-defined]
-    return boto3.Session(botocore_session=assumed)

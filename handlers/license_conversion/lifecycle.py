@@ -3,7 +3,7 @@
 crhelper 2.0.12 calls the function of the request type, decides who answers, and builds the response. What is overridden
 here, and why:
 
-- start-up: it makes three clients that its own polling needs, and sets the root logger to DEBUG;
+- start-up: it imports boto3 and makes three clients, for its own polling alone, and sets the root logger to DEBUG;
 - its logger writes the event, ResponseURL and all;
 - its watchdog thread answers FAILED half a second before a time-out, whatever the main thread is doing;
 - its polling makes an EventBridge rule, a target and a Lambda permission for each wait;
@@ -14,14 +14,40 @@ here, and why:
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
-
-from crhelper import CfnResource, log_helper, resource_helper
 
 from license_conversion.errors import AnswerNotDelivered
 from license_conversion.stack_response import response
+
+
+class _NoClients(ModuleType):
+    """Stands where crhelper would find boto3, and make clients for the polling that we do not use."""
+
+    @staticmethod
+    def client(*_args: Any, **_options: Any) -> None:
+        return None
+
+
+@contextmanager
+def _without_boto3() -> Iterator[None]:
+    """An import in here finds no boto3: most of a cold start, for an invocation that may need no client at all."""
+    known = sys.modules.get("boto3")
+    sys.modules["boto3"] = _NoClients("boto3")
+    try:
+        yield
+    finally:
+        if known:
+            sys.modules["boto3"] = known
+        else:
+            del sys.modules["boto3"]
+
+
+with _without_boto3():
+    from crhelper import CfnResource, log_helper, resource_helper
 
 logging.getLogger("crhelper").setLevel(logging.CRITICAL)
 
@@ -103,32 +129,25 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
             data=self.Data,
         )
         try:
-            self._deliver(self._response_url, body, seconds_left(self._context))
+            self._deliver(self._response_url, body, seconds_left(self._context) / 2)
         except AnswerNotDelivered as error:
             self._undelivered = error
             raise
 
 
 def seconds_left(context: Any) -> float:
-    """Seconds that this invocation can still spend on the delivery of an answer."""
+    """Seconds that this invocation can still spend. Half of them go into the delivery of an answer, the other half into
+    handing it over to a wait.
+    """
     return float(context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS)
 
 
 @contextmanager
 def _without_start_up() -> Iterator[None]:
-    """crhelper's constructor makes its clients and sets up logging through these two names."""
-    boto3, setup = resource_helper.boto3, log_helper.setup
-    resource_helper.boto3 = _NoClients
+    """crhelper's constructor sets up logging through this name."""
+    setup = log_helper.setup
     log_helper.setup = lambda *_args, **_options: None
     try:
         yield
     finally:
-        resource_helper.boto3, log_helper.setup = boto3, setup
-
-
-class _NoClients:
-    """Stands where crhelper makes clients for the polling that we do not use."""
-
-    @staticmethod
-    def client(*_args: Any, **_options: Mapping[str, Any]) -> None:
-        return None
+        log_helper.setup = setup

@@ -7,9 +7,9 @@ from datetime import datetime
 SHORTEST = 5
 LONGEST = 60
 LONGEST_WHEN_THROTTLED = 120
-SHARE = 0.1
-"""The next check comes after this share of the time since the start: the end is seen late by a tenth at most."""
-JITTER = 0.2
+SHARE = 0.107
+"""The next check comes after this share of the time since the start, less the jitter: a tenth on average."""
+JITTER = 0.1
 """A pause is shortened by up to this share of itself, so that gates which started together drift apart."""
 JITTER_WHEN_THROTTLED = 0.4
 """Wider, but the pause is still longer than without the throttle."""
@@ -38,4 +38,4 @@ def seconds_until_next_check(
         jitter = JITTER_WHEN_THROTTLED
     pause = max(SHORTEST, pause * (1 - jitter * random()))
     until_deadline = math.ceil((deadline - now).total_seconds())
-    return max(1, min(round(pause), until_deadline))
+    return max(1, min(math.ceil(pause), until_deadline))

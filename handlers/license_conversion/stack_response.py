@@ -43,11 +43,12 @@ def response(
     return fit(answer, answer["Data"])
 
 
-def message(event: Mapping[str, Any], answer: Mapping[str, Any]) -> tuple[str, bytes]:
-    """Where the end of a wait goes, and what: a signal to the handle that the request names, or else the response."""
+def message(event: Mapping[str, Any], answer: Mapping[str, Any], waiter: str) -> tuple[str, bytes]:
+    """Where an end goes, and what: for the `waiter` HANDLE a signal to the one that the request names, else the response."""
     status, reason, physical_id = answer["Status"], answer["Reason"], answer["PhysicalResourceId"]
-    if handle := event["ResourceProperties"].get("WaitConditionHandle"):
-        return handle, signal(status=status, reason=reason, unique_id=physical_id, data=answer["Data"])
+    if waiter == "HANDLE":
+        body = signal(status=status, reason=reason, unique_id=physical_id, data=answer["Data"])
+        return event["ResourceProperties"]["WaitConditionHandle"], body
     body = response(event, status=status, reason=reason, physical_id=physical_id, data=answer["Data"])
     return event["ResponseURL"], body
 

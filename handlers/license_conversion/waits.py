@@ -3,16 +3,14 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
-from license_conversion.errors import GateError
+from license_conversion import aws
+from license_conversion.errors import GateError, InvalidRequest
+from license_conversion.request import Request, is_own_id
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -25,7 +23,9 @@ GIVEN_UP = "It was not known to have begun"
 """Why a wait was stopped by the request that began it."""
 SILENT = {"ABORTED", "TIMED_OUT"}
 """How an execution ends that has told nobody."""
-CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 4})
+REFUSED, ANSWER, SIGNAL = "a refusal", "the answer of ", "the signal of "
+"""Keys of waits that wait for nothing: each sends what nobody has taken. The last two stand before the request's own key."""
+ATTEMPTS = 4
 """Starting is idempotent by name, so it is tried again, throttles included: half a minute at most."""
 
 
@@ -49,6 +49,21 @@ def _resource(event: Mapping[str, Any]) -> str:
     return f"{logical_id[:16]}-{_hash(16, event['StackId'], logical_id)}"
 
 
+def keys_of_deleted(event: Mapping[str, Any]) -> set[str] | None:
+    """What the waits of a resource that is deleted can be for: its id, and what its properties name.
+
+    An id that is not the gate's own was made up by CloudFormation, because a Create had not answered. None: the wait of that
+    Create is whichever one the resource has.
+    """
+    physical_id = str(event.get("PhysicalResourceId"))
+    if not is_own_id(physical_id):
+        return None
+    try:
+        return {physical_id, Request.from_properties(event.get("ResourceProperties")).key}
+    except InvalidRequest:
+        return {physical_id}
+
+
 class Waits:
     """Starts and finds executions of the state machine with this ARN."""
 
@@ -57,13 +72,14 @@ class Waits:
 
     @cached_property
     def _client(self) -> "SFNClient":
-        return boto3.client("stepfunctions", config=CONFIG)
+        client: SFNClient = aws.client("stepfunctions", attempts=ATTEMPTS)
+        return client
 
-    def begin(self, wait_name: str, execution_input: Mapping[str, Any]) -> bool:
+    def begin(self, wait_name: str, execution_input: Mapping[str, Any], *, or_give_up: bool) -> bool:
         """Start the wait, or join the one of this name: False.
 
-        Raises GateError when Step Functions does not let us; a wait that began all the same is stopped, because the
-        caller will answer in its place.
+        Raises GateError when Step Functions does not let us. `or_give_up`: the caller will answer in its place then, and
+        so a wait that began all the same is stopped.
         """
         before = datetime.now(UTC)
         try:
@@ -74,8 +90,9 @@ class Waits:
             if self._given_up(wait_name):
                 raise GateError("The wait could not be started the first time, and was given up.") from error
             return False
-        except (ClientError, BotoCoreError) as error:
-            self._stop(wait_name, GIVEN_UP)
+        except aws.failures() as error:
+            if or_give_up:
+                self._stop(wait_name, GIVEN_UP)
             raise GateError(f"The wait could not be started, Step Functions said: {error}") from error
         return started["startDate"] >= before - SAME_SECOND  # an equal request joins the running one without an error
 
@@ -89,7 +106,7 @@ class Waits:
             found = self._client.describe_execution(executionArn=self._arn(wait_name))
         except self._client.exceptions.ExecutionDoesNotExist:
             return False
-        except (ClientError, BotoCoreError) as error:
+        except aws.failures() as error:
             logger.warning("It is not known whether the wait %s exists: %s", wait_name, error)
             return False
         return found.get("cause") != GIVEN_UP
@@ -97,7 +114,7 @@ class Waits:
     def _given_up(self, wait_name: str) -> bool:
         try:
             found = self._client.describe_execution(executionArn=self._arn(wait_name))
-        except (ClientError, BotoCoreError) as error:
+        except aws.failures() as error:
             logger.warning("It is not known whether the wait %s was given up: %s", wait_name, error)
             return False
         return found.get("cause") == GIVEN_UP
@@ -106,7 +123,7 @@ class Waits:
         """The input of the request's wait, whatever it waits for, if it answers or has answered. None: there is none.
 
         A wait that was stopped, or that ended with nobody told, answers nobody. `since` is when the request was made.
-        Raises ClientError or BotoCoreError when Step Functions does not say.
+        Raises one of `aws.failures` when Step Functions does not say.
         """
         prefix, end = f"{_resource(event)}-", f"-{_request(event)}"
         pages = self._client.get_paginator("list_executions").paginate(
@@ -125,18 +142,21 @@ class Waits:
                 break
         return None
 
-    def stop(self, event: Mapping[str, Any], key: str | None, requested_at: datetime) -> int:
+    def stop(self, event: Mapping[str, Any], keys: Collection[str] | None, requested_at: datetime) -> int:
         """Stop the waits of the event's resource that began before it was requested. Returns how many.
 
-        `key` narrows it to the waits for that (see `name`); None means every wait of the resource. What began later
+        `keys` narrows it to the waits for those (see `name`); None means every wait of the resource. What began later
         belongs to a later request: an event can be delivered late, and twice. Never raises: a wait that cannot be
         stopped ends by itself at its deadline, and CloudFormation ignores what it sends.
 
-        A key that is not the physical id is a ResourceArn. Its newest task may have changed since, and then a wait for that
-        key can be the one of the id that takes this one's place: only the wait that would make this id is stopped.
+        The newest task of a ResourceArn may have changed since, and then a wait for that key can be the one of the id that
+        takes this one's place: only the wait that would make this id is stopped.
         """
-        ids = (key, event.get("PhysicalResourceId"))
-        prefix = f"{_resource(event)}-" + (f"{_hash(12, key)}-" if key else "")
+        any_key = f"{_resource(event)}-"
+        of = [one for key in keys or () for one in (key, ANSWER + key, SIGNAL + key)]
+        prefixes = [any_key] if keys is None else [f"{any_key}{_hash(12, one)}-" for one in (*of, REFUSED)]
+        newest = any(key.startswith("arn:") for key in keys or ())
+        ids = {*(keys or ()), event.get("PhysicalResourceId"), ""}
         stopped = 0
         try:
             pages = self._client.get_paginator("list_executions").paginate(
@@ -145,11 +165,11 @@ class Waits:
             for execution in (execution for page in pages for execution in page["executions"]):
                 found = execution["name"]
                 began_before = execution["startDate"] <= requested_at + SAME_SECOND
-                if not (found.startswith(prefix) and began_before) or found.endswith(_request(event)):
+                if not (found.startswith(tuple(prefixes)) and began_before) or found.endswith(_request(event)):
                     continue
-                if key is None or key == ids[1] or self._makes(found) in ids:
+                if not newest or self._makes(found) in ids:
                     stopped += self._stop(found, f"{event['RequestType']} request {event['RequestId']} took its place")
-        except (ClientError, BotoCoreError) as error:
+        except aws.failures() as error:
             logger.warning("Waits of the resource could not be looked for: %s", error)
         return stopped
 
@@ -163,7 +183,7 @@ class Waits:
             self._client.stop_execution(
                 executionArn=self._arn(wait_name), error="LicenseConversion.Stopped", cause=cause
             )
-        except (ClientError, BotoCoreError) as error:
+        except aws.failures() as error:
             logger.warning("The wait %s could not be stopped: %s", wait_name, error)
             return False
         return True

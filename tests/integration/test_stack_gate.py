@@ -170,12 +170,26 @@ def test_an_answer_that_is_not_taken_is_sent_again_and_is_the_same(cloud: Cloud,
     assert len(set(sent)) == 1
 
 
-def test_an_answer_that_nobody_takes_is_an_error_of_the_invocation_and_no_second_answer(cloud: Cloud) -> None:
+def test_an_answer_that_nobody_takes_is_sent_by_a_wait_and_is_the_same(cloud: Cloud) -> None:
     cloud.license_manager.add_task(TASK, duration=0)
+    cloud.answers.misbehave(503, 503, 503)
+
+    cloud.functions["CustomResource"](cloud.event("create"), Context("CustomResource", milliseconds=4000))
+    (wait,) = cloud.executions()
+    ended = cloud.finish(wait["executionArn"])
+
+    sent = [answer.body for answer in cloud.answers.answers()]
+    assert ended["status"] == "SUCCEEDED"
+    assert len(sent) > 3
+    assert len(set(sent)) == 1
+    assert cloud.invocations.count("CheckTask") == 0
+
+
+def test_a_delete_that_cannot_be_answered_is_an_error_of_the_invocation(cloud: Cloud) -> None:
     cloud.answers.misbehave(*[503] * 50)
 
     with pytest.raises(AnswerNotDelivered, match="HTTP status 503"):
-        cloud.functions["CustomResource"](cloud.event("create"), Context("CustomResource", milliseconds=4000))
+        cloud.functions["CustomResource"](cloud.event("delete"), Context("CustomResource", milliseconds=4000))
 
     assert len({answer.body for answer in cloud.answers.answers()}) == 1
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from tests.model.aws_clients import Task, resource_arn
-from tests.model.cloudformation import FUNCTION, Resource, State, next_handle
+from tests.model.cloudformation import FUNCTION, GAP, Resource, State, next_handle
 from tests.model.faults import Fault
 from tests.model.world import World
 
@@ -130,6 +130,11 @@ class StacksAtTheGate(RuleBasedStateMachine):
     def _in(self, *states: State) -> list[Resource]:
         return [r for r in self.world.cloudformation.resources if r.state in states]
 
+    def _free(self, *states: State) -> list[Resource]:
+        """Those whose last request was made long enough ago for a next one."""
+        now = self.world.scheduler.now
+        return [r for r in self._in(*states) if not r.current or now - r.current.requested >= GAP]
+
     def _open(self, *states: State) -> list[Resource]:
         return [r for r in self._in(*states) if r.current and r.current.open]
 
@@ -141,19 +146,19 @@ class StacksAtTheGate(RuleBasedStateMachine):
         """The next event that is sent comes late."""
         self.world.lateness = [seconds] if seconds else []
 
-    @precondition(lambda self: self._in(State.ABSENT))
+    @precondition(lambda self: self._free(State.ABSENT))
     @rule(number=which, wish=wishes, late=lateness, then=pauses, keeps_failed=st.booleans())
     def create(self, *, number: int, wish: Wish, late: float, then: float, keeps_failed: bool) -> None:
         self._late(late)
-        resource = one(self._in(State.ABSENT), number)
+        resource = one(self._free(State.ABSENT), number)
         self.world.cloudformation.create(resource, self._properties(wish), keeps_failed=keeps_failed)
         self.world.run_for(then)
 
-    @precondition(lambda self: self._in(State.READY))
+    @precondition(lambda self: self._free(State.READY))
     @rule(number=which, wish=wishes, late=lateness, then=pauses, fails=st.booleans(), by_delete=st.booleans())
     def update(self, *, number: int, wish: Wish, late: float, then: float, fails: bool, by_delete: bool) -> None:
         self._late(late)
-        resource = one(self._in(State.READY), number)
+        resource = one(self._free(State.READY), number)
         self.world.cloudformation.update(resource, self._properties(wish), then_fails=fails, undo_by_delete=by_delete)
         self.world.run_for(then)
 
@@ -166,18 +171,18 @@ class StacksAtTheGate(RuleBasedStateMachine):
 
     deletable = (State.READY, State.CREATE_FAILED, State.ROLLBACK_FAILED, State.DELETE_FAILED)
 
-    @precondition(lambda self: self._in(*self.deletable))
+    @precondition(lambda self: self._free(*self.deletable))
     @rule(number=which, late=lateness, then=pauses)
     def delete(self, *, number: int, late: float, then: float) -> None:
         self._late(late)
-        self.world.cloudformation.delete(one(self._in(*self.deletable), number))
+        self.world.cloudformation.delete(one(self._free(*self.deletable), number))
         self.world.run_for(then)
 
-    @precondition(lambda self: self._in(State.CREATE_FAILED, State.ROLLBACK_FAILED))
+    @precondition(lambda self: self._free(State.CREATE_FAILED, State.ROLLBACK_FAILED))
     @rule(number=which, late=lateness, then=pauses, same=st.booleans())
     def try_again(self, *, number: int, late: float, then: float, same: bool) -> None:
         self._late(late)
-        resource = one(self._in(State.CREATE_FAILED, State.ROLLBACK_FAILED), number)
+        resource = one(self._free(State.CREATE_FAILED, State.ROLLBACK_FAILED), number)
         if resource.state is State.CREATE_FAILED:
             self.world.cloudformation.retry_create(resource)
         else:

@@ -85,3 +85,57 @@ def test_a_clean_up_leaves_the_wait_alone_that_has_taken_its_place(world: World)
     assert (create.answer or {})["PhysicalResourceId"] == clean_up.physical_id == TASK
     assert (update.answer or {})["PhysicalResourceId"] == other
     assert len(update.signals) == 1
+
+
+@pytest.mark.parametrize(("end", "status"), [("SUCCEEDED", "SUCCESS"), ("FAILED", "FAILED"), ("DENIED", "FAILED")])
+def test_a_verdict_at_the_first_look_outlasts_an_outage_of_ten_minutes(world: World, end: str, status: str) -> None:
+    world.license_manager.tasks[TASK] = Task(TASK, began=0, seconds=0, end=end)
+    world.faults.weather["Put"] = (Fault.REFUSED, 600.0)
+    named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": TASK}
+
+    world.cloudformation.create(world.cloudformation.resources[0], named, keeps_failed=True)
+    world.scheduler.run_for(800)
+
+    answer = world.cloudformation.requests[0].answer
+    assert answer
+    assert answer["Status"] == status
+    assert "The gate itself broke" not in answer["Reason"]
+
+
+def test_an_answer_that_is_taken_but_never_acknowledged_stays_the_same(world: World) -> None:
+    world.license_manager.tasks[TASK] = Task(TASK, began=0, seconds=0, end="SUCCEEDED")
+    world.faults.weather["Put"] = (Fault.LOST, 400.0)
+    named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": TASK}
+
+    world.cloudformation.create(world.cloudformation.resources[0], named, keeps_failed=True)
+    world.scheduler.run_for(800)
+
+    bodies = world.cloudformation.requests[0].bodies
+    assert len(bodies) > 2
+    assert len(set(bodies)) == 1
+
+
+def test_a_handle_that_takes_nothing_at_the_first_look_is_signalled_by_a_wait(world: World) -> None:
+    world.license_manager.tasks[TASK] = Task(TASK, began=0, seconds=0, end="SUCCEEDED")
+    world.faults.weather["Put"] = (Fault.REFUSED, 30.0)
+    named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": TASK, "WaitConditionHandle": next_handle(1)}
+
+    world.cloudformation.create(world.cloudformation.resources[0], named, keeps_failed=True)
+    world.scheduler.run_for(300)
+
+    (request,) = world.cloudformation.requests
+    assert len(request.signals) == 1
+    assert (request.answer or {})["Data"]["Status"] == "SUCCEEDED"
+
+
+def test_a_throttle_at_the_first_look_does_not_fail_a_resource_that_a_handle_waits_for(world: World) -> None:
+    world.license_manager.tasks[TASK] = Task(TASK, began=-100, seconds=300, end="SUCCEEDED")
+    world.faults.queued["ListTasks"].append(Fault.THROTTLED)
+    newest = {"ServiceToken": FUNCTION, "ResourceArn": resource_arn(TASK), "WaitConditionHandle": next_handle(1)}
+
+    world.cloudformation.create(world.cloudformation.resources[0], newest, keeps_failed=True)
+    world.scheduler.run_for(600)
+
+    (request,) = world.cloudformation.requests
+    assert (request.answer or {})["PhysicalResourceId"] == TASK
+    assert len(request.signals) == 1

@@ -130,7 +130,8 @@ class World:
         if function == "CheckTask":
             return partial(check_task.handle, TaskCheck(gate, self.scheduler.clock))
         send = partial(deliver, sleep=self.scheduler.sleep, monotonic=now)
-        stack_gate = StackGate(gate, Waits(STATE_MACHINE), Announcer("AnnounceEnd"), self.scheduler.clock, send)
+        waits, announcer, clock = Waits(STATE_MACHINE), Announcer("AnnounceEnd"), self.scheduler.clock
+        stack_gate = StackGate(gate, waits, announcer, clock, deliver_=send, sleep=self.scheduler.sleep)
         return partial(custom_resource.handle, stack_gate)
 
     def _now(self, zone: tzinfo) -> datetime:
@@ -278,6 +279,7 @@ class World:
             self._announced(payload)
             return self.scheduler.after(LATENCY, lambda: done({}))
         fault = self.faults.next(f"Invoke {function}")
+        request.given_up_by += bool(fault) and function == "LastResort"
         if fault is Fault.THROTTLED:
             return self.scheduler.after(LATENCY, lambda: failed("Lambda.TooManyRequestsException", "Rate Exceeded."))
         if fault is Fault.REFUSED:
@@ -287,7 +289,7 @@ class World:
             if fault is Fault.LOST:
                 failed("Lambda.SdkClientException", "Read timed out.")
             elif error:
-                request.given_up_by += function == "LastResort"
+                request.given_up_by += function == "LastResort" and not fault
                 failed("AnswerNotDelivered" if "attempts" in error else "Lambda.Unknown", error)
             else:
                 done(result)
@@ -316,6 +318,7 @@ class World:
                 request.hard_faults += 1
             case "DescribeExecution":
                 request.looks.append({False})
+                request.stop_faults += request.kind == "Delete"
             case _:
                 request.stop_faults += 1
 
@@ -412,9 +415,10 @@ class World:
         if SECRET in f"{execution.output}{execution.error}{execution.cause}":
             self.fail(f"the wait of {request} ends with a credential: {execution.cause}")
         unanswered = execution.error == "LicenseConversion.NotAnswered"
-        if request.handle and execution.status != "ABORTED" and not unanswered and not request.signals:
+        signals = json.loads(execution.input)["Gate"]["Waiter"] == "HANDLE"
+        if signals and execution.status != "ABORTED" and not unanswered and not request.signals:
             self.fail(f"{request} never signals its handle")
-        lasted = execution.stopped - request.deadline
+        lasted = execution.stopped - max(request.deadline, execution.started)
         if lasted > ORDINARY_SECONDS + request.lost_in(request.requested, execution.stopped) + 60:
             self.fail(f"the wait of {request} ends {lasted} s after its deadline")
 

@@ -57,6 +57,7 @@ def execution(
     answers: AnswersReceiver,
     gate: dict[str, Any],
     properties: dict[str, str] | None = None,
+    waiter: str = "STACK",
     **of_event: Any,
 ) -> dict[str, Any]:
     event = {
@@ -69,7 +70,7 @@ def execution(
         "CrHelperData": {"PhysicalResourceId": TASK_ID},
         **of_event,
     }
-    return {"Execution": EXECUTION, "Input": {"Stack": {"Event": event}}, "Gate": gate}
+    return {"Execution": EXECUTION, "Input": {"Stack": {"Event": event}}, "Gate": {"Waiter": waiter, **gate}}
 
 
 def broken(error: str, cause: str) -> dict[str, Any]:
@@ -131,7 +132,7 @@ def test_a_cause_of_any_length_leaves_room_for_the_rest_of_the_reason(answers: A
 
 
 def test_a_handle_that_waits_is_signalled(answers: AnswersReceiver) -> None:
-    event = execution(answers, broken("Error", "Cause"), {"WaitConditionHandle": answers.issue("handle")})
+    event = execution(answers, broken("Error", "Cause"), {"WaitConditionHandle": answers.issue("handle")}, "HANDLE")
 
     said = told(answers, event)
 
@@ -191,12 +192,18 @@ def given_up(answers: AnswersReceiver, **of_event: Any) -> dict[str, Any]:
     }
 
 
+NEWEST = {
+    "ServiceToken": "arn:aws:lambda:us-east-1:123456789012:function:gate",
+    "ResourceArn": "arn:aws:ec2:::instance/i-1",
+}
+
+
 class FakeWaits:
     """What Step Functions knows of the request's wait: its input, nothing, or an error; one for each look."""
 
     def __init__(self, *looks: Mapping[str, Any] | Exception | None) -> None:
         self._looks = list(looks)
-        self.stopped: list[str | None] = []
+        self.stopped: list[set[str] | None] = []
 
     def of_request(self, event: Mapping[str, Any], since: datetime) -> Mapping[str, Any] | None:
         found = self._looks.pop(0)
@@ -204,8 +211,8 @@ class FakeWaits:
             raise found
         return found
 
-    def stop(self, event: Mapping[str, Any], key: str | None, requested_at: datetime) -> int:
-        self.stopped.append(key)
+    def stop(self, event: Mapping[str, Any], keys: set[str] | None, requested_at: datetime) -> int:
+        self.stopped.append(keys)
         if self._looks and isinstance(self._looks[0], Exception):
             raise self._looks[0]
         return 1
@@ -314,23 +321,23 @@ def test_a_request_is_answered_when_it_cannot_be_known_whether_it_has_a_wait(
 
 
 @pytest.mark.parametrize(
-    ("physical_id", "properties", "key"),
+    ("physical_id", "properties", "keys"),
     [
-        (TASK_ID, {}, TASK_ID),
-        (TASK_ID, {"ResourceArn": "arn:aws:ec2:::instance/i-1"}, "arn:aws:ec2:::instance/i-1"),
+        (TASK_ID, {}, {TASK_ID}),
+        (TASK_ID, NEWEST, {TASK_ID, NEWEST["ResourceArn"]}),
         ("stack-Gate-ABCDEFGHIJKLM", {}, None),
     ],
     ids=["its own", "a resource's newest", "made up by CloudFormation"],
 )
 def test_a_delete_succeeds_and_stops_the_wait(
-    answers: AnswersReceiver, no_wait: FakeWaits, physical_id: str, properties: dict[str, str], key: str | None
+    answers: AnswersReceiver, no_wait: FakeWaits, physical_id: str, properties: dict[str, str], keys: set[str] | None
 ) -> None:
     record = given_up(answers, RequestType="Delete", PhysicalResourceId=physical_id, ResourceProperties=properties)
 
     said = told(answers, record)
 
     assert (said["Status"], said["PhysicalResourceId"]) == ("SUCCESS", physical_id)
-    assert no_wait.stopped == [key]
+    assert no_wait.stopped == [keys]
 
 
 def test_a_delete_succeeds_when_its_wait_cannot_be_stopped(
@@ -342,7 +349,7 @@ def test_a_delete_succeeds_when_its_wait_cannot_be_stopped(
 
 
 def test_a_waits_event_is_answered_with_its_own_verdict(answers: AnswersReceiver) -> None:
-    said = told(answers, given_up(answers, CrHelperPoll=True, Answer=VERDICT))
+    said = told(answers, given_up(answers, CrHelperPoll=True, Waiter="STACK", Answer=VERDICT))
 
     assert (said["Status"], said["Data"]) == ("SUCCESS", VERDICT["Data"])
 

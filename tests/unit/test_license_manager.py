@@ -62,7 +62,7 @@ def session() -> boto3.Session:
 @pytest.fixture
 def wire(session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
     wire = Wire()
-    monkeypatch.setattr(boto3, "Session", lambda: session)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
     hook: Any = wire  # the stubs say that a hook returns nothing, but the first answer to before-send is the reply
     session.events.register("before-send.license-manager.GetLicenseConversionTask", hook)
     yield wire

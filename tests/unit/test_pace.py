@@ -32,9 +32,9 @@ def pause_after(elapsed: float, share: float = 0.0, throttles: int = 0) -> int:
     ("elapsed", "expected"),
     [
         pytest.param(0, 5, id="at the start"),
-        pytest.param(50, 5, id="while a tenth is less than five seconds"),
-        pytest.param(100, 10, id="a tenth of 100 s"),
-        pytest.param(300, 30, id="a tenth of five minutes"),
+        pytest.param(46, 5, id="while a tenth is less than five seconds"),
+        pytest.param(100, 11, id="a tenth of 100 s"),
+        pytest.param(300, 33, id="a tenth of five minutes"),
         pytest.param(600, 60, id="a tenth of ten minutes"),
         pytest.param(43000, 60, id="a minute at most"),
     ],
@@ -43,12 +43,12 @@ def test_the_next_check_comes_after_a_tenth_of_the_time_since_the_start(elapsed:
     assert pause_after(elapsed) == expected
 
 
-def test_gates_that_started_together_drift_apart_but_check_no_later_for_it() -> None:
+def test_gates_that_started_together_drift_apart_around_a_tenth() -> None:
     pauses = {pause_after(300, share / 10) for share in range(11)}
 
     assert len(pauses) > 3
-    assert max(pauses) == 30
-    assert min(pauses) >= 20
+    assert max(pauses) == 33
+    assert min(pauses) >= 29
 
 
 def test_a_gate_whose_start_lies_in_the_future_checks_at_the_shortest_pace() -> None:
@@ -81,8 +81,8 @@ def test_before_the_deadline_no_check_comes_sooner_than_five_seconds(elapsed: fl
 
 
 @given(elapsed=st.floats(50, 50_000), share=shares)
-def test_the_end_is_seen_late_by_about_a_tenth_at_most(elapsed: float, share: float) -> None:
-    assert pause_after(elapsed, share) <= elapsed / 10 + 0.5  # whole seconds, rounded
+def test_the_end_is_seen_late_by_a_tenth_of_the_whole_time_at_most(elapsed: float, share: float) -> None:
+    assert pause_after(elapsed, share) <= (elapsed + pause_after(elapsed, share)) / 10 + 1  # whole seconds
 
 
 @given(left=st.floats(0, 60), elapsed=st.floats(0, 50_000), share=shares, throttles=st.integers(0, 5))

@@ -284,7 +284,7 @@ ANSWER = {"Status": "FAILED", "Reason": "It failed.", "PhysicalResourceId": TASK
 
 
 def test_a_stack_that_waits_itself_gets_the_response() -> None:
-    url, body = message(EVENT, ANSWER)
+    url, body = message(EVENT, ANSWER, "STACK")
 
     assert url == RESPONSE_URL
     assert json.loads(body)["RequestId"] == EVENT["RequestId"]
@@ -293,7 +293,7 @@ def test_a_stack_that_waits_itself_gets_the_response() -> None:
 def test_a_request_that_names_a_handle_has_the_handle_signalled() -> None:
     event = {**EVENT, "ResourceProperties": {"WaitConditionHandle": HANDLE}}
 
-    url, body = message(event, ANSWER)
+    url, body = message(event, ANSWER, "HANDLE")
 
     assert url == HANDLE
     assert json.loads(body)["UniqueId"] == TASK_ID

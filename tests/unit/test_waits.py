@@ -168,7 +168,7 @@ def described(status: str = "RUNNING", **members: Any) -> dict[str, Any]:
 def test_a_wait_begins_with_its_input_under_its_name(step_functions: StepFunctions) -> None:
     step_functions.answers = {"StartExecution": [begun()]}
 
-    assert Waits(STATE_MACHINE).begin(NAME, {"Gate": {}}) is True
+    assert Waits(STATE_MACHINE).begin(NAME, {"Gate": {}}, or_give_up=True) is True
     assert step_functions.asked == [
         ("StartExecution", {"stateMachineArn": STATE_MACHINE, "name": NAME, "input": '{"Gate": {}}'})
     ]
@@ -184,7 +184,7 @@ def test_a_wait_begins_with_its_input_under_its_name(step_functions: StepFunctio
 def test_a_wait_that_has_begun_is_joined(step_functions: StepFunctions, answer: Answer) -> None:
     step_functions.answers = {"StartExecution": [answer], "DescribeExecution": [described()]}
 
-    assert Waits(STATE_MACHINE).begin(NAME, {}) is False
+    assert Waits(STATE_MACHINE).begin(NAME, {}, or_give_up=True) is False
     assert step_functions.stopped() == []
 
 
@@ -195,7 +195,7 @@ def test_a_wait_that_may_have_begun_all_the_same_is_stopped_before_somebody_else
     step_functions.answers = {"StartExecution": [trouble], "StopExecution": [{"stopDate": 0}]}
 
     with pytest.raises(GateError, match="The wait could not be started"):
-        Waits(STATE_MACHINE).begin(NAME, {})
+        Waits(STATE_MACHINE).begin(NAME, {}, or_give_up=True)
 
     assert step_functions.stopped() == [NAME]
 
@@ -203,7 +203,7 @@ def test_a_wait_that_may_have_begun_all_the_same_is_stopped_before_somebody_else
 def test_a_start_is_tried_again_when_it_is_throttled(step_functions: StepFunctions) -> None:
     step_functions.answers = {"StartExecution": [(400, "ThrottlingException"), begun()]}
 
-    assert Waits(STATE_MACHINE).begin(NAME, {}) is True
+    assert Waits(STATE_MACHINE).begin(NAME, {}, or_give_up=True) is True
 
 
 def test_a_wait_that_began_though_nobody_was_told_is_joined_at_the_second_try(step_functions: StepFunctions) -> None:
@@ -212,7 +212,7 @@ def test_a_wait_that_began_though_nobody_was_told_is_joined_at_the_second_try(st
         "DescribeExecution": [described()],
     }
 
-    assert Waits(STATE_MACHINE).begin(NAME, {}) is False
+    assert Waits(STATE_MACHINE).begin(NAME, {}, or_give_up=True) is False
     assert step_functions.stopped() == []
 
 
@@ -223,7 +223,7 @@ def test_a_wait_that_can_be_neither_begun_nor_stopped_is_the_same_error(
     step_functions.answers = {"StartExecution": [trouble], "StopExecution": [trouble]}
 
     with pytest.raises(GateError, match="The wait could not be started"):
-        Waits(STATE_MACHINE).begin(NAME, {})
+        Waits(STATE_MACHINE).begin(NAME, {}, or_give_up=True)
 
     assert "could not be stopped" in caplog.text
 
@@ -235,7 +235,7 @@ def test_a_wait_that_was_given_up_is_not_joined(step_functions: StepFunctions) -
     }
 
     with pytest.raises(GateError, match="given up"):
-        Waits(STATE_MACHINE).begin(NAME, {})
+        Waits(STATE_MACHINE).begin(NAME, {}, or_give_up=True)
 
 
 @pytest.mark.parametrize("trouble", BEYOND_REACH)
@@ -244,7 +244,7 @@ def test_a_wait_of_which_nothing_is_known_but_its_name_is_joined(
 ) -> None:
     step_functions.answers = {"StartExecution": [(400, "ExecutionAlreadyExists")], "DescribeExecution": [trouble]}
 
-    assert Waits(STATE_MACHINE).begin(NAME, {}) is False
+    assert Waits(STATE_MACHINE).begin(NAME, {}, or_give_up=True) is False
 
 
 @pytest.mark.parametrize(
@@ -287,14 +287,14 @@ def test_the_waits_of_a_resource_that_began_before_are_stopped(
         "StopExecution": [{"stopDate": 0}],
     }
 
-    assert Waits(STATE_MACHINE).stop(DELETE, key, NOW) == len(stopped)
+    assert Waits(STATE_MACHINE).stop(DELETE, key and {key}, NOW) == len(stopped)
     assert step_functions.stopped() == stopped
 
 
 def test_a_wait_that_began_after_the_request_belongs_to_a_later_one(step_functions: StepFunctions) -> None:
     step_functions.answers = {"ListExecutions": [listed(NAME, ago=-5)]}
 
-    assert Waits(STATE_MACHINE).stop(DELETE, TASK_ID, NOW) == 0
+    assert Waits(STATE_MACHINE).stop(DELETE, {TASK_ID}, NOW) == 0
     assert step_functions.stopped() == []
 
 
@@ -310,7 +310,7 @@ def test_a_wait_for_the_same_resource_is_stopped_only_when_it_makes_this_id(
         "StopExecution": [{"stopDate": 0}],
     }
 
-    assert Waits(STATE_MACHINE).stop(DELETE, instance, NOW) == stops
+    assert Waits(STATE_MACHINE).stop(DELETE, {instance}, NOW) == stops
 
 
 @pytest.mark.parametrize("trouble", BEYOND_REACH)
@@ -320,7 +320,7 @@ def test_waits_that_cannot_be_looked_for_or_stopped_are_logged_and_stop_nothing(
 ) -> None:
     step_functions.answers = {"ListExecutions": [listed(NAME)], operation: [trouble]}
 
-    assert Waits(STATE_MACHINE).stop(DELETE, TASK_ID, NOW) == 0
+    assert Waits(STATE_MACHINE).stop(DELETE, {TASK_ID}, NOW) == 0
     assert "could not be" in caplog.text
     assert "c0ffee" not in caplog.text
 

@@ -1,0 +1,71 @@
+"""The one place that makes AWS clients. boto3 is imported with the first one: a start that needs none does without it,
+and it is the largest part of what a start with one takes (docs/benchmarks.md).
+"""
+# ruff: noqa: PLC0415
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from license_conversion.request import Account
+
+if TYPE_CHECKING:
+    import boto3
+    from botocore.config import Config
+
+CONNECT_SECONDS = 2
+READ_SECONDS = 5
+
+
+def client(service: str, *, attempts: int, account: Account = Account()) -> Any:  # noqa: B008 - frozen
+    """boto3's client of `service`, in the account and region of `account`: the function's own, if that says nothing.
+
+    `attempts` is how many times a call is tried in all, with botocore's standard backoff between two.
+    """
+    import boto3
+
+    config = _config(attempts)
+    client_of: Any = _assumed(account, config).client if account.role_arn else boto3.client  # typed by literal names
+    return client_of(service, region_name=account.region or None, config=config)
+
+
+def refusal() -> type[Exception]:
+    """For an `except`: a service answered with an error. Its `response` says which."""
+    from botocore.exceptions import ClientError
+
+    return ClientError
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """For an `except`: a service answered with an error, or did not answer."""
+    from botocore.exceptions import BotoCoreError
+
+    return refusal(), BotoCoreError
+
+
+def _config(attempts: int) -> "Config":
+    from botocore.config import Config
+
+    retries = {"mode": "standard", "total_max_attempts": attempts}
+    return Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries=retries)  # type: ignore[arg-type]
+
+
+def _assumed(account: Account, config: "Config") -> "boto3.Session":
+    """A session with the credentials of the account's role: botocore renews them shortly before they expire."""
+    import boto3
+    import botocore.session
+    from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+
+    own = botocore.session.get_session()
+    fetcher = AssumeRoleCredentialFetcher(
+        client_creator=partial(own.create_client, config=config),
+        source_credentials=own.get_credentials(),
+        role_arn=account.role_arn,
+        extra_args={
+            "RoleSessionName": "license-conversion-gate",
+            **({"ExternalId": account.external_id} if account.external_id else {}),
+        },
+    )
+    assumed = botocore.session.get_session()
+    # botocore has no public way to hand a session credentials that renew themselves
+    assumed._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")  # type: ignore[attr-defined]
+    return boto3.Session(botocore_session=assumed)
