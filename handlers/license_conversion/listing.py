@@ -9,8 +9,8 @@ from license_conversion.license_manager import LicenseManager
 from license_conversion.pace import SHORTEST
 from license_conversion.task import ConversionTask
 
-PAGE_SECONDS = 1.0
-"""Between two pages: a listing of all tasks takes a tenth of a limit of ten requests a second, and leaves the rest to the
+PAGE_SECONDS = 1.25
+"""Between two pages: a listing of all tasks takes a twelfth of a limit of ten requests a second, and leaves the rest to the
 verdicts. It is as old as it has pages, in seconds, and at least `SHORTEST`."""
 FIRST_ROUND = 4
 """The first round is read so much faster: until its end nothing is known of a task that has not been listed."""

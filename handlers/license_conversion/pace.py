@@ -7,9 +7,9 @@ from datetime import datetime
 SHORTEST = 5
 LONGEST = 60
 LONGEST_WHEN_THROTTLED = 120
-SHARE = 0.107
+SHARE = 0.103
 """The next check comes after this share of the time since the start, less the jitter: a tenth on average."""
-JITTER = 0.1
+JITTER = 0.05
 """A pause is shortened by up to this share of itself, so that gates which started together drift apart."""
 JITTER_WHEN_THROTTLED = 0.4
 """Wider, but the pause is still longer than without the throttle."""

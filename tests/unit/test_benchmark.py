@@ -11,14 +11,13 @@ from benchmarks.runs import Case, run
 
 
 @pytest.mark.parametrize("aim", AIMS, ids=lambda aim: aim.what)
-def test_the_gate_is_as_good_as_it_was(aim: Aim) -> None:
-    """Its aims, where they are reached; elsewhere what is reached, with room for another order of events."""
-    result = replace(aim, cases=aim.cases[:200] if aim.cases[0].waits == 1 else aim.cases[:1]).reached()
+def test_the_gate_meets_its_aims(aim: Aim) -> None:
+    result = replace(aim, cases=aim.cases if aim.cases[0].waits == 1 else aim.cases[:1]).reached()
 
     assert not result.failed
     assert result.lag(0.5) <= aim.p50
     assert result.lag(0.99) <= (aim.p99_held_to or aim.p99)
-    assert result.calls <= (aim.calls_held_to or aim.calls)
+    assert result.calls <= aim.calls
 
 
 def test_the_same_case_has_the_same_result() -> None:

@@ -224,7 +224,7 @@ def test_a_throttle_slows_the_gate_down_more_with_each_in_a_row() -> None:
     paces = [waiting(check(THROTTLE, after=100, throttles=before)) for before in range(4)]
 
     assert [pace.throttles for pace in paces] == [1, 2, 3, 4]
-    assert [pace.seconds for pace in paces] == [22, 43, 86, 120]
+    assert [pace.seconds for pace in paces] == [21, 42, 83, 120]
     assert unthrottled == 11
 
 
@@ -239,11 +239,11 @@ def test_what_is_no_throttle_ends_the_row(answer: ConversionTask | Exception) ->
 def test_the_pace_counts_from_the_tasks_own_start() -> None:
     long_running = task(Status="IN_PROGRESS", StartTime="2026-11-22T17:36:35Z")
 
-    assert waiting(check(long_running)).seconds == 22
+    assert waiting(check(long_running)).seconds == 21
 
 
 def test_the_pace_counts_from_the_start_of_the_wait_where_the_task_has_not_said() -> None:
-    assert waiting(check(IN_PROGRESS, after=200)).seconds == 22
+    assert waiting(check(IN_PROGRESS, after=200)).seconds == 21
 
 
 def test_the_last_check_comes_at_the_deadline() -> None:
@@ -260,7 +260,7 @@ def test_the_jitter_comes_from_outside() -> None:
 def test_a_gate_that_waits_keeps_what_the_next_check_needs() -> None:
     state = waiting(check(THROTTLE, after=100, seen=IN_PROGRESS)).state()
 
-    assert state == {"Ended": False, "SecondsUntilNextCheck": 22, "Throttles": 1, "Task": IN_PROGRESS.shape}
+    assert state == {"Ended": False, "SecondsUntilNextCheck": 21, "Throttles": 1, "Task": IN_PROGRESS.shape}
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def pause_after(elapsed: float, share: float = 0.0, throttles: int = 0) -> int:
         pytest.param(0, 5, id="at the start"),
         pytest.param(46, 5, id="while a tenth is less than five seconds"),
         pytest.param(100, 11, id="a tenth of 100 s"),
-        pytest.param(300, 33, id="a tenth of five minutes"),
+        pytest.param(300, 31, id="a tenth of five minutes"),
         pytest.param(600, 60, id="a tenth of ten minutes"),
         pytest.param(43000, 60, id="a minute at most"),
     ],
@@ -44,11 +44,11 @@ def test_the_next_check_comes_after_a_tenth_of_the_time_since_the_start(elapsed:
 
 
 def test_gates_that_started_together_drift_apart_around_a_tenth() -> None:
-    pauses = {pause_after(300, share / 10) for share in range(11)}
+    pauses = {pause_after(550, share / 10) for share in range(11)}
 
     assert len(pauses) > 3
-    assert max(pauses) == 33
-    assert min(pauses) >= 29
+    assert max(pauses) == 57
+    assert min(pauses) == 54
 
 
 def test_a_gate_whose_start_lies_in_the_future_checks_at_the_shortest_pace() -> None:
