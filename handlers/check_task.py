@@ -34,8 +34,7 @@ class TaskCheck:
         that a stack gets, and the `Announcement` for the event bus.
         """
         before = event["Gate"]
-        # By who waits, not by what the input looks like: a caller's input may be anything, and is refused as such.
-        stack_event = event["Input"]["Stack"]["Event"] if before["Waiter"] in ("STACK", "HANDLE") else None
+        stack_event = _stack_event(event)
         after = {"Waiter": before["Waiter"], "Checks": before["Checks"] + 1}
         try:
             if stack_event:
@@ -96,7 +95,7 @@ class TaskCheck:
 
 
 def _stack_event(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Empty when no stack waits."""
+    """Empty when no stack waits. By who waits, not by what the input looks like: a caller's input may be anything."""
     if event.get("Gate", {}).get("Waiter") not in ("STACK", "HANDLE"):
         return {}
     found: Mapping[str, Any] = event["Input"]["Stack"]["Event"]

@@ -1,6 +1,7 @@
 """Everything that CloudFormation, Lambda, Step Functions and License Manager can do to a gate, in every order.
 
-Hypothesis makes the orders; the promises are checked by the model. MODEL_EXAMPLES sets how many orders, MODEL_SEED which.
+Hypothesis makes the orders; the promises are checked by the model. MODEL_EXAMPLES sets how many orders, MODEL_SEED which. Without
+either they are the same ones each time: what fails then is the change, and not the luck of the run. `make model` draws others.
 """
 
 import os
@@ -20,6 +21,7 @@ from tests.model.world import World
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "2000"))
 STEPS = 20
+SEED = 20261123
 
 TASKS = tuple(f"lct-0000000000000000{n}" for n in range(1, 5))
 UNKNOWN_TASK = "lct-unknown0"
@@ -224,7 +226,8 @@ class StacksAtTheGate(RuleBasedStateMachine):
 
 
 def test_every_promise_holds_whatever_happens_in_whatever_order() -> None:
-    number = int(os.environ.get("MODEL_SEED") or secrets.randbits(32))
+    drawn = secrets.randbits(32) if "MODEL_EXAMPLES" in os.environ else SEED
+    number = int(os.environ.get("MODEL_SEED") or drawn)
     print(f"MODEL_SEED={number} MODEL_EXAMPLES={EXAMPLES} gives these examples again")  # noqa: T201
     run_state_machine_as_test(
         seed(number)(StacksAtTheGate),

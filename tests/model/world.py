@@ -387,6 +387,7 @@ class World:
                 and later.answer
                 and later.valid
                 and not later.stop_faults
+                and "before it could answer" not in later.answer["Reason"]  # the last resort looks for no other wait
                 and execution.started <= later.requested
                 and supersedes(later, request)
             ):
