@@ -24,8 +24,8 @@ DETAIL_BYTES = 32_000
 LONGEST_FOR_FLEET = 15
 """Seconds: one listing sees all of a fleet, so a closer look costs each task little."""
 CLOSE_LOOKS = timedelta(hours=1)
-"""How long a fleet is looked at more closely than a task. A check is 9 events of an execution's 25,000: a day of them at 15
-seconds would end the execution, and nobody would be told.
+"""How long a fleet is looked at more closely than a task, and a gate is sent back for a listing after a short pause. A check is 9
+events of an execution's 25,000: a day of them at 15 seconds would end the execution, and nobody would be told.
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
 
 FAILED = "LicenseConversion.Failed"
@@ -197,7 +197,7 @@ class Gate:
                 deadline=wait.deadline,
                 random=self._random,
                 throttles=throttles,
-                longest=seen.longest_pause if waited < CLOSE_LOOKS else LONGEST,
+                longest=seen.longest_pause if self._close(wait) else LONGEST,
             ),
             known,
             throttles,
@@ -205,6 +205,9 @@ class Gate:
             seen.unknown_status,
             seen.patience,
         )
+
+    def _close(self, wait: Wait) -> bool:
+        return self._clock() - wait.started_at < CLOSE_LOOKS
 
     def _look(self, request: Request, wait: Wait) -> Seen:
         known = wait.known
@@ -218,7 +221,7 @@ class Gate:
             return Seen(found.fleet, found.trouble, throttled=found.throttled, progress=progress, longest_pause=pause)
         task_id = known.task_id
         if task_id and wait.shares and self._clock() < wait.deadline:  # the last look is a real one, as is the first
-            running = license_manager.running(task_id, wait.patience)
+            running = license_manager.running(task_id, wait.patience if self._close(wait) else 0)
             if running:
                 return Seen(running, patience=PATIENCE)
         task = license_manager.get_task(task_id) if task_id else license_manager.newest_task(request.resource_arn)

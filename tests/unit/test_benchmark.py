@@ -35,3 +35,7 @@ def test_a_throttle_fails_the_cdk_providers_waits_and_none_of_ours() -> None:
 
     assert run(case, CdkProvider).failed > 0
     assert run(case).failed == 0
+
+
+def test_the_last_gates_of_a_crowd_are_not_sent_back_for_a_listing_that_nobody_reads_any_more() -> None:
+    assert run(Case("20 to 60 min", 100)).lag(0.99) <= 75
