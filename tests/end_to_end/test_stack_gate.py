@@ -80,11 +80,12 @@ def test_a_stack_waits_for_a_running_task_and_gets_its_eleven_attributes(stacks:
     assert noted["Parameter"]["Value"] == "RunInstances:0002"
 
 
-def test_the_answer_comes_within_the_pace_of_the_tasks_end(stacks: Stacks) -> None:
+def test_the_answer_comes_after_the_tasks_end_and_within_a_pause(stacks: Stacks) -> None:
     stack = stacks.ended("waits")
 
     (answer,) = (answer for answer in stacks.cloud.answers(stack.id) if answer.json["Status"] == "SUCCESS")
-    assert 0 <= answer.at - datetime.fromisoformat(stack.outputs["EndTime"]).timestamp() < 5 + 3
+    # The longest pause. How close it comes is a matter of the pace, and tested on a clock that no busy machine moves.
+    assert 0 <= answer.at - datetime.fromisoformat(stack.outputs["EndTime"]).timestamp() < 60
 
 
 def test_a_terminal_task_starts_no_wait(stacks: Stacks, application: Application) -> None:
