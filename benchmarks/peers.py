@@ -46,9 +46,9 @@ class Peer(ABC):
         self._service = service
         self._random = random
 
-    @abstractmethod
     def first(self) -> float:
         """Seconds until the first check."""
+        return 0.0
 
     @abstractmethod
     def pause(self, progress: Progress) -> float:
@@ -104,9 +104,6 @@ class CdkProvider(Peer):
     longest = HOUR
     transitions_a_check = 1
 
-    def first(self) -> float:
-        return 0.0
-
     def pause(self, progress: Progress) -> float:  # noqa: ARG002
         return 5.0
 
@@ -119,9 +116,6 @@ class FixedLoop(Peer):
     name = "fixed 60 s, with Retry"
     lambda_a_check = False
     transitions_a_check = 3
-
-    def first(self) -> float:
-        return 0.0
 
     def pause(self, progress: Progress) -> float:
         if progress.throttles:
@@ -136,9 +130,6 @@ class Backoff(Peer):
     name = "exponential backoff"
     lambda_a_check = False
     transitions_a_check = 3
-
-    def first(self) -> float:
-        return 0.0
 
     def pause(self, progress: Progress) -> float:
         grown = min(300.0, max(5.0, progress.pause * 1.5))

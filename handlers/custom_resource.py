@@ -48,7 +48,6 @@ class StackGate:
         self._first_check: dict[str, Any] = {}
         self._first_answer: dict[str, Any] = {}
         self._ended: Ended | None = None
-        self._started_at: datetime | None = None
         self._key = ""
         self._clock = clock
         self._deliver = deliver_
@@ -66,7 +65,7 @@ class StackGate:
             self._deliver(*message(event, event["Answer"], "HANDLE"), seconds_left(context))
             return
         self._announcement, self._first_check, self._first_answer = None, {}, {}
-        self._ended, self._started_at, self._key = None, None, waits.REFUSED
+        self._ended, self._key = None, waits.REFUSED
         try:
             self._lifecycle(event, context)
         except AnswerNotDelivered as error:
@@ -75,7 +74,7 @@ class StackGate:
             self._leave_to_wait(event, context, self._ended, error, waiter="STACK", key=self._key)
         if self._ended:
             telemetry.count("GatesStarted")
-            telemetry.ended(self._ended, self._started_at)
+            telemetry.ended(self._ended, requested_at(event, self._clock()))
         if self._announcement:
             self._announcer.announce(self._announcement)
 
@@ -99,7 +98,7 @@ class StackGate:
         result = self._first_look(request, wait, context)
         telemetry.checked(result, (self._clock() - started_at).total_seconds())
         if isinstance(result, Ended) and not self._waits.exists(waits.name(event, request.key)):
-            self._announcement, self._started_at = result.announcement(event), started_at
+            self._announcement = result.announcement(event)
             self._key = waits.ANSWER + request.key if request.wait_condition_handle else request.key
             if result.passed and request.wait_condition_handle:
                 self._signal(event, context, result, waits.SIGNAL + request.key)

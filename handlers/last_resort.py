@@ -38,7 +38,7 @@ RESERVE_SECONDS = 1.5
 LOOK_AGAIN_SECONDS = 3.0
 """Step Functions lists an execution a moment after it began, and a killed function's record can be here sooner."""
 OWN_ID = re.compile(r"lct-[A-Za-z0-9]{1,46}|license-conversion-fleet-[0-9a-f]+")
-"""A physical id that the gate makes; any other was made up for a Create that had not answered, or is the marker."""
+"""An id that the gate makes. Nobody has checked the properties when the function broke: anything else is not repeated."""
 CREDENTIAL = re.compile(r"https://\S*X-Amz-\S*")
 """A presigned URL. What broke is quoted to a person, and may itself quote what it was given."""
 

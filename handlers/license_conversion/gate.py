@@ -197,7 +197,7 @@ class Gate:
                 deadline=wait.deadline,
                 random=self._random,
                 throttles=throttles,
-                longest=seen.longest_pause if self._close(wait) else LONGEST,
+                longest=seen.longest_pause if waited < CLOSE_LOOKS else LONGEST,
             ),
             known,
             throttles,
@@ -205,9 +205,6 @@ class Gate:
             seen.unknown_status,
             seen.patience,
         )
-
-    def _close(self, wait: Wait) -> bool:
-        return self._clock() - wait.started_at < CLOSE_LOOKS
 
     def _look(self, request: Request, wait: Wait) -> Seen:
         known = wait.known
@@ -220,8 +217,9 @@ class Gate:
             progress = len(found.fleet.pending) < len(known.pending)
             return Seen(found.fleet, found.trouble, throttled=found.throttled, progress=progress, longest_pause=pause)
         task_id = known.task_id
-        if task_id and wait.shares and self._clock() < wait.deadline:  # the last look is a real one, as is the first
-            running = license_manager.running(task_id, wait.patience if self._close(wait) else 0)
+        now = self._clock()
+        if task_id and wait.shares and now < wait.deadline:  # the last look is a real one, as is the first
+            running = license_manager.running(task_id, wait.patience if now - wait.started_at < CLOSE_LOOKS else 0)
             if running:
                 return Seen(running, patience=PATIENCE)
         task = license_manager.get_task(task_id) if task_id else license_manager.newest_task(request.resource_arn)

@@ -102,22 +102,22 @@ class Waits:
         Then a request that is delivered twice may get the same answer twice, which is better than none. A wait that was
         given up answers nobody, and whoever gave it up may not have been heard: it counts for nothing.
         """
-        try:
-            found = self._client.describe_execution(executionArn=self._arn(wait_name))
-        except self._client.exceptions.ExecutionDoesNotExist:
-            return False
-        except aws.failures() as error:
-            logger.warning("It is not known whether the wait %s exists: %s", wait_name, error)
-            return False
-        return found.get("cause") != GIVEN_UP
+        found = self._described(wait_name)
+        return found is not None and found.get("cause") != GIVEN_UP
 
     def _given_up(self, wait_name: str) -> bool:
+        found = self._described(wait_name)
+        return found is not None and found.get("cause") == GIVEN_UP
+
+    def _described(self, wait_name: str) -> Mapping[str, Any] | None:
+        """None: there is no such wait, or Step Functions does not say."""
         try:
-            found = self._client.describe_execution(executionArn=self._arn(wait_name))
+            return self._client.describe_execution(executionArn=self._arn(wait_name))
+        except self._client.exceptions.ExecutionDoesNotExist:
+            return None
         except aws.failures() as error:
-            logger.warning("It is not known whether the wait %s was given up: %s", wait_name, error)
-            return False
-        return found.get("cause") == GIVEN_UP
+            logger.warning("It is not known whether the wait %s exists: %s", wait_name, error)
+            return None
 
     def of_request(self, event: Mapping[str, Any], since: datetime) -> Mapping[str, Any] | None:
         """The input of the request's wait, whatever it waits for, if it answers or has answered. None: there is none.
