@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from license_conversion.errors import StillUnknown
@@ -23,9 +23,6 @@ LINES_BYTES = 1800
 """What the ids of the failed tasks, and the lines about them, may take of a response's 4,096 bytes: whole ones, as many as
 fit, because an id that is cut is no id."""
 LISTED_AT = "aws license-manager list-license-conversion-tasks"
-LOOK_SECONDS = 16.0
-"""A look ends by then; the tasks that it has not come to are the next one's. More than a listing takes at most (8 s and one
-call), so that each look comes to some; with the last call less than the 30 s of a function."""
 
 
 @dataclass(frozen=True)
@@ -165,27 +162,29 @@ def look(
     clock: Callable[[], datetime],
     sleep: Callable[[float], None],
     *,
+    until: datetime,
     stop_at_failure: bool,
 ) -> Look:
     """One look at the pending tasks: one listing when that costs fewer calls than asking for each, then the verdicts.
 
     A task that has left the listing is asked for by itself, and that answer is the verdict. A terminal task is never asked
-    about again. Raises InvalidRequest and AccessDenied.
+    about again. No call begins after `until`: the tasks that the look has not come to are the next one's. The listing gets
+    half the time, so that each look comes to some. Raises InvalidRequest and AccessDenied.
     """
-    started = clock()
     to_ask = fleet.pending
     try:
         if len(to_ask) > 1:
-            listed = license_manager.tasks_in_progress(most_calls=len(to_ask) - 1)
+            seconds = (until - clock()).total_seconds() / 2
+            listed = license_manager.running_tasks(len(to_ask) - 1, seconds)
             to_ask = tuple(task_id for task_id in to_ask if task_id not in (listed or {}))
     except StillUnknown as unknown:
         return Look(fleet, str(unknown), unknown.throttled)
     trouble, throttled, asked = "", False, 0
     for task_id in to_ask:
-        if (clock() - started).total_seconds() > LOOK_SECONDS or (stop_at_failure and fleet.failed):
+        pause = license_manager.between_calls if len(fleet.task_ids) > 1 else 0.0
+        if clock() + timedelta(seconds=pause) > until or (stop_at_failure and fleet.failed):
             break
-        if len(fleet.task_ids) > 1:
-            sleep(license_manager.between_calls)
+        sleep(pause)
         try:
             fleet = fleet.with_seen(license_manager.get_task(task_id))
         except StillUnknown as unknown:

@@ -21,6 +21,8 @@ CAUSE_BYTES = 32_000
 """An execution's Cause has at most 32,768 characters.
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_ExecutionFailedEventDetails.html"""
 DETAIL_BYTES = 32_000
+LOOK = timedelta(seconds=16)
+"""How long one look at a fleet may take. With the call that is under way then, it is less than the 30 s of a function."""
 LONGEST_FOR_FLEET = 15
 """Seconds: one listing sees all of a fleet, so a closer look costs each task little."""
 CLOSE_LOOKS = timedelta(hours=1)
@@ -208,16 +210,22 @@ class Gate:
 
     def _look(self, request: Request, wait: Wait) -> Seen:
         known = wait.known
+        now = self._clock()
         license_manager = self._license_managers(request.account)
         if isinstance(known, Fleet):
+            until = min(now + LOOK, wait.deadline + timedelta(seconds=request.margin / 2))
             found = fleet.look(
-                known, license_manager, self._clock, self._sleep, stop_at_failure=request.fails_on_failure
+                known,
+                license_manager,
+                self._clock,
+                self._sleep,
+                until=until,
+                stop_at_failure=request.fails_on_failure,
             )
             pause = SHORTEST if found.fleet.unconfirmed else LONGEST_FOR_FLEET
             progress = len(found.fleet.pending) < len(known.pending)
             return Seen(found.fleet, found.trouble, throttled=found.throttled, progress=progress, longest_pause=pause)
         task_id = known.task_id
-        now = self._clock()
         if task_id and wait.shares and now < wait.deadline:  # the last look is a real one, as is the first
             running = license_manager.running(task_id, wait.patience if now - wait.started_at < CLOSE_LOOKS else 0)
             if running:

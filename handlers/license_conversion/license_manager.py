@@ -1,7 +1,6 @@
 """The one place that talks to AWS License Manager."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 ATTEMPTS = 1
 """Seven seconds at most: the next check is the retry, and it comes at the gate's own pace."""
 
-LISTING_SECONDS = 8.0
-"""A listing that takes longer is given up: an invocation has other things to do."""
+MOST_PAGES = 100
+"""Of one resource's tasks. More than there can be; a service that lies must not keep a check until it is killed."""
 SAID_BYTES = 1000
 """How much of an error's text goes into ours: a proxy may answer with a whole page."""
 EARLIEST = datetime.min.replace(tzinfo=UTC)
@@ -77,43 +76,26 @@ class LicenseManager:
 
     def newest_task(self, resource_arn: str) -> ConversionTask:
         """The conversion task of the resource that started last. InvalidRequest when it has none."""
-        tasks = [task for page in self._pages("ResourceArns", resource_arn) for task in page.tasks]
+        tasks: list[ConversionTask] = []
+        token = ""
+        for _ in range(MOST_PAGES):
+            page = self._page("ResourceArns", resource_arn, token)
+            tasks += page.tasks
+            token = page.token
+            if not token:
+                break
+        else:
+            raise StillUnknown(f"License Manager lists tasks of {resource_arn} without an end")
         if not tasks:
             raise InvalidRequest(f"ResourceArn: License Manager has no conversion task of {resource_arn}.")
         return max(tasks, key=lambda task: task.start_time or EARLIEST)
-
-    def tasks_in_progress(
-        self, most_calls: int, pause: Callable[[], None] = lambda: None, monotonic: Callable[[], float] = time.monotonic
-    ) -> tuple[dict[str, ConversionTask], int] | None:
-        """Every task of the account and region that is IN_PROGRESS, by id, and the calls that it took.
-
-        None when it takes more than `most_calls`, or more than `LISTING_SECONDS`. `pause` comes between two calls: a
-        listing that is made at once, page after page, is throttled before its end each time, and then nothing is known.
-        """
-        tasks: dict[str, ConversionTask] = {}
-        give_up = monotonic() + LISTING_SECONDS
-        for calls, page in enumerate(self._pages("Status", Status.IN_PROGRESS), start=1):
-            tasks.update({task.task_id: task for task in page.tasks})
-            if not page.token:
-                return tasks, calls
-            if calls >= most_calls or monotonic() > give_up:
-                break
-            pause()
-        return None
 
     def page_in_progress(self, token: str = "") -> Page:
         """A page of the tasks that are IN_PROGRESS: the first one, or the one that `token` names."""
         return self._page("Status", Status.IN_PROGRESS, token)
 
-    def _pages(self, name: str, value: str) -> Iterator[Page]:
+    def _page(self, name: str, value: str, token: str) -> Page:
         """botocore has no paginator for this operation; page size and order are the service's secret."""
-        page = self._page(name, value)
-        yield page
-        while page.token:
-            page = self._page(name, value, page.token)
-            yield page
-
-    def _page(self, name: str, value: str, token: str = "") -> Page:
         more: dict[str, Any] = {"NextToken": token} if token else {}
         with self._errors("ListLicenseConversionTasks", f"the filter {name} {value}"):
             answer = self._client.list_license_conversion_tasks(Filters=[{"Name": name, "Values": [value]}], **more)

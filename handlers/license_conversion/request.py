@@ -107,13 +107,14 @@ EXECUTION_INPUT = (
 )
 
 
-def answer_margin(service_timeout: int) -> int:
-    """Seconds at the end of `service_timeout` that the gate keeps for the answer itself.
+ANSWER_MARGIN = 60
+"""Seconds that the gate keeps for the answer itself: one last check, a function that has to be retried and a response that has
+to be sent again all fit in."""
 
-    One last check, a function that has to be retried and a response that has to be sent again all fit in a minute; a
-    short time-out keeps a fifth.
-    """
-    return min(60, math.ceil(service_timeout / 5))
+
+def answer_margin(service_timeout: int) -> int:
+    """Seconds at the end of `service_timeout` that the gate keeps for the answer: a fifth of a short one."""
+    return min(ANSWER_MARGIN, math.ceil(service_timeout / 5))
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ class Account:
 
 @dataclass(frozen=True)
 class Request:
-    """What to wait for, for how long, and what a failure means. Times are in seconds.
+    """What to wait for, for how long, and what a failure means. Times are in seconds: `timeout` until the last look, and
+    `margin` from then on until it is too late for an answer.
 
     Either `task_ids` has one task, or a fleet's, or it is empty and `resource_arn` says whose newest task is meant.
     """
@@ -139,6 +141,7 @@ class Request:
     resource_arn: str = ""
     account: Account = Account()
     fleet: bool = False
+    margin: int = ANSWER_MARGIN
 
     @property
     def key(self) -> str:
@@ -158,7 +161,7 @@ class Request:
                 f"TimeoutSeconds: {timeout} does not fit in a ServiceTimeout of {service_timeout} s: it must be at most "
                 f"{longest}, so that the gate can answer in time, or a WaitConditionHandle must be named."
             )
-        return cls._of(given, timeout)
+        return cls._of(given, timeout, margin=ANSWER_MARGIN if handle else service_timeout - timeout)
 
     @classmethod
     def from_input(cls, execution_input: Any) -> Self:
@@ -167,7 +170,7 @@ class Request:
         return cls._of(given, given.get("TimeoutSeconds", SERVICE_TIMEOUT))
 
     @classmethod
-    def _of(cls, given: Mapping[str, Any], timeout: int) -> Self:
+    def _of(cls, given: Mapping[str, Any], timeout: int, margin: int = ANSWER_MARGIN) -> Self:
         ways = [way.name for way in WAYS if way.name in given]
         if len(ways) != 1:
             named = f"{' and '.join(ways)} are given at once" if ways else "No task is named"
@@ -182,6 +185,7 @@ class Request:
             resource_arn=given.get("ResourceArn", ""),
             account=Account(given.get("RoleArn", ""), given.get("ExternalId", ""), given.get("Region", "")),
             fleet=TASKS.name in given,
+            margin=margin,
         )
 
 

@@ -9,7 +9,8 @@ each sandbox that a crowd touches would call for every gate that it has never se
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import TypeVar
 
 from license_conversion.errors import GateError, StillUnknown
@@ -56,7 +57,7 @@ class SharedLicenseManager:
         self._pages = Listing(license_manager)
         self._asked, self._asked_without_listing = Asked(), Asked()
         self._pages_refused_until = float("-inf")
-        self._listed: dict[str, ConversionTask] = {}
+        self._listed: Collection[str] = ()
         self._listed_at = float("-inf")
         self._listing_calls = 1.0
         self._cost_known_at = float("-inf")
@@ -107,41 +108,48 @@ class SharedLicenseManager:
     def newest_task(self, resource_arn: str) -> ConversionTask:
         return self._call(lambda: self._license_manager.newest_task(resource_arn))
 
-    def tasks_in_progress(self, most_calls: int) -> dict[str, ConversionTask] | None:
-        """The shared listing; a new one when it is too old.
+    def running_tasks(self, most_calls: int, seconds: float) -> Collection[str] | None:
+        """The ids of all tasks IN_PROGRESS: the shared listing, a new one when it is too old.
 
-        None when that takes more than `most_calls`, or when there is no listing to be had: whoever may read each task need
-        not be allowed to list them all. Raises StillUnknown for a throttle alone.
+        None when that takes more than `most_calls` or `seconds`, or when there is no listing to be had: whoever may read
+        each task need not be allowed to list them all. Raises StillUnknown for a throttle alone.
         """
-        if self._fresh():
+        now = self._monotonic()
+        if now - self._listed_at <= SHORTEST:
             return self._listed
-        if most_calls < self._listing_cost():
+        cost = self._listing_calls if now - self._cost_known_at <= COST_KNOWN else 1
+        if most_calls < cost or seconds <= 0:
             return None
-        begun = self._cost_known_at = self._monotonic()
+        self._cost_known_at = now
         try:
-            listing = self._call(
-                lambda: self._license_manager.tasks_in_progress(most_calls, self._pause, self._monotonic)
-            )
+            listed = self._list(most_calls, give_up=now + seconds)
         except (GateError, StillUnknown) as error:
             if isinstance(error, StillUnknown) and error.throttled:
                 raise
             self._listing_calls = float("inf")
             return None
-        if listing is None:
-            self._listing_calls = most_calls + 1
-            return None
-        self._listed, self._listing_calls = listing
-        self._listed_at = begun
-        return self._listed
+        if listed is not None:
+            self._listed, self._listed_at = listed, now
+        return listed
 
-    def _listing_cost(self) -> float:
-        return self._listing_calls if self._monotonic() - self._cost_known_at <= COST_KNOWN else 1
-
-    def _pause(self) -> None:
-        self._sleep(self.between_calls)
-
-    def _fresh(self) -> bool:
-        return self._monotonic() - self._listed_at <= SHORTEST
+    def _list(self, most_calls: int, give_up: float) -> Collection[str] | None:
+        """Page after page, with a pause between two: made at once it is throttled before its end each time, and then nothing
+        is known.
+        """
+        listed: set[str] = set()
+        token = ""
+        for calls in range(1, most_calls + 1):
+            page = self._call(partial(self._license_manager.page_in_progress, token))
+            listed.update(page.answers)
+            token = page.token
+            if not token:
+                self._listing_calls = calls
+                return listed
+            if self._monotonic() + self.between_calls >= give_up:
+                break
+            self._sleep(self.between_calls)
+        self._listing_calls = calls + 1  # at least
+        return None
 
     def _call(self, call: Callable[[], T]) -> T:
         """No call while the service has just throttled one: whoever shares this function is throttled with it."""

@@ -1,7 +1,7 @@
 """Many tasks in one gate."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from license_conversion.errors import AccessDenied, InvalidRequest, StillUnknown
 from license_conversion.fleet import Fleet, Look, look
 from license_conversion.gate import Ended, Gate, Outcome, Wait, Waiting, cause, known_before
-from license_conversion.license_manager import LicenseManager
+from license_conversion.license_manager import LicenseManager, Page
 from license_conversion.request import Request, fleet_id
 from license_conversion.shared import SharedLicenseManager
 from license_conversion.stack_response import message, response
@@ -73,22 +73,15 @@ class FakeLicenseManager(LicenseManager):
         said = {"StatusMessage": self.messages[task_id]} if task_id in self.messages else {}
         return ConversionTask({"LicenseConversionTaskId": task_id, "Status": self.tasks[task_id], **said})
 
-    def tasks_in_progress(
-        self, most_calls: int, pause: Callable[[], None] = lambda: None, monotonic: Callable[[], float] | None = None
-    ) -> tuple[dict[str, ConversionTask], int] | None:
+    def page_in_progress(self, token: str = "") -> Page:
+        self.listings += 1
+        self._called()
+        if self.no_listing:
+            raise self.no_listing
         running = [task_id for task_id, status in self.tasks.items() if status == IN_PROGRESS]
-        pages = max(1, -(-len(running) // self.page_size))
-        for made in range(1, min(pages, most_calls) + 1):
-            if made > 1:
-                pause()
-            self.listings += 1
-            self._called()
-            if self.no_listing:
-                raise self.no_listing
-        if pages > most_calls:
-            return None
-        status = {"Status": IN_PROGRESS}
-        return {one: ConversionTask({"LicenseConversionTaskId": one, **status}) for one in running}, pages
+        first = int(token or 0)
+        more = str(first + self.page_size) if first + self.page_size < len(running) else ""
+        return Page({one: {"Status": IN_PROGRESS} for one in running[first : first + self.page_size]}, more)
 
     @property
     def calls(self) -> int:
@@ -115,13 +108,19 @@ def tasks(**counts: int) -> dict[str, str]:
 
 
 def looked(
-    license_manager: FakeLicenseManager, fleet: Fleet | None = None, *, stop_at_failure: bool = False
+    license_manager: FakeLicenseManager,
+    fleet: Fleet | None = None,
+    *,
+    seconds: float = 16,
+    stop_at_failure: bool = False,
 ) -> tuple[Fleet, Look]:
+    clock = license_manager.clock
     found = look(
         fleet or Fleet.unseen(tuple(license_manager.tasks)),
         license_manager.shared(),
-        license_manager.clock,
-        license_manager.clock.sleep,
+        clock,
+        clock.sleep,
+        until=clock() + timedelta(seconds=seconds),
         stop_at_failure=stop_at_failure,
     )
     return found.fleet, found
@@ -365,7 +364,7 @@ def test_a_listing_that_costs_more_is_not_begun_again_at_once() -> None:
     license_manager = FakeLicenseManager(known)
     shared, clock, fleet = license_manager.shared(), license_manager.clock, Fleet.unseen(tuple(known)[:10])
     for _ in range(3):
-        look(fleet, shared, clock, clock.sleep, stop_at_failure=False)
+        look(fleet, shared, clock, clock.sleep, until=clock() + timedelta(seconds=16), stop_at_failure=False)
         clock.sleep(10)
 
     assert license_manager.listings == 9
@@ -464,6 +463,19 @@ def test_a_listing_that_takes_all_its_time_leaves_some_for_the_verdicts() -> Non
 
     assert license_manager.listings == 2
     assert len(fleet.pending) < 250
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5, 1.0, 4.0])
+@pytest.mark.parametrize("between_calls", [0.1, 1.0])
+def test_no_call_of_a_look_begins_when_its_time_is_over(seconds: float, between_calls: float) -> None:
+    license_manager = FakeLicenseManager(tasks(SUCCEEDED=300, IN_PROGRESS=300), page=20)
+    license_manager.call_seconds = 0.2
+    shared, clock, fleet = license_manager.shared(), license_manager.clock, Fleet.unseen(ids(600))
+    shared.between_calls = between_calls
+
+    look(fleet, shared, clock, clock.sleep, until=clock() + timedelta(seconds=seconds), stop_at_failure=False)
+
+    assert clock.seconds <= seconds + license_manager.call_seconds + 1e-6
 
 
 def test_tasks_that_do_not_end_do_not_keep_the_look_from_the_others() -> None:
@@ -593,6 +605,25 @@ def test_a_whole_day_of_checks_fits_into_an_executions_history() -> None:
 
     assert result.outcome is Outcome.TIMED_OUT
     assert checks * 9 < 25_000
+
+
+@pytest.mark.parametrize("service_timeout", [10, 30, 120, 600, 3600])
+def test_the_last_look_at_a_fleet_leaves_half_of_what_is_left_to_the_answer(service_timeout: int) -> None:
+    license_manager = FakeLicenseManager(tasks(SUCCEEDED=300))
+    license_manager.no_listing, license_manager.call_seconds = AccessDenied("No list."), 0.2
+    shared, clock = license_manager.shared(), license_manager.clock
+    given = {"ServiceToken": "arn:aws:lambda:us-east-1:1:function:gate", "LicenseConversionTaskIds": list(ids(300))}
+    request = Request.from_properties({**given, "ServiceTimeout": service_timeout})
+    gate = Gate(lambda _: shared, clock, lambda: 0.0, clock.sleep)
+    clock.seconds = request.timeout
+
+    end = ended(gate.check(request, Wait(STARTED_AT, clock(), "", Fleet.unseen(ids(300)))))
+
+    assert end.outcome is Outcome.TIMED_OUT
+    assert 300 - len(license_manager.got) == json.loads(end.cause)["Total"] - json.loads(end.cause)["Succeeded"]
+    assert (
+        service_timeout - clock.seconds >= (service_timeout - request.timeout) / 2 - license_manager.call_seconds - 1e-6
+    )
 
 
 # Everything fits

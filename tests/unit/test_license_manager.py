@@ -64,9 +64,9 @@ def wire(session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wi
     wire = Wire()
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
     hook: Any = wire  # the stubs say that a hook returns nothing, but the first answer to before-send is the reply
-    session.events.register("before-send.license-manager.GetLicenseConversionTask", hook)
+    session.events.register("before-send.license-manager", hook)
     yield wire
-    session.events.unregister("before-send.license-manager.GetLicenseConversionTask", hook)
+    session.events.unregister("before-send.license-manager", hook)
 
 
 def look() -> ConversionTask:
@@ -267,6 +267,16 @@ def test_the_next_look_after_a_fault_is_an_ordinary_one(wire: Wire) -> None:
 
 
 # What no service should say
+
+
+def test_a_list_without_an_end_is_no_verdict(wire: Wire) -> None:
+    wire.answers({"LicenseConversionTasks": [{"LicenseConversionTaskId": TASK_ID}], "NextToken": "the same again"})
+
+    with pytest.raises(StillUnknown) as unknown:
+        LicenseManager(ROLE).newest_task(INSTANCE)
+
+    assert unknown.value.throttled is False
+    assert len(wire.asked) == 100
 
 
 def answer(**members: Any) -> bytes:
