@@ -149,8 +149,8 @@ class Waits:
         belongs to a later request: an event can be delivered late, and twice. Never raises: a wait that cannot be
         stopped ends by itself at its deadline, and CloudFormation ignores what it sends.
 
-        The newest task of a ResourceArn may have changed since, and then a wait for that key can be the one of the id that
-        takes this one's place: only the wait that would make this id is stopped.
+        The newest task of a ResourceArn may have changed since, and then a wait for that key can be the one of an Update to
+        the id that takes this one's place: of an Update's waits only the one that would make this id is stopped.
         """
         any_key = f"{_resource(event)}-"
         of = [one for key in keys or () for one in (key, ANSWER + key, SIGNAL + key)]
@@ -167,16 +167,18 @@ class Waits:
                 began_before = execution["startDate"] <= requested_at + SAME_SECOND
                 if not (found.startswith(tuple(prefixes)) and began_before) or found.endswith(_request(event)):
                     continue
-                if not newest or self._makes(found) in ids:
+                if not newest or self._is_wait_of(found, ids):
                     stopped += self._stop(found, f"{event['RequestType']} request {event['RequestId']} took its place")
         except aws.failures() as error:
             logger.warning("Waits of the resource could not be looked for: %s", error)
         return stopped
 
-    def _makes(self, wait_name: str) -> str:
-        """The physical id that this wait would make; its key while License Manager has not said."""
+    def _is_wait_of(self, wait_name: str, ids: Collection[str | None]) -> bool:
+        """Whether this wait is a Create's, or would make one of these physical ids (its key while License Manager has not
+        said which)."""
         found = self._client.describe_execution(executionArn=self._arn(wait_name))
-        return str(json.loads(found["input"])["Stack"]["Event"]["CrHelperData"]["PhysicalResourceId"])
+        event = json.loads(found["input"])["Stack"]["Event"]
+        return event["RequestType"] == "Create" or event["CrHelperData"]["PhysicalResourceId"] in ids
 
     def _stop(self, wait_name: str, cause: str) -> bool:
         try:

@@ -139,3 +139,22 @@ def test_a_throttle_at_the_first_look_does_not_fail_a_resource_that_a_handle_wai
     (request,) = world.cloudformation.requests
     assert (request.answer or {})["PhysicalResourceId"] == TASK
     assert len(request.signals) == 1
+
+
+def test_a_wait_that_a_late_delivery_of_a_create_began_is_stopped_by_the_delete(world: World) -> None:
+    """Another task has become the newest of the resource since the first delivery was answered."""
+    other = TASK[:-1] + "2"
+    world.license_manager.tasks[TASK] = Task(TASK, began=-100, seconds=50, end="SUCCEEDED")
+    world.license_manager.tasks[other] = Task(other, began=100, seconds=5000, end="SUCCEEDED")
+    cloudformation, resource = world.cloudformation, world.cloudformation.resources[0]
+    newest = {"ServiceToken": FUNCTION, "ResourceArn": resource_arn(TASK), "WaitConditionHandle": next_handle(1)}
+    cloudformation.create(resource, newest, keeps_failed=True)
+    world.run_for(200)
+    world.deliver(cloudformation.requests[0], late=0)
+    world.run_for(10)
+
+    cloudformation.delete(resource)
+    world.run_for(10)
+
+    (execution,) = world.step_functions.executions.values()
+    assert execution.status == "ABORTED"

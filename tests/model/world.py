@@ -437,8 +437,10 @@ def supersedes(later: Request, request: Request) -> bool:
         return False
     if not is_own_id(str(later.physical_id)):
         return True
-    if request.resource_arn and (request.answer or {}).get("PhysicalResourceId") != later.physical_id:
-        return False  # another task was the newest then
+    if request.resource_arn and request.kind == "Update":
+        answered = (request.answer or {}).get("PhysicalResourceId")
+        if answered != later.physical_id or len(request.attempts) > 1:
+            return False  # it may be for the id that takes this one's place, when another task was the newest
     return later.key == request.key
 
 

@@ -298,12 +298,15 @@ def test_a_wait_that_began_after_the_request_belongs_to_a_later_one(step_functio
     assert step_functions.stopped() == []
 
 
-@pytest.mark.parametrize(("makes", "stops"), [(TASK_ID, 1), ("lct-newer", 0)])
-def test_a_wait_for_the_same_resource_is_stopped_only_when_it_makes_this_id(
-    step_functions: StepFunctions, makes: str, stops: int
+@pytest.mark.parametrize(
+    ("begun_by", "makes", "stops"),
+    [("Update", TASK_ID, 1), ("Update", "lct-newer", 0), ("Create", "lct-newer", 1)],
+)
+def test_an_updates_wait_for_the_newest_task_is_stopped_only_when_it_makes_this_id(
+    step_functions: StepFunctions, begun_by: str, makes: str, stops: int
 ) -> None:
     instance = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
-    event = {**EVENT, "CrHelperData": {"PhysicalResourceId": makes}}
+    event = {**EVENT, "RequestType": begun_by, "CrHelperData": {"PhysicalResourceId": makes}}
     step_functions.answers = {
         "ListExecutions": [listed(named({}, instance))],
         "DescribeExecution": [described(input=json.dumps({"Stack": {"Event": event}}))],
