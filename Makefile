@@ -99,12 +99,15 @@ clean: ## remove what the other commands made
 .PHONY: lock
 lock: ## compile the requirements files again (pins and hashes, no addresses)
 	$(PYTHON) -m venv .local/uv && .local/uv/bin/python -m pip install --quiet uv
-	.local/uv/bin/$(COMPILE) layers/dependencies/requirements.in --output-file layers/dependencies/requirements.txt
+	.local/uv/bin/$(COMPILE) $(IN_THE_RUNTIME:%=--no-emit-package %) \
+		layers/dependencies/requirements.in --output-file layers/dependencies/requirements.txt
 	.local/uv/bin/$(COMPILE) requirements/development.in --output-file requirements/development.txt
 	.local/uv/bin/$(COMPILE) requirements/lambda-runtime.in --output-file requirements/lambda-runtime.txt
 	.local/uv/bin/$(COMPILE) requirements/scanners.in --output-file requirements/scanners.txt
 	.local/uv/bin/$(COMPILE) requirements/cdk.in --output-file requirements/cdk.txt
 	.local/uv/bin/$(COMPILE) --exclude-newer 2025-10-15 requirements/localstack.in --output-file requirements/localstack.txt
+
+IN_THE_RUNTIME := botocore python-dateutil six urllib3
 
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-emit-index-url --no-annotate --no-header

@@ -30,8 +30,20 @@ HANDLERS: Mapping[str, str] = {
     f"check_task, {READY}": (
         "import check_task; from license_conversion.license_manager import LicenseManager; LicenseManager('')._client"
     ),
+    f"check_task, {READY}, traced": """
+import check_task
+from license_conversion import telemetry
+from license_conversion.license_manager import LicenseManager
+with telemetry.traced("check"):
+    LicenseManager('')._client
+""",
 }
-"""The last one also makes the client that stock crhelper's handler has by then, and ours makes in its first invocation."""
+"""The last two also make the client that stock crhelper's handler has by then, and ours makes in its first invocation."""
+TRACED = {
+    "LAMBDA_TASK_ROOT": "/var/task",
+    "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
+    "_X_AMZN_TRACE_ID": "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+}
 MEASURE = """
 import json, time
 began = time.process_time()
@@ -89,6 +101,7 @@ def _start(start: str, deployed: Path, *, bytecode: bool) -> Sequence[float]:
     path = [deployed / "handlers", deployed / LAYER.name, deployed / "benchmarks"]
     environment = {
         **AWS,
+        **TRACED,
         "PYTHONDONTWRITEBYTECODE": "" if bytecode else "1",
         "PYTHONPATH": os.pathsep.join(map(str, path)),
         "PATH": os.environ["PATH"],

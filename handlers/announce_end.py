@@ -37,7 +37,8 @@ def handler(event: dict[str, Any], context: Any) -> None:
         detail_type=event["DetailType"],
     )
     try:
-        _put(event["DetailType"], detail)
+        with telemetry.traced("put event"):
+            _put(event["DetailType"], detail)
     except Exception:
         telemetry.count("EventsNotTaken")
         telemetry.logger.exception("The bus did not take the event")

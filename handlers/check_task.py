@@ -60,9 +60,10 @@ class TaskCheck:
             patience=before.get("Patience", 0),
             signals_handle=bool(request.wait_condition_handle),
         )
-        result = self._gate.check(request, wait)
         telemetry.about(checks=after["Checks"])
-        telemetry.checked(result, (self._clock() - started_at).total_seconds())
+        with telemetry.traced("check"):
+            result = self._gate.check(request, wait)
+            telemetry.checked(result, (self._clock() - started_at).total_seconds())
         if not before["Checks"]:
             telemetry.count("GatesStarted")
         if isinstance(result, Ended):
@@ -84,8 +85,9 @@ class TaskCheck:
             look="",
             known=known_before(request, {}),
         )
-        result = self._gate.check(request, wait)
-        telemetry.checked(result, 0)
+        with telemetry.traced("check"):
+            result = self._gate.check(request, wait)
+            telemetry.checked(result, 0)
         if isinstance(result, Waiting):
             return {**result.known.shape, "SecondsUntilNextCheck": result.seconds}
         telemetry.decided(result)

@@ -6,7 +6,7 @@ of the state machine) begins, which sends the same event back with its verdict i
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -76,7 +76,8 @@ class StackGate:
             telemetry.count("GatesStarted")
             telemetry.ended(self._ended, requested_at(event, self._clock()))
         if self._announcement:
-            self._announcer.announce(self._announcement)
+            with telemetry.traced("announce end"):
+                self._announcer.announce(self._announcement)
 
     def _check(self, event: Event, context: Any) -> str:
         """A Create or an Update: one look at the task. Returns the physical id."""
@@ -86,7 +87,7 @@ class StackGate:
             return self._end(refused(error, ConversionTask.unseen()))
         started_at = requested_at(event, self._clock())
         if event["RequestType"] == "Update":
-            _count_stopped(self._waits.stop(event, None, started_at))
+            self._stop_waits(event, None, started_at)
         wait = Wait(
             started_at=started_at,
             deadline=started_at + timedelta(seconds=request.timeout),
@@ -95,8 +96,9 @@ class StackGate:
             signals_handle=bool(request.wait_condition_handle),
             first_look=True,
         )
-        result = self._first_look(request, wait, context)
-        telemetry.checked(result, (self._clock() - started_at).total_seconds())
+        with telemetry.traced("first look"):
+            result = self._first_look(request, wait, context)
+            telemetry.checked(result, (self._clock() - started_at).total_seconds())
         if isinstance(result, Ended) and not self._waits.exists(waits.name(event, request.key)):
             self._announcement = result.announcement(event)
             self._key = waits.ANSWER + request.key if request.wait_condition_handle else request.key
@@ -197,7 +199,8 @@ class StackGate:
         stack = {"FunctionArn": context.invoked_function_arn, "Event": event}
         if self._first_answer:
             stack["FirstAnswer"] = self._first_answer
-        began = self._waits.begin(wait_name, {"Stack": stack, "Gate": self._first_check}, or_give_up=or_give_up)
+        with telemetry.traced("begin wait"):
+            began = self._waits.begin(wait_name, {"Stack": stack, "Gate": self._first_check}, or_give_up=or_give_up)
         telemetry.logger.info(
             "The wait begins" if began else "The wait of this request had begun", extra={"execution": wait_name}
         )
@@ -213,14 +216,15 @@ class StackGate:
 
     def _delete(self, event: Event, _context: Any) -> None:
         """Nothing in License Manager is the stack's to delete: stop the wait, if one still runs."""
-        stopped = self._waits.stop(event, waits.keys_of_deleted(event), requested_at(event, self._clock()))
-        _count_stopped(stopped)
+        stopped = self._stop_waits(event, waits.keys_of_deleted(event), requested_at(event, self._clock()))
         telemetry.logger.info("The resource is deleted", extra={"waits_stopped": stopped})
 
-
-def _count_stopped(waits_stopped: int) -> None:
-    if waits_stopped:
-        telemetry.count("WaitsStopped", waits_stopped)
+    def _stop_waits(self, event: Event, keys: Collection[str] | None, requested: datetime) -> int:
+        with telemetry.traced("stop waits"):
+            stopped = self._waits.stop(event, keys, requested)
+        if stopped:
+            telemetry.count("WaitsStopped", stopped)
+        return stopped
 
 
 def _count_broken(error: Exception) -> None:

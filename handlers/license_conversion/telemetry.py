@@ -1,4 +1,4 @@
-"""What an operator sees of a gate: one log line for each decision, and metrics in the same log (EMF).
+"""What an operator sees of a gate: one log line for each decision, metrics in the same log (EMF), and its part of a trace.
 
 Never an event, an input or a response: they carry URLs and tokens that are credentials.
 
@@ -7,17 +7,22 @@ query over all log groups tells its story: docs/operations.md. The names of keys
 dashboard, in the alarms and in the saved queries.
 """
 
-from contextlib import suppress
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 
 from license_conversion.gate import Ended, Outcome, Waiting
 
 SERVICE = "license-conversion-gate"
 NAMESPACE = "LicenseConversionGate"
+ANNOTATIONS = ("task_id", "stack_id", "logical_resource_id", "execution")
+"""The keys of a log line that a trace can be searched by."""
 
 logger = Logger(service=SERVICE)
 """Its level is the template's LogLevel (POWERTOOLS_LOG_LEVEL); the root logger, and so botocore's, stays as it is."""
@@ -91,6 +96,33 @@ def ended(result: Ended, started_at: datetime | None = None) -> None:
 
 def count(name: str, value: float = 1) -> None:
     metrics.add_metric(name, MetricUnit.Count, value)
+
+
+@contextmanager
+def traced(step: str) -> Iterator[None]:
+    """A subsegment of the trace: a step of the invocation, and below it each call of AWS that it makes.
+
+    None where X-Ray does not sample the invocation. The SDK comes with the first one that it does, and brings botocore: so
+    only steps that need a client are traced.
+    """
+    if "Sampled=1" not in os.environ.get("_X_AMZN_TRACE_ID", ""):
+        yield
+        return
+    tracer = _tracer()
+    with tracer.provider.in_subsegment(f"## {step}"):
+        try:
+            yield
+        finally:
+            known = logger.get_current_keys()
+            for key in ANNOTATIONS:
+                if key in known:
+                    tracer.put_annotation(key, known[key])
+
+
+@cache
+def _tracer() -> Tracer:
+    """botocore alone is patched: a patched http.client would show X-Ray the URLs that answers go to."""
+    return Tracer(service=SERVICE, patch_modules=("botocore",))
 
 
 def flush() -> None:

@@ -227,10 +227,12 @@ def test_every_stack_gets_its_answer_though_the_runtime_is_killed_again_and_agai
         assert len({answer.body for answer in cloud.answers(stack.id)}) == 1, task
 
 
-def test_no_log_line_contains_a_response_url_a_handle_or_a_token(application: Application, stacks: Stacks) -> None:
+def test_no_log_line_and_no_trace_contains_a_response_url_a_handle_or_a_token(
+    application: Application, stacks: Stacks
+) -> None:
     cloud = application.cloud
     secrets = [issued.url.rsplit("X-Amz-Signature=", 1)[1] for issued in cloud.requests() + cloud.handles()]
-    text = "\n".join(cloud.log_lines())
+    text = "\n".join([*cloud.log_lines(), *map(str, cloud.subsegments())])
 
     assert len(secrets) > len(stacks.tasks)
     assert "The gate ends" in text

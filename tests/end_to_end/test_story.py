@@ -102,7 +102,54 @@ def test_a_state_machines_gate_is_told_by_its_task(application: Application, tol
     assert all("stack_id" not in line for line in lines)
 
 
-def test_every_line_of_a_function_is_json_and_none_has_a_credential(
+def test_no_line_of_a_function_has_a_credential(application: Application, told: dict[str, str]) -> None:
+    assert "X-Amz-Signature" not in json.dumps([story(application, task=task) for task in told.values()])
+
+
+# What X-Ray is told
+
+
+def steps(application: Application, task: str) -> list[Line]:
+    """The parts of traces that the task's id finds, as X-Ray's console does: ``annotation.task_id = "lct-…"``."""
+    found = application.cloud.subsegments()
+    return [one for one in found if one.get("annotations", {}).get("task_id") == task]
+
+
+def calls(application: Application, step: Line) -> list[str]:
+    return [
+        f"{one['name']} {one['aws']['operation']}"
+        for one in application.cloud.subsegments()
+        if one.get("parent_id") == step["id"]
+    ]
+
+
+def test_a_trace_is_found_by_its_task_and_shows_each_step_and_its_calls(
     application: Application, told: dict[str, str]
 ) -> None:
-    assert "X-Amz-Signature" not in json.dumps([story(application, task=task) for task in told.values()])
+    found = steps(application, told["story"])
+
+    assert [step["name"] for step in found][:3] == ["## first look", "## begin wait", "## check"]
+    assert {step["annotations"]["logical_resource_id"] for step in found} == {"Gate"}
+    looks = [step for step in found if step["name"] in ("## first look", "## check")]
+    assert calls(application, looks[0]) == ["license-manager GetLicenseConversionTask"]
+    assert calls(application, looks[-1])[-1] == "license-manager GetLicenseConversionTask"  # gates that meet also list
+    (begun,) = (step for step in found if step["name"] == "## begin wait")
+    assert calls(application, begun) == ["states StartExecution"]
+    assert found[-1]["name"] == "## put event"
+
+
+def test_the_execution_joins_the_trace_of_the_function_that_began_it(
+    application: Application, told: dict[str, str]
+) -> None:
+    """Step Functions takes the trace from a header of StartExecution."""
+    first_look, begun = steps(application, told["story"])[:2]
+
+    assert first_look["trace_id"] == begun["trace_id"]
+
+
+def test_no_trace_has_a_credential(application: Application, told: dict[str, str]) -> None:
+    traced = json.dumps(application.cloud.subsegments())
+
+    assert told["story"] in traced
+    assert "X-Amz-" not in traced
+    assert "https://" not in traced

@@ -33,6 +33,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tests.local_cloud.answers import Answer, AnswersClient, Issued, Misbehaviour
 from tests.local_cloud.license_manager import LicenseManagerServer
 from tests.local_cloud.localstack_plugins.settings import Settings
+from tests.local_cloud.traces import TraceDaemon
 
 ROOT = Path(__file__).parents[2]
 REGION = "us-east-1"
@@ -79,6 +80,7 @@ class LocalCloud:
     def __init__(self, *, port: int = 0, retry_seconds: int = 1) -> None:
         """``retry_seconds`` before Lambda's first retry of an asynchronous event, twice that before the second; AWS: 60."""
         self.license_manager = LicenseManagerServer()
+        self._trace_daemon = TraceDaemon()
         self._port = port or _free_port()
         self._retry_seconds = retry_seconds
         self._folder = Path()
@@ -93,6 +95,7 @@ class LocalCloud:
             self._folder = Path(tempfile.mkdtemp(prefix="local-cloud-"))
             starting.callback(shutil.rmtree, self._folder, ignore_errors=True)
             starting.enter_context(self.license_manager)
+            starting.enter_context(self._trace_daemon)
             settings = self._settings()
             starting.callback(self._stop)
             try:
@@ -123,6 +126,7 @@ class LocalCloud:
             authority=self._folder / "authority.pem",
             answers_url_file=self._folder / "answers.url",
             license_manager_url=self.license_manager.url,
+            trace_daemon=self._trace_daemon.address,
             sandboxes=self._folder / "sandboxes",
         )
 
@@ -380,6 +384,10 @@ class LocalCloud:
                     for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"]):
                         lines += [event["message"].rstrip("\n") for event in page["events"]]
         return lines
+
+    def subsegments(self) -> list[dict[str, Any]]:
+        """Every subsegment that a function has sent to X-Ray, in the order in which they ended."""
+        return list(self._trace_daemon.subsegments)
 
     def processes(self) -> list[int]:
         """LocalStack's process, and those of the sandboxes."""
