@@ -6,9 +6,10 @@ of the state machine) begins, which sends the same event back with its verdict i
 
 import random
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from license_conversion import telemetry, waits
@@ -28,6 +29,18 @@ ENOUGH_TO_BEGIN = 35.0
 """Seconds of an invocation that are kept to begin a wait, with its retries, and to answer."""
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What a request is answered at once. `announcement` is the event for the bus, where it is ours to send.
+
+    `key` names the wait that sends the answer again, should nobody take it.
+    """
+
+    ended: Ended
+    key: str = waits.REFUSED
+    announcement: Mapping[str, Any] | None = None
+
+
 class StackGate:
     """The provider of `Custom::LicenseConversionTask`."""
 
@@ -44,15 +57,12 @@ class StackGate:
         self._gate = gate
         self._waits = waits_
         self._announcer = announcer
-        self._announcement: dict[str, Any] | None = None
-        self._first_check: dict[str, Any] = {}
-        self._first_answer: dict[str, Any] = {}
-        self._ended: Ended | None = None
-        self._key = ""
         self._clock = clock
         self._deliver = deliver_
         self._sleep = sleep
-        self._lifecycle = Lifecycle(self._begin_wait, deliver_, _broken)
+        self._verdict: Verdict | None = None
+        """Of the request that crhelper is at."""
+        self._lifecycle = Lifecycle(deliver_, _broken)
         self._lifecycle.create(self._check)
         self._lifecycle.update(self._check)
         self._lifecycle.poll_create(self._answer)
@@ -64,27 +74,27 @@ class StackGate:
         if "CrHelperPoll" in event and event["Waiter"] == "HANDLE":
             self._deliver(*message(event, event["Answer"], "HANDLE"), seconds_left(context))
             return
-        self._announcement, self._first_check, self._first_answer = None, {}, {}
-        self._ended, self._key = None, waits.REFUSED
+        self._verdict = None
         try:
             self._lifecycle(event, context)
         except AnswerNotDelivered as error:
-            if not self._ended:
+            if not self._verdict:
                 raise
-            self._leave_to_wait(event, context, self._ended, error, waiter="STACK", key=self._key)
-        if self._ended:
+            self._leave_to_wait(event, context, self._verdict.ended, self._verdict.key, error, waiter="STACK")
+            self._verdict = replace(self._verdict, announcement=None)  # the wait's
+        if self._verdict:
             telemetry.count("GatesStarted")
-            telemetry.ended(self._ended, requested_at(event, self._clock()))
-        if self._announcement:
-            with telemetry.traced("announce end"):
-                self._announcer.announce(self._announcement)
+            telemetry.ended(self._verdict.ended, requested_at(event, self._clock()))
+            if self._verdict.announcement:
+                with telemetry.traced("announce end"):
+                    self._announcer.announce(self._verdict.announcement)
 
     def _check(self, event: Event, context: Any) -> str:
         """A Create or an Update: one look at the task. Returns the physical id."""
         try:
             request = Request.from_properties(event.get("ResourceProperties"))
         except InvalidRequest as error:
-            return self._end(refused(error, ConversionTask.unseen()))
+            return self._end(Verdict(refused(error, ConversionTask.unseen())))
         started_at = requested_at(event, self._clock())
         if event["RequestType"] == "Update":
             self._stop_waits(event, None, started_at)
@@ -100,12 +110,8 @@ class StackGate:
             result = self._first_look(request, wait, context)
             telemetry.checked(result, (self._clock() - started_at).total_seconds())
         if isinstance(result, Ended) and not self._waits.exists(waits.name(event, request.key)):
-            self._announcement = result.announcement(event)
-            self._key = waits.ANSWER + request.key if request.wait_condition_handle else request.key
-            if result.passed and request.wait_condition_handle:
-                self._signal(event, context, result, waits.SIGNAL + request.key)
-            return self._end(result)
-        self._first_check = {
+            return self._end(self._verdict_for(event, context, request, result))
+        first_check = {
             "Waiter": "HANDLE" if request.wait_condition_handle else "STACK",
             "Deadline": iso(wait.deadline),
             "Checks": 1,
@@ -113,8 +119,8 @@ class StackGate:
         }
         self._lifecycle.Data.update(RequestedAt=iso(started_at), Key=request.key)
         if request.wait_condition_handle:
-            return self._answer_at_once(event, context, result.known)
-        self._lifecycle.waiting = True
+            return self._answer_at_once(event, context, result.known, first_check)
+        self._lifecycle.begin_wait = partial(self._begin_wait, context=context, first_check=first_check)
         return result.known.task_id or request.key
 
     def _first_look(self, request: Request, wait: Wait, context: Any) -> Waiting | Ended:
@@ -127,69 +133,90 @@ class StackGate:
                 return result
             self._sleep(result.seconds)
 
-    def _signal(self, event: Event, context: Any, ended: Ended, key: str) -> None:
-        """The verdict of the first look, to the handle. What the resource itself is answered does not depend on it."""
-        try:
-            self._deliver(*message(event, ended.answer(), "HANDLE"), seconds_left(context) / 3)
-        except AnswerNotDelivered as error:
-            self._first_answer = ended.answer()
-            self._leave_to_wait(event, context, ended, error, waiter="HANDLE", key=key)
+    def _verdict_for(self, event: Event, context: Any, request: Request, ended: Ended) -> Verdict:
+        """The verdict of the first look. A handle is signalled: what the resource itself is answered does not depend on it."""
+        announcement = ended.announcement(event)
+        if not request.wait_condition_handle:
+            return Verdict(ended, request.key, announcement)
+        if ended.passed:
+            try:
+                self._deliver(*message(event, ended.answer(), "HANDLE"), seconds_left(context) / 3)
+            except AnswerNotDelivered as error:
+                self._leave_to_wait(event, context, ended, waits.SIGNAL + request.key, error, waiter="HANDLE")
+                announcement = None  # the wait's
+        return Verdict(ended, waits.ANSWER + request.key, announcement)
 
     def _leave_to_wait(
-        self, event: Event, context: Any, ended: Ended, error: AnswerNotDelivered, *, waiter: str, key: str
+        self, event: Event, context: Any, ended: Ended, key: str, error: AnswerNotDelivered, *, waiter: str
     ) -> None:
         """Nobody has taken the message: a wait that begins with its end sends the same one, and for longer than we can."""
         since = iso(requested_at(event, self._clock()))
-        self._first_check = {"Waiter": waiter, "Deadline": since, "Checks": 1, **ended.state(event)}
+        first_check = {"Waiter": waiter, "Deadline": since, "Checks": 1, **ended.state(event)}
         data = {"PhysicalResourceId": ended.known.task_id, "RequestedAt": since, "Key": key}
+        first_answer = ended.answer() if waiter == "HANDLE" else None
+        poll_event = {**event, "CrHelperPoll": True, "CrHelperData": data}
         try:
-            self._start_wait({**event, "CrHelperPoll": True, "CrHelperData": data}, context, or_give_up=False)
+            self._start_wait(poll_event, context, first_check, first_answer, or_give_up=False)
         except GateError as failed:
             raise error from failed
-        self._announcement = None  # the wait's
         telemetry.logger.warning(f"A wait sends the message that was not taken: {error}")
 
-    def _answer_at_once(self, event: Event, context: Any, known: Conversion) -> str:
+    def _answer_at_once(self, event: Event, context: Any, known: Conversion, first_check: Mapping[str, Any]) -> str:
         """The wait signals a handle at its end; the resource itself is done.
 
         The attributes say no more than that, because every delivery of this request has to answer the same.
         """
         if not known.task_id:
             nameless = "License Manager could not say now which task is the newest of ResourceArn; deploy again."
-            return self._end(refused(GateError(nameless), known))
+            return self._end(Verdict(refused(GateError(nameless), known)))
         data = {**self._lifecycle.Data, "PhysicalResourceId": known.task_id}
         begun = ConversionTask({"LicenseConversionTaskId": known.task_id, "Status": str(Status.IN_PROGRESS)})
         attributes = Fleet.unseen(known.task_ids).attributes() if isinstance(known, Fleet) else begun.attributes()
-        self._first_answer = {
+        first_answer = {
             "Status": "SUCCESS",
             "Reason": "",
             "PhysicalResourceId": known.task_id,
             "Data": attributes,
         }
-        self._begin_wait({**event, "CrHelperPoll": True, "CrHelperData": data}, context)
+        poll_event = {**event, "CrHelperPoll": True, "CrHelperData": data}
+        self._begin_wait(poll_event, context, first_check, first_answer)
         self._lifecycle.Data = attributes
         return known.task_id
 
-    def _end(self, ended: Ended) -> str:
+    def _end(self, verdict: Verdict) -> str:
         """The gate ends here. It is counted when the answer is out: an answer that nobody took comes again."""
-        telemetry.decided(ended)
-        self._ended = ended
-        answer = ended.answer()
+        telemetry.decided(verdict.ended)
+        self._verdict = verdict
+        answer = verdict.ended.answer()
         self._lifecycle.Status, self._lifecycle.Reason = answer["Status"], answer["Reason"]
         self._lifecycle.Data = answer["Data"]
         return str(answer["PhysicalResourceId"])
 
-    def _begin_wait(self, event: Event, context: Any) -> None:
+    def _begin_wait(
+        self,
+        event: Event,
+        context: Any,
+        first_check: Mapping[str, Any],
+        first_answer: Mapping[str, Any] | None = None,
+    ) -> None:
         """Hand the request to an execution. Raises GateError."""
         try:
-            began = self._start_wait(event, context, or_give_up=True)
+            began = self._start_wait(event, context, first_check, first_answer, or_give_up=True)
         except GateError as error:
             _count_broken(error)
             raise
         if began:
             telemetry.count("GatesStarted")
 
-    def _start_wait(self, event: Event, context: Any, *, or_give_up: bool) -> bool:
+    def _start_wait(
+        self,
+        event: Event,
+        context: Any,
+        first_check: Mapping[str, Any],
+        first_answer: Mapping[str, Any] | None,
+        *,
+        or_give_up: bool,
+    ) -> bool:
         """Begin the wait of this request: it gets our own ARN, to send its answer to. False: it had begun.
 
         The state machine's definition cannot name this function, whose environment names the state machine. An answer that
@@ -197,10 +224,10 @@ class StackGate:
         """
         wait_name = waits.name(event, event["CrHelperData"]["Key"])
         stack = {"FunctionArn": context.invoked_function_arn, "Event": event}
-        if self._first_answer:
-            stack["FirstAnswer"] = self._first_answer
+        if first_answer:
+            stack["FirstAnswer"] = first_answer
         with telemetry.traced("begin wait"):
-            began = self._waits.begin(wait_name, {"Stack": stack, "Gate": self._first_check}, or_give_up=or_give_up)
+            began = self._waits.begin(wait_name, {"Stack": stack, "Gate": first_check}, or_give_up=or_give_up)
         telemetry.logger.info(
             "The wait begins" if began else "The wait of this request had begun", extra={"execution": wait_name}
         )

@@ -59,23 +59,16 @@ RESERVE_SECONDS = 1.5
 class Lifecycle(CfnResource):  # type: ignore[misc]
     """One provider of a custom resource.
 
-    `begin_wait(event, context)` starts the wait that will send `event` back, `CrHelperPoll` in it, when there is an
-    answer. `deliver(url, body, seconds)` sends a response. `broken(error, context)` is the Reason for an error that
-    nobody foresaw.
+    `deliver(url, body, seconds)` sends a response. `broken(error, context)` is the Reason for an error that nobody foresaw.
     """
 
-    waiting: bool
-    """Set by the function of a request: True leaves the answer to a wait."""
+    begin_wait: Callable[[Event], None] | None
+    """Set by the function of a request that leaves the answer to a wait: begins the one that will send this event back,
+    `CrHelperPoll` in it, when there is an answer."""
 
-    def __init__(
-        self,
-        begin_wait: Callable[[Event, Any], None],
-        deliver: Callable[[str, bytes, float], int],
-        broken: Callable[[Exception, Any], str],
-    ) -> None:
+    def __init__(self, deliver: Callable[[str, bytes, float], int], broken: Callable[[Exception, Any], str]) -> None:
         with _without_start_up():
             super().__init__(sleep_on_delete=0)
-        self._begin_wait = begin_wait
         self._deliver = deliver
         self._broken = broken
         self._undelivered: AnswerNotDelivered | None = None
@@ -87,7 +80,7 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
         """No watchdog: an invocation that times out is delivered again by Lambda, and joins its own wait."""
 
     def _crhelper_init(self, event: Event, context: Any) -> bool:
-        self.waiting = False
+        self.begin_wait = None
         self.NoEcho = False
         return bool(super()._crhelper_init(event, context))
 
@@ -99,17 +92,16 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
         try:
             self.PhysicalResourceId = func(self._event, self._context) if func else ""
         except Exception as error:  # whatever it is, CloudFormation gets an answer
-            self.waiting = False
+            self.begin_wait = None
             self.Status = resource_helper.FAILED
             self.Reason = self._broken(error, self._context)
 
     def _poll_enabled(self) -> bool:
-        return self.waiting or "CrHelperPoll" in self._event
+        return self.begin_wait is not None or "CrHelperPoll" in self._event
 
     def _setup_polling(self) -> None:
-        self._event["CrHelperData"] = self.Data
-        self._event["CrHelperPoll"] = True
-        self._begin_wait(self._event, self._context)
+        assert self.begin_wait  # noqa: S101 - crhelper asks `_poll_enabled` first
+        self.begin_wait({**self._event, "CrHelperData": self.Data, "CrHelperPoll": True})
 
     def _remove_polling(self) -> None:
         self.Data.pop("PhysicalResourceId", None)
