@@ -8,9 +8,10 @@ export SAM_CLI_TELEMETRY := 0
 
 # One virtual environment: $(call venv,folder,lock file)
 define venv
-$(PYTHON) -m venv --clear $(1)
-$(1)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement $(2)
-touch $(1)/.installed
+@echo "Installing $(2) into $(1), the first time only ..."
+@$(PYTHON) -m venv --clear $(1)
+@$(1)/bin/python -m pip install --quiet --quiet --no-deps --require-hashes --requirement $(2)
+@touch $(1)/.installed
 endef
 
 .PHONY: help
@@ -63,6 +64,7 @@ model: $(VENV)/.installed ## try 20,000 orders of what CloudFormation, Lambda an
 
 .PHONY: build
 build: $(VENV)/.installed ## build the layer and the application as SAM deploys them
+	@echo "Building the application ..."
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build --cached >.build.log 2>&1 || { cat .build.log; exit 1; }
 
 .PHONY: deploy

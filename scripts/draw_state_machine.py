@@ -1,4 +1,4 @@
-"""Draws statemachine/gate.asl.json as a Mermaid flowchart into docs/state-machine.md and README.md, between markers.
+"""Draws statemachine/gate.asl.json as a Mermaid flowchart into docs/state-machine.md, between markers.
 
 `make reference` runs it; a test compares. A diamond is a Choice, a slanted box a Wait, a box with double sides a Task, a
 rounded one an end; dotted arrows are errors that are caught.
@@ -12,7 +12,6 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 DEFINITION = ROOT / "statemachine" / "gate.asl.json"
 PAGE = ROOT / "docs" / "state-machine.md"
-README = ROOT / "README.md"
 BEGIN, END = "<!-- drawn by scripts/draw_state_machine.py -->", "<!-- end of the drawing -->"
 SHAPES = {
     "Choice": ("{", "}"),
@@ -79,18 +78,13 @@ def _errors(names: Sequence[str]) -> str:
     return " or ".join(dict.fromkeys(f"{name.partition('.')[0]} errors" for name in names))
 
 
-def files() -> dict[Path, str]:
-    """The pages with the text that they should have."""
-    drawing = flowchart(json.loads(DEFINITION.read_text()))
-    return {page: _with(drawing, page.read_text()) for page in (PAGE, README)}
-
-
-def _with(drawing: str, page: str) -> str:
-    before, rest = page.split(BEGIN)
+def page() -> str:
+    """The page with the drawing that it should have."""
+    before, rest = PAGE.read_text().split(BEGIN)
     after = rest.split(END)[1]
+    drawing = flowchart(json.loads(DEFINITION.read_text()))
     return f"{before}{BEGIN}\n```mermaid\n{drawing}\n```\n{END}{after}"
 
 
 if __name__ == "__main__":
-    for path, text in files().items():
-        path.write_text(text)
+    PAGE.write_text(page())

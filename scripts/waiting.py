@@ -1,15 +1,19 @@
 """Which gates wait at a deployed application. `make delete` asks, because a stack that waits would get no answer any more.
 
-    python -m scripts.waiting [stack name]
+    python -m scripts.waiting
 
-Exits with 1 and their names when there are any. It needs the right to describe the stack and to list executions.
+The stack is the one that samconfig.toml names. Exits with 1 and their names when there are any. It needs the right to describe
+the stack and to list executions.
 """
 
 import sys
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import boto3
 
+SAMCONFIG = Path(__file__).parents[1] / "samconfig.toml"
 STATE_MACHINE = "LicenseConversionGate"
 
 
@@ -23,6 +27,6 @@ def executions(stack_name: str, client: Any) -> list[str]:
 
 
 if __name__ == "__main__":
-    name = sys.argv[1] if len(sys.argv) > 1 else "license-conversion-gate"
+    name = tomllib.loads(SAMCONFIG.read_text())["default"]["global"]["parameters"]["stack_name"]
     if names := executions(name, boto3.client):
         sys.exit(f"Gates wait at {name}, and would get no answer any more: " + ", ".join(names))

@@ -29,7 +29,7 @@ def run(screen: Screen) -> None:
         "License Conversion Gate",
         "Changing how an EC2 instance is licensed (a license type conversion) takes its time, and CloudFormation "
         "does not wait for it. The gate is the resource that does. Here three stacks meet it, on a cloud inside this "
-        "machine: no AWS account, no Docker, about a minute.",
+        "machine: no AWS account, no Docker, 45 seconds from here.",
     )
     with contextlib.ExitStack() as running:
         with screen.step("Starting the local cloud", "The local cloud runs"):
@@ -126,7 +126,7 @@ class Demo:
 
     def nothing_stays(self) -> None:
         self._screen.heading(
-            "4  Everything goes again",
+            "4  Cleaning up",
             "Deleting a stack never touches License Manager. What counts here: no wait is left running.",
         )
         with self._screen.step("Deleting the three stacks", "The three stacks are deleted"):

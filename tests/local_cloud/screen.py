@@ -85,7 +85,11 @@ class Screen:
         self._console.print(text, soft_wrap=True)
 
     def _wrapped(self, text: str, indent: str) -> list[str]:
-        return textwrap.wrap(text, self._width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+        """A long word, an ARN perhaps, stays whole: somebody wants to copy it."""
+        return textwrap.wrap(
+            text, self._width, initial_indent=indent, subsequent_indent=indent,
+            break_on_hyphens=False, break_long_words=False,
+        )  # fmt: skip
 
 
 def style_of(what: str) -> str:
