@@ -101,15 +101,16 @@ clean: ## remove what the other commands made
 .PHONY: lock
 lock: ## compile the requirements files again (pins and hashes, no addresses)
 	$(PYTHON) -m venv .local/uv && .local/uv/bin/python -m pip install --quiet uv
-	.local/uv/bin/$(COMPILE) $(IN_THE_RUNTIME:%=--no-emit-package %) \
-		layers/dependencies/requirements.in --output-file layers/dependencies/requirements.txt
-	.local/uv/bin/$(COMPILE) requirements/development.in --output-file requirements/development.txt
-	.local/uv/bin/$(COMPILE) requirements/lambda-runtime.in --output-file requirements/lambda-runtime.txt
-	.local/uv/bin/$(COMPILE) requirements/scanners.in --output-file requirements/scanners.txt
-	.local/uv/bin/$(COMPILE) requirements/cdk.in --output-file requirements/cdk.txt
-	.local/uv/bin/$(COMPILE) --exclude-newer 2025-10-15 requirements/localstack.in --output-file requirements/localstack.txt
+	.local/uv/bin/$(COMPILE) $(FOR_LAMBDA) layers/dependencies/requirements.in --output-file layers/dependencies/requirements.txt
+	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/development.in --output-file requirements/development.txt
+	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/lambda-runtime.in --output-file requirements/lambda-runtime.txt
+	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/scanners.in --output-file requirements/scanners.txt
+	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/cdk.in --output-file requirements/cdk.txt
+	.local/uv/bin/$(COMPILE) $(FOR_LINUX) --exclude-newer 2025-10-15 requirements/localstack.in --output-file requirements/localstack.txt
 
-IN_THE_RUNTIME := botocore python-dateutil six urllib3
-
-COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
-	--no-emit-index-url --no-annotate --no-header
+# For Lambda's platform alone, so without markers, which pip would read as being about the machine that builds the layer; and
+# without what the runtime has.
+FOR_LAMBDA := --python-platform aarch64-manylinux2014 --python-version 3.13 \
+	$(patsubst %,--no-emit-package %,botocore python-dateutil six urllib3)
+FOR_LINUX := --universal --python-version 3.11
+COMPILE := uv pip compile --quiet --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header

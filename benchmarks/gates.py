@@ -38,7 +38,7 @@ def states(first: str, until: str = "") -> int:
 
 
 TURN = states("Check Task", until="Check Task")
-BEFORE = states("Who Comes?", until="Check Task")
+BEFORE = states("Who Comes?", until="First Check")
 AFTER = 1 + states("Announce End") + states("Who Waits?", until="Gate Passed?")
 """`Task Terminal?`, then a success that is announced; `Conversion Done` instead of `Conversion Not Done`."""
 
@@ -66,7 +66,7 @@ class Gates:
         self.transitions += BEFORE
         event = {
             "Input": execution_input,
-            "Gate": {"Waiter": "CALLER", "Checks": 0},
+            "Gate": ASL["Open Gate to Caller"]["Parameters"],
             "StartedAt": iso(self._clock.utc()),
             "Execution": "arn:aws:states:us-east-1:123456789012:execution:LicenseConversionGate:one",
         }
@@ -81,13 +81,17 @@ class Gates:
 
         self.transitions += 1
         if not self.function.invoke(check):
-            retry = ASL["Check Task"]["Retry"][0]
+            first = not event["Gate"]["Checks"]
+            retry = ASL["First Check" if first else "Check Task"]["Retry"][0]
             if busy < retry["MaxAttempts"]:
                 pause = retry["IntervalSeconds"] * retry["BackoffRate"] ** busy
+                pause = min(pause, retry.get("MaxDelaySeconds", pause))
                 self._clock.after(pause, lambda: self._check(waits, event, busy + 1))
+            elif first:
+                waits.end(passed=False, tasks=_tasks(event))
             else:
                 self.transitions += 2
-                pause = ASL["Wait for Lambda"]["Seconds"]
+                pause = event["Gate"]["AttemptSeconds"]
                 self._clock.after(pause, lambda: self._check(waits, event, busy=0))
             return
         if after["Ended"]:

@@ -18,6 +18,9 @@ from license_conversion.settings import Settings
 from license_conversion.shared import LicenseManagers
 from license_conversion.task import ConversionTask, iso
 
+OURS = {"Input", "Gate", "StartedAt", "Execution"}
+"""The members of our state machine's events."""
+
 
 class TaskCheck:
     """One check, in the shape that the caller needs."""
@@ -35,7 +38,11 @@ class TaskCheck:
         """
         before = event["Gate"]
         stack_event = _stack_event(event)
-        after = {"Waiter": before["Waiter"], "Checks": before["Checks"] + 1}
+        after = {
+            "Waiter": before["Waiter"],
+            "AttemptSeconds": before["AttemptSeconds"],
+            "Checks": before["Checks"] + 1,
+        }
         try:
             if stack_event:
                 request = Request.from_properties(stack_event["ResourceProperties"])
@@ -50,9 +57,11 @@ class TaskCheck:
         started_at = datetime.fromisoformat(
             stack_event["CrHelperData"]["RequestedAt"] if stack_event else event["StartedAt"]
         )
+        deadline = started_at + timedelta(seconds=request.timeout)
         wait = Wait(
             started_at=started_at,
-            deadline=started_at + timedelta(seconds=request.timeout),
+            deadline=deadline,
+            look_until=deadline + timedelta(seconds=request.margin / 2),
             look=f"execution {event['Execution']}",
             known=known_before(request, before),
             throttles=before.get("Throttles", 0),
@@ -70,18 +79,20 @@ class TaskCheck:
             telemetry.decided(result)
             telemetry.ended(result, started_at)
         found = result.state() if isinstance(result, Waiting) else result.state(stack_event)
-        return after | {"Deadline": iso(wait.deadline)} | found
+        return after | {"Deadline": iso(deadline)} | found
 
-    def for_caller(self, event: Mapping[str, Any]) -> dict[str, Any]:
+    def for_caller(self, event: Any) -> dict[str, Any]:
         """The task as it is now, with `SecondsUntilNextCheck` while it is not terminal.
 
         Raises InvalidRequest and AccessDenied: the caller's execution shows them by these names.
         """
         request = Request.from_input(event)
         now = self._clock()
+        deadline = now + timedelta(seconds=request.timeout)
         wait = Wait(
             started_at=now,
-            deadline=now + timedelta(seconds=request.timeout),
+            deadline=deadline,
+            look_until=deadline,
             look="",
             known=known_before(request, {}),
         )
@@ -96,9 +107,14 @@ class TaskCheck:
         return dict(result.known.shape)
 
 
-def _stack_event(event: Mapping[str, Any]) -> Mapping[str, Any]:
+def _is_our_state_machines(event: Any) -> bool:
+    """A caller's own event may be anything, no object even."""
+    return isinstance(event, Mapping) and event.keys() == OURS
+
+
+def _stack_event(event: Any) -> Mapping[str, Any]:
     """Empty when no stack waits. By who waits, not by what the input looks like: a caller's input may be anything."""
-    if event.get("Gate", {}).get("Waiter") not in ("STACK", "HANDLE"):
+    if not _is_our_state_machines(event) or event["Gate"]["Waiter"] not in ("STACK", "HANDLE"):
         return {}
     found: Mapping[str, Any] = event["Input"]["Stack"]["Event"]
     return found
@@ -109,22 +125,22 @@ def _task_check() -> TaskCheck:
     return TaskCheck(Gate(LicenseManagers(Settings.from_env().role_arn), utc_now, random.random))
 
 
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: Any, context: Any) -> dict[str, Any]:
     """Lambda's entry point for state machines."""
     return handle(_task_check(), event, context)
 
 
-def handle(task_check: TaskCheck, event: dict[str, Any], context: Any) -> dict[str, Any]:
+def handle(task_check: TaskCheck, event: Any, context: Any) -> dict[str, Any]:
     """One event, with its log and its metrics."""
     stack_event = _stack_event(event)
     telemetry.begin(
         context,
-        execution=event.get("Execution"),
+        execution=event["Execution"] if _is_our_state_machines(event) else None,
         stack_id=stack_event.get("StackId"),
         logical_resource_id=stack_event.get("LogicalResourceId"),
     )
     try:
-        if "Gate" in event:
+        if _is_our_state_machines(event):
             return task_check.for_state_machine(event)
         return task_check.for_caller(event)
     except GateError as error:

@@ -18,7 +18,7 @@ from license_conversion.errors import AnswerNotDelivered, GateError, InvalidRequ
 from license_conversion.fleet import Fleet
 from license_conversion.gate import Conversion, Ended, Gate, Wait, Waiting, known_before, refused, utc_now
 from license_conversion.lifecycle import Event, Lifecycle, seconds_left
-from license_conversion.request import Request
+from license_conversion.request import ATTEMPT_SECONDS, Request
 from license_conversion.settings import Settings
 from license_conversion.shared import LicenseManagers
 from license_conversion.stack_response import deliver, message, requested_at
@@ -80,7 +80,7 @@ class StackGate:
         except AnswerNotDelivered as error:
             if not self._verdict:
                 raise
-            self._leave_to_wait(event, context, self._verdict.ended, self._verdict.key, error, waiter="STACK")
+            self._leave_to_wait(event, context, self._verdict, error, waiter="STACK")
             self._verdict = replace(self._verdict, announcement=None)  # the wait's
         if self._verdict:
             telemetry.count("GatesStarted")
@@ -101,6 +101,7 @@ class StackGate:
         wait = Wait(
             started_at=started_at,
             deadline=started_at + timedelta(seconds=request.timeout),
+            look_until=started_at + timedelta(seconds=request.first_look_seconds),
             look=f"log group {context.log_group_name}, request {context.aws_request_id}",
             known=known_before(request, {}),
             signals_handle=bool(request.wait_condition_handle),
@@ -114,6 +115,7 @@ class StackGate:
         first_check = {
             "Waiter": "HANDLE" if request.wait_condition_handle else "STACK",
             "Deadline": iso(wait.deadline),
+            "AttemptSeconds": request.attempt_seconds,
             "Checks": 1,
             **(result.state() if isinstance(result, Waiting) else {}),
         }
@@ -129,7 +131,8 @@ class StackGate:
             result = self._gate.check(request, wait)
             if isinstance(result, Ended) or result.known.task_id or not request.wait_condition_handle:
                 return result
-            if seconds_left(context) < ENOUGH_TO_BEGIN + result.seconds:
+            in_time = self._clock() + timedelta(seconds=result.seconds) < wait.look_until
+            if not in_time or seconds_left(context) < ENOUGH_TO_BEGIN + result.seconds:
                 return result
             self._sleep(result.seconds)
 
@@ -142,17 +145,26 @@ class StackGate:
             try:
                 self._deliver(*message(event, ended.answer(), "HANDLE"), seconds_left(context) / 3)
             except AnswerNotDelivered as error:
-                self._leave_to_wait(event, context, ended, waits.SIGNAL + request.key, error, waiter="HANDLE")
+                signal = Verdict(ended, waits.SIGNAL + request.key, announcement)
+                self._leave_to_wait(event, context, signal, error, waiter="HANDLE")
                 announcement = None  # the wait's
         return Verdict(ended, waits.ANSWER + request.key, announcement)
 
     def _leave_to_wait(
-        self, event: Event, context: Any, ended: Ended, key: str, error: AnswerNotDelivered, *, waiter: str
+        self, event: Event, context: Any, verdict: Verdict, error: AnswerNotDelivered, *, waiter: str
     ) -> None:
         """Nobody has taken the message: a wait that begins with its end sends the same one, and for longer than we can."""
-        since = iso(requested_at(event, self._clock()))
-        first_check = {"Waiter": waiter, "Deadline": since, "Checks": 1, **ended.state(event)}
-        data = {"PhysicalResourceId": ended.known.task_id, "RequestedAt": since, "Key": key}
+        since, ended = iso(requested_at(event, self._clock())), verdict.ended
+        first_check = {
+            "Waiter": waiter,
+            "Deadline": since,
+            "AttemptSeconds": ATTEMPT_SECONDS,
+            "Checks": 1,
+            **ended.state(event),
+        }
+        if not verdict.announcement:
+            first_check.pop("Announcement", None)  # another wait's
+        data = {"PhysicalResourceId": ended.known.task_id, "RequestedAt": since, "Key": verdict.key}
         first_answer = ended.answer() if waiter == "HANDLE" else None
         poll_event = {**event, "CrHelperPoll": True, "CrHelperData": data}
         try:
@@ -170,8 +182,8 @@ class StackGate:
             nameless = "License Manager could not say now which task is the newest of ResourceArn; deploy again."
             return self._end(Verdict(refused(GateError(nameless), known)))
         data = {**self._lifecycle.Data, "PhysicalResourceId": known.task_id}
-        begun = ConversionTask({"LicenseConversionTaskId": known.task_id, "Status": str(Status.IN_PROGRESS)})
-        attributes = Fleet.unseen(known.task_ids).attributes() if isinstance(known, Fleet) else begun.attributes()
+        task = ConversionTask({"LicenseConversionTaskId": known.task_id, "Status": str(Status.IN_PROGRESS)})
+        attributes = Fleet.unseen(known.task_ids).attributes() if isinstance(known, Fleet) else task.attributes()
         first_answer = {
             "Status": "SUCCESS",
             "Reason": "",
@@ -179,9 +191,12 @@ class StackGate:
             "Data": attributes,
         }
         poll_event = {**event, "CrHelperPoll": True, "CrHelperData": data}
-        self._begin_wait(poll_event, context, first_check, first_answer)
-        self._lifecycle.Data = attributes
-        return known.task_id
+        begun = self._begin_wait(poll_event, context, first_check, first_answer)
+        said = begun.get("Stack", {}).get(
+            "FirstAnswer", first_answer
+        )  # by an earlier delivery, which may have been another task
+        self._lifecycle.Data = said["Data"]
+        return str(said["PhysicalResourceId"])
 
     def _end(self, verdict: Verdict) -> str:
         """The gate ends here. It is counted when the answer is out: an answer that nobody took comes again."""
@@ -198,15 +213,16 @@ class StackGate:
         context: Any,
         first_check: Mapping[str, Any],
         first_answer: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Hand the request to an execution. Raises GateError."""
+    ) -> Mapping[str, Any]:
+        """Hand the request to an execution. What its input is, when it has it already; else empty. Raises GateError."""
         try:
-            began = self._start_wait(event, context, first_check, first_answer, or_give_up=True)
+            had_begun = self._start_wait(event, context, first_check, first_answer, or_give_up=True)
         except GateError as error:
             _count_broken(error)
             raise
-        if began:
+        if had_begun is None:
             telemetry.count("GatesStarted")
+        return had_begun or {}
 
     def _start_wait(
         self,
@@ -216,22 +232,25 @@ class StackGate:
         first_answer: Mapping[str, Any] | None,
         *,
         or_give_up: bool,
-    ) -> bool:
-        """Begin the wait of this request: it gets our own ARN, to send its answer to. False: it had begun.
+    ) -> Mapping[str, Any] | None:
+        """Begin the wait of this request: it gets our own ARN, to send its answer to. Its input, if it had begun.
 
         The state machine's definition cannot name this function, whose environment names the state machine. An answer that
-        is to be given at once stands in the input too, for the last resort: we may break before we give it.
+        is to be given at once stands in the input too, for the last resort: we may break before we give it. The old
+        properties do not: nobody needs them, and those of a fleet are a fifth of what an execution can hold.
         """
         wait_name = waits.name(event, event["CrHelperData"]["Key"])
-        stack = {"FunctionArn": context.invoked_function_arn, "Event": event}
+        kept = {name: value for name, value in event.items() if name != "OldResourceProperties"}
+        stack = {"FunctionArn": context.invoked_function_arn, "Event": kept}
         if first_answer:
             stack["FirstAnswer"] = first_answer
         with telemetry.traced("begin wait"):
-            began = self._waits.begin(wait_name, {"Stack": stack, "Gate": first_check}, or_give_up=or_give_up)
+            had_begun = self._waits.begin(wait_name, {"Stack": stack, "Gate": first_check}, or_give_up=or_give_up)
         telemetry.logger.info(
-            "The wait begins" if began else "The wait of this request had begun", extra={"execution": wait_name}
+            "The wait begins" if had_begun is None else "The wait of this request had begun",
+            extra={"execution": wait_name},
         )
-        return began
+        return had_begun
 
     def _answer(self, event: Event, _context: Any) -> str:
         """The wait's verdict came back: give it to crhelper to send."""

@@ -39,7 +39,7 @@ LOOK_AGAIN_SECONDS = 3.0
 """Step Functions lists an execution a moment after it began, and a killed function's record can be here sooner."""
 OWN_ID = re.compile(r"lct-[A-Za-z0-9]{1,46}|license-conversion-fleet-[0-9a-f]+")
 """An id that the gate makes. Nobody has checked the properties when the function broke: anything else is not repeated."""
-CREDENTIAL = re.compile(r"https://\S*X-Amz-\S*")
+CREDENTIAL = re.compile(r"https://\S*(?:X-Amz-|Signature=)\S*")
 """A presigned URL. What broke is quoted to a person, and may itself quote what it was given."""
 
 
@@ -64,7 +64,7 @@ def _answer_wait(event: Mapping[str, Any], context: Any) -> None:
         answer = {
             "Status": "FAILED",
             "Reason": f"The gate itself broke, the conversion is not affected. Execution {event['Execution']} ended with {what}",
-            "PhysicalResourceId": stack_event["CrHelperData"]["PhysicalResourceId"],
+            "PhysicalResourceId": _own_id(stack_event["CrHelperData"]["PhysicalResourceId"]),
             "Data": {},
         }
     _send(*message(stack_event, answer, event["Gate"]["Waiter"]), stack_event, answer["Status"], context)
@@ -175,8 +175,12 @@ def _log(level: str, message_: str, stack_event: Mapping[str, Any]) -> None:
 
 def _task_id(stack_event: Mapping[str, Any]) -> str | None:
     properties = stack_event.get("ResourceProperties")
-    task_id = properties.get("LicenseConversionTaskId") if isinstance(properties, Mapping) else None
-    return str(task_id) if OWN_ID.fullmatch(str(task_id)) else None
+    return _own_id(properties.get("LicenseConversionTaskId") if isinstance(properties, Mapping) else None)
+
+
+def _own_id(known: Any) -> str | None:
+    """An ARN stands for the newest task of a resource until its id is known."""
+    return known if isinstance(known, str) and OWN_ID.fullmatch(known) else None
 
 
 def _quoted(what: str) -> str:

@@ -154,6 +154,7 @@ class Look:
     fleet: Fleet
     trouble: str = ""
     throttled: bool = False
+    unknown_status: bool = False
 
 
 def look(
@@ -179,20 +180,23 @@ def look(
             to_ask = tuple(task_id for task_id in to_ask if task_id not in (listed or {}))
     except StillUnknown as unknown:
         return Look(fleet, str(unknown), unknown.throttled)
-    trouble, throttled, asked = "", False, 0
+    trouble, throttled, unknown_status, asked = "", False, False, 0
     for task_id in to_ask:
         pause = license_manager.between_calls if len(fleet.task_ids) > 1 else 0.0
         if clock() + timedelta(seconds=pause) > until or (stop_at_failure and fleet.failed):
             break
         sleep(pause)
         try:
-            fleet = fleet.with_seen(license_manager.get_task(task_id))
+            task = license_manager.get_task(task_id)
+            fleet = fleet.with_seen(task)
+            if task.trouble:
+                trouble, unknown_status = f"{task_id}: {task.trouble}", True
         except StillUnknown as unknown:
             trouble, throttled = f"{task_id}: {unknown}", unknown.throttled
             if throttled:
                 break
         asked += 1
-    return Look(fleet.asked_last(to_ask[:asked], unconfirmed=len(to_ask) - asked), trouble, throttled)
+    return Look(fleet.asked_last(to_ask[:asked], unconfirmed=len(to_ask) - asked), trouble, throttled, unknown_status)
 
 
 def _fitting(parts: Iterable[str], limit: int) -> list[str]:

@@ -67,13 +67,15 @@ class Seen:
 class Wait:
     """What a check has to know of the wait so far.
 
-    `look` says where a person finds more. `known` is what the last check saw, `throttles` the throttled checks in a row.
+    No call of a look begins after `look_until`, so that there is time for an answer. `look` says where a person finds more.
+    `known` is what the last check saw, `throttles` the throttled checks in a row.
     A `first_look` that finds a verdict has not waited: a request that is delivered again has to be answered the same.
     A look that `shares` takes a listing's word for it that a task still runs; `patience` is what such looks have left of it.
     """
 
     started_at: datetime
     deadline: datetime
+    look_until: datetime
     look: str
     known: Conversion
     throttles: int = 0
@@ -213,28 +215,31 @@ class Gate:
         now = self._clock()
         license_manager = self._license_managers(request.account)
         if isinstance(known, Fleet):
-            until = min(now + LOOK, wait.deadline + timedelta(seconds=request.margin / 2))
             found = fleet.look(
                 known,
                 license_manager,
                 self._clock,
                 self._sleep,
-                until=until,
+                until=min(now + LOOK, wait.look_until),
                 stop_at_failure=request.fails_on_failure,
             )
             pause = SHORTEST if found.fleet.unconfirmed else LONGEST_FOR_FLEET
             progress = len(found.fleet.pending) < len(known.pending)
-            return Seen(found.fleet, found.trouble, throttled=found.throttled, progress=progress, longest_pause=pause)
+            return Seen(
+                found.fleet,
+                found.trouble,
+                throttled=found.throttled,
+                unknown_status=found.unknown_status,
+                progress=progress,
+                longest_pause=pause,
+            )
         task_id = known.task_id
         if task_id and wait.shares and now < wait.deadline:  # the last look is a real one, as is the first
             running = license_manager.running(task_id, wait.patience if now - wait.started_at < CLOSE_LOOKS else 0)
             if running:
                 return Seen(running, patience=PATIENCE)
         task = license_manager.get_task(task_id) if task_id else license_manager.newest_task(request.resource_arn)
-        if task.status is Status.UNKNOWN:
-            trouble = f"the status is {task.status_word}, which License Manager does not document"
-            return Seen(task, trouble, unknown_status=True)
-        return Seen(task)
+        return Seen(task, task.trouble, unknown_status=bool(task.trouble))
 
 
 def known_before(request: Request, state: Mapping[str, Any]) -> Conversion:

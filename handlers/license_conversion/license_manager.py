@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from license_conversion import aws
 from license_conversion.errors import AccessDenied, InvalidRequest, StillUnknown
-from license_conversion.request import Account
+from license_conversion.request import Account, is_task_id
 from license_conversion.task import ConversionTask, Status
 from license_conversion.text import shorten
 
@@ -99,8 +99,8 @@ class LicenseManager:
         more: dict[str, Any] = {"NextToken": token} if token else {}
         with self._errors("ListLicenseConversionTasks", f"the filter {name} {value}"):
             answer = self._client.list_license_conversion_tasks(Filters=[{"Name": name, "Values": [value]}], **more)
-        tasks = answer.get("LicenseConversionTasks", [])
-        named = {task["LicenseConversionTaskId"]: task for task in tasks if "LicenseConversionTaskId" in task}
+        listed = answer.get("LicenseConversionTasks", [])
+        named = {task_id: task for task in listed if is_task_id(task_id := task.get("LicenseConversionTaskId", ""))}
         return Page(named, answer.get("NextToken") or "")
 
     @contextmanager

@@ -62,7 +62,7 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
     `deliver(url, body, seconds)` sends a response. `broken(error, context)` is the Reason for an error that nobody foresaw.
     """
 
-    begin_wait: Callable[[Event], None] | None
+    begin_wait: Callable[[Event], Any] | None
     """Set by the function of a request that leaves the answer to a wait: begins the one that will send this event back,
     `CrHelperPoll` in it, when there is an answer."""
 
@@ -93,8 +93,9 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
             self.PhysicalResourceId = func(self._event, self._context) if func else ""
         except Exception as error:  # whatever it is, CloudFormation gets an answer
             self.begin_wait = None
-            self.Status = resource_helper.FAILED
-            self.Reason = self._broken(error, self._context)
+            reason = self._broken(error, self._context)
+            if self._event["RequestType"] != "Delete":  # which always succeeds: a failed one abandons the resource
+                self.Status, self.Reason = resource_helper.FAILED, reason
 
     def _poll_enabled(self) -> bool:
         return self.begin_wait is not None or "CrHelperPoll" in self._event

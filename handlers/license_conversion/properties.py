@@ -60,6 +60,8 @@ class Integer:
     def parse(self, value: Any) -> int:
         if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
             value = int(value)
+        if isinstance(value, float) and value.is_integer():  # JSON and its schemas know no difference
+            value = int(value)
         if isinstance(value, int) and not isinstance(value, bool) and self.minimum <= value <= self.maximum:
             return value
         raise ValueError

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -112,6 +111,14 @@ ANSWER_MARGIN = 60
 to be sent again all fit in."""
 
 
+ATTEMPT_SECONDS = 27
+"""How long the state machine waits for a function, and for Lambda to recover: both, and the answer after them, fit into the
+margin. statemachine/gate.asl.json has the same number."""
+LAST_RESORT_SECONDS = 6
+SHORTEST_ATTEMPT = 5
+"""A function that has to start, and one look, take a few seconds."""
+
+
 def answer_margin(service_timeout: int) -> int:
     """Seconds at the end of `service_timeout` that the gate keeps for the answer: a fifth of a short one."""
     return min(ANSWER_MARGIN, math.ceil(service_timeout / 5))
@@ -129,7 +136,8 @@ class Account:
 @dataclass(frozen=True)
 class Request:
     """What to wait for, for how long, and what a failure means. Times are in seconds: `timeout` until the last look, and
-    `margin` from then on until it is too late for an answer.
+    `margin` from then on until it is too late for an answer. `first_look_seconds`: from the request until the first look has to
+    end, which the answer to the request itself depends on, whatever a handle gives the wait.
 
     Either `task_ids` has one task, or a fleet's, or it is empty and `resource_arn` says whose newest task is meant.
     """
@@ -142,6 +150,12 @@ class Request:
     account: Account = Account()
     fleet: bool = False
     margin: int = ANSWER_MARGIN
+    first_look_seconds: float = SERVICE_TIMEOUT
+
+    @property
+    def attempt_seconds(self) -> int:
+        """How long one attempt of a check, or of an answer, may take."""
+        return max(SHORTEST_ATTEMPT, min(ATTEMPT_SECONDS, (self.margin - LAST_RESORT_SECONDS) // 2))
 
     @property
     def key(self) -> str:
@@ -161,7 +175,9 @@ class Request:
                 f"TimeoutSeconds: {timeout} does not fit in a ServiceTimeout of {service_timeout} s: it must be at most "
                 f"{longest}, so that the gate can answer in time, or a WaitConditionHandle must be named."
             )
-        return cls._of(given, timeout, margin=ANSWER_MARGIN if handle else service_timeout - timeout)
+        margin = ANSWER_MARGIN if handle else service_timeout - timeout
+        first_look_seconds = service_timeout - answer_margin(service_timeout) / 2
+        return cls._of(given, timeout, margin=margin, first_look_seconds=first_look_seconds)
 
     @classmethod
     def from_input(cls, execution_input: Any) -> Self:
@@ -170,7 +186,7 @@ class Request:
         return cls._of(given, given.get("TimeoutSeconds", SERVICE_TIMEOUT))
 
     @classmethod
-    def _of(cls, given: Mapping[str, Any], timeout: int, margin: int = ANSWER_MARGIN) -> Self:
+    def _of(cls, given: Mapping[str, Any], timeout: int, **times: Any) -> Self:
         ways = [way.name for way in WAYS if way.name in given]
         if len(ways) != 1:
             named = f"{' and '.join(ways)} are given at once" if ways else "No task is named"
@@ -185,7 +201,7 @@ class Request:
             resource_arn=given.get("ResourceArn", ""),
             account=Account(given.get("RoleArn", ""), given.get("ExternalId", ""), given.get("Region", "")),
             fleet=TASKS.name in given,
-            margin=margin,
+            **times,
         )
 
 
@@ -197,4 +213,12 @@ def fleet_id(task_ids: Iterable[str]) -> str:
 
 def is_own_id(physical_id: str) -> bool:
     """Whether the gate made this physical id, and not CloudFormation for a Create that had not answered."""
-    return bool(re.fullmatch(TASK_ID.pattern, physical_id)) or physical_id.startswith(FLEET_PREFIX)
+    return is_task_id(physical_id) or physical_id.startswith(FLEET_PREFIX)
+
+
+def is_task_id(value: Any) -> bool:
+    """Whether this is the id of a task: more than its form nobody can tell."""
+    try:
+        return bool(TASK_ID.parse(value))
+    except ValueError:
+        return False

@@ -70,7 +70,7 @@ def signal(*, status: str, reason: str, unique_id: str, data: Mapping[str, str])
                 "Data": json.dumps(kept, ensure_ascii=False),
             }
         )
-        if len(body) <= RESPONSE_BYTES:
+        if len(body) <= RESPONSE_BYTES or limit <= 0:
             return body
         limit -= max(
             64, (len(body) - RESPONSE_BYTES) // 2

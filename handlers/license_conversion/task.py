@@ -30,9 +30,14 @@ MEMBERS: Mapping[str, type] = {
 }
 MESSAGE_BYTES = 15_000
 """A longer StatusMessage would fit into no answer: a response has 4,096 bytes, an execution's Cause 32,768 characters."""
-MEMBER_BYTES = 1024
-MOST_CODES = 100
-"""More than any ARN, usage operation or list of product codes has; a service that lies must not fill an execution's state."""
+ARN_BYTES = 1024
+CONTEXT_BYTES = 256
+MOST_CODES = 10
+"""More than any ARN, any text of a license context and any list of product codes has: a service that lies must not fill an
+execution's state, or its Cause."""
+
+
+LONGEST = {"StatusMessage": MESSAGE_BYTES, "ResourceArn": ARN_BYTES}
 
 
 class Status(StrEnum):
@@ -65,7 +70,7 @@ class ConversionTask:
         shape: dict[str, Any] = {"LicenseConversionTaskId": task_id}
         for name, kind in MEMBERS.items():
             value = answer.get(name)
-            plain = _plain(value, MESSAGE_BYTES if name == "StatusMessage" else MEMBER_BYTES)
+            plain = _plain(value, LONGEST.get(name, CONTEXT_BYTES))
             if isinstance(value, kind) and plain is not None:
                 shape[name] = plain
         return cls(shape)
@@ -92,6 +97,13 @@ class ConversionTask:
     def status_word(self) -> str:
         """The status in the service's own word, for people."""
         return str(self.shape.get("Status", "")) or "no status"
+
+    @property
+    def trouble(self) -> str:
+        """What keeps a look from a verdict, though License Manager answered."""
+        if self.status is not Status.UNKNOWN:
+            return ""
+        return f"the status is {self.status_word}, which License Manager does not document"
 
     @property
     def status_message(self) -> str:

@@ -75,26 +75,30 @@ class Waits:
         client: SFNClient = aws.client("stepfunctions", attempts=ATTEMPTS)
         return client
 
-    def begin(self, wait_name: str, execution_input: Mapping[str, Any], *, or_give_up: bool) -> bool:
-        """Start the wait, or join the one of this name: False.
+    def begin(
+        self, wait_name: str, execution_input: Mapping[str, Any], *, or_give_up: bool
+    ) -> Mapping[str, Any] | None:
+        """Start the wait: None. Or join the one of this name: its input, which is empty where that cannot be read.
 
         Raises GateError when Step Functions does not let us. `or_give_up`: the caller will answer in its place then, and
         so a wait that began all the same is stopped.
         """
         before = datetime.now(UTC)
+        text = json.dumps(execution_input, ensure_ascii=False).encode("utf-8", "replace").decode()
         try:
-            started = self._client.start_execution(
-                stateMachineArn=self._state_machine_arn, name=wait_name, input=json.dumps(execution_input)
-            )
+            started = self._client.start_execution(stateMachineArn=self._state_machine_arn, name=wait_name, input=text)
         except self._client.exceptions.ExecutionAlreadyExists as error:
-            if self._given_up(wait_name):
+            found = self._described(wait_name) or {}
+            if found.get("cause") == GIVEN_UP:
                 raise GateError("The wait could not be started the first time, and was given up.") from error
-            return False
+            had_begun: Mapping[str, Any] = json.loads(found.get("input", "{}"))
+            return had_begun
         except aws.failures() as error:
             if or_give_up:
                 self._stop(wait_name, GIVEN_UP)
             raise GateError(f"The wait could not be started, Step Functions said: {error}") from error
-        return started["startDate"] >= before - SAME_SECOND  # an equal request joins the running one without an error
+        # an equal request joins the running one without an error
+        return None if started["startDate"] >= before - SAME_SECOND else execution_input
 
     def exists(self, wait_name: str) -> bool:
         """Whether a wait of this name runs or ran in the last 90 days. False when Step Functions does not say.
@@ -104,10 +108,6 @@ class Waits:
         """
         found = self._described(wait_name)
         return found is not None and found.get("cause") != GIVEN_UP
-
-    def _given_up(self, wait_name: str) -> bool:
-        found = self._described(wait_name)
-        return found is not None and found.get("cause") == GIVEN_UP
 
     def _described(self, wait_name: str) -> Mapping[str, Any] | None:
         """None: there is no such wait, or Step Functions does not say."""
@@ -134,7 +134,7 @@ class Waits:
                 if not (execution["name"].startswith(prefix) and execution["name"].endswith(end)):
                     continue
                 found = self._client.describe_execution(executionArn=execution["executionArn"])
-                if found["status"] in SILENT or found.get("error") == "LicenseConversion.NotAnswered":
+                if found["status"] in SILENT or not _told(found.get("error", "")):
                     continue
                 known: Mapping[str, Any] = json.loads(found["input"])
                 return known
@@ -192,6 +192,11 @@ class Waits:
 
     def _arn(self, wait_name: str) -> str:
         return f"{self._state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{wait_name}"
+
+
+def _told(error: str) -> bool:
+    """Whether an execution that ended with this error has told whoever waited. One that Step Functions ended has not."""
+    return not error or (error.startswith("LicenseConversion.") and error != "LicenseConversion.NotAnswered")
 
 
 def _hash(length: int, *parts: str) -> str:

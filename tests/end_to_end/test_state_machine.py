@@ -264,7 +264,8 @@ class TestOutput:
     def test_of_a_terminal_task_comes_after_one_check(self, executions: Executions) -> None:
         executions.output("already-terminal")
 
-        assert _entered(executions.history(executions.arns["already-terminal"])).count("Check Task") == 1
+        entered = _entered(executions.history(executions.arns["already-terminal"]))
+        assert [state for state in entered if "Check" in state] == ["First Check"]
 
 
 class TestErrors:
@@ -590,8 +591,9 @@ def test_no_log_line_contains_a_task_token(executions: Executions) -> None:
     for execution in executions.application.executions():
         described = executions.step_functions.describe_execution(executionArn=execution["executionArn"])
         given = json.loads(described["input"])
-        if isinstance(given, dict) and "TaskToken" in given:
-            tokens.append(given["TaskToken"])
+        token = given.get("TaskToken") if isinstance(given, dict) else None
+        if token and isinstance(token, str):  # other tests' inputs may have none
+            tokens.append(token)
 
     # Step Functions tells the default bus itself of each execution, with its input; LocalStack logs that a rule was tried.
     local_cloud = executions.application.cloud.localstack_log.read_text().splitlines()

@@ -124,7 +124,7 @@ class Cloud:
 
     def checks(self, execution_input: Mapping[str, Any]) -> dict[str, Any]:
         """The last state of a gate that is checked as the state machine does it, without its interpreter."""
-        state: dict[str, Any] = {"Waiter": "CALLER", "Checks": 0}
+        state: dict[str, Any] = {"Waiter": "CALLER", "AttemptSeconds": 27, "Checks": 0}
         started_at = self.clock.now.isoformat()
         while not state.get("Ended"):
             event = {"Input": execution_input, "Gate": state, "StartedAt": started_at, "Execution": "arn:execution"}

@@ -254,22 +254,31 @@ def test_a_thousand_tasks_end_right_within_the_service_rate(cloud: Cloud, rate: 
     assert cloud.clock.seconds() - max(when.values()) <= lag
 
 
-def test_an_update_of_a_thousand_tasks_with_long_messages_goes_through_the_state_machine(
-    cloud: Cloud, log: Callable[[], str]
-) -> None:
-    how, _ = thousand(cloud, longest=60, message='"\N{GRINNING FACE}' * 5_000)
+@pytest.mark.parametrize(
+    ("ended", "message"), [(0, '"\N{GRINNING FACE}' * 5_000), (300, "é" * 3_000), (700, "No.")],
+    ids=["escaped messages, all run at the first look", "messages of two bytes, some have ended", "short ones, most have"],
+)  # fmt: skip
+def test_the_largest_fleet_fits_wherever_it_goes(cloud: Cloud, ended: int, message: str) -> None:
+    """An Update to a thousand other tasks that all fail. Step Functions takes 256 KB of each input and result."""
+    task_ids = [f"lct-{number:046x}" for number in range(1000)]
+    for number, task_id in enumerate(task_ids):
+        duration = 0 if number < ended else 60
+        cloud.license_manager.add_task(task_id, duration=duration, end_status="FAILED", status_message=message)
     cloud.license_manager.configure(page_size=100)
     sizes = watch_sizes(cloud)
+    event = of_stack(cloud, task_ids, "update-same-task", OnFailure="CONTINUE")
+    others = [f"lct-{number:046x}" for number in range(5000, 6000)]
+    event["OldResourceProperties"] = {**event["ResourceProperties"], "LicenseConversionTaskIds": others}
 
-    event = of_stack(cloud, list(how), "update-same-task", OnFailure="CONTINUE")
-    event["OldResourceProperties"] = {**event["ResourceProperties"], "LicenseConversionTaskIds": list(how)}
     (answer,) = cloud.gate(event)
 
-    assert (answer["Status"], answer["Data"]["Failed"], answer["Data"]["Total"]) == ("SUCCESS", "100", "1000")
+    assert (answer["Status"], answer["Data"]["Failed"], answer["Data"]["Total"]) == ("SUCCESS", "1000", "1000")
     assert len(cloud.answers.answers()[0].body.encode()) <= 4096
-    assert max(sizes) < 256 * 1024
     (execution,) = cloud.executions()
-    assert json.loads(cloud.finish(execution["executionArn"])["output"])["Failed"] == 100
+    found = cloud.finish(execution["executionArn"])
+    assert len(found["input"].encode()) < 250 * 1024
+    assert max(sizes[1:]) < 250 * 1024  # the first is CloudFormation's own event
+    assert json.loads(found["output"])["Failed"] == 1000
 
 
 def watch_sizes(cloud: Cloud) -> list[int]:

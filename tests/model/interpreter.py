@@ -19,9 +19,22 @@ FIELDS = {
     "Choice": {"Choices", "Default"},
     "Pass": {"InputPath", "Parameters", "Next"},
     "Wait": {"Seconds", "SecondsPath", "Next"},
-    "Task": {"Resource", "Parameters", "OutputPath", "ResultPath", "Retry", "Catch", "TimeoutSeconds", "Next"},
+    "Task": {
+        *("Resource", "Parameters", "OutputPath", "ResultPath", "Retry", "Catch", "Next"),
+        *("TimeoutSeconds", "TimeoutSecondsPath"),
+    },
     "Succeed": {"OutputPath"},
     "Fail": {"Error", "ErrorPath", "Cause", "CausePath"},
+}
+
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "BooleanEquals": lambda value, other: isinstance(value, bool) and value == other,
+    "IsString": lambda value, other: isinstance(value, str) is other,
+    "StringEquals": lambda value, other: isinstance(value, str) and value == other,
+    "StringGreaterThan": lambda value, other: isinstance(value, str) and value > other,
+    "TimestampGreaterThanEqualsPath": lambda value, other: (
+        datetime.fromisoformat(value) >= datetime.fromisoformat(other)
+    ),
 }
 
 Data = dict[str, Any]
@@ -111,7 +124,7 @@ class Execution:
                     seconds = state["Seconds"] if "Seconds" in state else self._at(state["SecondsPath"], data)
                     assert isinstance(seconds, int), f"{name}: no whole number of seconds: {seconds}"
                     assert seconds >= 0, f"{name}: {seconds}"
-                    if "Seconds" in state:  # "Wait for Lambda": Lambda does not work
+                    if name == "Wait for Lambda":  # which does not work
                         self._lost(name, self._scheduler.now, self._scheduler.now + seconds)
                     self._after(seconds, lambda state=state, data=data: self._enter(state["Next"], data))  # type: ignore[misc]
                     return None
@@ -143,14 +156,9 @@ class Execution:
         if operator == "IsPresent":
             return found is rule[operator]
         assert found, f"no {rule['Variable']}"
-        match operator:
-            case "BooleanEquals":
-                return isinstance(value, bool) and value == rule[operator]
-            case "StringEquals":
-                return isinstance(value, str) and value == rule[operator]
-            case "TimestampGreaterThanEqualsPath":
-                return datetime.fromisoformat(value) >= datetime.fromisoformat(self._at(rule[operator], data))
-        raise NotImplementedError(operator)
+        return COMPARISONS[operator](
+            value, self._at(rule[operator], data) if operator.endswith("Path") else rule[operator]
+        )
 
     def filled(self, template: Any, data: Any) -> Any:
         """A payload template with its paths and intrinsic functions replaced."""
@@ -191,6 +199,7 @@ class Attempts:
         self._execution, self._name, self._state, self._data = execution, name, state, data
         self._retries = [0] * len(state.get("Retry", ()))
         self._entered = execution._scheduler.now
+        self._attempt = 0
         self._failed = False
 
     def go_on(self) -> None:
@@ -204,18 +213,29 @@ class Attempts:
                     function += ":Event"
             case "arn:aws:states:::aws-sdk:cloudwatch:putMetricData":
                 function = "PutMetricData"
+            case "arn:aws:states:::aws-sdk:sfn:sendTaskFailure":
+                function = "SendTaskFailure"
             case resource:
                 raise NotImplementedError(resource)
-        step = execution._step
+        step, attempt = execution._step, self._attempt
+
+        def is_current() -> bool:
+            return execution.status == "RUNNING" and execution._step == step and self._attempt == attempt
 
         def done(result: Any) -> None:
-            if execution.status == "RUNNING" and execution._step == step:
+            if is_current():
                 self._done({"Payload": result, "StatusCode": 200})
 
         def failed(error: str, cause: str) -> None:
-            if execution.status == "RUNNING" and execution._step == step:
+            if is_current():
+                self._attempt += 1
                 self._fail(error, cause)
 
+        seconds = self._state.get("TimeoutSeconds")
+        if "TimeoutSecondsPath" in self._state:
+            seconds = execution._at(self._state["TimeoutSecondsPath"], self._data)
+        if seconds:
+            execution._after(seconds, lambda: failed("States.Timeout", ""))
         execution._invoke(function, payload, done, failed)
 
     def _done(self, result: Data) -> None:

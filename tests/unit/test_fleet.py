@@ -429,6 +429,17 @@ def test_a_fault_of_one_task_does_not_keep_the_others_from_being_asked_for() -> 
     assert not found.throttled
 
 
+def test_a_status_that_nobody_knows_is_said_and_no_verdict() -> None:
+    license_manager = FakeLicenseManager({ids(2)[0]: "PAUSED", ids(2)[1]: SUCCEEDED})
+
+    fleet, found = looked(license_manager)
+    checked = waiting(check(license_manager))
+
+    assert fleet.pending == ids(2)[:1]
+    assert found.trouble == f"{ids(2)[0]}: the status is PAUSED, which License Manager does not document"
+    assert (found.unknown_status, checked.unknown_status, checked.throttles) == (True, True, 0)
+
+
 @pytest.mark.parametrize("error", [InvalidRequest("No such task."), AccessDenied("No.")], ids=["refused", "denied"])
 def test_a_refusal_of_one_task_ends_the_gate(error: Exception) -> None:
     license_manager = FakeLicenseManager(tasks(SUCCEEDED=5))
@@ -517,7 +528,8 @@ def check(
     request = Request.from_input({"LicenseConversionTaskIds": list(task_ids), "OnFailure": on_failure})
     shared = license_manager.shared()
     gate = Gate(lambda _: shared, license_manager.clock, lambda: 0.0, license_manager.clock.sleep)
-    wait = Wait(STARTED_AT, STARTED_AT + timedelta(hours=12), "", known or Fleet.unseen(task_ids), throttles)
+    until = STARTED_AT + timedelta(hours=12)
+    wait = Wait(STARTED_AT, until, until, "", known or Fleet.unseen(task_ids), throttles)
     return gate.check(request, wait)
 
 
@@ -596,7 +608,8 @@ def test_a_whole_day_of_checks_fits_into_an_executions_history() -> None:
     shared, clock = license_manager.shared(), license_manager.clock
     request = Request.from_input({"LicenseConversionTaskIds": list(ids(3)), "TimeoutSeconds": 86400})
     gate = Gate(lambda _: shared, clock, lambda: 1.0, clock.sleep)
-    wait = Wait(STARTED_AT, STARTED_AT + timedelta(days=1), "", Fleet.unseen(ids(3)))
+    until = STARTED_AT + timedelta(days=1)
+    wait = Wait(STARTED_AT, until, until, "", Fleet.unseen(ids(3)))
     checks = 1
 
     while isinstance(result := gate.check(request, wait), Waiting):
@@ -609,6 +622,7 @@ def test_a_whole_day_of_checks_fits_into_an_executions_history() -> None:
 
 @pytest.mark.parametrize("service_timeout", [10, 30, 120, 600, 3600])
 def test_the_last_look_at_a_fleet_leaves_half_of_what_is_left_to_the_answer(service_timeout: int) -> None:
+    """The first one too, where an event comes late."""
     license_manager = FakeLicenseManager(tasks(SUCCEEDED=300))
     license_manager.no_listing, license_manager.call_seconds = AccessDenied("No list."), 0.2
     shared, clock = license_manager.shared(), license_manager.clock
@@ -617,7 +631,8 @@ def test_the_last_look_at_a_fleet_leaves_half_of_what_is_left_to_the_answer(serv
     gate = Gate(lambda _: shared, clock, lambda: 0.0, clock.sleep)
     clock.seconds = request.timeout
 
-    end = ended(gate.check(request, Wait(STARTED_AT, clock(), "", Fleet.unseen(ids(300)))))
+    until = STARTED_AT + timedelta(seconds=request.first_look_seconds)
+    end = ended(gate.check(request, Wait(STARTED_AT, clock(), until, "", Fleet.unseen(ids(300)))))
 
     assert end.outcome is Outcome.TIMED_OUT
     assert 300 - len(license_manager.got) == json.loads(end.cause)["Total"] - json.loads(end.cause)["Succeeded"]

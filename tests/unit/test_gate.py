@@ -60,6 +60,7 @@ def check(
     wait = Wait(
         started_at=STARTED_AT,
         deadline=STARTED_AT + AN_HOUR,
+        look_until=STARTED_AT + AN_HOUR,
         look=LOOK,
         known=seen or ConversionTask.unseen(TASK_ID),
         throttles=throttles,
@@ -89,10 +90,10 @@ def test_a_check_asks_for_the_task_of_the_request_once() -> None:
     license_manager = FakeLicenseManager([IN_PROGRESS])
     gate = Gate(lambda _: license_manager, lambda: STARTED_AT, lambda: 0.0)
 
-    gate.check(
-        Request(("lct-other",), timeout=60),
-        Wait(started_at=STARTED_AT, deadline=STARTED_AT + AN_HOUR, look="", known=ConversionTask.unseen("lct-other")),
-    )
+    until = STARTED_AT + AN_HOUR
+    wait = Wait(STARTED_AT, deadline=until, look_until=until, look="", known=ConversionTask.unseen("lct-other"))
+
+    gate.check(Request(("lct-other",), timeout=60), wait)
 
     assert license_manager.asked_for == ["lct-other"]
 

@@ -116,6 +116,20 @@ def test_an_update_that_broke_keeps_the_id_that_the_resource_has(answers: Answer
     assert told(answers, event)["PhysicalResourceId"] == "lct-before"
 
 
+def test_a_newest_task_that_was_never_named_has_no_id(answers: AnswersReceiver) -> None:
+    arn = "arn:aws:ec2:us-east-1:123456789012:instance/" + "i" * 2000
+    event = execution(answers, broken("Error", "Cause"), CrHelperData={"PhysicalResourceId": arn})
+
+    assert told(answers, event)["PhysicalResourceId"] == "license-conversion-gate-refused"
+
+
+@pytest.mark.parametrize("query", ["X-Amz-Signature=secret", "Expires=1&AWSAccessKeyId=A&Signature=secret"])
+def test_what_broke_is_quoted_without_a_presigned_url(answers: AnswersReceiver, query: str) -> None:
+    event = execution(answers, broken("Error", f"PUT https://bucket.s3.amazonaws.com/key?{query} failed"))
+
+    assert "Error: PUT (a URL that is a credential) failed" in told(answers, event)["Reason"]
+
+
 def test_a_wait_that_ended_without_an_error_is_answered_too(answers: AnswersReceiver) -> None:
     said = told(answers, execution(answers, {}))
 

@@ -148,7 +148,7 @@ def test_a_timeout_that_fits_is_taken_to_the_second_and_one_more_second_is_refus
         pytest.param("TimeoutSeconds", 0, "from 1 to 43200", id="no time-out"),
         pytest.param("TimeoutSeconds", 43201, "from 1 to 43200", id="a time-out over twelve hours"),
         pytest.param("TimeoutSeconds", -5, "from 1 to 43200", id="a negative time-out"),
-        pytest.param("TimeoutSeconds", 60.0, "from 1 to 43200", id="a float"),
+        pytest.param("TimeoutSeconds", 60.5, "from 1 to 43200", id="no whole number"),
         pytest.param("TimeoutSeconds", ["60"], "from 1 to 43200", id="a list"),
         pytest.param("OnFailure", "IGNORE", "FAIL or CONTINUE", id="another word"),
         pytest.param("OnFailure", False, "FAIL or CONTINUE", id="a boolean for a word"),

@@ -159,16 +159,18 @@ def listed(*names: str, ago: float = 10) -> dict[str, Any]:
     }
 
 
+BEGUN_WITH = {"Stack": {"Event": {**EVENT, "CrHelperData": {"PhysicalResourceId": TASK_ID}}}}
+
+
 def described(status: str = "RUNNING", **members: Any) -> dict[str, Any]:
-    event = {**EVENT, "CrHelperData": {"PhysicalResourceId": TASK_ID}}
-    said = {"status": status, "input": json.dumps({"Stack": {"Event": event}}), **members}
+    said = {"status": status, "input": json.dumps(BEGUN_WITH), **members}
     return {"executionArn": f"{EXECUTIONS}:{NAME}", "stateMachineArn": STATE_MACHINE, "startDate": 0, **said}
 
 
 def test_a_wait_begins_with_its_input_under_its_name(step_functions: StepFunctions) -> None:
     step_functions.answers = {"StartExecution": [begun()]}
 
-    assert Waits(STATE_MACHINE).begin(NAME, {"Gate": {}}, or_give_up=True) is True
+    assert Waits(STATE_MACHINE).begin(NAME, {"Gate": {}}, or_give_up=True) is None
     assert step_functions.asked == [
         ("StartExecution", {"stateMachineArn": STATE_MACHINE, "name": NAME, "input": '{"Gate": {}}'})
     ]
@@ -184,7 +186,7 @@ def test_a_wait_begins_with_its_input_under_its_name(step_functions: StepFunctio
 def test_a_wait_that_has_begun_is_joined(step_functions: StepFunctions, answer: Answer) -> None:
     step_functions.answers = {"StartExecution": [answer], "DescribeExecution": [described()]}
 
-    assert Waits(STATE_MACHINE).begin(NAME, {}, or_give_up=True) is False
+    assert Waits(STATE_MACHINE).begin(NAME, BEGUN_WITH, or_give_up=True) == BEGUN_WITH
     assert step_functions.stopped() == []
 
 
@@ -200,10 +202,19 @@ def test_a_wait_that_may_have_begun_all_the_same_is_stopped_before_somebody_else
     assert step_functions.stopped() == [NAME]
 
 
+def test_an_input_is_as_long_as_its_text(step_functions: StepFunctions) -> None:
+    """Escaped it may be three times as long, and no execution begins with more than 256 KB."""
+    step_functions.answers = {"StartExecution": [begun()]}
+
+    Waits(STATE_MACHINE).begin(NAME, {"Said": "é\ud800"}, or_give_up=True)
+
+    assert step_functions.asked[0][1]["input"] == '{"Said": "é?"}'
+
+
 def test_a_start_is_tried_again_when_it_is_throttled(step_functions: StepFunctions) -> None:
     step_functions.answers = {"StartExecution": [(400, "ThrottlingException"), begun()]}
 
-    assert Waits(STATE_MACHINE).begin(NAME, {}, or_give_up=True) is True
+    assert Waits(STATE_MACHINE).begin(NAME, {}, or_give_up=True) is None
 
 
 def test_a_wait_that_began_though_nobody_was_told_is_joined_at_the_second_try(step_functions: StepFunctions) -> None:
@@ -212,7 +223,7 @@ def test_a_wait_that_began_though_nobody_was_told_is_joined_at_the_second_try(st
         "DescribeExecution": [described()],
     }
 
-    assert Waits(STATE_MACHINE).begin(NAME, {}, or_give_up=True) is False
+    assert Waits(STATE_MACHINE).begin(NAME, BEGUN_WITH, or_give_up=True) == BEGUN_WITH
     assert step_functions.stopped() == []
 
 
@@ -244,7 +255,7 @@ def test_a_wait_of_which_nothing_is_known_but_its_name_is_joined(
 ) -> None:
     step_functions.answers = {"StartExecution": [(400, "ExecutionAlreadyExists")], "DescribeExecution": [trouble]}
 
-    assert Waits(STATE_MACHINE).begin(NAME, {}, or_give_up=True) is False
+    assert Waits(STATE_MACHINE).begin(NAME, BEGUN_WITH, or_give_up=True) == {}
 
 
 @pytest.mark.parametrize(
@@ -356,6 +367,7 @@ def test_a_wait_that_answers_or_has_answered_is_found_by_its_request(
         pytest.param(described("ABORTED"), id="stopped"),
         pytest.param(described("TIMED_OUT"), id="timed out"),
         pytest.param(described("FAILED", error="LicenseConversion.NotAnswered"), id="ended with nobody told"),
+        pytest.param(described("FAILED", error="States.Runtime"), id="ended by Step Functions"),
     ],
 )
 def test_a_wait_that_told_nobody_is_none(step_functions: StepFunctions, silent: dict[str, Any]) -> None:
