@@ -70,7 +70,7 @@ wishes = st.builds(
     Wish,
     way=mostly("task", "fleet", "resource", "resource", "unknown"),
     task=st.integers(0, len(TASKS) - 1),
-    service_timeout=st.sampled_from((600, 300, 0, 1200, 120, 30, 10)),
+    service_timeout=st.sampled_from((600, 300, 0, 1200, 120, 60, 30, 10)),
     extra=mostly("", "CONTINUE", "handle", "handle", "handle, CONTINUE", "refused"),
 )
 lateness = mostly(0.0, 0.0, 1.0, 30.0, 70.0, 300.0, 800.0)
@@ -84,13 +84,14 @@ clients = (
 faults = st.one_of(
     st.tuples(st.sampled_from(clients), st.sampled_from((*no_crashes, *crashes))),
     st.tuples(st.sampled_from(invokes), st.sampled_from((Fault.REFUSED, Fault.THROTTLED, Fault.LOST))),
+    st.tuples(st.just("Invoke CheckTask"), st.just(Fault.SLOW)),
     st.tuples(st.sampled_from(("ListExecutions", "GetTask")), st.just(Fault.STALE)),
     st.tuples(st.just("PutMetricData"), st.just(Fault.REFUSED)),
 )
 weathers = st.one_of(
     st.tuples(st.sampled_from(("GetTask", "ListTasks")), st.sampled_from((*no_crashes, Fault.STALE))),
     st.tuples(st.just("Put"), st.sampled_from(no_crashes)),
-    st.tuples(st.just("Invoke CheckTask"), st.sampled_from((Fault.THROTTLED, Fault.REFUSED))),
+    st.tuples(st.just("Invoke CheckTask"), st.sampled_from((Fault.THROTTLED, Fault.REFUSED, Fault.SLOW))),
 )
 which = st.integers(0, 7)
 

@@ -207,20 +207,24 @@ class World:
 
         self.scheduler.after(1.0, lambda: self._run("LastResort", json.dumps(record), request, ended))
 
-    def _run(self, function: str, payload: str, request: Request, ended: Callable[[Any, str], None]) -> None:
+    def _run(
+        self, function: str, payload: str, request: Request, ended: Callable[[Any, str], None], *, hangs: bool = False
+    ) -> None:
         """One invocation. `ended(result, error)` is called in the scheduler's own turn."""
         scheduler, began = self.scheduler, self.scheduler.now
 
         def main() -> None:
             process = scheduler.process
             assert process
-            invocation = self._invocations[process] = Invocation(request, function, began)
+            invocation = self._invocations[process] = Invocation(request, function, began, hindered=hangs)
             looks = function == "CustomResource" and "CrHelperPoll" not in payload and request.valid
             if looks and request.kind != "Delete":
                 request.looks.append(invocation.look)
             idle, result, error = self._idle[function], None, ""
             handler = idle.pop() if idle else self._container(function)
             try:
+                if hangs:
+                    scheduler.sleep(LONGEST_WAIT)
                 event = json.loads(payload)
                 result = json.loads(json.dumps(handler(event, Context(scheduler, function, f"{request.number}"))))
                 idle.append(handler)
@@ -235,8 +239,7 @@ class World:
             del self._invocations[process]
             request.hard_faults += bool(error)
             if error or invocation.hindered:
-                lost = request.lost_to_checks if function == "CheckTask" else request.lost
-                lost.append((began, scheduler.now))
+                self._lost_to(function, request).append((began, scheduler.now))
             scheduler.after(0, lambda: ended(result, error))
 
         scheduler.spawn(main, TIMEOUTS[function])
@@ -245,7 +248,11 @@ class World:
         """Notes what running invocations have taken until now."""
         for invocation in self._invocations.values():
             if invocation.request is request and invocation.hindered:
-                request.lost.append((invocation.began, self.scheduler.now))
+                self._lost_to(invocation.function, request).append((invocation.began, self.scheduler.now))
+
+    @staticmethod
+    def _lost_to(function: str, request: Request) -> list[tuple[float, float]]:
+        return request.lost_to_checks if function == "CheckTask" else request.lost
 
     def _met(self, call: str, fault: Fault) -> None:
         """A call meets a fault, which takes the time of its invocation unless it is an error at once."""
@@ -294,7 +301,8 @@ class World:
             else:
                 done(result)
 
-        self.scheduler.after(LATENCY, lambda: self._run(function, payload, request, ended))
+        hangs = fault is Fault.SLOW
+        self.scheduler.after(LATENCY, lambda: self._run(function, payload, request, ended, hangs=hangs))
         return None
 
     def _stopping(self, execution: Execution) -> None:
