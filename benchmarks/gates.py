@@ -86,6 +86,7 @@ class Gates:
             if busy < retry["MaxAttempts"]:
                 pause = retry["IntervalSeconds"] * retry["BackoffRate"] ** busy
                 pause = min(pause, retry.get("MaxDelaySeconds", pause))
+                pause *= self._random.random() if "JitterStrategy" in retry else 1
                 self._clock.after(pause, lambda: self._check(waits, event, busy + 1))
             elif first:
                 waits.end(passed=False, tasks=_tasks(event))

@@ -237,23 +237,25 @@ def test_a_handle_makes_no_answer_to_the_request_late(world: World, service_time
     answer_in_time(world, service_timeout)
 
 
+@pytest.mark.parametrize(
+    ("error", "seconds"), [("Lambda.TooManyRequestsException", 900), ("Lambda.AWSLambdaException", 180)]
+)
 @pytest.mark.parametrize("caller", [{}, {"TaskToken": "of-a-caller"}], ids=["sync", "task token"])
 def test_a_caller_whose_first_check_lambda_never_begins_is_told_within_minutes(
-    world: World, caller: dict[str, str]
+    world: World, caller: dict[str, str], error: str, seconds: int
 ) -> None:
     """Nothing is known of its deadline yet."""
     said = []
 
     def invoke(function: str, payload: str, done: Done, failed: Failed) -> None:
         said.append(function)
-        throttled = function == "CheckTask"
-        answer = partial(failed, "Lambda.TooManyRequestsException", "") if throttled else partial(done, {})
+        answer = partial(failed, error, "") if function == "CheckTask" else partial(done, {})
         world.scheduler.after(1, answer)
 
     text = json.dumps({"LicenseConversionTaskId": TASK, "TimeoutSeconds": 60, **caller})
     execution = Execution(world.scheduler, invoke, name="one", arn="arn:one", text=text, lost=lambda *_: None)
     execution.begin()
-    world.scheduler.run_for(200)
+    world.scheduler.run_for(seconds)
 
     assert (execution.status, execution.error) == ("FAILED", "LicenseConversion.GateBroken")
     assert said.count("SendTaskFailure") == len(caller)
