@@ -9,6 +9,8 @@ from benchmarks.gates import AFTER, BEFORE, TURN
 from benchmarks.peers import CdkProvider
 from benchmarks.runs import Case, run
 
+pytestmark = pytest.mark.no_cover  # millions of checks
+
 
 @pytest.mark.parametrize("aim", AIMS, ids=lambda aim: aim.what)
 def test_the_gate_meets_its_aims(aim: Aim) -> None:
