@@ -17,7 +17,7 @@ from license_conversion.announcer import Announcer
 from license_conversion.errors import AnswerNotDelivered, GateError, InvalidRequest
 from license_conversion.fleet import Fleet
 from license_conversion.gate import Conversion, Ended, Gate, Wait, Waiting, known_before, refused, utc_now
-from license_conversion.lifecycle import Event, Lifecycle, seconds_left
+from license_conversion.lifecycle import Event, Lifecycle, poll_event, seconds_left
 from license_conversion.request import ATTEMPT_SECONDS, Request
 from license_conversion.settings import Settings
 from license_conversion.shared import LicenseManagers
@@ -166,9 +166,8 @@ class StackGate:
             first_check.pop("Announcement", None)  # another wait's
         data = {"PhysicalResourceId": ended.known.task_id, "RequestedAt": since, "Key": verdict.key}
         first_answer = ended.answer() if waiter == "HANDLE" else None
-        poll_event = {**event, "CrHelperPoll": True, "CrHelperData": data}
         try:
-            self._start_wait(poll_event, context, first_check, first_answer, or_give_up=False)
+            self._start_wait(poll_event(event, data), context, first_check, first_answer, or_give_up=False)
         except GateError as failed:
             raise error from failed
         telemetry.logger.warning(f"A wait sends the message that was not taken: {error}")
@@ -190,11 +189,9 @@ class StackGate:
             "PhysicalResourceId": known.task_id,
             "Data": attributes,
         }
-        poll_event = {**event, "CrHelperPoll": True, "CrHelperData": data}
-        begun = self._begin_wait(poll_event, context, first_check, first_answer)
-        said = begun.get("Stack", {}).get(
-            "FirstAnswer", first_answer
-        )  # by an earlier delivery, which may have been another task
+        had_begun = self._begin_wait(poll_event(event, data), context, first_check, first_answer)
+        # An earlier delivery may have answered with what was the newest task then.
+        said = had_begun.get("Stack", {}).get("FirstAnswer", first_answer)
         self._lifecycle.Data = said["Data"]
         return str(said["PhysicalResourceId"])
 

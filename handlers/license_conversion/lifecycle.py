@@ -15,7 +15,7 @@ here, and why:
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -102,7 +102,7 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
 
     def _setup_polling(self) -> None:
         assert self.begin_wait  # noqa: S101 - crhelper asks `_poll_enabled` first
-        self.begin_wait({**self._event, "CrHelperData": self.Data, "CrHelperPoll": True})
+        self.begin_wait(poll_event(self._event, self.Data))
 
     def _remove_polling(self) -> None:
         self.Data.pop("PhysicalResourceId", None)
@@ -126,6 +126,11 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
         except AnswerNotDelivered as error:
             self._undelivered = error
             raise
+
+
+def poll_event(event: Event, data: Mapping[str, Any]) -> Event:
+    """What crhelper takes for a request that it is polling for, and asks the poll functions about."""
+    return {**event, "CrHelperPoll": True, "CrHelperData": data}
 
 
 def seconds_left(context: Any) -> float:
