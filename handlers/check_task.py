@@ -58,10 +58,12 @@ class TaskCheck:
             stack_event["CrHelperData"]["RequestedAt"] if stack_event else event["StartedAt"]
         )
         deadline = started_at + timedelta(seconds=request.timeout)
+        # What a look has found when the state machine gives the attempt up is lost: half of one leaves time for its last call.
+        half_an_attempt = self._clock() + timedelta(seconds=before["AttemptSeconds"] / 2)
         wait = Wait(
             started_at=started_at,
             deadline=deadline,
-            look_until=deadline + timedelta(seconds=request.margin / 2),
+            look_until=min(half_an_attempt, deadline + timedelta(seconds=request.margin / 2)),
             look=f"execution {event['Execution']}",
             known=known_before(request, before),
             throttles=before.get("Throttles", 0),

@@ -22,7 +22,7 @@ CAUSE_BYTES = 32_000
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_ExecutionFailedEventDetails.html"""
 DETAIL_BYTES = 32_000
 LOOK = timedelta(seconds=16)
-"""How long one look at a fleet may take. With the call that is under way then, it is less than the 30 s of a function."""
+"""How long one look at a fleet may take at most; a check of the state machine's has less."""
 LONGEST_FOR_FLEET = 15
 """Seconds: one listing sees all of a fleet, so a closer look costs each task little."""
 CLOSE_LOOKS = timedelta(hours=1)

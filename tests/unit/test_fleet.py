@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from check_task import TaskCheck
 from license_conversion.errors import AccessDenied, InvalidRequest, StillUnknown
 from license_conversion.fleet import Fleet, Look, look
 from license_conversion.gate import Ended, Gate, Outcome, Wait, Waiting, cause, known_before
@@ -639,6 +640,26 @@ def test_the_last_look_at_a_fleet_leaves_half_of_what_is_left_to_the_answer(serv
     assert (
         service_timeout - clock.seconds >= (service_timeout - request.timeout) / 2 - license_manager.call_seconds - 1e-6
     )
+
+
+@pytest.mark.parametrize("attempt_seconds", [5, 9, 27])
+def test_a_look_ends_before_the_state_machine_gives_the_check_up(attempt_seconds: int) -> None:
+    license_manager = FakeLicenseManager(tasks(SUCCEEDED=300))
+    license_manager.no_listing, license_manager.call_seconds = AccessDenied("No list."), 0.2
+    shared, clock = license_manager.shared(), license_manager.clock
+    task_check = TaskCheck(Gate(lambda _: shared, clock, lambda: 0.0, clock.sleep), clock)
+
+    after = task_check.for_state_machine(
+        {
+            "Input": {"LicenseConversionTaskIds": list(ids(300))},
+            "Gate": {"Waiter": "CALLER", "AttemptSeconds": attempt_seconds, "Checks": 1},
+            "StartedAt": STARTED_AT.isoformat(),
+            "Execution": "arn:execution",
+        }
+    )
+
+    assert clock.seconds <= attempt_seconds / 2 + license_manager.call_seconds + 1e-6
+    assert 0 < len(after["Pending"]) < 300
 
 
 # Everything fits
