@@ -314,10 +314,9 @@ class World:
         if request is not stopped and (request.resource is not stopped.resource or request.number < stopped.number):
             self.fail(f"{request} stops the wait of {stopped}")
         said = json.loads(execution.input)
-        makes = {
-            said["Stack"]["Event"]["CrHelperData"]["PhysicalResourceId"]
-        }  # of a late delivery perhaps another task's
-        makes.add(stopped.answer["PhysicalResourceId"] if stopped.answer else request.physical_id)
+        # A late delivery's wait may be for another task than the one that the request was answered with.
+        begun_for = said["Stack"]["Event"]["CrHelperData"]["PhysicalResourceId"]
+        makes = {begun_for, stopped.answer["PhysicalResourceId"] if stopped.answer else request.physical_id}
         deletes = request.kind == "Delete" and is_own_id(str(request.physical_id))
         if deletes and request.physical_id not in makes and not said["Gate"].get("Ended"):
             self.fail(f"{request} stops the wait of {stopped}, whose id is one of {makes}")
