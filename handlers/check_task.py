@@ -11,15 +11,27 @@ from functools import cache
 from typing import Any
 
 from license_conversion import telemetry
-from license_conversion.errors import GateError, InvalidRequest
-from license_conversion.gate import Ended, Gate, Wait, Waiting, known_before, refused, utc_now
+from license_conversion.errors import CheckBroken, GateError, InvalidRequest
+from license_conversion.gate import (
+    Ended,
+    Gate,
+    Wait,
+    Waiting,
+    answer,
+    known_before,
+    refusal_before,
+    refused,
+    utc_now,
+)
 from license_conversion.request import Request
 from license_conversion.settings import Settings
 from license_conversion.shared import LicenseManagers
-from license_conversion.task import ConversionTask, iso
+from license_conversion.task import ConversionTask
 
 OURS = {"Input", "Gate", "StartedAt", "Execution"}
 """The members of our state machine's events."""
+KEPT = ("Waiter", "GiveUpAt", "AttemptSeconds", "PauseSeconds")
+"""The members of a gate's state that no check but one that can read its request changes."""
 
 
 class TaskCheck:
@@ -32,41 +44,38 @@ class TaskCheck:
     def for_state_machine(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """The gate's state after this check.
 
-        Always `Waiter`, `Deadline` and `Checks`. Waiting: `Ended` false, `SecondsUntilNextCheck`, and what the next check
-        needs. Ended: `Ended` true, `Passed`, `Outcome`, `Output` (the task's shape), `Error` and `Cause`, the `Answer`
-        that a stack gets, and the `Announcement` for the event bus.
+        Always `Waiter`, `Checks`, `GiveUpAt`, `AttemptSeconds` and `PauseSeconds`. Waiting: `Ended` false,
+        `SecondsUntilNextCheck`, what the next check needs, and an `Answer` where the stack is answered at once because a
+        handle is signalled at the end. Ended: `Ended` true, `Passed`, `Outcome`, `Output` (the task's shape), `Error` and
+        `Cause`, the `Answer` that a stack gets, and the `Announcement` for the event bus.
         """
         before = event["Gate"]
-        stack_event = _stack_event(event)
-        after = {
-            "Waiter": before["Waiter"],
-            "AttemptSeconds": before["AttemptSeconds"],
-            "Checks": before["Checks"] + 1,
-        }
+        stack = _stack(event)
+        stack_event = stack.get("Event", {})
+        after = {**{name: before[name] for name in KEPT if name in before}, "Checks": before["Checks"] + 1}
+        if not before["Checks"]:
+            telemetry.count("GatesStarted")
         try:
-            if stack_event:
-                request = Request.from_properties(stack_event["ResourceProperties"])
-            else:
-                request = Request.from_input(event["Input"])
+            properties = stack_event.get("ResourceProperties")
+            request = Request.from_properties(properties) if stack else Request.from_input(event["Input"])
         except InvalidRequest as error:
             refusal = refused(error, ConversionTask.unseen())
-            telemetry.count("GatesStarted")
             telemetry.decided(refusal)
             telemetry.ended(refusal)
             return after | refusal.state(stack_event)
-        started_at = datetime.fromisoformat(
-            stack_event["CrHelperData"]["RequestedAt"] if stack_event else event["StartedAt"]
-        )
-        deadline = started_at + timedelta(seconds=request.timeout)
-        # What a look has found when the state machine gives the attempt up is lost: half of one leaves time for its last call.
-        half_an_attempt = self._clock() + timedelta(seconds=before["AttemptSeconds"] / 2)
+        started_at = datetime.fromisoformat(stack["RequestedAt"] if stack else event["StartedAt"])
+        times = request.times(started_at, answers_request=before["Waiter"] == "STACK")
         wait = Wait(
             started_at=started_at,
-            deadline=deadline,
-            look_until=min(half_an_attempt, deadline + timedelta(seconds=request.margin / 2)),
+            deadline=times.deadline,
+            checks_until=times.checks_until,
+            # What a look has found when the state machine gives the attempt up is lost: half of one leaves time for its last
+            # call.
+            look_until=self._clock() + timedelta(seconds=before["AttemptSeconds"] / 2),
             look=f"execution {event['Execution']}",
             known=known_before(request, before),
             throttles=before.get("Throttles", 0),
+            refusal=refusal_before(before),
             shares=before["Checks"] > 0,
             patience=before.get("Patience", 0),
             signals_handle=bool(request.wait_condition_handle),
@@ -74,14 +83,20 @@ class TaskCheck:
         telemetry.about(checks=after["Checks"])
         with telemetry.traced("check"):
             result = self._gate.check(request, wait)
-            telemetry.checked(result, (self._clock() - started_at).total_seconds())
-        if not before["Checks"]:
-            telemetry.count("GatesStarted")
+            telemetry.checked(result, max(0.0, (self._clock() - started_at).total_seconds()))
         if isinstance(result, Ended):
             telemetry.decided(result)
             telemetry.ended(result, started_at)
-        found = result.state() if isinstance(result, Waiting) else result.state(stack_event)
-        return after | {"Deadline": iso(deadline)} | found
+            return after | times.state() | result.state(stack_event)
+        if (
+            request.wait_condition_handle
+            and before["Waiter"] == "STACK"
+            and result.known.task_id
+            and not result.refusal
+        ):
+            times = request.times(started_at, answers_request=False)
+            after["Answer"] = answer(result.known)
+        return after | times.state() | result.state()
 
     def for_caller(self, event: Any) -> dict[str, Any]:
         """The task as it is now, with `SecondsUntilNextCheck` while it is not terminal.
@@ -94,6 +109,7 @@ class TaskCheck:
         wait = Wait(
             started_at=now,
             deadline=deadline,
+            checks_until=deadline,
             look_until=deadline,
             look="",
             known=known_before(request, {}),
@@ -102,6 +118,8 @@ class TaskCheck:
             result = self._gate.check(request, wait)
             telemetry.checked(result, 0)
         if isinstance(result, Waiting):
+            if result.error:
+                raise result.error
             return {**result.known.shape, "SecondsUntilNextCheck": result.seconds}
         telemetry.decided(result)
         if result.refusal:
@@ -114,17 +132,18 @@ def _is_our_state_machines(event: Any) -> bool:
     return isinstance(event, Mapping) and event.keys() == OURS
 
 
-def _stack_event(event: Any) -> Mapping[str, Any]:
+def _stack(event: Any) -> Mapping[str, Any]:
     """Empty when no stack waits. By who waits, not by what the input looks like: a caller's input may be anything."""
     if not _is_our_state_machines(event) or event["Gate"]["Waiter"] not in ("STACK", "HANDLE"):
         return {}
-    found: Mapping[str, Any] = event["Input"]["Stack"]["Event"]
+    found: Mapping[str, Any] = event["Input"]["Stack"]
     return found
 
 
 @cache
 def _task_check() -> TaskCheck:
-    return TaskCheck(Gate(LicenseManagers(Settings.from_env().role_arn), utc_now, random.random))
+    settings = Settings.from_env()
+    return TaskCheck(Gate(LicenseManagers(settings.role_arn), utc_now, random.random, region=settings.region))
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
@@ -134,7 +153,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 def handle(task_check: TaskCheck, event: Any, context: Any) -> dict[str, Any]:
     """One event, with its log and its metrics."""
-    stack_event = _stack_event(event)
+    stack_event = _stack(event).get("Event", {})
     telemetry.begin(
         context,
         execution=event["Execution"] if _is_our_state_machines(event) else None,
@@ -149,5 +168,8 @@ def handle(task_check: TaskCheck, event: Any, context: Any) -> dict[str, Any]:
         telemetry.count("CallsRefused")  # an error of the function that is its caller's, which no alarm counts
         telemetry.logger.info(f"The caller is refused: {error}")
         raise
+    except Exception as error:
+        telemetry.logger.exception("The check broke")
+        raise CheckBroken(f"{type(error).__name__}: {error}") from error
     finally:
         telemetry.flush()

@@ -28,6 +28,15 @@ def client(service: str, *, attempts: int, account: Account = Account()) -> Any:
     return client_of(service, region_name=account.region or None, config=config)
 
 
+def regions_of(service: str) -> list[str]:
+    """Every region, of every partition, in which this botocore knows the service."""
+    import botocore.session
+
+    session = botocore.session.get_session()
+    partitions = session.get_available_partitions()
+    return [region for one in partitions for region in session.get_available_regions(service, one)]
+
+
 def refusal() -> type[Exception]:
     """For an `except`: a service answered with an error. Its `response` says which."""
     from botocore.exceptions import ClientError

@@ -9,7 +9,7 @@ from typing import Any, Self
 from license_conversion.errors import StillUnknown
 from license_conversion.request import fleet_id
 from license_conversion.shared import SharedLicenseManager
-from license_conversion.task import ConversionTask, Status
+from license_conversion.task import LIST_TASKS, ConversionTask, Status
 from license_conversion.text import shorten, size
 
 OUTPUT_BYTES = 100_000
@@ -22,7 +22,6 @@ FAILED_IDS_BYTES = 1500
 LINES_BYTES = 1800
 """What the ids of the failed tasks, and the lines about them, may take of a response's 4,096 bytes: whole ones, as many as
 fit, because an id that is cut is no id."""
-LISTED_AT = "aws license-manager list-license-conversion-tasks"
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,15 @@ class Fleet:
         return Status.IN_PROGRESS if self.pending else Status.SUCCEEDED
 
     @property
+    def seen(self) -> bool:
+        """Whether the last look came to any of those that are pending."""
+        return self.unconfirmed < len(self.pending)
+
+    @property
+    def runs(self) -> bool:
+        return self.seen and bool(self.pending)
+
+    @property
     def status_word(self) -> str:
         """What a fleet that is waited for still is, for people: a failed task does not end it by itself."""
         return str(Status.IN_PROGRESS if self.pending else self.status)
@@ -79,7 +87,7 @@ class Fleet:
 
     @property
     def command(self) -> str:
-        return LISTED_AT
+        return LIST_TASKS
 
     @property
     def shape(self) -> Mapping[str, Any]:
@@ -92,7 +100,7 @@ class Fleet:
         whole = {**counts, "FailedTaskIds": list(self.failed), "Tasks": tasks}
         if len(json.dumps(whole, ensure_ascii=False).encode()) <= limit:
             return whole
-        return {**counts, "FailedTaskIds": _fitting(self.failed, limit // 4), "TasksAt": LISTED_AT}
+        return {**counts, "FailedTaskIds": _fitting(self.failed, limit // 4), "TasksAt": LIST_TASKS}
 
     def _counts(self) -> dict[str, Any]:
         return {

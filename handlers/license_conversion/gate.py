@@ -1,9 +1,10 @@
 """One check of one gate: what License Manager says now, and what that means for whoever waits."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from license_conversion import fleet, reason
 from license_conversion.errors import GateError, StillUnknown
 from license_conversion.fleet import Fleet
-from license_conversion.pace import LONGEST, SHORTEST, seconds_until_next_check
+from license_conversion.pace import LONGEST, SHORTEST, seconds_until_next_check, seconds_until_repetition
 from license_conversion.request import Account, Request
 from license_conversion.shared import PATIENCE, SharedLicenseManager
 from license_conversion.task import ConversionTask, Status
@@ -21,13 +22,11 @@ CAUSE_BYTES = 32_000
 """An execution's Cause has at most 32,768 characters.
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_ExecutionFailedEventDetails.html"""
 DETAIL_BYTES = 32_000
-LOOK = timedelta(seconds=16)
-"""How long one look at a fleet may take at most; a check of the state machine's has less."""
 LONGEST_FOR_FLEET = 15
 """Seconds: one listing sees all of a fleet, so a closer look costs each task little."""
 CLOSE_LOOKS = timedelta(hours=1)
-"""How long a fleet is looked at more closely than a task, and a gate is sent back for a listing after a short pause. A check is 9
-events of an execution's 25,000: a day of them at 15 seconds would end the execution, and nobody would be told.
+"""How long a fleet is looked at more closely than a task, and a gate is sent back for a listing after a short pause. A check
+is 9 events of an execution's 25,000: a day of them at 15 seconds would end the execution, and nobody would be told.
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
 
 FAILED = "LicenseConversion.Failed"
@@ -52,11 +51,14 @@ DETAIL_TYPES = {
 
 @dataclass(frozen=True)
 class Seen:
-    """What one look found, and what kept it from a verdict. `progress`: some of many tasks were seen to end."""
+    """What one look found, and what kept it from a verdict. `unanswered`: that was not the conversion, which may have ended.
+    `progress`: some of many tasks were seen to end.
+    """
 
     known: Conversion
     trouble: str = ""
     throttled: bool = False
+    unanswered: bool = False
     unknown_status: bool = False
     progress: bool = False
     longest_pause: int = LONGEST
@@ -64,30 +66,38 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """An error that would end the gate, and since when it has been said. It is believed when its grace is over."""
+
+    name: str
+    since: datetime
+
+
+@dataclass(frozen=True)
 class Wait:
     """What a check has to know of the wait so far.
 
-    No call of a look begins after `look_until`, so that there is time for an answer. `look` says where a person finds more.
-    `known` is what the last check saw, `throttles` the throttled checks in a row.
-    A `first_look` that finds a verdict has not waited: a request that is delivered again has to be answered the same.
+    A look may come until `checks_until`, and no call of it begins after `look_until`. `look` says where a person finds more.
+    `known` is what the last check saw, `throttles` the throttled checks in a row, `refusal` what it was told.
     A look that `shares` takes a listing's word for it that a task still runs; `patience` is what such looks have left of it.
     """
 
     started_at: datetime
     deadline: datetime
+    checks_until: datetime
     look_until: datetime
     look: str
     known: Conversion
     throttles: int = 0
+    refusal: Refusal | None = None
     signals_handle: bool = False
-    first_look: bool = False
     shares: bool = False
     patience: int = 0
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """The task is not terminal. The next check comes in `seconds`."""
+    """The gate has not ended. The next check comes in `seconds`. `error`: it ends with this one, if it goes on being said."""
 
     seconds: int
     known: Conversion
@@ -95,14 +105,18 @@ class Waiting:
     trouble: str = ""
     unknown_status: bool = False
     patience: int = 0
+    refusal: Refusal | None = None
+    error: GateError | None = None
 
     def state(self) -> dict[str, Any]:
         """What the state machine keeps until the next check."""
+        refusal = self.refusal
         return {
             "Ended": False,
             "SecondsUntilNextCheck": self.seconds,
             "Throttles": self.throttles,
             **({"Patience": self.patience} if self.patience else {}),
+            **({"Refusal": {"Error": refusal.name, "Since": refusal.since.isoformat()}} if refusal else {}),
             **self.known.carried(),
         }
 
@@ -123,10 +137,10 @@ class Ended:
     def passed(self) -> bool:
         return not self.error
 
-    def state(self, stack_event: Mapping[str, Any] | None) -> dict[str, Any]:
-        """What the state machine tells whoever waits, and how it ends itself."""
+    def state(self, stack_event: Mapping[str, Any]) -> dict[str, Any]:
+        """What the state machine tells whoever waits, and how it ends itself. `stack_event` is empty when no stack waits."""
         announcement = self.announcement(stack_event)
-        # A stack's event, with its old properties, goes to the one who answers together with all this: 256 KB in all.
+        # A stack's event goes to the one who answers together with all this: 256 KB in all.
         output = self.known.within(DETAIL_BYTES) if stack_event else self.known.shape
         return {
             "Ended": True,
@@ -135,11 +149,11 @@ class Ended:
             "Output": dict(output),
             "Error": self.error,
             "Cause": self.cause,
-            "Answer": self.answer(),
+            "Answer": answer(self.known, fails_with="" if self.passed else self.reason),
             **({"Announcement": announcement} if announcement else {}),
         }
 
-    def announcement(self, stack_event: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    def announcement(self, stack_event: Mapping[str, Any]) -> dict[str, Any] | None:
         """The event for the bus: `DetailType` and `Detail`. None for a refused request."""
         if self.outcome is Outcome.REFUSED:
             return None
@@ -148,18 +162,21 @@ class Ended:
             detail.update(StackId=stack_event["StackId"], LogicalResourceId=stack_event["LogicalResourceId"])
         return {"DetailType": DETAIL_TYPES[self.outcome], "Detail": detail}
 
-    def answer(self) -> dict[str, Any]:
-        """What CloudFormation is told: Status, Reason, PhysicalResourceId (`""` when there is no task) and Data."""
-        return {
-            "Status": "SUCCESS" if self.passed else "FAILED",
-            "Reason": self.reason,
-            "PhysicalResourceId": self.known.task_id,
-            "Data": self.known.attributes() if self.passed else {},
-        }
+
+def answer(known: Conversion, *, fails_with: str = "") -> dict[str, Any]:
+    """What CloudFormation is told: Status, Reason, PhysicalResourceId (`""` when there is no task) and Data."""
+    return {
+        "Status": "FAILED" if fails_with else "SUCCESS",
+        "Reason": fails_with,
+        "PhysicalResourceId": known.task_id,
+        "Data": {} if fails_with else known.attributes(),
+    }
 
 
 class Gate:
-    """Checks tasks. Clock (aware datetimes), randomness and sleep come from outside, so that a test can own them."""
+    """Checks tasks. Clock (aware datetimes), randomness and sleep come from outside, so that a test can own them. `region` is
+    the function's own.
+    """
 
     def __init__(
         self,
@@ -167,48 +184,62 @@ class Gate:
         clock: Callable[[], datetime],
         random: Callable[[], float],
         sleep: Callable[[float], None] = time.sleep,
+        region: str = "",
     ) -> None:
         self._license_managers = license_managers
         self._clock = clock
         self._random = random
         self._sleep = sleep
+        self._region = region
 
     def check(self, request: Request, wait: Wait) -> Waiting | Ended:
         """One look at the task, or the tasks, of `request`. Never raises for what License Manager does."""
         try:
             seen = self._look(request, wait)
         except GateError as error:
-            return refused(error, wait.known)
+            return self._refused(error, wait)
         except StillUnknown as unknown:
             pause = SHORTEST if unknown.soon else LONGEST
             patience = max(0, wait.patience - 1)
-            seen = Seen(wait.known, str(unknown), throttled=unknown.throttled, longest_pause=pause, patience=patience)
+            seen = Seen(wait.known, str(unknown), unknown.throttled, True, longest_pause=pause, patience=patience)
         known = seen.known
         now = self._clock()
-        waited = now - wait.started_at
-        if known.terminal or (known.status is Status.FAILED and request.fails_on_failure):
-            waited = timedelta() if wait.first_look else waited
-            return _verdict(request, known, waited.total_seconds(), reason.failed(known, waited, wait.look))
-        if now >= wait.deadline:
-            said = reason.timed_out(known, waited, wait.look, seen.trouble, with_handle=wait.signals_handle)
-            return Ended(Outcome.TIMED_OUT, known, TIMED_OUT, cause(known), said, waited.total_seconds())
+        waited = max(timedelta(), now - wait.started_at)
         in_a_row = 0 if seen.progress else wait.throttles
         throttles = in_a_row + 1 if seen.throttled else 0
-        return Waiting(
-            seconds_until_next_check(
+        account = replace(request.account, region=request.account.region or self._region)
+        if known.terminal or (known.status is Status.FAILED and request.fails_on_failure):
+            return _verdict(request, known, waited.total_seconds(), reason.failed(known, waited, account, wait.look))
+        if now >= wait.deadline:
+            # A throttle decides nothing: the last look comes again while there is time for an answer after it.
+            seconds = seconds_until_repetition(self._random)
+            if not (seen.unanswered and now + timedelta(seconds=seconds) <= wait.checks_until):
+                longer = reason.LONGER_WITH_HANDLE if wait.signals_handle else reason.LONGER
+                said = reason.timed_out(known, waited, account, wait.look, trouble=seen.trouble, longer=longer)
+                return Ended(Outcome.TIMED_OUT, known, TIMED_OUT, cause(known), said, waited.total_seconds())
+        else:
+            seconds = seconds_until_next_check(
                 now,
                 started_at=min(known.start_time or wait.started_at, wait.started_at),
                 deadline=wait.deadline,
                 random=self._random,
                 throttles=throttles,
                 longest=seen.longest_pause if waited < CLOSE_LOOKS else LONGEST,
-            ),
-            known,
-            throttles,
-            seen.trouble,
-            seen.unknown_status,
-            seen.patience,
-        )
+            )
+        refusal = wait.refusal if seen.unanswered else None
+        return Waiting(seconds, known, throttles, seen.trouble, seen.unknown_status, seen.patience, refusal)
+
+    def _refused(self, error: GateError, wait: Wait) -> Waiting | Ended:
+        """The end, once the error has been said for as long as its grace, or until the deadline."""
+        now = self._clock()
+        again = wait.refusal and wait.refusal.name == error.name
+        refusal = wait.refusal if wait.refusal and again else Refusal(error.name, now)
+        left = (refusal.since + timedelta(seconds=error.grace) - now).total_seconds()
+        until_deadline = (wait.deadline - now).total_seconds()
+        if left <= 0 or until_deadline <= 0:
+            return refused(error, wait.known)
+        seconds = math.ceil(min(left, until_deadline, SHORTEST))
+        return Waiting(seconds, wait.known, trouble=str(error), refusal=refusal, error=error)
 
     def _look(self, request: Request, wait: Wait) -> Seen:
         known = wait.known
@@ -220,18 +251,17 @@ class Gate:
                 license_manager,
                 self._clock,
                 self._sleep,
-                until=min(now + LOOK, wait.look_until),
+                until=wait.look_until,
                 stop_at_failure=request.fails_on_failure,
             )
-            pause = SHORTEST if found.fleet.unconfirmed else LONGEST_FOR_FLEET
-            progress = len(found.fleet.pending) < len(known.pending)
             return Seen(
                 found.fleet,
                 found.trouble,
                 throttled=found.throttled,
+                unanswered=bool(found.fleet.unconfirmed),
                 unknown_status=found.unknown_status,
-                progress=progress,
-                longest_pause=pause,
+                progress=len(found.fleet.pending) < len(known.pending),
+                longest_pause=SHORTEST if found.fleet.unconfirmed else LONGEST_FOR_FLEET,
             )
         task_id = known.task_id
         if task_id and wait.shares and now < wait.deadline:  # the last look is a real one, as is the first
@@ -248,7 +278,13 @@ def known_before(request: Request, state: Mapping[str, Any]) -> Conversion:
         return Fleet.from_carried(request.task_ids, state)
     if "Task" in state:
         return ConversionTask(state["Task"])
-    return ConversionTask.unseen("".join(request.task_ids), request.resource_arn)
+    return ConversionTask.unseen(request.task_id, request.resource_arn)
+
+
+def refusal_before(state: Mapping[str, Any]) -> Refusal | None:
+    """The same of what License Manager refuses."""
+    said = state.get("Refusal")
+    return Refusal(said["Error"], datetime.fromisoformat(said["Since"])) if said else None
 
 
 def refused(error: GateError, known: Conversion) -> Ended:

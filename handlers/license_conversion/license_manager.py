@@ -1,9 +1,11 @@
 """The one place that talks to AWS License Manager."""
 
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
@@ -27,9 +29,21 @@ SAID_BYTES = 1000
 """How much of an error's text goes into ours: a proxy may answer with a whole page."""
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 
+NEW_TASK = 10
+NEW_ROLE = 30
+"""Seconds for which a task, a role, a subscription or a region can be too new for the service that is asked about it.
+IAM's changes take seconds to act: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html"""
 REFUSED = {"InvalidParameterValueException", "ValidationException", "ValidationError"}
 DENIED = {"AccessDeniedException", "AuthorizationException", "AccessDenied"}
 """`ValidationError` and `AccessDenied` are AWS STS's words for it."""
+REGION_OFF = {"RegionDisabledException"}
+CREDENTIALS = {"UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException", "SignatureDoesNotMatch",
+               "IncompleteSignature", "IncompleteSignatureException", "MissingAuthenticationToken",
+               "MissingAuthenticationTokenException", "ExpiredToken", "ExpiredTokenException", "NotAuthorized",
+               "OptInRequired", "SubscriptionRequiredException"}  # fmt: skip
+"""https://docs.aws.amazon.com/license-manager/latest/APIReference/CommonErrors.html. Which of them a region answers that the
+account has not enabled differs."""
+NO_SUCH_NAME = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name)}
 THROTTLED = {"RateLimitExceededException", "ThrottlingException", "Throttling", "TooManyRequestsException",
              "RequestLimitExceeded", "RequestThrottled", "RequestThrottledException", "SlowDown",
              "ThrottledException", "EC2ThrottledException", "BandwidthLimitExceeded", "PriorRequestNotComplete",
@@ -86,20 +100,24 @@ class LicenseManager:
                 break
         else:
             raise StillUnknown(f"License Manager lists tasks of {resource_arn} without an end")
+        tasks = [task for task in tasks if task.shape.get("ResourceArn", resource_arn) == resource_arn]
         if not tasks:
-            raise InvalidRequest(f"ResourceArn: License Manager has no conversion task of {resource_arn}.")
+            sentence = f"ResourceArn: License Manager has no conversion task of {resource_arn}."
+            raise InvalidRequest(sentence, grace=NEW_TASK)
         return max(tasks, key=lambda task: task.start_time or EARLIEST)
 
     def page_in_progress(self, token: str = "") -> Page:
         """A page of the tasks that are IN_PROGRESS: the first one, or the one that `token` names."""
-        return self._page("Status", Status.IN_PROGRESS, token)
+        page = self._page("Status", Status.IN_PROGRESS, token)
+        running = {i: a for i, a in page.answers.items() if a.get("Status", Status.IN_PROGRESS) == Status.IN_PROGRESS}
+        return Page(running, page.token)
 
     def _page(self, name: str, value: str, token: str) -> Page:
         """botocore has no paginator for this operation; page size and order are the service's secret."""
         more: dict[str, Any] = {"NextToken": token} if token else {}
         with self._errors("ListLicenseConversionTasks", f"the filter {name} {value}"):
             answer = self._client.list_license_conversion_tasks(Filters=[{"Name": name, "Values": [value]}], **more)
-        listed = answer.get("LicenseConversionTasks", [])
+        listed = [task for task in answer.get("LicenseConversionTasks", []) if isinstance(task, Mapping)]
         named = {task_id: task for task in listed if is_task_id(task_id := task.get("LicenseConversionTaskId", ""))}
         return Page(named, answer.get("NextToken") or "")
 
@@ -110,9 +128,11 @@ class LicenseManager:
         except aws.refusal() as error:
             raise self._meaning(cast("ClientError", error), operation, what) from error
         except Exception as error:  # the network, or a body that botocore's parser has no answer to
+            if _is_no_name(error):
+                raise InvalidRequest(self._no_endpoint(), grace=NEW_ROLE) from error
             raise StillUnknown(f"License Manager could not be asked: {type(error).__name__}") from error
 
-    def _meaning(self, error: "ClientError", operation: str, what: str) -> Exception:
+    def _meaning(self, error: "ClientError", operation: str, what: str) -> Exception:  # noqa: PLR0911 - one for each row
         details: dict[str, Any] = dict(error.response.get("Error", {}))
         code, said = str(details.get("Code", "")), shorten(str(details.get("Message", "")), SAID_BYTES)
         http_status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -122,8 +142,43 @@ class LicenseManager:
             action, role, service = f"sts:AssumeRole on {self._account.role_arn}", self._role, "AWS STS"
             what = f"the role {self._account.role_arn}"
         if code in REFUSED:
-            return InvalidRequest(f"{service} refuses {what}: {said} ({code}).")
+            return InvalidRequest(f"{service} refuses {what}: {said} ({code}).", grace=NEW_TASK)
         if code in DENIED:
-            return AccessDenied(f"{action} is denied to {role}: {said} ({code}).")
-        throttled = code in THROTTLED or http_status == HTTPStatus.TOO_MANY_REQUESTS
-        return StillUnknown(f"{service} answered {code or http_status}: {said}", throttled=throttled)
+            return AccessDenied(f"{action} is denied to {role}: {said} ({code}).", grace=NEW_ROLE)
+        if code in THROTTLED or http_status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT):
+            return StillUnknown(f"{service} answered {code or http_status}: {said}", throttled=True)
+        where = f"region {self._account.region}" if self._account.region else "the function's own region"
+        if code in REGION_OFF:
+            sentence = (
+                f"Region: {service} is not to be had in {where}: {said} ({code}). Enable the region for the account."
+            )
+            return InvalidRequest(sentence, grace=NEW_ROLE)
+        if code in CREDENTIALS or http_status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return AccessDenied(
+                f"{service} does not take the credentials of {role} in {where}: {said} ({code}). Is the region enabled for the "
+                "account, and is License Manager set up there?",
+                grace=NEW_ROLE,
+            )
+        if HTTPStatus.BAD_REQUEST <= http_status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return InvalidRequest(f"{service} refuses {operation} in {where}: {said} ({code}).", grace=NEW_ROLE)
+        return StillUnknown(f"{service} answered {code or http_status}: {said}")
+
+    def _no_endpoint(self) -> str:
+        region = self._client.meta.region_name
+        near = get_close_matches(region, aws.regions_of("license-manager"), n=1)
+        meant = f" Did you mean {near[0]}?" if near and near[0] != region else ""
+        return f"Region: no endpoint of License Manager has a name that exists in {region}.{meant}"
+
+
+def _is_no_name(error: BaseException | None) -> bool:
+    """Whether the name of the endpoint does not exist, as opposed to a name service that does not answer now.
+
+    botocore hands on what urllib3 said, which hands on what the resolver said.
+    """
+    for _ in range(8):
+        if error is None:
+            return False
+        if isinstance(error, socket.gaierror):
+            return error.errno in NO_SUCH_NAME
+        error = getattr(error, "kwargs", {}).get("error") or error.__cause__ or error.__context__
+    return False

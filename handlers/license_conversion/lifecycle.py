@@ -7,21 +7,23 @@ here, and why:
 - its logger writes the event, ResponseURL and all;
 - its watchdog thread answers FAILED half a second before a time-out, whatever the main thread is doing;
 - its polling makes an EventBridge rule, a target and a Lambda permission for each wait;
+- an unknown request type is an AttributeError;
 - it sends without a look at the HTTP status, without an end, and cuts a Reason to its last 240 characters;
-- after a failed send it sends something else, and after an early error a physical id "None";
+- an error becomes a FAILED of its own words, sent to whoever made the request that it knows: after an event that it cannot
+  read that is the one before;
 - the id that it makes up is random, so that a request which is delivered twice has two different answers;
 - what one request set (`NoEcho`) is still set in the next one.
 """
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from license_conversion.errors import AnswerNotDelivered
-from license_conversion.stack_response import response
+from license_conversion.errors import InvalidRequest
+from license_conversion.stack_response import response, seconds_left
 
 
 class _NoClients(ModuleType):
@@ -52,26 +54,29 @@ with _without_boto3():
 logging.getLogger("crhelper").setLevel(logging.CRITICAL)
 
 Event = dict[str, Any]
-RESERVE_SECONDS = 1.5
-"""What an invocation keeps of its time, to say that an answer was not delivered."""
+REQUEST_TYPES = ("Create", "Update", "Delete")
 
 
 class Lifecycle(CfnResource):  # type: ignore[misc]
-    """One provider of a custom resource.
+    """One provider of a custom resource: a Create or an Update is left to a wait, a Delete is answered.
 
-    `deliver(url, body, seconds)` sends a response. `broken(error, context)` is the Reason for an error that nobody foresaw.
+    `begin(event, context)` begins the wait that answers; `delete(event, context)` makes way for the answer to a Delete.
+    InvalidRequest from either is answered FAILED; any other exception leaves the invocation, so that Lambda delivers the
+    event again. `deliver(url, body, seconds)` sends a response.
     """
 
-    begin_wait: Callable[[Event], Any] | None
-    """Set by the function of a request that leaves the answer to a wait: begins the one that will send this event back,
-    `CrHelperPoll` in it, when there is an answer."""
-
-    def __init__(self, deliver: Callable[[str, bytes, float], int], broken: Callable[[Exception, Any], str]) -> None:
+    def __init__(
+        self,
+        begin: Callable[[Event, Any], None],
+        delete: Callable[[Event, Any], None],
+        deliver: Callable[[str, bytes, float], int],
+    ) -> None:
         with _without_start_up():
             super().__init__(sleep_on_delete=0)
         self._deliver = deliver
-        self._broken = broken
-        self._undelivered: AnswerNotDelivered | None = None
+        self.create(begin)
+        self.update(begin)
+        self.delete(delete)
 
     def _log_setup(self, event: Event, context: Any) -> None:
         """Logging is the entry point's, not crhelper's."""
@@ -80,64 +85,47 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
         """No watchdog: an invocation that times out is delivered again by Lambda, and joins its own wait."""
 
     def _crhelper_init(self, event: Event, context: Any) -> bool:
-        self.begin_wait = None
         self.NoEcho = False
         return bool(super()._crhelper_init(event, context))
 
-    def __call__(self, event: Event, context: Any) -> None:
-        self._undelivered = None
-        super().__call__(event, context)
+    def _get_func(self) -> Callable[[Event, Any], None]:
+        if self.RequestType in REQUEST_TYPES:
+            function: Callable[[Event, Any], None] = super()._get_func()
+            return function
+        return _refuse_type
 
-    def _wrap_function(self, func: Callable[[Event, Any], str | None] | None) -> None:
+    def _wrap_function(self, func: Callable[[Event, Any], None]) -> None:
         try:
-            self.PhysicalResourceId = func(self._event, self._context) if func else ""
-        except Exception as error:  # whatever it is, CloudFormation gets an answer
-            self.begin_wait = None
-            reason = self._broken(error, self._context)
-            if self._event["RequestType"] != "Delete":  # which always succeeds: a failed one abandons the resource
-                self.Status, self.Reason = resource_helper.FAILED, reason
+            func(self._event, self._context)
+        except InvalidRequest as error:
+            self.Status, self.Reason = resource_helper.FAILED, str(error)
 
     def _poll_enabled(self) -> bool:
-        return self.begin_wait is not None or "CrHelperPoll" in self._event
+        return bool(self.RequestType != "Delete")
 
     def _setup_polling(self) -> None:
-        assert self.begin_wait  # noqa: S101 - crhelper asks `_poll_enabled` first
-        self.begin_wait(poll_event(self._event, self.Data))
+        """The wait has begun: nothing answers now."""
 
     def _remove_polling(self) -> None:
+        """There is nothing of crhelper's to remove after a refusal."""
         self.Data.pop("PhysicalResourceId", None)
 
     def generate_physical_id(self, _event: Event) -> str:
         """Nothing random: every delivery of a request has the same answer, and `response` knows an id for it."""
         return ""
 
-    def _send(self, status: str | None = None, reason: str = "") -> None:
-        if self._undelivered:  # crhelper would send something else, and the first answer may have arrived
-            raise self._undelivered
+    def _send(self, status: str | None = None, _reason: str = "") -> None:
+        if status:  # crhelper's own words for the exception that it is handling
+            raise  # noqa: PLE0704 - that one
         body = response(
-            self._event,
-            status=status or self.Status,
-            reason=reason or self.Reason,
-            physical_id=self.PhysicalResourceId or None,
-            data=self.Data,
+            self._event, status=self.Status, reason=self.Reason, physical_id=self.PhysicalResourceId or None, data={}
         )
-        try:
-            self._deliver(self._response_url, body, seconds_left(self._context) / 2)
-        except AnswerNotDelivered as error:
-            self._undelivered = error
-            raise
+        self._deliver(self._response_url, body, seconds_left(self._context))
 
 
-def poll_event(event: Event, data: Mapping[str, Any]) -> Event:
-    """What crhelper takes for a request that it is polling for, and asks the poll functions about."""
-    return {**event, "CrHelperPoll": True, "CrHelperData": data}
-
-
-def seconds_left(context: Any) -> float:
-    """Seconds that this invocation can still spend. Half of them go into the delivery of an answer, the other half into
-    handing it over to a wait.
-    """
-    return float(context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS)
+def _refuse_type(event: Event, _context: Any) -> None:
+    allowed = f"{', '.join(REQUEST_TYPES[:-1])} or {REQUEST_TYPES[-1]}"
+    raise InvalidRequest(f"RequestType: {event['RequestType']!r} is not allowed: it must be {allowed}.")
 
 
 @contextmanager

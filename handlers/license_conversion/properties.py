@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from license_conversion.errors import InvalidRequest
 
+HOST = r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+"""https://www.rfc-editor.org/rfc/rfc1123#section-2"""
 SHOWN_CHARACTERS = 100
 """How much of a refused value a message repeats, so that the message stays a sentence."""
 
@@ -23,7 +26,7 @@ class Kind(Protocol):
         """What is allowed, as the end of the sentence "… is not allowed: it must be"."""
 
     def parse(self, value: Any) -> Any:
-        """The value in its own type. ValueError when it is not allowed."""
+        """The value in its own type. ValueError when it is not allowed; its text, if any, says what is wrong with the value."""
 
     def schema(self) -> dict[str, Any]:
         """The same as JSON Schema."""
@@ -105,6 +108,63 @@ class ListOf:
 
 
 @dataclass(frozen=True)
+class HttpsUrl:
+    """A URL that a connection can be made to. It may be a credential, so what is wrong with it is said without showing it."""
+
+    allowed: str
+    max_length: int
+
+    def parse(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError("it is no string")  # noqa: TRY004 - what Kind says
+        for wrong, holds in (
+            ("it is empty", not value),
+            ("it is longer than a URL can be", len(value) > self.max_length),
+            ("it has characters that no URL has", not re.fullmatch(r"[!-~]*", value)),
+            ("it does not begin with https://", not value.startswith("https://")),
+        ):
+            if holds:
+                raise ValueError(wrong)
+        try:
+            parts = urlsplit(value)
+            port = parts.port
+        except ValueError:
+            raise ValueError("its host or its port is none") from None
+        if "@" in parts.netloc:
+            raise ValueError("it has a user name in it")
+        if not re.fullmatch(HOST, parts.hostname or "") or port == 0 or parts.netloc.endswith(":"):
+            raise ValueError("its host or its port is none")
+        if not parts.path.strip("/"):
+            raise ValueError("it names nothing on its host")
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": "^https://[!-~]+$", "maxLength": self.max_length}
+
+
+@dataclass(frozen=True)
+class Anything:
+    """A scalar, or a list of scalars, of no meaning to the gate. It comes back as the one text that it is."""
+
+    most_characters: int
+
+    @property
+    def allowed(self) -> str:
+        return f"a scalar or a list of scalars, at most {self.most_characters} characters in all"
+
+    def parse(self, value: Any) -> str:
+        values = value if isinstance(value, list) else [value]
+        text = "".join(str(one) for one in values)
+        if len(text) > self.most_characters or any(not isinstance(one, (str, int, float)) for one in values):
+            raise ValueError
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        scalar: dict[str, Any] = {"type": ["string", "number", "boolean"], "maxLength": self.most_characters}
+        return {"anyOf": [scalar, {"type": "array", "items": scalar}]}
+
+
+@dataclass(frozen=True)
 class OneOf:
     """One word out of a few."""
 
@@ -137,9 +197,10 @@ class Property:
         """The value in its own type; InvalidRequest names the property, the value and what is allowed."""
         try:
             return self.kind.parse(value)
-        except ValueError:
-            shown = "the value (a credential, not shown)" if self.secret else _shown(value)
-            raise InvalidRequest(f"{self.name}: {shown} is not allowed: it must be {self.kind.allowed}.") from None
+        except ValueError as error:
+            shown = "the value (a credential, not shown)" if self.secret and value else _shown(value)
+            why = f", {error}" if str(error) else ""
+            raise InvalidRequest(f"{self.name}: {shown} is not allowed{why}: it must be {self.kind.allowed}.") from None
 
 
 def parse_all(properties: Sequence[Property], given: Any, what: str) -> Mapping[str, Any]:

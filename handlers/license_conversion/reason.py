@@ -1,32 +1,45 @@
 """The sentences that a person reads at two in the morning. Pure.
 
-The essentials come first and License Manager's own words last, because the end is what a limit cuts off.
+The essentials come first and License Manager's own words last, because the end is what a limit cuts off. Nothing is claimed
+that no check has seen.
 """
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from license_conversion.fleet import Fleet
-from license_conversion.task import ConversionTask
+from license_conversion.request import Account
 
+if TYPE_CHECKING:
+    from license_conversion.gate import Conversion
+
+LONGER_WITH_HANDLE = "To wait longer raise TimeoutSeconds"
 LONGER = "To wait longer raise TimeoutSeconds and ServiceTimeout, or name a WaitConditionHandle"
 
 
-def failed(task: ConversionTask | Fleet, waited: timedelta, look: str) -> str:
+def failed(known: "Conversion", waited: timedelta, account: Account, look: str) -> str:
     """The conversion itself FAILED."""
     return (
-        f"License conversion FAILED: {task.label}, after the gate waited {duration(waited)}. {_more(task, look)} "
-        f"License Manager says: {task.status_message or '(no StatusMessage)'}"
+        f"License conversion FAILED: {known.label}, after the gate waited {duration(waited)}. {_more(known, account, look)} "
+        f"License Manager says: {known.status_message or '(no StatusMessage)'}"
     )
 
 
-def timed_out(task: ConversionTask | Fleet, waited: timedelta, look: str, trouble: str, *, with_handle: bool) -> str:
-    """The wait ran out. The conversion goes on: License Manager has no cancel."""
-    longer = "To wait longer raise TimeoutSeconds" if with_handle else LONGER
-    return (
-        f"The wait ran out, the conversion did not fail: {task.label} is still {task.status_word} after the gate waited "
-        f"{duration(waited)}. The conversion itself goes on. {longer}. {_more(task, look)}"
-        + (f" The last check said: {trouble}" if trouble else "")
-    )
+def timed_out(known: "Conversion", waited: timedelta, account: Account, look: str, *, trouble: str, longer: str) -> str:
+    """The wait ran out. A conversion that was seen to run goes on: License Manager has no cancel."""
+    if known.runs:
+        said = (
+            f"The wait ran out, the conversion did not fail: {known.label} is still {known.status_word} after the gate waited "
+            f"{duration(waited)}. The conversion itself goes on. {longer}."
+        )
+    elif not known.task_id:
+        said = f"The wait ran out: in {duration(waited)} License Manager could not say which task is the newest of {known.label}."
+    else:
+        heard = f"says {known.status_word}" if known.seen else "has said nothing"
+        said = (
+            f"The wait ran out after {duration(waited)}: License Manager {heard} of {known.label}, so how the conversion "
+            f"stands is not known. {longer}."
+        )
+    return f"{said} {_more(known, account, look)}" + (f" The last check said: {trouble}" if trouble else "")
 
 
 def duration(span: timedelta) -> str:
@@ -36,5 +49,7 @@ def duration(span: timedelta) -> str:
     return " ".join(f"{count} {unit}" for count, unit in parts if count) or "0 s"
 
 
-def _more(task: ConversionTask | Fleet, look: str) -> str:
-    return f"Look further with: {task.command}; {look}."
+def _more(known: "Conversion", account: Account, look: str) -> str:
+    region = f" --region {account.region}" if account.region else ""
+    role = f" (as {account.role_arn})" if account.role_arn else ""
+    return f"Look further with: {known.command}{region}{role}; {look}."

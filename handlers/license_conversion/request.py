@@ -4,14 +4,13 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from license_conversion.errors import InvalidRequest
-from license_conversion.properties import Integer, ListOf, OneOf, Property, Text, parse_all
-
-SERVICE_TIMEOUT = 3600
-"""Seconds that CloudFormation waits for an answer when a template says nothing: the default and the most it allows.
-https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-customresource.html"""
+from license_conversion.properties import Anything, HttpsUrl, Integer, ListOf, OneOf, Property, Text, parse_all
+from license_conversion.stack_response import NO_ID, SERVICE_TIMEOUT
+from license_conversion.task import iso
 
 TASK_ID = Text(r"lct-[A-Za-z0-9]+", "a task id of the form lct-… (letters and digits, at most 50 characters)", 50)
 MOST_TASKS = 1000
@@ -60,6 +59,12 @@ ON_FAILURE = Property(
     "FAIL",
 )
 
+TRIGGER = Property(
+    "Trigger",
+    Anything(1024),
+    "Of no meaning to the gate. A change of it makes CloudFormation send an Update, so that the gate looks again.",
+)
+
 HANDLE_TIMEOUT = 43000
 """Seconds to wait when a handle is signalled: the signal must come before a wait condition of 43,200 s gives up.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-waitcondition.html"""
@@ -77,13 +82,14 @@ STACK_PROPERTIES = (
     ),
     Property(
         "WaitConditionHandle",
-        Text(r"https://[^\s/]+/\S+", "the URL that Ref gives of an AWS::CloudFormation::WaitConditionHandle", 4096),
+        HttpsUrl("the URL that Ref gives of an AWS::CloudFormation::WaitConditionHandle", 4096),
         "Answer CloudFormation at once, and signal this handle at the end: a gate of up to 12 hours.",
         secret=True,
     ),
     ROLE,
     EXTERNAL_ID,
     REGION,
+    TRIGGER,
 )
 EXECUTION_INPUT = (
     *WAYS,
@@ -98,6 +104,7 @@ EXECUTION_INPUT = (
     ROLE,
     EXTERNAL_ID,
     REGION,
+    TRIGGER,
     Property(
         "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID",
         ARN,
@@ -106,22 +113,58 @@ EXECUTION_INPUT = (
 )
 
 
-ANSWER_MARGIN = 60
-"""Seconds that the gate keeps for the answer itself: one last check, a function that has to be retried and a response that has
-to be sent again all fit in."""
-
-
-ATTEMPT_SECONDS = 27
-"""How long the state machine waits for a function, and for Lambda to recover: both, and the answer after them, fit into the
-margin. statemachine/gate.asl.json has the same number."""
-LAST_RESORT_SECONDS = 6
+MARGIN = 60
+"""Seconds from the deadline until whoever waits gives up, at most: one hang of a check, or of the answer, and what comes in its
+place all fit in."""
+ATTEMPT_SECONDS = 25
 SHORTEST_ATTEMPT = 5
-"""A function that has to start, and one look, take a few seconds."""
+"""How long the state machine waits for a function, at most and at least: one that has to start, and a call of License Manager
+that is not answered, take a few seconds. statemachine/gate.asl.json has the first number for callers whose request nobody has
+read yet."""
+LAST_RESORT_SECONDS = 8
+PAUSE_SECONDS = 10
+"""How long the state machine waits for Lambda to recover."""
+MOST_PAUSES = 1800
+"""In a whole wait. A turn of the state machine is 9 events of the 25,000 that an execution can have.
+https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
 
 
 def answer_margin(service_timeout: int) -> int:
     """Seconds at the end of `service_timeout` that the gate keeps for the answer: a fifth of a short one."""
-    return min(ANSWER_MARGIN, math.ceil(service_timeout / 5))
+    return min(MARGIN, math.ceil(service_timeout / 5))
+
+
+@dataclass(frozen=True)
+class Times:
+    """When a wait ends, and what fits between that and the moment at which whoever waits gives up.
+
+    `deadline`: no check begins its last look before it. `checks_until`: no check begins after it, because an attempt that
+    hangs, and the answer of the last resort, have to fit in. `give_up_at`: a check that Lambda fails after it is not tried
+    again.
+    """
+
+    deadline: datetime
+    checks_until: datetime
+    give_up_at: datetime
+    attempt_seconds: int
+    pause_seconds: int
+
+    @classmethod
+    def of(cls, begin: datetime, timeout: int, margin: int) -> Self:
+        deadline = begin + timedelta(seconds=timeout)
+        last_resort = min(LAST_RESORT_SECONDS, max(2, margin // 3))
+        attempt = min(ATTEMPT_SECONDS, max(SHORTEST_ATTEMPT, (margin - last_resort) // 2))
+        pause = max(1, min(PAUSE_SECONDS, margin // 4), math.ceil(timeout / MOST_PAUSES))
+        checks_until = deadline + timedelta(seconds=max(0, margin - last_resort - attempt))
+        return cls(deadline, checks_until, checks_until - timedelta(seconds=pause), attempt, pause)
+
+    def state(self) -> dict[str, Any]:
+        """What the state machine has to know of them."""
+        return {
+            "GiveUpAt": iso(self.give_up_at),
+            "AttemptSeconds": self.attempt_seconds,
+            "PauseSeconds": self.pause_seconds,
+        }
 
 
 @dataclass(frozen=True)
@@ -135,9 +178,8 @@ class Account:
 
 @dataclass(frozen=True)
 class Request:
-    """What to wait for, for how long, and what a failure means. Times are in seconds: `timeout` until the last look, and
-    `margin` from then on until it is too late for an answer. `first_look_seconds`: from the request until the first look has to
-    end, which the answer to the request itself depends on, whatever a handle gives the wait.
+    """What to wait for, and for how long. Times are in seconds: `timeout` until the last look; `service_timeout` until
+    CloudFormation gives the request itself up, 0 where nobody but a handle or a caller waits.
 
     Either `task_ids` has one task, or a fleet's, or it is empty and `resource_arn` says whose newest task is meant.
     """
@@ -149,18 +191,21 @@ class Request:
     resource_arn: str = ""
     account: Account = Account()
     fleet: bool = False
-    margin: int = ANSWER_MARGIN
-    first_look_seconds: float = SERVICE_TIMEOUT
+    service_timeout: int = 0
 
     @property
-    def attempt_seconds(self) -> int:
-        """How long one attempt of a check, or of an answer, may take."""
-        return max(SHORTEST_ATTEMPT, min(ATTEMPT_SECONDS, (self.margin - LAST_RESORT_SECONDS) // 2))
+    def task_id(self) -> str:
+        """The physical id; `""` while nobody knows which task is the newest of the resource."""
+        return fleet_id(self.task_ids) if self.fleet else "".join(self.task_ids)
 
-    @property
-    def key(self) -> str:
-        """What the request waits for, as one string that its waits are named after: its physical id, or the ARN."""
-        return self.resource_arn or (fleet_id(self.task_ids) if self.fleet else self.task_ids[0])
+    def times(self, began: datetime, *, answers_request: bool) -> Times:
+        """Of a wait that counts from `began`. `answers_request`: until CloudFormation's own request has its answer, which
+        does not depend on what a handle gives the wait.
+        """
+        if not (answers_request and self.service_timeout):
+            return Times.of(began, self.timeout, MARGIN)
+        timeout = min(self.timeout, self.service_timeout - answer_margin(self.service_timeout))
+        return Times.of(began, timeout, min(MARGIN, self.service_timeout - timeout))
 
     @classmethod
     def from_properties(cls, properties: Any) -> Self:
@@ -175,9 +220,7 @@ class Request:
                 f"TimeoutSeconds: {timeout} does not fit in a ServiceTimeout of {service_timeout} s: it must be at most "
                 f"{longest}, so that the gate can answer in time, or a WaitConditionHandle must be named."
             )
-        margin = ANSWER_MARGIN if handle else service_timeout - timeout
-        first_look_seconds = service_timeout - answer_margin(service_timeout) / 2
-        return cls._of(given, timeout, margin=margin, first_look_seconds=first_look_seconds)
+        return cls._of(given, timeout, service_timeout)
 
     @classmethod
     def from_input(cls, execution_input: Any) -> Self:
@@ -186,7 +229,7 @@ class Request:
         return cls._of(given, given.get("TimeoutSeconds", SERVICE_TIMEOUT))
 
     @classmethod
-    def _of(cls, given: Mapping[str, Any], timeout: int, **times: Any) -> Self:
+    def _of(cls, given: Mapping[str, Any], timeout: int, service_timeout: int = 0) -> Self:
         ways = [way.name for way in WAYS if way.name in given]
         if len(ways) != 1:
             named = f"{' and '.join(ways)} are given at once" if ways else "No task is named"
@@ -201,7 +244,7 @@ class Request:
             resource_arn=given.get("ResourceArn", ""),
             account=Account(given.get("RoleArn", ""), given.get("ExternalId", ""), given.get("Region", "")),
             fleet=TASKS.name in given,
-            **times,
+            service_timeout=service_timeout,
         )
 
 
@@ -213,7 +256,7 @@ def fleet_id(task_ids: Iterable[str]) -> str:
 
 def is_own_id(physical_id: str) -> bool:
     """Whether the gate made this physical id, and not CloudFormation for a Create that had not answered."""
-    return is_task_id(physical_id) or physical_id.startswith(FLEET_PREFIX)
+    return is_task_id(physical_id) or physical_id.startswith(FLEET_PREFIX) or physical_id == NO_ID
 
 
 def is_task_id(value: Any) -> bool:

@@ -10,15 +10,15 @@ class Settings:
     """Each function is told what it needs; the rest is empty."""
 
     role_arn: str
+    region: str
     state_machine_arn: str
-    announce_function_arn: str
     event_bus_name: str
 
     @classmethod
     def from_env(cls) -> Self:
         return cls(
+            region=os.environ.get("AWS_REGION", ""),
             role_arn=os.environ.get("GATE_ROLE_ARN", ""),
             state_machine_arn=os.environ.get("GATE_STATE_MACHINE_ARN", ""),
-            announce_function_arn=os.environ.get("GATE_ANNOUNCE_FUNCTION_ARN", ""),
             event_bus_name=os.environ.get("GATE_EVENT_BUS_NAME", ""),
         )

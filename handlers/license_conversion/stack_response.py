@@ -1,6 +1,7 @@
 """A response that always fits, sent until somebody takes it. The standard library alone: the last resort needs it too."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -9,13 +10,18 @@ from http.client import HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from license_conversion.errors import AnswerNotDelivered
+from license_conversion.errors import AnswerNotDelivered, NobodyListens
 from license_conversion.text import shorten, size
 
 RESPONSE_BYTES = 4096
 """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html"""
 ATTRIBUTE_BYTES = 256
 """More than any attribute but StatusMessage has; one that is longer gives way before the messages do."""
+SERVICE_TIMEOUT = 3600
+"""Seconds that CloudFormation waits for an answer when a template says nothing: the default and the most it allows.
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-customresource.html"""
+RESERVE_SECONDS = 1.5
+"""What an invocation keeps of its time, to say that an answer was not delivered."""
 PUT_SECONDS = 5.0
 """One attempt's time-out, for the connection and for the reply each."""
 NO_ID = "license-conversion-gate-refused"
@@ -96,6 +102,38 @@ def fit(message: dict[str, Any], data: dict[str, Any], limit: int = RESPONSE_BYT
         if text := holder.get(key):
             holder[key] = shorten(text, max(floor, size(text) - excess))
     return _encode(message)
+
+
+def send(
+    event: Mapping[str, Any], answer: Mapping[str, Any], waiter: str, seconds: float, *, now: datetime,
+    deliver_: Callable[[str, bytes, float], int] | None = None,
+) -> int:  # fmt: skip
+    """Deliver the `message`, for at most `seconds`, and no longer than somebody listens. Returns the attempts.
+
+    Raises AnswerNotDelivered; NobodyListens where CloudFormation has given the request up by then, so that trying again is in
+    vain. A wait condition's own time-out is not in the event: a signal is sent for as long as whoever calls tries.
+    """
+    url, body = message(event, answer, waiter)
+    given_up = requested_at(event, now) + timedelta(seconds=service_timeout(event))
+    listens = (given_up - now).total_seconds() if waiter == "STACK" else float("inf")
+    try:
+        return (deliver_ or deliver)(url, body, min(seconds, max(0.0, listens)))
+    except AnswerNotDelivered as error:
+        if listens > seconds:
+            raise
+        raise NobodyListens(f"{error}; CloudFormation has given the request up") from error
+
+
+def seconds_left(context: Any) -> float:
+    """Seconds that an invocation can still spend on its message."""
+    return float(context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS)
+
+
+def service_timeout(event: Mapping[str, Any]) -> int:
+    """Seconds from the request until CloudFormation gives it up, also for properties that nobody has checked."""
+    properties = event.get("ResourceProperties")
+    said = str(properties.get("ServiceTimeout", "")) if isinstance(properties, Mapping) else ""
+    return int(said) if re.fullmatch(r"[0-9]{1,4}", said) and 1 <= int(said) <= SERVICE_TIMEOUT else SERVICE_TIMEOUT
 
 
 def deliver(

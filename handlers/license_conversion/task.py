@@ -28,6 +28,7 @@ MEMBERS: Mapping[str, type] = {
     "StatusMessage": str,
     **dict.fromkeys(TIMES, datetime),
 }
+LIST_TASKS = "aws license-manager list-license-conversion-tasks"
 MESSAGE_BYTES = 15_000
 """A longer StatusMessage would fit into no answer: a response has 4,096 bytes, an execution's Cause 32,768 characters."""
 ARN_BYTES = 1024
@@ -94,6 +95,15 @@ class ConversionTask:
             return Status.UNKNOWN
 
     @property
+    def seen(self) -> bool:
+        """Whether License Manager has said anything of how it stands."""
+        return "Status" in self.shape
+
+    @property
+    def runs(self) -> bool:
+        return self.status is Status.IN_PROGRESS
+
+    @property
     def status_word(self) -> str:
         """The status in the service's own word, for people."""
         return str(self.shape.get("Status", "")) or "no status"
@@ -115,13 +125,16 @@ class ConversionTask:
 
     @property
     def label(self) -> str:
-        """Which task it is, for people."""
-        return f"task {self.task_id or 'unknown'} of {self.shape.get('ResourceArn') or 'an unknown resource'}"
+        """Which task it is, for people; the resource alone while its newest task is not known."""
+        resource = self.shape.get("ResourceArn") or "an unknown resource"
+        return f"task {self.task_id} of {resource}" if self.task_id else str(resource)
 
     @property
     def command(self) -> str:
-        """What shows a person more."""
-        return f"aws license-manager get-license-conversion-task --license-conversion-task-id {self.task_id}"
+        """What shows a person more, without the region."""
+        if self.task_id:
+            return f"aws license-manager get-license-conversion-task --license-conversion-task-id {self.task_id}"
+        return f"{LIST_TASKS} --filters Name=ResourceArns,Values={self.shape.get('ResourceArn', '')}"
 
     def within(self, _limit: int) -> Mapping[str, Any]:
         """The output; one task always fits."""

@@ -17,6 +17,7 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 
+from license_conversion.errors import InvalidRequest
 from license_conversion.gate import Ended, Outcome, Waiting
 
 SERVICE = "license-conversion-gate"
@@ -69,6 +70,13 @@ def checked(result: Waiting | Ended, waited_seconds: float) -> None:
         logger.info("The gate waits", extra=said)
 
 
+def refused(error: InvalidRequest) -> None:
+    """The end of a request that begins no wait."""
+    count("GatesStarted")
+    count(ENDED_METRIC[Outcome.REFUSED])
+    logger.info(f"The gate ends: {Outcome.REFUSED}", extra={"outcome": Outcome.REFUSED, "reason": str(error)})
+
+
 def decided(result: Ended) -> None:
     """The line of a gate's end."""
     logger.info(
@@ -90,7 +98,7 @@ def ended(result: Ended, started_at: datetime | None = None) -> None:
         task_ended = datetime.fromisoformat(result.known.shape["EndTime"])
         if started_at and task_ended >= started_at and result.outcome in (Outcome.SUCCEEDED, Outcome.FAILED):
             late = result.waited_seconds - (task_ended - started_at).total_seconds()
-            if late >= 0:  # a first look has not waited
+            if late >= 0:  # two clocks
                 metrics.add_metric("DetectionLag", MetricUnit.Seconds, late)
 
 

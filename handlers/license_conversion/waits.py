@@ -3,45 +3,41 @@
 import hashlib
 import json
 import logging
-from collections.abc import Collection, Mapping
-from datetime import UTC, datetime, timedelta
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from license_conversion import aws
-from license_conversion.errors import GateError, InvalidRequest
-from license_conversion.request import Request, is_own_id
+from license_conversion.request import is_own_id
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
-SAME_SECOND = timedelta(seconds=1)
-"""The time of a request is known to the second, the start of an execution to the millisecond."""
-GIVEN_UP = "It was not known to have begun"
-"""Why a wait was stopped by the request that began it."""
-SILENT = {"ABORTED", "TIMED_OUT"}
+STOPPED = "LicenseConversion.Stopped"
+"""The error of a wait that we stopped: whoever stopped it has told, or tells, whoever waited."""
+SILENT = ("TIMED_OUT", "ABORTED")
 """How an execution ends that has told nobody."""
-REFUSED, ANSWER, SIGNAL = "a refusal", "the answer of ", "the signal of "
-"""Keys of waits that wait for nothing: each sends what nobody has taken. The last two stand before the request's own key."""
-ATTEMPTS = 4
-"""Starting is idempotent by name, so it is tried again, throttles included: half a minute at most."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 8.0
+"""Seconds between two tries of a call, before full jitter."""
+PAGE = 1000
+LAST_EVENTS = 100
+"""How far back in an execution's history its last state is looked for."""
 
 
-def name(event: Mapping[str, Any], key: str) -> str:
+def name(event: Mapping[str, Any]) -> str:
     """The name of the wait of a request: at most 80 characters, the same for every delivery of the request.
 
-    `<logical id>-<stack and logical id>-<what is waited for>-<request and its URL>`, each part but the first a hash.
-    CloudFormation reuses a RequestId when a deployment is tried again, with a new ResponseURL, and a name stays taken for
-    90 days: so the URL is part of what is hashed.
+    `<logical id>-<stack and logical id>-<request and its URL>`, each part but the first a hash. CloudFormation reuses a
+    RequestId when a deployment is tried again, with a new ResponseURL, and a name stays taken for 90 days: so the URL is part
+    of what is hashed.
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
     """
-    return "-".join((_resource(event), _hash(12, key), _request(event)))
-
-
-def _request(event: Mapping[str, Any]) -> str:
-    return _hash(24, event["RequestId"], event["ResponseURL"])
+    return f"{_resource(event)}-{_hash(24, event['RequestId'], event['ResponseURL'])}"
 
 
 def _resource(event: Mapping[str, Any]) -> str:
@@ -49,152 +45,131 @@ def _resource(event: Mapping[str, Any]) -> str:
     return f"{logical_id[:16]}-{_hash(16, event['StackId'], logical_id)}"
 
 
-def keys_of_deleted(event: Mapping[str, Any]) -> set[str] | None:
-    """What the waits of a resource that is deleted can be for: its id, and what its properties name.
-
-    An id that is not the gate's own was made up by CloudFormation, because a Create had not answered. None: the wait of that
-    Create is whichever one the resource has.
-    """
-    physical_id = str(event.get("PhysicalResourceId"))
-    if not is_own_id(physical_id):
-        return None
-    try:
-        return {physical_id, Request.from_properties(event.get("ResourceProperties")).key}
-    except InvalidRequest:
-        return {physical_id}
-
-
 class Waits:
-    """Starts and finds executions of the state machine with this ARN."""
+    """Starts, finds and stops executions of the state machine with this ARN. Clock, sleep and randomness come from outside,
+    so that a test can own them.
+    """
 
-    def __init__(self, state_machine_arn: str) -> None:
+    def __init__(
+        self,
+        state_machine_arn: str,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        random_: Callable[[], float] = random.random,
+    ) -> None:
         self._state_machine_arn = state_machine_arn
+        self._monotonic, self._sleep, self._random = monotonic, sleep, random_
 
     @cached_property
     def _client(self) -> "SFNClient":
-        client: SFNClient = aws.client("stepfunctions", attempts=ATTEMPTS)
+        client: SFNClient = aws.client("stepfunctions", attempts=1)
         return client
 
-    def begin(
-        self, wait_name: str, execution_input: Mapping[str, Any], *, or_give_up: bool
-    ) -> Mapping[str, Any] | None:
-        """Start the wait: None. Or join the one of this name: its input, which is empty where that cannot be read.
+    def begin(self, event: Mapping[str, Any], execution_input: Mapping[str, Any], seconds: float) -> None:
+        """Start the wait of this request, or join the one that another delivery of it has begun.
 
-        Raises GateError when Step Functions does not let us. `or_give_up`: the caller will answer in its place then, and
-        so a wait that began all the same is stopped.
+        Tried for `seconds`, whatever Step Functions says: a crowd is throttled, a role can be too new. Then raises one of
+        `aws.failures`, so that Lambda delivers the request again.
         """
-        before = datetime.now(UTC)
         text = json.dumps(execution_input, ensure_ascii=False).encode("utf-8", "replace").decode()
-        try:
-            started = self._client.start_execution(stateMachineArn=self._state_machine_arn, name=wait_name, input=text)
-        except self._client.exceptions.ExecutionAlreadyExists as error:
-            found = self._described(wait_name) or {}
-            if found.get("cause") == GIVEN_UP:
-                raise GateError("The wait could not be started the first time, and was given up.") from error
-            had_begun: Mapping[str, Any] = json.loads(found.get("input", "{}"))
-            return had_begun
-        except aws.failures() as error:
-            if or_give_up:
-                self._stop(wait_name, GIVEN_UP)
-            raise GateError(f"The wait could not be started, Step Functions said: {error}") from error
-        # an equal request joins the running one without an error
-        return None if started["startDate"] >= before - SAME_SECOND else execution_input
 
-    def exists(self, wait_name: str) -> bool:
-        """Whether a wait of this name runs or ran in the last 90 days. False when Step Functions does not say.
+        def start() -> None:
+            try:
+                self._client.start_execution(stateMachineArn=self._state_machine_arn, name=name(event), input=text)
+            except self._client.exceptions.ExecutionAlreadyExists:
+                logger.info("The wait of this request had begun")
 
-        Then a request that is delivered twice may get the same answer twice, which is better than none. A wait that was
-        given up answers nobody, and whoever gave it up may not have been heard: it counts for nothing.
+        self._until(self._monotonic() + seconds, start)
+
+    def stop(self, event: Mapping[str, Any], requested_at: str, seconds: float) -> int:
+        """Stop the waits of the event's resource that it takes the place of. Returns how many.
+
+        An Update takes the place of whatever the resource waits for, a Delete of what belongs to the id that it names. What was
+        requested later stays: an event can be delivered late, and twice. `requested_at` is ISO 8601 in UTC. After `seconds`
+        it is left undone, and after an error too: a wait that is not stopped ends by itself at its deadline, and
+        CloudFormation ignores what it sends.
         """
-        found = self._described(wait_name)
-        return found is not None and found.get("cause") != GIVEN_UP
-
-    def _described(self, wait_name: str) -> Mapping[str, Any] | None:
-        """None: there is no such wait, or Step Functions does not say."""
-        try:
-            return self._client.describe_execution(executionArn=self._arn(wait_name))
-        except self._client.exceptions.ExecutionDoesNotExist:
-            return None
-        except aws.failures() as error:
-            logger.warning("It is not known whether the wait %s exists: %s", wait_name, error)
-            return None
-
-    def of_request(self, event: Mapping[str, Any], since: datetime) -> Mapping[str, Any] | None:
-        """The input of the request's wait, whatever it waits for, if it answers or has answered. None: there is none.
-
-        A wait that was stopped, or that ended with nobody told, answers nobody. `since` is when the request was made.
-        Raises one of `aws.failures` when Step Functions does not say.
-        """
-        prefix, end = f"{_resource(event)}-", f"-{_request(event)}"
-        pages = self._client.get_paginator("list_executions").paginate(
-            stateMachineArn=self._state_machine_arn, PaginationConfig={"PageSize": 1000}
-        )
-        for page in pages:  # the newest first
-            for execution in page["executions"]:
-                if not (execution["name"].startswith(prefix) and execution["name"].endswith(end)):
-                    continue
-                found = self._client.describe_execution(executionArn=execution["executionArn"])
-                if found["status"] in SILENT or not _told(found.get("error", "")):
-                    continue
-                known: Mapping[str, Any] = json.loads(found["input"])
-                return known
-            if all(execution["startDate"] < since - SAME_SECOND for execution in page["executions"]):
-                break
-        return None
-
-    def stop(self, event: Mapping[str, Any], keys: Collection[str] | None, requested_at: datetime) -> int:
-        """Stop the waits of the event's resource that began before it was requested. Returns how many.
-
-        `keys` narrows it to the waits for those (see `name`); None means every wait of the resource. What began later
-        belongs to a later request: an event can be delivered late, and twice. Never raises: a wait that cannot be
-        stopped ends by itself at its deadline, and CloudFormation ignores what it sends.
-
-        The newest task of a ResourceArn may have changed since, and then a wait for that key can be the one of an Update to
-        the id that takes this one's place: of an Update's waits only the one that would make this id is stopped.
-        """
-        any_key = f"{_resource(event)}-"
-        of = [one for key in keys or () for one in (key, ANSWER + key, SIGNAL + key)]
-        prefixes = [any_key] if keys is None else [f"{any_key}{_hash(12, one)}-" for one in (*of, REFUSED)]
-        newest = any(key.startswith("arn:") for key in keys or ())
-        ids = {*(keys or ()), event.get("PhysicalResourceId"), ""}
+        give_up = self._monotonic() + seconds
         stopped = 0
         try:
-            pages = self._client.get_paginator("list_executions").paginate(
-                stateMachineArn=self._state_machine_arn, statusFilter="RUNNING", PaginationConfig={"PageSize": 1000}
-            )
-            for execution in (execution for page in pages for execution in page["executions"]):
-                found = execution["name"]
-                began_before = execution["startDate"] <= requested_at + SAME_SECOND
-                if not (found.startswith(tuple(prefixes)) and began_before) or found.endswith(_request(event)):
-                    continue
-                if not newest or self._is_wait_of(found, ids):
-                    stopped += self._stop(found, f"{event['RequestType']} request {event['RequestId']} took its place")
+            for arn in self._running(f"{_resource(event)}-", give_up):
+                if not arn.endswith(f":{name(event)}") and self._is_superseded(arn, event, requested_at, give_up):
+                    cause = f"{event['RequestType']} request {event['RequestId']} took its place"
+                    self._until(give_up, self._client.stop_execution, executionArn=arn, error=STOPPED, cause=cause)
+                    stopped += 1
         except aws.failures() as error:
-            logger.warning("Waits of the resource could not be looked for: %s", error)
+            logger.warning("Not every wait of the resource could be looked for and stopped: %s", error)
         return stopped
 
-    def _is_wait_of(self, wait_name: str, ids: Collection[str | None]) -> bool:
-        """Whether this wait is a Create's, or would make one of these physical ids (its key while License Manager has not
-        said which)."""
-        found = self._client.describe_execution(executionArn=self._arn(wait_name))
-        event = json.loads(found["input"])["Stack"]["Event"]
-        return event["RequestType"] == "Create" or event["CrHelperData"]["PhysicalResourceId"] in ids
+    def _running(self, prefix: str, give_up: float) -> Iterator[str]:
+        """The ARNs of the running executions whose names begin so."""
+        more: dict[str, Any] = {
+            "stateMachineArn": self._state_machine_arn,
+            "statusFilter": "RUNNING",
+            "maxResults": PAGE,
+        }
+        while True:
+            page = self._until(give_up, self._client.list_executions, **more)
+            yield from (one["executionArn"] for one in page["executions"] if one["name"].startswith(prefix))
+            if not page.get("nextToken"):
+                return
+            more["nextToken"] = page["nextToken"]
 
-    def _stop(self, wait_name: str, cause: str) -> bool:
-        try:
-            self._client.stop_execution(
-                executionArn=self._arn(wait_name), error="LicenseConversion.Stopped", cause=cause
-            )
-        except aws.failures() as error:
-            logger.warning("The wait %s could not be stopped: %s", wait_name, error)
+    def _is_superseded(self, arn: str, event: Mapping[str, Any], requested_at: str, give_up: float) -> bool:
+        found = self._until(give_up, self._client.describe_execution, executionArn=arn)
+        stack = json.loads(found["input"])["Stack"]
+        if stack["RequestedAt"] > requested_at:
             return False
-        return True
+        physical_id = str(event.get("PhysicalResourceId", ""))
+        if event["RequestType"] == "Update" or not is_own_id(
+            physical_id
+        ):  # made up by CloudFormation: the Create had no answer
+            return True
+        # The newest task of a resource is known to the checks alone.
+        return physical_id == (stack["PhysicalResourceId"] or self._until(give_up, self._task_id, arn))
+
+    def _task_id(self, arn: str) -> str:
+        return str(self.last_state(arn).get("Task", {}).get("LicenseConversionTaskId", ""))
+
+    def last_state(self, arn: str) -> Mapping[str, Any]:
+        """The data of the last state that the execution entered. Raises one of `aws.failures`."""
+        history = self._client.get_execution_history(
+            executionArn=arn, reverseOrder=True, maxResults=LAST_EVENTS, includeExecutionData=True
+        )
+        entered = (
+            event["stateEnteredEventDetails"] for event in history["events"] if "stateEnteredEventDetails" in event
+        )
+        state: Mapping[str, Any] = json.loads(next(entered, {}).get("input", "{}"))
+        return state
+
+    def of_request(self, event: Mapping[str, Any]) -> bool:
+        """Whether the request has a wait that answers or has answered. Raises one of `aws.failures` when that is not known."""
+        try:
+            found = self._client.describe_execution(executionArn=self._arn(name(event)))
+        except self._client.exceptions.ExecutionDoesNotExist:
+            return False
+        return found["status"] not in SILENT and told(found.get("error", ""))
+
+    def _until(self, give_up: float, call: Callable[..., T], *what: Any, **named: Any) -> T:
+        """The call's result; its last error once the time is up. Full jitter, so that a crowd does not come again all at once.
+        https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/
+        """
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return call(*what, **named)
+            except aws.failures():
+                seconds = pause * self._random()
+                if self._monotonic() + seconds >= give_up:
+                    raise
+            self._sleep(seconds)
+            pause = min(LONGEST_PAUSE, pause * 2)
 
     def _arn(self, wait_name: str) -> str:
         return f"{self._state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{wait_name}"
 
 
-def _told(error: str) -> bool:
+def told(error: str) -> bool:
     """Whether an execution that ended with this error has told whoever waited. One that Step Functions ended has not."""
     return not error or (error.startswith("LicenseConversion.") and error != "LicenseConversion.NotAnswered")
 

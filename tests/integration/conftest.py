@@ -28,13 +28,13 @@ from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 
 import announce_end
+import answer_stack
 import check_task
 import custom_resource
 import last_resort
 from check_task import TaskCheck
 from custom_resource import StackGate
 from license_conversion import telemetry
-from license_conversion.announcer import Announcer
 from license_conversion.gate import Gate
 from license_conversion.shared import LicenseManagers
 from license_conversion.waits import Waits
@@ -124,7 +124,7 @@ class Cloud:
 
     def checks(self, execution_input: Mapping[str, Any]) -> dict[str, Any]:
         """The last state of a gate that is checked as the state machine does it, without its interpreter."""
-        state: dict[str, Any] = {"Waiter": "CALLER", "AttemptSeconds": 27, "Checks": 0}
+        state: dict[str, Any] = {"Waiter": "CALLER", "AttemptSeconds": 25, "Checks": 0}
         started_at = self.clock.now.isoformat()
         while not state.get("Ended"):
             event = {"Input": execution_input, "Gate": state, "StartedAt": started_at, "Execution": "arn:execution"}
@@ -214,8 +214,9 @@ def _reset(moto_server: str) -> None:
 
 def _create_state_machine() -> str:
     definition = (ROOT / "statemachine" / "gate.asl.json").read_text()
-    for function in ("CheckTask", "LastResort", "AnnounceEnd"):
+    for function in ("CheckTask", "AnswerStack", "LastResort", "AnnounceEnd"):
         definition = definition.replace(f"${{{function}FunctionArn}}", FUNCTION_ARN + function)
+    definition = definition.replace("${Partition}", "aws")
     created = boto3.client("stepfunctions").create_state_machine(
         name="LicenseConversionGate", definition=definition, roleArn=ROLE
     )
@@ -229,12 +230,15 @@ def _functions(cloud: Cloud) -> dict[str, Callable[[dict[str, Any], Any], Any]]:
         cloud.clock,
         random.Random(0).random,  # noqa: S311 - jitter
         cloud.clock.move,
+        region="us-east-1",
     )
-    stack_gate = StackGate(gate, Waits(cloud.state_machine_arn), Announcer(FUNCTION_ARN + "AnnounceEnd"), cloud.clock)
+    waits = Waits(cloud.state_machine_arn, cloud.clock.seconds, cloud.clock.move)
+    stack_gate = StackGate(waits, cloud.clock)
     task_check = TaskCheck(gate, cloud.clock)
     return {
         "CustomResource": partial(custom_resource.handle, stack_gate),
         "CheckTask": partial(check_task.handle, task_check),
+        "AnswerStack": partial(answer_stack.handle, clock=cloud.clock),
         "LastResort": last_resort.handler,
         "AnnounceEnd": announce_end.handler,
     }

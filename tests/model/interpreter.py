@@ -14,10 +14,10 @@ from typing import Any, Protocol
 from tests.model.scheduler import Scheduler
 
 FILE = Path(__file__).parents[2] / "statemachine" / "gate.asl.json"
-FUNCTIONS = ("CheckTask", "LastResort", "AnnounceEnd")
+FUNCTIONS = ("CheckTask", "AnswerStack", "LastResort", "AnnounceEnd")
 FIELDS = {
     "Choice": {"Choices", "Default"},
-    "Pass": {"InputPath", "Parameters", "Next"},
+    "Pass": {"InputPath", "Parameters", "Result", "ResultPath", "Next"},
     "Wait": {"Seconds", "SecondsPath", "Next"},
     "Task": {
         *("Resource", "Parameters", "OutputPath", "ResultPath", "Retry", "Catch", "Next"),
@@ -54,6 +54,7 @@ def definition() -> Data:
     text = FILE.read_text()
     for function in FUNCTIONS:
         text = text.replace(f"${{{function}FunctionArn}}", function)
+    text = text.replace("${Partition}", "aws")
     machine: Data = json.loads(text)
     for name, state in machine["States"].items():
         unknown = state.keys() - FIELDS[state["Type"]] - {"Type", "Comment"}
@@ -141,6 +142,10 @@ class Execution:
 
     def _pass(self, state: Data, data: Any) -> Any:
         data = self._at(state.get("InputPath", "$"), data)
+        if "Result" in state:
+            path, member = state["ResultPath"].split(".")
+            assert path == "$"
+            return {**data, member: state["Result"]}
         return self.filled(state["Parameters"], data) if "Parameters" in state else data
 
     def _choose(self, state: Data, data: Any) -> str:
@@ -170,10 +175,11 @@ class Execution:
         }
 
     def _value(self, expression: str, data: Any) -> Any:
-        if expression.startswith("States.JsonMerge("):
-            one, other, deep = expression.removeprefix("States.JsonMerge(").removesuffix(")").split(", ")
-            assert deep == "false"
-            return {**self._at(one, data), **self._at(other, data)}
+        if expression.startswith("States.Format('"):
+            template, paths = expression.removeprefix("States.Format('").removesuffix(")").split("', ")
+            return template.format(*(self._at(path, data) for path in paths.split(", ")))
+        if expression.startswith("States.JsonToString("):
+            return json.dumps(self._at(expression.removeprefix("States.JsonToString(").removesuffix(")"), data))
         assert expression.startswith("$"), f"{expression} is not modelled"
         return self._at(expression, data)
 
