@@ -136,11 +136,11 @@ class Waits:
         history = self._client.get_execution_history(
             executionArn=arn, reverseOrder=True, maxResults=LAST_EVENTS, includeExecutionData=True
         )
-        entered = (
-            event["stateEnteredEventDetails"] for event in history["events"] if "stateEnteredEventDetails" in event
-        )
-        state: Mapping[str, Any] = json.loads(next(entered, {}).get("input", "{}"))
-        return state
+        for event in history["events"]:
+            if "stateEnteredEventDetails" in event:
+                state: Mapping[str, Any] = json.loads(event["stateEnteredEventDetails"]["input"])
+                return state
+        return {}
 
     def of_request(self, event: Mapping[str, Any]) -> bool:
         """Whether the request has a wait that answers or has answered. Raises one of `aws.failures` when that is not known."""

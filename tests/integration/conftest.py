@@ -11,7 +11,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -25,6 +25,7 @@ import trustme
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.state import state
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 
 import announce_end
@@ -187,6 +188,8 @@ def cloud(
         cloud = Cloud(license_manager, answers, clock)
         monkeypatch.setattr(WaitFunction, "_wait_interval", _wait_on(clock))
         monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=clock.move))
+        now = SimpleNamespace(now=lambda tz: clock.now.astimezone(tz))
+        monkeypatch.setattr(state, "datetime", SimpleNamespace(datetime=now, timezone=timezone))  # $$.State.EnteredTime
         monkeypatch.setattr(LambdaSimpleBackend, "invoke", _invoke_through(cloud))
         _reset(moto_server)
         cloud.state_machine_arn = _create_state_machine()
