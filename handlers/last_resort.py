@@ -116,7 +116,7 @@ def _has_wait(request: Mapping[str, Any]) -> bool:
 def _waits() -> "Waits":
     from license_conversion.waits import Waits  # noqa: PLC0415 - boto3 may be what is broken
 
-    return Waits(os.environ["GATE_STATE_MACHINE_ARN"])
+    return Waits(os.environ["GATE_STATE_MACHINE_ARN"], time.monotonic, time.sleep)
 
 
 def _send(request: Mapping[str, Any], answer: Mapping[str, Any], waiter: str, context: Any) -> None:

@@ -113,6 +113,9 @@ class Waits:
             yield from (one["executionArn"] for one in page["executions"] if one["name"].startswith(prefix))
             if not page.get("nextToken"):
                 return
+            if self._monotonic() >= give_up:
+                logger.warning("There was no time to look through all the running waits")
+                return
             more["nextToken"] = page["nextToken"]
 
     def _is_superseded(self, arn: str, event: Mapping[str, Any], requested_at: str, give_up: float) -> bool:

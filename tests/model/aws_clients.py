@@ -1,7 +1,6 @@
-"""Stand where boto3's clients would: Step Functions with AWS's documented semantics, License Manager, Lambda's Invoke."""
+"""Stand where boto3's clients would: Step Functions with AWS's documented semantics, and License Manager."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from types import SimpleNamespace
@@ -9,15 +8,15 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from tests.model.faults import SLOW_SECONDS, Fault, Faults
+from tests.model.faults import Fault, Faults
 from tests.model.interpreter import Execution
 from tests.model.scheduler import Scheduler
 
 STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LicenseConversionGate"
 CONSISTENT_AFTER = 2.0
 PAGE = 2
+MOST_RESULTS = 1000
 UNKNOWN = "PENDING_APPROVAL"
-VERDICTS = ("InvalidParameterValueException", "AccessDeniedException")
 
 
 class ExecutionAlreadyExists(ClientError):  # noqa: N818 - the service's name
@@ -40,7 +39,7 @@ def perform(faults: Faults, call: str, what: Callable[[Fault | None], Any]) -> A
     fault = faults.before(call)
     if fault is Fault.THROTTLED:
         raise error("ThrottlingException", call)
-    if fault is Fault.REFUSED:
+    if fault in (Fault.REFUSED, Fault.SLOW_FAILURE):
         raise error("InternalFailure", call, 500)
     result = what(fault)
     faults.after(fault)
@@ -97,16 +96,14 @@ class StepFunctions:
         def describe(fault: Fault | None) -> dict[str, Any]:
             found = self._found(executionArn)
             if fault is Fault.STALE and self._scheduler.now - found.started < CONSISTENT_AFTER:
+                self._hurt("DescribeExecution")
                 raise error("ExecutionDoesNotExist", "DescribeExecution", kind=ExecutionDoesNotExist)
             said = {"executionArn": found.arn, "name": found.name, "status": found.status, "input": found.input}
             return {**said, "error": found.error, "cause": found.cause} if found.error else said
 
         try:
             result: dict[str, Any] = perform(self._faults, "DescribeExecution", describe)
-        except ReadTimeoutError:
-            self._hurt("DescribeExecution")
-            raise
-        except ClientError as failed:
+        except (ClientError, ReadTimeoutError) as failed:
             if not isinstance(failed, ExecutionDoesNotExist):
                 self._hurt("DescribeExecution")
             raise
@@ -123,9 +120,8 @@ class StepFunctions:
 
         try:
             result: dict[str, Any] = perform(self._faults, "StopExecution", stop)
-        except ClientError as failed:
-            if not isinstance(failed, ExecutionDoesNotExist):
-                self._hurt("StopExecution")
+        except (ClientError, ReadTimeoutError):
+            self._hurt("StopExecution")
             raise
         return result
 
@@ -135,31 +131,56 @@ class StepFunctions:
             raise error("ExecutionDoesNotExist", "DescribeExecution", kind=ExecutionDoesNotExist)
         return found
 
-    def get_paginator(self, operation: str) -> "StepFunctions":
-        assert operation == "list_executions"
-        return self
-
-    def paginate(
-        self, *, stateMachineArn: str, PaginationConfig: dict[str, int], statusFilter: str = ""  # noqa: N803
-    ) -> Iterator[dict[str, Any]]:  # fmt: skip
+    def list_executions(
+        self, *, stateMachineArn: str, statusFilter: str, maxResults: int, nextToken: str = "0"  # noqa: N803
+    ) -> dict[str, Any]:  # fmt: skip
         """Newest first, two a page: what is listed is read page by page, while the world goes on."""
         assert stateMachineArn == STATE_MACHINE
-        listed = [e for e in reversed(self.executions.values()) if e.status == statusFilter or not statusFilter]
-        for at in range(0, max(1, len(listed)), PAGE):
-            try:
-                fault = perform(self._faults, "ListExecutions", lambda fault: fault)
-            except (ClientError, ReadTimeoutError):
-                self._hurt("ListExecutions")
-                raise
-            page = listed[at : at + PAGE]
-            if fault is Fault.STALE:
-                page = [e for e in page if self._scheduler.now - e.started >= CONSISTENT_AFTER]
-                self._hurt("ListExecutions")
-            yield {
-                "executions": [
-                    {"name": e.name, "startDate": e.start_date, "status": e.status, "executionArn": e.arn} for e in page
-                ]
-            }
+        assert maxResults <= MOST_RESULTS
+        try:
+            fault = perform(self._faults, "ListExecutions", lambda fault: fault)
+        except (ClientError, ReadTimeoutError):
+            self._hurt("ListExecutions")
+            raise
+        listed = [e for e in reversed(self.executions.values()) if e.status == statusFilter]
+        at = int(nextToken)
+        page = listed[at : at + PAGE]
+        more = {"nextToken": str(at + PAGE)} if at + PAGE < len(listed) else {}
+        if fault is Fault.STALE:
+            page = [e for e in page if self._scheduler.now - e.started >= CONSISTENT_AFTER]
+            self._hurt("ListExecutions, stale")
+        return {
+            "executions": [
+                {"name": e.name, "startDate": e.start_date, "status": e.status, "executionArn": e.arn} for e in page
+            ],
+            **more,
+        }
+
+    def get_execution_history(
+        self, *, executionArn: str, reverseOrder: bool, maxResults: int, includeExecutionData: bool  # noqa: N803
+    ) -> dict[str, Any]:  # fmt: skip
+        assert reverseOrder
+        assert includeExecutionData
+        assert maxResults <= MOST_RESULTS
+
+        def history(_fault: Fault | None) -> dict[str, Any]:
+            entered = self._found(executionArn).entered
+            events = [
+                event
+                for name, text in reversed(entered)
+                for event in (
+                    {"type": "TaskScheduled"},
+                    {"type": "StateEntered", "stateEnteredEventDetails": {"name": name, "input": text}},
+                )
+            ]
+            return {"events": events[:maxResults]}
+
+        try:
+            result: dict[str, Any] = perform(self._faults, "GetExecutionHistory", history)
+        except (ClientError, ReadTimeoutError):
+            self._hurt("GetExecutionHistory")
+            raise
+        return result
 
 
 @dataclass
@@ -179,18 +200,18 @@ def resource_arn(task_id: str) -> str:
 
 
 class LicenseManager:
-    """GetLicenseConversionTask. `asked` hears of each call, and whether it was told."""
+    """GetLicenseConversionTask and ListLicenseConversionTasks. `asked` hears of each call."""
 
-    def __init__(self, scheduler: Scheduler, faults: Faults, asked: Callable[[bool], None]) -> None:
+    def __init__(self, scheduler: Scheduler, faults: Faults, asked: Callable[[], None]) -> None:
         self._scheduler, self._faults, self._asked = scheduler, faults, asked
         self.tasks: dict[str, Task] = {}
 
     def list_license_conversion_tasks(self, *, Filters: list[dict[str, Any]], NextToken: str = "") -> dict[str, Any]:  # noqa: N803
         """Tasks that are IN_PROGRESS, or those of a resource, one a page."""
+        self._asked()
         (by,) = Filters
         (value,) = by["Values"]
         if by["Name"] == "ResourceArns" and self.denies(value):
-            self._asked(True)
             raise error("AccessDeniedException", "ListLicenseConversionTasks")
 
         def get(fault: Fault | None) -> dict[str, Any]:
@@ -203,14 +224,7 @@ class LicenseManager:
             more = {"NextToken": str(at + 1)} if at + 1 < len(found) else {}
             return {"LicenseConversionTasks": found[at : at + 1], **more}
 
-        began = self._scheduler.now
-        try:
-            result: dict[str, Any] = perform(self._faults, "ListTasks", get)
-        except (ClientError, ReadTimeoutError):
-            self._asked(False)
-            raise
-        slow = self._scheduler.now - began > SLOW_SECONDS
-        self._asked(not slow and not any(t["Status"] == UNKNOWN for t in result["LicenseConversionTasks"]))
+        result: dict[str, Any] = perform(self._faults, "ListTasks", get)
         return result
 
     def _begun(self, arn: str = "", at: float | None = None) -> list[Task]:
@@ -237,15 +251,8 @@ class LicenseManager:
                 raise error("AccessDeniedException", "GetLicenseConversionTask")
             return self._shape(task, unknown=fault is Fault.STALE)
 
-        told = False
-        try:
-            result: dict[str, Any] = perform(self._faults, "GetTask", get)
-            told = result["Status"] != UNKNOWN
-        except ClientError as failed:
-            told = failed.response["Error"]["Code"] in VERDICTS
-            raise
-        finally:
-            self._asked(told)
+        self._asked()
+        result: dict[str, Any] = perform(self._faults, "GetTask", get)
         return result
 
     def status(self, task_id: str) -> str:
@@ -268,18 +275,3 @@ class LicenseManager:
         if status != "IN_PROGRESS":
             shape |= {"EndTime": begin + timedelta(seconds=task.seconds), "StatusMessage": f"It {status}."}
         return shape
-
-
-class LambdaInvoke:
-    """The call that hands an end over to be announced."""
-
-    def __init__(self, faults: Faults, announced: Callable[[str], None]) -> None:
-        self._faults, self._announced = faults, announced
-
-    def invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803
-        assert (FunctionName, InvocationType) == ("AnnounceEnd", "Event")
-        json.loads(Payload)
-        result: dict[str, Any] = perform(
-            self._faults, "Announce", lambda _fault: self._announced(Payload.decode()) or {}
-        )
-        return result

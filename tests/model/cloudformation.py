@@ -6,10 +6,10 @@ CloudFormation needs GAP seconds.
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +20,7 @@ GAP = 2.0
 SERVICE_TIMEOUT = 3600
 RESPONSE_BYTES = 4096
 FLEET_ATTRIBUTES = {"Status", "Total", "Succeeded", "Failed", "FailedTaskIds", "StatusMessage"}
-LAST_RESORTS = 9
+LAST_RESORTS = 10
 LAMBDA_ATTEMPTS = 2
 CHECK_SECONDS = 12
 """A check that hangs, and the pause after it, take so much of the margin at least: of one of less, too much."""
@@ -29,8 +29,10 @@ ATTRIBUTES = {
     "SourceLicenseContext.UsageOperation", "SourceLicenseContext.ProductCodes",
     "DestinationLicenseContext.UsageOperation", "DestinationLicenseContext.ProductCodes",
 }  # fmt: skip
-GATE_BROKE = ("The gate itself broke", "The wait could not be started")
+GATE_BROKE = "The gate itself broke"
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:CustomResource"
+MALFORMED = "/of-no-request"
+"""Where an event that is no request is answered, if it says where."""
 SECRET = "ThisIsACredential"
 """What no log may show."""
 
@@ -71,8 +73,8 @@ class Request:
     lost: list[tuple[float, float]] = field(default_factory=list)
     lost_to_checks: list[tuple[float, float]] = field(default_factory=list)
     stop_faults: int = 0
-    unheard: bool = False
-    looks: list[set[bool]] = field(default_factory=list)  # of each: whether License Manager's answers told something
+    blind: bool = False
+    """The last resort could not see whether there is a wait."""
     stopped: bool = False
     given_up_by: int = 0
     hard_faults: int = 0
@@ -112,8 +114,14 @@ class Request:
 
     @property
     def deadline(self) -> float:
+        """Of the wait."""
         longest = 43_000 if self.handle else self.service_timeout - self.margin
         return self.requested + int(self.properties.get("TimeoutSeconds", longest))
+
+    @property
+    def answer_deadline(self) -> float:
+        """Of the wait for the answer to the request itself, which a handle does not make longer."""
+        return min(self.deadline, self.expiry - self.margin)
 
     @property
     def valid(self) -> bool:
@@ -166,6 +174,8 @@ class Resource:
     then_fails: bool = False
     keeps_failed: bool = False
     undo_by_delete: bool = False
+    left: tuple[str, dict[str, Any]] | None = None
+    """The id and the properties of a failed one that was kept, and is deleted once its successor is there."""
     generation: int = 0
 
     def made_up_id(self) -> str:
@@ -186,6 +196,8 @@ class CloudFormation:
         self._scheduler, self._license_manager, self._fail = scheduler, license_manager, fail
         self._send, self._in_flight = send, in_flight
         self.requests: list[Request] = []
+        self.excused: Counter[str] = Counter()
+        """How often the oracle has looked the other way, and why."""
         self._fleets: dict[frozenset[str], str] = {}
         self.resources = [
             Resource(f"arn:aws:cloudformation:us-east-1:123456789012:stack/my-stack/{n}", logical_id)
@@ -197,6 +209,11 @@ class CloudFormation:
     def create(self, resource: Resource, properties: dict[str, Any], *, keeps_failed: bool) -> None:
         resource.state, resource.keeps_failed, resource.properties = State.CREATING, keeps_failed, properties
         self._request(resource, "Create", properties, None)
+
+    def create_anew(self, resource: Resource, properties: dict[str, Any]) -> None:
+        """An update of a stack that kept a resource whose Create had failed."""
+        resource.left = (resource.physical_id, resource.properties)
+        self.create(resource, properties, keeps_failed=True)
 
     def retry_create(self, resource: Resource) -> None:
         """The deployment is tried again: the same RequestId, a new URL."""
@@ -307,6 +324,8 @@ class CloudFormation:
     def taken(self, address: str, body: str, sender: Request | None) -> None:
         """A PUT has arrived."""
         path = urlsplit(address).path
+        if path == MALFORMED:
+            return
         if path.startswith("/h"):
             self._signalled(path, body, sender)
             return
@@ -325,37 +344,20 @@ class CloudFormation:
             self._answered(request, said["Status"], said["PhysicalResourceId"])
 
     def _excused(self, request: Request, body: str) -> bool:
-        """The cases in which a second delivery may find another answer: an answer at the first look leaves no trace.
-
-        - One delivery could not begin the wait, and said so, and another one could.
-        - No delivery was done with before the deadline, each looks anew, and what the task is has changed between them.
-        - License Manager did not tell one delivery what it told the other, or Step Functions not whether there is a wait.
-        - Lambda has given two attempts up, and the last resort could not see the wait that one of them had begun, or could
-          not know that the answer had arrived.
-        - Two deliveries were at work at once, and the task ended between their looks.
-        - The newest task of the resource has changed; or a fleet that fails at its first failure had tasks that ended later.
+        """The one case of two answers: Lambda gave an event up, and the last resort answered, though a wait had begun that it could
+        not see, or one was begun by yet another delivery.
         """
-        bodies = (*request.bodies, body)
-        broke = any(said in one for one in bodies for said in GATE_BROKE)
-        given_up = any("before it could answer" in one for one in bodies)
-        in_time = any(ended < request.deadline - 1 and not failed for _, failed, ended in request.attempts)
-        again = len(request.attempts) > 1
-        another = bool(request.resource_arn) and len(self._newest_since(request)) > 1
-        blind = any(look != {True} for look in request.looks)
-        spans = sorted((began, ended) for began, _, ended in request.attempts)
-        at_once = any(ended > next_began for (_, ended), (next_began, _) in pairwise(spans))
-        moving = "LicenseConversionTaskIds" in request.properties and self._moved(request)
-        other_look = not in_time or blind or another or at_once or moving
-        if given_up:  # Lambda has tried twice, and then looked for a wait
-            blind = request.stop_faults > 0 or {False} in request.looks
-            return len(request.attempts) > LAMBDA_ATTEMPTS or blind or request.unheard
-        return (broke and (again or request.stop_faults > 0)) or (again and other_look)
+        if not any("before it could answer" in one for one in (*request.bodies, body)):
+            return False
+        another = len(request.attempts) > LAMBDA_ATTEMPTS
+        self.excused["another delivery" if another else "blind last resort"] += 1
+        return another or request.blind
 
     def _signalled(self, path: str, body: str, sender: Request | None) -> None:
         if not sender or not sender.handle or urlsplit(sender.handle).path != path:
             self._fail(f"{sender} signals {path}")
             return
-        if sender.signals and body not in sender.signals and not self._excused(sender, body):
+        if sender.signals and body not in sender.signals:
             self._fail(f"{sender} has two different signals: {sender.signals[0]} and {body}")
         sender.signals.append(body)
         said = json.loads(body)
@@ -387,13 +389,10 @@ class CloudFormation:
             self._check_failure(request, said["Reason"])
         elif not self._is_right_id(request, physical_id):
             self._fail(f"{request} succeeds with another id: {said}")
-        elif not request.handle or said["Data"].get("Status") != "IN_PROGRESS":
+        elif not request.handle or said["Data"].get("Status") in ("SUCCEEDED", "FAILED"):
             self._check_success(request, said["Data"])
-
-    def _moved(self, request: Request) -> bool:
-        """Whether one of the tasks still ran when the request came, so that another look finds more."""
-        manager, since = self._license_manager, request.requested
-        return any(manager.tasks[t].began + manager.tasks[t].seconds > since for t in request.task_ids)
+        else:
+            self._check_names(request, said["Data"])
 
     def _is_right_id(self, request: Request, physical_id: str) -> bool:
         if request.resource_arn:
@@ -422,6 +421,9 @@ class CloudFormation:
         right = bool(statuses & allowed) if request.resource_arn else statuses <= allowed
         if not right or data.get("Status") not in expected & allowed or not request.valid:
             self._fail(f"{request} succeeds, but its task is {statuses}: {data}")
+        self._check_names(request, data)
+
+    def _check_names(self, request: Request, data: Mapping[str, str]) -> None:
         names = FLEET_ATTRIBUTES if "LicenseConversionTaskIds" in request.properties else ATTRIBUTES
         if set(data) != names or not all(isinstance(value, str) for value in data.values()):
             self._fail(f"{request} succeeds without all attributes: {data}")
@@ -432,11 +434,9 @@ class CloudFormation:
         if reason.startswith("License conversion FAILED"):
             right = "FAILED" in statuses and request.properties.get("OnFailure") != "CONTINUE"
         elif reason.startswith("The wait ran out"):
-            right = self._scheduler.now >= request.deadline - 1  # requested to the second
+            right = self._scheduler.now >= request.answer_deadline - 1  # requested to the second
         elif reason.startswith(GATE_BROKE):
             right = request.hard_faults > 0
-        elif reason.startswith("License Manager could not say now which task is the newest"):
-            right = bool(request.handle and request.resource_arn)
         else:
             denied = self._license_manager.denies(request.resource_arn)
             right = "REFUSED" in statuses or denied or not request.valid
@@ -447,7 +447,10 @@ class CloudFormation:
         resource, succeeds = request.resource, status == "SUCCESS"
         match resource.state:
             case State.CREATING if succeeds:
+                left, resource.left = resource.left, None
                 resource.state, resource.physical_id = State.READY, str(physical_id)
+                if left and left[0] != physical_id:
+                    self._clean_up(resource, *left)
             case State.CREATING if resource.keeps_failed and physical_id:
                 resource.state, resource.physical_id = State.CREATE_FAILED, physical_id
             case State.CREATING:

@@ -18,6 +18,7 @@ class Fault(StrEnum):
     CRASH_AFTER = "the caller is killed after it"
     SLOW = "takes its time before it is performed"
     SLOW_REPLY = "takes its time after it was performed"
+    SLOW_FAILURE = "takes its time, and then is refused"
     STALE = "answers what was true two seconds ago"
 
 
@@ -48,7 +49,7 @@ class Faults:
     def before(self, call: str) -> Fault | None:
         """At the beginning of a call: the time it takes to get there."""
         fault = self.next(call)
-        self.scheduler.sleep(SLOW_SECONDS if fault is Fault.SLOW else LATENCY)
+        self.scheduler.sleep(SLOW_SECONDS if fault in (Fault.SLOW, Fault.SLOW_FAILURE) else LATENCY)
         if fault is Fault.CRASH_BEFORE:
             raise Killed
         return fault

@@ -74,12 +74,16 @@ class Execution:
         arn: str,
         text: str,
         lost: Callable[[str, float, float], None],
+        random: Callable[[], float] = lambda: 0.5,
     ) -> None:
+        self.random = random
         self._scheduler, self._invoke, self._lost = scheduler, invoke, lost
         self.name, self.arn, self.input = name, arn, text
         self.started = scheduler.now
         self.stopped = 0.0
         self.start_date = scheduler.clock()
+        self.entered: list[tuple[str, str]] = []
+        """The states that it has entered, and what with."""
         self.status = "RUNNING"
         self.output: Any = None
         self.error = self.cause = ""
@@ -115,6 +119,7 @@ class Execution:
         while True:
             state = definition()["States"][name]
             self._step += 1
+            self.entered.append((name, json.dumps(data)))
             self._context["State"] = {"Name": name, "EnteredTime": _iso(self._scheduler.clock())}
             match state["Type"]:
                 case "Choice":
@@ -221,6 +226,8 @@ class Attempts:
                 function = "PutMetricData"
             case "arn:aws:states:::aws-sdk:sfn:sendTaskFailure":
                 function = "SendTaskFailure"
+            case "arn:aws:states:::aws-sdk:sfn:sendTaskSuccess":
+                function = "SendTaskSuccess"
             case resource:
                 raise NotImplementedError(resource)
         step, attempt = execution._step, self._attempt
@@ -259,8 +266,10 @@ class Attempts:
             if not _names(retrier, error):
                 continue
             if self._retries[number] < retrier["MaxAttempts"]:
-                pause = retrier["IntervalSeconds"] * retrier["BackoffRate"] ** self._retries[number]
+                pause: float = retrier["IntervalSeconds"] * retrier["BackoffRate"] ** self._retries[number]
                 pause = min(pause, retrier.get("MaxDelaySeconds", pause))
+                if retrier.get("JitterStrategy") == "FULL":
+                    pause *= self._execution.random()
                 self._retries[number] += 1
                 self._tell(pause)
                 execution._after(pause, self.go_on)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from tests.model.aws_clients import Task, resource_arn
-from tests.model.cloudformation import FUNCTION, GAP, Resource, State, next_handle
+from tests.model.cloudformation import FUNCTION, GAP, MALFORMED, SECRET, Resource, State, next_handle
 from tests.model.faults import Fault
 from tests.model.world import World
 
@@ -77,24 +77,43 @@ wishes = st.builds(
 lateness = mostly(0.0, 0.0, 1.0, 30.0, 70.0, 300.0, 800.0)
 pauses = st.sampled_from((0.0, 0.1, 0.2, 0.3, 1.0, 5.0, 61.0, 300.0, 1000.0))
 crashes = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
-no_crashes = (Fault.REFUSED, Fault.THROTTLED, Fault.LOST, Fault.SLOW, Fault.SLOW_REPLY)
-invokes = ("Invoke CustomResource", "Invoke CheckTask", "Invoke LastResort")
+no_crashes = (Fault.REFUSED, Fault.THROTTLED, Fault.LOST, Fault.SLOW, Fault.SLOW_REPLY, Fault.SLOW_FAILURE)
+invokes = ("Invoke AnswerStack", "Invoke CheckTask", "Invoke LastResort")
 clients = (
-    "StartExecution", "DescribeExecution", "ListExecutions", "StopExecution", "GetTask", "ListTasks", "Announce", "Put",
+    "StartExecution", "DescribeExecution", "ListExecutions", "StopExecution", "GetExecutionHistory", "GetTask", "ListTasks",
+    "Put",
 )  # fmt: skip
 faults = st.one_of(
     st.tuples(st.sampled_from(clients), st.sampled_from((*no_crashes, *crashes))),
-    st.tuples(st.sampled_from(invokes), st.sampled_from((Fault.REFUSED, Fault.THROTTLED, Fault.LOST))),
+    st.tuples(
+        st.sampled_from(invokes), st.sampled_from((Fault.REFUSED, Fault.THROTTLED, Fault.LOST, Fault.SLOW_FAILURE))
+    ),
     st.tuples(st.just("Invoke CheckTask"), st.just(Fault.SLOW)),
-    st.tuples(st.sampled_from(("ListExecutions", "GetTask")), st.just(Fault.STALE)),
+    st.tuples(st.sampled_from(("ListExecutions", "DescribeExecution", "GetTask")), st.just(Fault.STALE)),
     st.tuples(st.just("PutMetricData"), st.just(Fault.REFUSED)),
 )
 weathers = st.one_of(
     st.tuples(st.sampled_from(("GetTask", "ListTasks")), st.sampled_from((*no_crashes, Fault.STALE))),
     st.tuples(st.just("Put"), st.sampled_from(no_crashes)),
+    st.tuples(st.just("StartExecution"), st.sampled_from((Fault.THROTTLED, Fault.REFUSED))),
+    st.tuples(st.just("ListExecutions"), st.sampled_from((Fault.THROTTLED, Fault.SLOW_REPLY))),
     st.tuples(st.just("Invoke CheckTask"), st.sampled_from((Fault.THROTTLED, Fault.REFUSED, Fault.SLOW))),
 )
 which = st.integers(0, 7)
+addressed = {
+    "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/other/1", "RequestId": "other", "LogicalResourceId": "Other",
+    "ResponseURL": f"https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com{MALFORMED}?X-Amz-Signature={SECRET}",
+}  # fmt: skip
+malformed = st.sampled_from(
+    (
+        {"key1": "value1"},
+        {},
+        [],
+        addressed,
+        {**addressed, "RequestType": "Read"},
+        {"RequestType": "Create", "StackId": "1"},
+    )
+)
 
 One = TypeVar("One")
 
@@ -193,7 +212,20 @@ class StacksAtTheGate(RuleBasedStateMachine):
             self.world.cloudformation.continue_rollback(resource, same_request_id=same)
         self.world.run_for(then)
 
+    @precondition(lambda self: self._free(State.CREATE_FAILED))
+    @rule(number=which, wish=wishes, late=lateness, then=pauses)
+    def create_anew(self, *, number: int, wish: Wish, late: float, then: float) -> None:
+        self._late(late)
+        resource = one(self._free(State.CREATE_FAILED), number)
+        self.world.cloudformation.create_anew(resource, self._properties(wish))
+        self.world.run_for(then)
+
     # what goes wrong
+
+    @rule(event=malformed, then=pauses)
+    def malform(self, *, event: Any, then: float) -> None:
+        self.world.malform(event)
+        self.world.run_for(then)
 
     @precondition(lambda self: self.world.cloudformation.requests)
     @rule(number=which, late=lateness, then=pauses)

@@ -1,4 +1,4 @@
-"""What the model has found, one case at a time."""
+"""What the model has found, and what its promises are at their edges, one case at a time."""
 
 import json
 from collections.abc import Iterator
@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from tests.model.aws_clients import Task, resource_arn
-from tests.model.cloudformation import FUNCTION, next_handle
+from tests.model.cloudformation import FUNCTION, State, next_handle
 from tests.model.faults import Fault
-from tests.model.interpreter import Done, Execution, Failed
+from tests.model.interpreter import Done, Execution, Failed, definition
 from tests.model.world import World
 
 TASK = "lct-00000000000000001"
+OTHER = TASK[:-1] + "2"
+"""Of the same resource."""
 FOR_EVER = 10.0**9
 
 
@@ -26,92 +28,94 @@ def world() -> Iterator[World]:
     world.close()
 
 
-def delivered_twice(world: World, end: str, **properties: Any) -> list[str]:
-    """The responses to a Create that is delivered again a minute later."""
-    world.license_manager.tasks[TASK] = Task(TASK, began=0, seconds=0, end=end)
-    resource = world.cloudformation.resources[0]
-    named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": TASK, **properties}
-    world.cloudformation.create(resource, named, keeps_failed=True)
-    world.deliver(world.cloudformation.requests[0], late=60)
-    world.scheduler.run_for(120)
-    return world.cloudformation.requests[0].bodies
+def task(
+    world: World, task_id: str = TASK, *, began: float = 0, seconds: float = FOR_EVER, end: str = "SUCCEEDED"
+) -> None:
+    world.license_manager.tasks[task_id] = Task(task_id, began=began, seconds=seconds, end=end)
 
 
-def test_a_refused_create_has_the_same_answer_twice(world: World) -> None:
-    one, other = delivered_twice(world, "SUCCEEDED", OnFailure="perhaps")
+def create(world: World, **properties: Any) -> None:
+    named = {"ServiceToken": FUNCTION, **properties}
+    if not any(name in properties for name in ("ResourceArn", "LicenseConversionTaskIds")):
+        named["LicenseConversionTaskId"] = TASK
+    world.cloudformation.create(world.cloudformation.resources[0], named, keeps_failed=True)
 
-    assert one == other
-    assert "license-conversion-gate-refused" in one
+
+def answer(world: World, number: int = 0) -> dict[str, Any]:
+    return world.cloudformation.requests[number].answer or {}
+
+
+# One execution for each request, and one answer
 
 
 @pytest.mark.parametrize("end", ["SUCCEEDED", "FAILED", "DENIED"])
-def test_a_verdict_at_the_first_look_is_the_same_twice(world: World, end: str) -> None:
-    one, other = delivered_twice(world, end)
+@pytest.mark.parametrize("seconds", [0, 30])
+@pytest.mark.parametrize("late", [0, 1, 60])
+def test_a_duplicate_adds_nothing(world: World, end: str, seconds: float, late: float) -> None:
+    task(world, seconds=seconds, end=end)
+    create(world)
+    world.deliver(world.cloudformation.requests[0], late=late)
+    world.scheduler.run_for(180)
 
-    assert one == other
+    assert len(world.cloudformation.requests[0].bodies) == 1
+    assert len(world.step_functions.executions) == 1
 
 
-def test_a_verdict_at_the_first_look_has_not_been_waited_for(world: World) -> None:
-    one, _ = delivered_twice(world, "FAILED")
-
-    assert "after the gate waited 0 s" in one
-
-
-@pytest.mark.parametrize(("conversion", "status"), [(30.0, "SUCCESS"), (3000.0, "FAILED")])
-def test_a_wait_that_was_given_up_is_not_joined(world: World, conversion: float, status: str) -> None:
-    world.license_manager.tasks[TASK] = Task(TASK, began=0, seconds=conversion, end="SUCCEEDED")
-    world.faults.queued["StartExecution"].append(Fault.LOST)
-    world.faults.queued["Put"].append(Fault.CRASH_BEFORE)
-    named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": TASK, "ServiceTimeout": "600"}
-
-    world.cloudformation.create(world.cloudformation.resources[0], named, keeps_failed=True)
+def test_a_refused_create_starts_nothing_and_has_the_same_answer_twice(world: World) -> None:
+    create(world, OnFailure="perhaps")
+    world.deliver(world.cloudformation.requests[0], late=60)
     world.scheduler.run_for(120)
 
-    answer = world.cloudformation.requests[0].answer
-    assert answer
-    assert answer["Status"] == status
+    one, other = world.cloudformation.requests[0].bodies
+    assert one == other
+    assert "license-conversion-gate-refused" in one
+    assert not world.step_functions.executions
 
 
-def test_a_clean_up_leaves_the_wait_alone_that_has_taken_its_place(world: World) -> None:
-    other = TASK[:-1] + "2"
-    world.license_manager.tasks[TASK] = Task(TASK, began=-100, seconds=50, end="SUCCEEDED")
-    world.license_manager.tasks[other] = Task(other, began=100, seconds=600, end="SUCCEEDED")
-    cloudformation, resource = world.cloudformation, world.cloudformation.resources[0]
-    newest = {"ServiceToken": FUNCTION, "ResourceArn": resource_arn(TASK)}
-    cloudformation.create(resource, newest, keeps_failed=True)
-    world.run_for(200)
+def test_a_task_that_has_ended_is_answered_within_two_seconds(world: World) -> None:
+    task(world, seconds=0)
+    create(world)
+    world.scheduler.run_for(2)
 
-    handle = {"WaitConditionHandle": next_handle(1), "TimeoutSeconds": "7200"}
-    cloudformation.update(resource, newest | handle, then_fails=False, undo_by_delete=False)
-    world.run_for(3000)
+    assert answer(world)["Data"]["Status"] == "SUCCEEDED"
 
-    create, update, clean_up = cloudformation.requests
-    assert (create.answer or {})["PhysicalResourceId"] == clean_up.physical_id == TASK
-    assert (update.answer or {})["PhysicalResourceId"] == other
-    assert len(update.signals) == 1
+
+@pytest.mark.parametrize("fault", [Fault.LOST, Fault.THROTTLED, Fault.REFUSED, Fault.SLOW_REPLY, Fault.CRASH_AFTER])
+def test_a_start_that_is_not_acknowledged_is_one_wait_all_the_same(world: World, fault: Fault) -> None:
+    task(world, seconds=30)
+    world.faults.queued["StartExecution"].append(fault)
+    create(world)
+    world.scheduler.run_for(200)
+
+    assert answer(world)["Status"] == "SUCCESS"
+    assert len(world.step_functions.executions) == 1
+
+
+@pytest.mark.parametrize("minutes", [1, 2])
+def test_a_throttle_of_minutes_at_the_start_fails_no_gate(world: World, minutes: int) -> None:
+    task(world, seconds=30)
+    world.faults.weather["StartExecution"] = (Fault.THROTTLED, minutes * 60)
+    create(world)
+    world.scheduler.run_for(300)
+
+    assert answer(world)["Status"] == "SUCCESS"
 
 
 @pytest.mark.parametrize(("end", "status"), [("SUCCEEDED", "SUCCESS"), ("FAILED", "FAILED"), ("DENIED", "FAILED")])
-def test_a_verdict_at_the_first_look_outlasts_an_outage_of_ten_minutes(world: World, end: str, status: str) -> None:
-    world.license_manager.tasks[TASK] = Task(TASK, began=0, seconds=0, end=end)
-    world.faults.weather["Put"] = (Fault.REFUSED, 600.0)
-    named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": TASK}
-
-    world.cloudformation.create(world.cloudformation.resources[0], named, keeps_failed=True)
+def test_a_verdict_outlasts_an_outage_of_five_minutes(world: World, end: str, status: str) -> None:
+    task(world, seconds=0, end=end)
+    world.faults.weather["Put"] = (Fault.REFUSED, 300.0)
+    create(world)
     world.scheduler.run_for(800)
 
-    answer = world.cloudformation.requests[0].answer
-    assert answer
-    assert answer["Status"] == status
-    assert "The gate itself broke" not in answer["Reason"]
+    assert answer(world)["Status"] == status
+    assert "The gate itself broke" not in answer(world)["Reason"]
 
 
 def test_an_answer_that_is_taken_but_never_acknowledged_stays_the_same(world: World) -> None:
-    world.license_manager.tasks[TASK] = Task(TASK, began=0, seconds=0, end="SUCCEEDED")
+    task(world, seconds=0)
     world.faults.weather["Put"] = (Fault.LOST, 400.0)
-    named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": TASK}
-
-    world.cloudformation.create(world.cloudformation.resources[0], named, keeps_failed=True)
+    create(world)
     world.scheduler.run_for(800)
 
     bodies = world.cloudformation.requests[0].bodies
@@ -119,180 +123,332 @@ def test_an_answer_that_is_taken_but_never_acknowledged_stays_the_same(world: Wo
     assert len(set(bodies)) == 1
 
 
-def test_a_handle_that_takes_nothing_at_the_first_look_is_signalled_by_a_wait(world: World) -> None:
-    world.license_manager.tasks[TASK] = Task(TASK, began=0, seconds=0, end="SUCCEEDED")
-    world.faults.weather["Put"] = (Fault.REFUSED, 30.0)
-    named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": TASK, "WaitConditionHandle": next_handle(1)}
+def test_sending_ends_when_cloudformation_has_given_up(world: World) -> None:
+    task(world, seconds=0)
+    world.faults.weather["Put"] = (Fault.REFUSED, FOR_EVER)
+    create(world, ServiceTimeout="90")
+    world.scheduler.run_for(120)
 
-    world.cloudformation.create(world.cloudformation.resources[0], named, keeps_failed=True)
+    (execution,) = world.step_functions.executions.values()
+    assert execution.error == "LicenseConversion.NotAnswered"
+
+
+@pytest.mark.parametrize("event", [{"key1": "value1"}, {}, [], None, "words", {"RequestType": "Delete"}])
+def test_a_malformed_event_in_a_warm_function_answers_nobody(world: World, event: Any) -> None:
+    task(world, seconds=30)
+    create(world)
+    world.scheduler.run_for(1)
+    world.malform(event)
+    world.scheduler.run_for(100)
+
+    assert [json.loads(body)["Status"] for body in world.cloudformation.requests[0].bodies] == ["SUCCESS"]
+    assert "The event is none of CloudFormation's" in world.log.getvalue()
+
+
+# A handle
+
+
+def test_a_handles_stack_is_answered_by_the_first_check_and_the_handle_at_the_end(world: World) -> None:
+    task(world, seconds=1000)
+    create(world, WaitConditionHandle=next_handle(1))
+    world.scheduler.run_for(2)
+    answered = answer(world)
+    world.scheduler.run_for(1100)
+
+    assert (answered["Status"], answered["PhysicalResourceId"]) == ("SUCCESS", TASK)
+    assert answered["Data"]["Status"] == "IN_PROGRESS"
+    (signal,) = world.cloudformation.requests[0].signals
+    assert json.loads(json.loads(signal)["Data"])["Status"] == "SUCCEEDED"
+
+
+def test_a_task_that_had_ended_is_both_answered_and_signalled(world: World) -> None:
+    task(world, seconds=0)
+    create(world, WaitConditionHandle=next_handle(1))
+    world.scheduler.run_for(3)
+
+    assert answer(world)["Data"]["Status"] == "SUCCEEDED"
+    assert len(world.cloudformation.requests[0].signals) == 1
+
+
+def test_a_task_that_had_failed_fails_the_stack_and_needs_no_signal(world: World) -> None:
+    task(world, seconds=0, end="FAILED")
+    create(world, WaitConditionHandle=next_handle(1))
+    world.scheduler.run_for(60)
+
+    assert answer(world)["Status"] == "FAILED"
+    assert not world.cloudformation.requests[0].signals
+
+
+def test_a_handle_that_takes_nothing_is_signalled_later(world: World) -> None:
+    task(world, seconds=0)
+    world.faults.weather["Put"] = (Fault.REFUSED, 60.0)
+    create(world, WaitConditionHandle=next_handle(1))
     world.scheduler.run_for(300)
 
-    (request,) = world.cloudformation.requests
-    assert len(request.signals) == 1
-    assert (request.answer or {})["Data"]["Status"] == "SUCCEEDED"
+    assert answer(world)["Status"] == "SUCCESS"
+    assert len(world.cloudformation.requests[0].signals) == 1
 
 
-def test_a_throttle_at_the_first_look_does_not_fail_a_resource_that_a_handle_waits_for(world: World) -> None:
-    world.license_manager.tasks[TASK] = Task(TASK, began=-100, seconds=300, end="SUCCEEDED")
-    world.faults.queued["ListTasks"].append(Fault.THROTTLED)
-    newest = {"ServiceToken": FUNCTION, "ResourceArn": resource_arn(TASK), "WaitConditionHandle": next_handle(1)}
+def test_a_throttle_does_not_fail_a_nameless_resource_that_a_handle_waits_for(world: World) -> None:
+    task(world, began=-100, seconds=2000)
+    world.faults.weather["ListTasks"] = (Fault.THROTTLED, 600.0)
+    create(world, ResourceArn=resource_arn(TASK), WaitConditionHandle=next_handle(1))
+    world.scheduler.run_for(2200)
 
-    world.cloudformation.create(world.cloudformation.resources[0], newest, keeps_failed=True)
-    world.scheduler.run_for(600)
-
-    (request,) = world.cloudformation.requests
-    assert (request.answer or {})["PhysicalResourceId"] == TASK
-    assert len(request.signals) == 1
+    assert answer(world)["PhysicalResourceId"] == TASK
+    assert len(world.cloudformation.requests[0].signals) == 1
 
 
-def test_a_wait_that_a_late_delivery_of_a_create_began_is_stopped_by_the_delete(world: World) -> None:
-    """Another task has become the newest of the resource since the first delivery was answered."""
-    other = TASK[:-1] + "2"
-    world.license_manager.tasks[TASK] = Task(TASK, began=-100, seconds=50, end="SUCCEEDED")
-    world.license_manager.tasks[other] = Task(other, began=100, seconds=5000, end="SUCCEEDED")
-    cloudformation, resource = world.cloudformation, world.cloudformation.resources[0]
-    newest = {"ServiceToken": FUNCTION, "ResourceArn": resource_arn(TASK), "WaitConditionHandle": next_handle(1)}
-    cloudformation.create(resource, newest, keeps_failed=True)
+@pytest.mark.parametrize("service_timeout", [30, 120, 600])
+@pytest.mark.parametrize("named", ["ResourceArn", "LicenseConversionTaskIds"])
+def test_a_handle_makes_no_answer_to_the_request_late(world: World, service_timeout: int, named: str) -> None:
+    tasks = [f"lct-{number:017x}" for number in range(40)]
+    for task_id in tasks:
+        task(world, task_id, began=-9)
+    world.faults.weather["ListTasks"] = (Fault.THROTTLED if named == "ResourceArn" else Fault.REFUSED, 900.0)
+    what = {"ResourceArn": resource_arn(tasks[0])} if named == "ResourceArn" else {named: tasks}
+    create(
+        world, **what, WaitConditionHandle=next_handle(1), TimeoutSeconds="7200", ServiceTimeout=str(service_timeout)
+    )
+
+    answer_in_time(world, service_timeout)
+
+
+# What a later request stops
+
+
+def update(world: World, **properties: Any) -> None:
+    named = {"ServiceToken": FUNCTION, **properties}
+    world.cloudformation.update(world.cloudformation.resources[0], named, then_fails=False, undo_by_delete=False)
+
+
+def test_a_clean_up_leaves_the_wait_alone_that_has_taken_its_place(world: World) -> None:
+    task(world, began=-100, seconds=50)
+    task(world, OTHER, began=100, seconds=600)
+    newest = {"ResourceArn": resource_arn(TASK)}
+    create(world, **newest)
     world.run_for(200)
-    world.deliver(cloudformation.requests[0], late=0)
-    world.run_for(10)
+    update(world, **newest, WaitConditionHandle=next_handle(1), TimeoutSeconds="7200")
+    world.run_for(3000)
 
-    cloudformation.delete(resource)
+    create_, update_, clean_up = world.cloudformation.requests
+    assert (create_.answer or {})["PhysicalResourceId"] == clean_up.physical_id == TASK
+    assert (update_.answer or {})["PhysicalResourceId"] == OTHER
+    assert len(update_.signals) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "kept_id"),
+    [
+        pytest.param({"OnFailure": "perhaps"}, "license-conversion-gate-refused", id="refused"),
+        pytest.param({}, TASK, id="failed"),
+    ],
+)
+def test_the_clean_up_of_a_kept_create_leaves_its_successors_wait_alone(
+    world: World, first: dict[str, Any], kept_id: str
+) -> None:
+    """Both name the same resource: only the history of the second one's wait says whose task it waits for."""
+    task(world, began=-100, seconds=50, end="FAILED")
+    task(world, OTHER, began=100, seconds=600)
+    newest = {"ResourceArn": resource_arn(TASK)}
+    create(world, **newest, **first)
+    world.run_for(200)
+    resource = world.cloudformation.resources[0]
+    assert (resource.state, resource.physical_id) == (State.CREATE_FAILED, kept_id)
+
+    world.cloudformation.create_anew(
+        resource, {"ServiceToken": FUNCTION, **newest, "WaitConditionHandle": next_handle(1)}
+    )
+    world.run_for(3000)
+
+    _, anew, clean_up = world.cloudformation.requests
+    assert (clean_up.kind, clean_up.physical_id) == ("Delete", kept_id)
+    assert len(anew.signals) == 1
+
+
+def test_a_delete_stops_the_wait_whose_id_only_a_check_knew(world: World) -> None:
+    task(world, began=-100)
+    create(world, ResourceArn=resource_arn(TASK), WaitConditionHandle=next_handle(1))
+    world.run_for(100)
+    world.cloudformation.delete(world.cloudformation.resources[0])
     world.run_for(10)
 
     (execution,) = world.step_functions.executions.values()
-    assert execution.status == "ABORTED"
+    assert (execution.status, answer(world, 1)["Status"]) == ("ABORTED", "SUCCESS")
 
 
-# In time, whatever breaks at the deadline
+def test_a_delete_while_the_create_is_in_flight_stops_its_wait(world: World) -> None:
+    task(world)
+    create(world)
+    world.run_for(5)
+    world.cloudformation.cancel(world.cloudformation.resources[0])
+    world.run_for(10)
+
+    (execution,) = world.step_functions.executions.values()
+    assert (execution.status, answer(world, 1)["Status"]) == ("ABORTED", "SUCCESS")
+
+
+@pytest.mark.parametrize("fault", [*(f for f in Fault if "CRASH" not in f.name), None])
+@pytest.mark.parametrize("others", [0, 40])
+def test_a_delete_is_answered_whatever_the_search_for_waits_meets(
+    world: World, fault: Fault | None, others: int
+) -> None:
+    for number in range(others):  # two a page
+        world.step_functions.executions[f"other-{number}"] = Execution(
+            world.scheduler, lambda *_: None, name=f"other-{number}", arn="arn:other", text="{}", lost=lambda *_: None
+        )
+    if fault:
+        world.faults.weather["ListExecutions"] = (fault, 1000.0)
+    resource = world.cloudformation.resources[0]
+    resource.state, resource.physical_id, resource.properties = State.READY, TASK, {"LicenseConversionTaskId": TASK}
+    world.cloudformation.delete(resource)
+    world.scheduler.run_for(60)
+
+    world.step_functions.executions.clear()
+    assert answer(world)["Status"] == "SUCCESS"
+
+
+# In time, whatever breaks between the deadline and the answer
 
 
 def answer_in_time(world: World, service_timeout: int) -> dict[str, Any]:
     """What the one request is answered, before CloudFormation gives it up."""
     (request,) = world.cloudformation.requests
     while request.answer is None:
-        assert world.scheduler.now < request.requested + service_timeout
+        assert world.scheduler.now < request.requested + service_timeout, "CloudFormation has given up"
         world.scheduler.run_for(0.5)
     return request.answer
 
 
-def gate_that_waits(world: World, service_timeout: int, until: float, **properties: Any) -> None:
-    world.license_manager.tasks[TASK] = Task(TASK, began=0, seconds=FOR_EVER, end="SUCCEEDED")
-    named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": TASK, "ServiceTimeout": str(service_timeout)}
-    world.cloudformation.create(world.cloudformation.resources[0], named | properties, keeps_failed=True)
+def margin(service_timeout: int) -> int:
+    return min(60, service_timeout // 5)
+
+
+def gate_that_waits(world: World, service_timeout: int, until: float) -> None:
+    task(world)
+    create(world, ServiceTimeout=str(service_timeout))
     world.scheduler.run_for(until)
 
 
-@pytest.mark.parametrize("service_timeout", [60, 120, 300, 3600])
+TIMEOUTS = [60, 120, 300, 3600]
+
+
+@pytest.mark.parametrize("service_timeout", TIMEOUTS)
 @pytest.mark.parametrize("before", [60, 30, 10, 1])
-def test_a_check_that_hangs_at_the_deadline_leaves_time_for_an_answer(
+def test_checks_that_hang_leave_time_for_an_answer(
     world: World, service_timeout: int, before: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deadline = service_timeout - min(60, service_timeout // 5)
-    gate_that_waits(world, service_timeout, max(1, deadline - before))
+    gate_that_waits(world, service_timeout, max(1, service_timeout - margin(service_timeout) - before))
     monkeypatch.setattr(
         world.license_manager, "get_license_conversion_task", lambda **_: world.scheduler.sleep(FOR_EVER)
     )
 
-    answer = answer_in_time(world, service_timeout)
+    said = answer_in_time(world, service_timeout)
 
-    assert (answer["Status"], "States.Timeout" in answer["Reason"]) == ("FAILED", True)
+    assert (said["Status"], "States.Timeout" in said["Reason"]) == ("FAILED", True)
 
 
-@pytest.mark.parametrize("service_timeout", [60, 120, 300, 3600])
+@pytest.mark.parametrize("service_timeout", TIMEOUTS)
 @pytest.mark.parametrize("before", [60, 30, 10, 1])
-def test_lambda_that_throttles_at_the_deadline_leaves_time_for_an_answer(
-    world: World, service_timeout: int, before: int
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.REFUSED, Fault.SLOW_FAILURE])
+def test_checks_that_lambda_fails_leave_time_for_an_answer(
+    world: World, service_timeout: int, before: int, fault: Fault
 ) -> None:
-    deadline = service_timeout - min(60, service_timeout // 5)
-    gate_that_waits(world, service_timeout, max(1, deadline - before))
-    world.faults.weather["Invoke CheckTask"] = (Fault.THROTTLED, FOR_EVER)
+    gate_that_waits(world, service_timeout, max(1, service_timeout - margin(service_timeout) - before))
+    world.faults.weather["Invoke CheckTask"] = (fault, FOR_EVER)
 
     assert answer_in_time(world, service_timeout)["Status"] == "FAILED"
 
 
-@pytest.mark.parametrize("service_timeout", [120, 300, 3600])
-def test_a_function_that_hangs_with_the_answer_leaves_time_for_the_last_resort(
-    world: World, service_timeout: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("service_timeout", TIMEOUTS)
+@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.REFUSED, Fault.SLOW, Fault.SLOW_FAILURE, Fault.LOST])
+@pytest.mark.parametrize("call", ["Invoke CheckTask", "Invoke AnswerStack", "AnnounceEnd", "PutMetricData", "Put"])
+def test_one_fault_at_any_step_leaves_the_answer_in_time(
+    world: World, service_timeout: int, fault: Fault, call: str
 ) -> None:
-    gate_that_waits(world, service_timeout, 1)
-    monkeypatch.setattr("custom_resource.StackGate._answer", lambda *_: world.scheduler.sleep(FOR_EVER))
+    gate_that_waits(world, service_timeout, service_timeout - margin(service_timeout) - 0.5)
+    world.faults.queued[call].append(fault)
 
     assert "The wait ran out" in answer_in_time(world, service_timeout)["Reason"]
 
 
-@pytest.mark.parametrize("service_timeout", [10, 30, 120])
-@pytest.mark.parametrize("named", ["ResourceArn", "LicenseConversionTaskIds"])
-def test_a_handle_makes_no_answer_to_the_request_late(world: World, service_timeout: int, named: str) -> None:
-    tasks = [f"lct-{number:017x}" for number in range(40)]
-    for task_id in tasks:
-        world.license_manager.tasks[task_id] = Task(task_id, began=-9, seconds=FOR_EVER, end="SUCCEEDED")
-    world.faults.weather["ListTasks"] = (Fault.THROTTLED if named == "ResourceArn" else Fault.REFUSED, 500.0)
-    what = {"ResourceArn": resource_arn(tasks[0])} if named == "ResourceArn" else {named: tasks}
-    handle = {"WaitConditionHandle": next_handle(1), "TimeoutSeconds": "60", "ServiceTimeout": str(service_timeout)}
-    world.cloudformation.create(
-        world.cloudformation.resources[0], {"ServiceToken": FUNCTION, **what, **handle}, keeps_failed=True
-    )
+@pytest.mark.parametrize("service_timeout", TIMEOUTS)
+def test_whoever_waits_is_told_before_anything_is_counted(world: World, service_timeout: int) -> None:
+    gate_that_waits(world, service_timeout, 1)
+    world.faults.weather["Invoke CheckTask"] = (Fault.THROTTLED, FOR_EVER)
+    world.faults.weather["PutMetricData"] = (Fault.SLOW, FOR_EVER)
 
     answer_in_time(world, service_timeout)
+    world.scheduler.run_for(60)
+    (execution,) = world.step_functions.executions.values()
+    names = [name for name, _ in execution.entered]
+    assert names.index("Answer as Last Resort") < names.index("Count Broken Gate")
 
 
-@pytest.mark.parametrize(
-    ("error", "seconds"), [("Lambda.TooManyRequestsException", 900), ("Lambda.AWSLambdaException", 180)]
-)
-@pytest.mark.parametrize("caller", [{}, {"TaskToken": "of-a-caller"}], ids=["sync", "task token"])
-def test_a_caller_whose_first_check_lambda_never_begins_is_told_within_minutes(
-    world: World, caller: dict[str, str], error: str, seconds: int
+@pytest.mark.parametrize("service_timeout", [300, 3600])
+@pytest.mark.parametrize("ended_before", [50, 1])
+def test_a_throttle_at_the_deadline_decides_no_gate(world: World, service_timeout: int, ended_before: int) -> None:
+    deadline = service_timeout - 60
+    task(world, seconds=deadline - ended_before)
+    create(world, ServiceTimeout=str(service_timeout))
+    world.scheduler.run_for(deadline - ended_before)
+    world.faults.weather["GetTask"] = (Fault.THROTTLED, deadline + 15.0)
+
+    assert answer_in_time(world, service_timeout)["Status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("service_timeout", TIMEOUTS)
+def test_a_throttle_that_does_not_end_is_a_wait_that_ran_out_in_time(world: World, service_timeout: int) -> None:
+    gate_that_waits(world, service_timeout, 1)
+    world.faults.weather["GetTask"] = (Fault.THROTTLED, FOR_EVER)
+
+    assert answer_in_time(world, service_timeout)["Reason"].startswith("The wait ran out")
+
+
+# A caller's own execution
+
+
+def caller(world: World, invoke: Any, **members: Any) -> Execution:
+    text = json.dumps({"LicenseConversionTaskId": TASK, "TimeoutSeconds": 60, **members})
+    execution = Execution(world.scheduler, invoke, name="one", arn="arn:one", text=text, lost=lambda *_: None)
+    execution.begin()
+    return execution
+
+
+@pytest.mark.parametrize("error", ["Lambda.TooManyRequestsException", "Lambda.AWSLambdaException", "States.Timeout"])
+@pytest.mark.parametrize("members", [{}, {"TaskToken": "of-a-caller"}], ids=["sync", "task token"])
+def test_a_caller_whose_first_check_lambda_never_begins_is_told_after_a_quarter_of_an_hour(
+    world: World, members: dict[str, str], error: str
 ) -> None:
     """Nothing is known of its deadline yet."""
     said = []
 
-    def invoke(function: str, payload: str, done: Done, failed: Failed) -> None:
+    def invoke(function: str, _payload: str, done: Done, failed: Failed) -> None:
         said.append(function)
-        answer = partial(failed, error, "") if function == "CheckTask" else partial(done, {})
-        world.scheduler.after(1, answer)
+        reply = partial(failed, error, "") if function == "CheckTask" else partial(done, {})
+        world.scheduler.after(0.1, reply)
 
-    text = json.dumps({"LicenseConversionTaskId": TASK, "TimeoutSeconds": 60, **caller})
-    execution = Execution(world.scheduler, invoke, name="one", arn="arn:one", text=text, lost=lambda *_: None)
-    execution.begin()
-    world.scheduler.run_for(seconds)
-
-    assert (execution.status, execution.error) == ("FAILED", "LicenseConversion.GateBroken")
-    assert said.count("SendTaskFailure") == len(caller)
-
-
-def test_a_resource_with_a_handle_is_answered_the_same_when_another_task_has_become_its_newest(world: World) -> None:
-    other = TASK[:-1] + "2"
-    world.license_manager.tasks[TASK] = Task(TASK, began=-100, seconds=5000, end="SUCCEEDED")
-    world.license_manager.tasks[other] = Task(other, began=30, seconds=5000, end="SUCCEEDED")
-    newest = {"ServiceToken": FUNCTION, "ResourceArn": resource_arn(TASK), "WaitConditionHandle": next_handle(1)}
-    world.cloudformation.create(world.cloudformation.resources[0], newest, keeps_failed=True)
-    world.deliver(world.cloudformation.requests[0], late=60)
-    world.scheduler.run_for(120)
-
-    one, again = world.cloudformation.requests[0].bodies
-    assert one == again
-
-
-def test_a_first_look_whose_signal_and_answer_nobody_takes_announces_one_end(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    announced: list[str] = []
-    monkeypatch.setattr(world, "_announced", announced.append)
-    world.license_manager.tasks[TASK] = Task(TASK, began=0, seconds=0, end="SUCCEEDED")
-    world.faults.weather["Put"] = (Fault.REFUSED, 100.0)
-    named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": TASK, "WaitConditionHandle": next_handle(1)}
-    world.cloudformation.create(world.cloudformation.resources[0], named, keeps_failed=True)
+    execution = caller(world, invoke, **members)
+    world.scheduler.run_for(800)
+    assert execution.status == "RUNNING"
     world.scheduler.run_for(600)
 
-    assert len(announced) == 1
-    assert len(world.step_functions.executions) == 2
+    assert (execution.status, execution.error) == ("FAILED", "LicenseConversion.GateBroken")
+    assert error in execution.cause
+    assert said.count("SendTaskFailure") == len(members)
 
 
-def test_a_delete_succeeds_whatever_breaks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate_that_waits(world, 3600, 1)
-    monkeypatch.setattr(world.step_functions, "paginate", lambda **_: 1 / 0)
-    world.cloudformation.cancel(world.cloudformation.resources[0])
-    world.scheduler.run_for(10)
+@pytest.mark.parametrize("state", ["First Check", "Check Task"])
+def test_our_own_broken_function_is_not_waited_for(world: World, state: str) -> None:
+    for error in definition()["States"][state]["Retry"][0]["ErrorEquals"]:
+        began = world.scheduler.now
 
-    assert (world.cloudformation.requests[1].answer or {})["Status"] == "SUCCESS"
+        def invoke(function: str, _payload: str, done: Done, failed: Failed, error: str = error) -> None:
+            reply = partial(failed, error, "it broke") if function == "CheckTask" else partial(done, {})
+            world.scheduler.after(0.1, reply)
+
+        execution = caller(world, invoke)
+        world.scheduler.run_for(60)
+
+        assert execution.cause.endswith(f"Lambda said {error}: it broke")
+        assert execution.stopped - began < 10

@@ -7,7 +7,7 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import partial
 from io import StringIO
@@ -17,30 +17,31 @@ from unittest.mock import patch
 
 import boto3
 
+import answer_stack
 import check_task
 import custom_resource
 import last_resort
 from check_task import TaskCheck
 from custom_resource import StackGate
 from license_conversion import stack_response, telemetry
-from license_conversion.announcer import Announcer
 from license_conversion.errors import AnswerNotDelivered
 from license_conversion.gate import Gate
 from license_conversion.shared import LicenseManagers
 from license_conversion.stack_response import deliver
 from license_conversion.waits import Waits
-from tests.model.aws_clients import STATE_MACHINE, LambdaInvoke, LicenseManager, StepFunctions
-from tests.model.cloudformation import FUNCTION, SECRET, CloudFormation, Request
+from tests.model.aws_clients import STATE_MACHINE, LicenseManager, StepFunctions
+from tests.model.cloudformation import FUNCTION, MALFORMED, SECRET, CloudFormation, Request
 from tests.model.faults import LATENCY, Fault, Faults
 from tests.model.interpreter import Done, Execution, Failed
 from tests.model.scheduler import Killed, Process, Scheduler
 
-TIMEOUTS = {"CustomResource": 60, "CheckTask": 30, "LastResort": 60}
+TIMEOUTS = {"CustomResource": 60, "CheckTask": 30, "AnswerStack": 30, "LastResort": 60}
 RETRY_SECONDS = 60.0
 LAST_RESORT_ATTEMPTS = 3
 ORDINARY_SECONDS = 2.0
 """What one look, or one answer, takes at most when nothing goes wrong."""
 LONGEST_WAIT = 100_000.0
+SLOW_FAILURE = 20.0
 
 Handler = Callable[[dict[str, Any], Any], Any]
 
@@ -63,13 +64,14 @@ class Context:
 
 @dataclass
 class Invocation:
-    """One that runs. `hindered`: it has met a fault that takes time; `look`: whether calls of License Manager were answered."""
+    """One that runs. `hindered`: it has met a fault that takes time."""
 
     request: Request
     function: str
     began: float
     hindered: bool = False
-    look: set[bool] = field(default_factory=set)
+    hurt: bool = False
+    """A call of Step Functions did not do what it should."""
 
 
 class World:
@@ -105,8 +107,9 @@ class World:
         assert isinstance(powertools, logging.StreamHandler)
         with ExitStack() as stack:
             stack.enter_context(patch.object(stack_response, "HTTPSConnection", partial(Connection, self)))
-            stack.enter_context(patch.object(last_resort, "deliver", partial(deliver, sleep=sleep, monotonic=now)))
-            stack.enter_context(patch.object(last_resort, "time", SimpleNamespace(sleep=sleep, time=now)))
+            clock = SimpleNamespace(sleep=sleep, time=now, monotonic=now)
+            stack.enter_context(patch.object(stack_response, "deliver", partial(deliver, sleep=sleep, monotonic=now)))
+            stack.enter_context(patch.object(last_resort, "time", clock))
             stack.enter_context(patch.object(last_resort, "datetime", SimpleNamespace(now=self._now)))
             stack.enter_context(patch.object(boto3, "client", self._client))
             stack.enter_context(patch.object(boto3, "Session", lambda: SimpleNamespace(client=self._client)))
@@ -124,15 +127,16 @@ class World:
         """A new instance of a function, as Lambda makes one when no warm one is idle."""
         if function == "LastResort":
             return last_resort.handler
-        now = self._monotonic
-        managers = LicenseManagers("arn:aws:iam::123456789012:role/gate", now)
-        gate = Gate(managers, self.scheduler.clock, self._random.random, self.scheduler.sleep)
+        now, clock, sleep = self._monotonic, self.scheduler.clock, self.scheduler.sleep
+        send = partial(deliver, sleep=sleep, monotonic=now)
         if function == "CheckTask":
-            return partial(check_task.handle, TaskCheck(gate, self.scheduler.clock))
-        send = partial(deliver, sleep=self.scheduler.sleep, monotonic=now)
-        waits, announcer, clock = Waits(STATE_MACHINE), Announcer("AnnounceEnd"), self.scheduler.clock
-        stack_gate = StackGate(gate, waits, announcer, clock, deliver_=send, sleep=self.scheduler.sleep)
-        return partial(custom_resource.handle, stack_gate)
+            managers = LicenseManagers("arn:aws:iam::123456789012:role/gate", now)
+            gate = Gate(managers, clock, self._random.random, sleep, "us-east-1")
+            return partial(check_task.handle, TaskCheck(gate, clock))
+        if function == "AnswerStack":
+            return partial(answer_stack.handle, clock=clock, deliver_=send)
+        waits = Waits(STATE_MACHINE, now, sleep, self._random.random)
+        return partial(custom_resource.handle, StackGate(waits, clock, send))
 
     def _now(self, zone: tzinfo) -> datetime:
         return self.scheduler.clock().astimezone(zone)
@@ -147,8 +151,6 @@ class World:
                 return self.step_functions
             case "license-manager":
                 return self.license_manager
-            case "lambda":
-                return LambdaInvoke(self.faults, self._announced)
         raise NotImplementedError(service)
 
     # Lambda
@@ -160,6 +162,11 @@ class World:
 
     def deliver(self, request: Request, late: float) -> None:
         self.scheduler.after(late, lambda: self._attempt(request, 1))
+
+    def malform(self, event: Any) -> None:
+        """An event that is none of CloudFormation's comes to the function. Nobody else's request may be answered."""
+        stranger = Request(self.cloudformation.resources[0], 0, "", "", None, {}, None, self.scheduler.now, MALFORMED)
+        self._run("CustomResource", json.dumps(event), stranger, lambda *_: None)
 
     def _attempt(self, request: Request, attempt: int) -> None:
         began = self.scheduler.now
@@ -173,7 +180,6 @@ class World:
                 request.good_attempt = began if before is None else min(began, before)
                 return
             noted[1] = True
-            request.unheard |= bool(request.bodies)
             if attempt == 1:
                 request.lost.append((began, self.scheduler.now + RETRY_SECONDS))
                 self.scheduler.after(RETRY_SECONDS, lambda: self._attempt(request, 2))
@@ -217,9 +223,6 @@ class World:
             process = scheduler.process
             assert process
             invocation = self._invocations[process] = Invocation(request, function, began, hindered=hangs)
-            looks = function == "CustomResource" and "CrHelperPoll" not in payload and request.valid
-            if looks and request.kind != "Delete":
-                request.looks.append(invocation.look)
             idle, result, error = self._idle[function], None, ""
             handler = idle.pop() if idle else self._container(function)
             try:
@@ -229,13 +232,14 @@ class World:
                 result = json.loads(json.dumps(handler(event, Context(scheduler, function, f"{request.number}"))))
                 idle.append(handler)
             except AnswerNotDelivered as undelivered:
-                error = str(undelivered)
+                error = f"{type(undelivered).__name__}: {undelivered}"
                 idle.append(handler)
             except Killed:
                 error = "RequestId: 1 Error: Runtime exited with error: signal: killed"
             except Exception as unforeseen:
                 error = repr(unforeseen)
-                self.fail(f"{function} raises {error} for {request}")
+                if not self._invocations[process].hurt:
+                    self.fail(f"{function} raises {error} for {request}")
             del self._invocations[process]
             request.hard_faults += bool(error)
             if error or invocation.hindered:
@@ -256,7 +260,8 @@ class World:
 
     def _met(self, call: str, fault: Fault) -> None:
         """A call meets a fault, which takes the time of its invocation unless it is an error at once."""
-        if self._invocation and (call not in ("GetTask", "ListTasks") or fault in (Fault.SLOW, Fault.SLOW_REPLY)):
+        slow = (Fault.SLOW, Fault.SLOW_REPLY, Fault.SLOW_FAILURE)
+        if self._invocation and (call not in ("GetTask", "ListTasks") or fault in slow):
             self._invocation.hindered = True
 
     @property
@@ -275,16 +280,12 @@ class World:
             (request.lost_to_checks if checks else request.lost).append((begin, end))
             request.hard_faults += 1
 
-        return Execution(self.scheduler, partial(self._invoke, request), name=name, arn=arn, text=text, lost=lost)
+        invoke, random = partial(self._invoke, request), self._random.random
+        return Execution(self.scheduler, invoke, name=name, arn=arn, text=text, lost=lost, random=random)
 
     def _invoke(self, request: Request, function: str, payload: str, done: Done, failed: Failed) -> None:
-        if function == "PutMetricData":
-            lost = self.faults.next(function)
-            answer = (lambda: failed("CloudWatch.CloudWatchException", "Internal.")) if lost else (lambda: done({}))
-            return self.scheduler.after(LATENCY, answer)
-        if function == "AnnounceEnd:Event":
-            self._announced(payload)
-            return self.scheduler.after(LATENCY, lambda: done({}))
+        if function in ("PutMetricData", "AnnounceEnd:Event"):
+            return self._call(function, payload, done, failed)
         fault = self.faults.next(f"Invoke {function}")
         request.given_up_by += bool(fault) and function == "LastResort"
         if fault is Fault.THROTTLED:
@@ -292,18 +293,33 @@ class World:
         if fault is Fault.REFUSED:
             return self.scheduler.after(LATENCY, lambda: failed("Lambda.ServiceException", "Internal."))
 
+        if fault is Fault.SLOW_FAILURE:
+            return self.scheduler.after(SLOW_FAILURE, lambda: failed("Lambda.ServiceException", "Internal."))
+
         def ended(result: Any, error: str) -> None:
             if fault is Fault.LOST:
                 failed("Lambda.SdkClientException", "Read timed out.")
             elif error:
                 request.given_up_by += function == "LastResort" and not fault
-                failed("AnswerNotDelivered" if "attempts" in error else "Lambda.Unknown", error)
+                name = error.split(":", maxsplit=1)[0]
+                failed(name if name in ("AnswerNotDelivered", "NobodyListens") else "Lambda.Unknown", error)
             else:
                 done(result)
 
         hangs = fault is Fault.SLOW
         self.scheduler.after(LATENCY, lambda: self._run(function, payload, request, ended, hangs=hangs))
         return None
+
+    def _call(self, function: str, payload: str, done: Done, failed: Failed) -> None:
+        """What an execution does itself: one that hangs has no reply."""
+        fault = self.faults.next(function.removesuffix(":Event"))
+        if function == "AnnounceEnd:Event":
+            self._announced(payload)
+        if fault is Fault.SLOW:
+            return
+        seconds = SLOW_FAILURE if fault is Fault.SLOW_FAILURE else LATENCY
+        reply = (lambda: failed("Internal", "Internal.")) if fault else (lambda: done({}))
+        self.scheduler.after(seconds, reply)
 
     def _stopping(self, execution: Execution) -> None:
         """Somebody stops a wait: only a later request may, or its own that could not be told that it had begun."""
@@ -313,33 +329,25 @@ class World:
         stopped.stopped = True
         if request is not stopped and (request.resource is not stopped.resource or request.number < stopped.number):
             self.fail(f"{request} stops the wait of {stopped}")
-        said = json.loads(execution.input)
-        # A late delivery's wait may be for another task than the one that the request was answered with.
-        begun_for = said["Stack"]["Event"]["CrHelperData"]["PhysicalResourceId"]
-        makes = {begun_for, stopped.answer["PhysicalResourceId"] if stopped.answer else request.physical_id}
         deletes = request.kind == "Delete" and is_own_id(str(request.physical_id))
-        if deletes and request.physical_id not in makes and not said["Gate"].get("Ended"):
-            self.fail(f"{request} stops the wait of {stopped}, whose id is one of {makes}")
+        if deletes and request.physical_id != wait_id(execution):
+            self.fail(f"{request} stops the wait of {stopped}, whose id is {wait_id(execution)}")
 
     def _hurt(self, call: str) -> None:
         """A call did not do what it should, or did not say that it did."""
         assert self._invocation
+        self._invocation.hurt = True
         request = self._invocation.request
-        match call:
-            case "StartExecution":
-                request.hard_faults += 1
-            case "DescribeExecution":
-                request.looks.append({False})
-                request.stop_faults += request.kind == "Delete"
-            case _:
-                request.stop_faults += 1
+        if self._invocation.function == "LastResort" and call == "DescribeExecution":
+            request.blind = True
+        if call == "StartExecution":
+            request.hard_faults += 1
+        elif call != "DescribeExecution" or request.kind != "Create":
+            request.stop_faults += 1
 
-    def _license_manager_is_asked(self, told: bool) -> None:
-        if not self._invocation:  # killed
-            return
-        self._invocation.look.add(told)
-        if self._invocation.request.kind == "Delete":
-            self.fail(f"{self._invocation.request} asks License Manager")
+    def _license_manager_is_asked(self) -> None:
+        if self._invocation and self._invocation.function != "CheckTask":
+            self.fail(f"{self._invocation.function} asks License Manager for {self._invocation.request}")
 
     def _announced(self, payload: str) -> None:
         if SECRET in payload:
@@ -365,8 +373,6 @@ class World:
                 self.scheduler.sleep(timeout)
                 raise TimeoutError
         self.cloudformation.taken(address, body, sender)
-        if fault and sender:
-            sender.unheard = True
         match fault:
             case Fault.CRASH_AFTER:
                 raise Killed
@@ -401,7 +407,7 @@ class World:
                 and not later.stop_faults
                 and "before it could answer" not in later.answer["Reason"]  # the last resort looks for no other wait
                 and execution.started <= later.requested
-                and supersedes(later, request)
+                and supersedes(later, execution)
             ):
                 self.fail(f"the wait of {request} still runs after {later} was answered")
 
@@ -428,7 +434,7 @@ class World:
         if SECRET in f"{execution.output}{execution.error}{execution.cause}":
             self.fail(f"the wait of {request} ends with a credential: {execution.cause}")
         unanswered = execution.error == "LicenseConversion.NotAnswered"
-        signals = json.loads(execution.input)["Gate"]["Waiter"] == "HANDLE"
+        signals = request.handle and (request.answer or {}).get("Status") == "SUCCESS"
         if signals and execution.status != "ABORTED" and not unanswered and not request.signals:
             self.fail(f"{request} never signals its handle")
         lasted = execution.stopped - max(request.deadline, execution.started)
@@ -439,23 +445,25 @@ class World:
         self.scheduler.close()
 
 
-def supersedes(later: Request, request: Request) -> bool:
-    """An Update takes the place of every wait of the resource, a Delete of those for what its resource waited for."""
-    if later.kind == "Update":
-        return True
-    if later.kind == "Create":
-        return False
-    if not is_own_id(str(later.physical_id)):
-        return True
-    if request.resource_arn and request.kind == "Update":
-        answered = (request.answer or {}).get("PhysicalResourceId")
-        if answered != later.physical_id or len(request.attempts) > 1:
-            return False  # it may be for the id that takes this one's place, when another task was the newest
-    return later.key == request.key
+def wait_id(execution: Execution) -> str:
+    """The physical id of what the execution waits for; `""` while no check has said which task is the newest of a resource."""
+    known = str(json.loads(execution.input)["Stack"]["PhysicalResourceId"])
+    state = json.loads(execution.entered[-1][1]) if execution.entered else {}
+    return known or str(state.get("Task", {}).get("LicenseConversionTaskId", ""))
+
+
+def supersedes(later: Request, execution: Execution) -> bool:
+    """An Update takes the place of every wait of the resource, a Delete of those for the id that it names."""
+    match later.kind:
+        case "Update":
+            return True
+        case "Create":
+            return False
+    return not is_own_id(str(later.physical_id)) or later.physical_id == wait_id(execution)
 
 
 def is_own_id(physical_id: str) -> bool:
-    return physical_id.startswith(("lct-", "license-conversion-fleet-"))
+    return physical_id.startswith(("lct-", "license-conversion-"))
 
 
 class Connection:
