@@ -44,7 +44,7 @@ class StackGate:
     def _begin(self, event: Event, context: Any) -> None:
         """A Create or an Update. InvalidRequest is its answer."""
         try:
-            request = Request.from_properties(event.get("ResourceProperties"))
+            request = Request.from_event(event)
         except InvalidRequest as error:
             telemetry.refused(error)
             raise

@@ -36,6 +36,7 @@ SERVICE = "license-conversion-gate"
 ERROR_BYTES = 1500
 LOOK_AGAIN_SECONDS = 3.0
 """Step Functions lists an execution a moment after it began, and a killed function's record can be here sooner."""
+REFUSED = "LicenseConversion.InvalidRequest"
 TASK_ID = re.compile(r"lct-[A-Za-z0-9]{1,46}")
 CREDENTIAL = re.compile(r"https://\S*(?:X-Amz-|Signature=)\S*")
 """A presigned URL. What broke is quoted to a person, and may itself quote what it was given."""
@@ -73,6 +74,8 @@ def _answer_request(record: Mapping[str, Any], context: Any) -> None:
     if request["RequestType"] == "Delete":
         _stop_waits(request, context)
         _send(request, {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": None, "Data": {}}, "STACK", context)
+    elif refusal := _refusal(request):
+        _send(request, _failed(refusal, None), "STACK", context)
     elif _has_wait(request):
         _log("INFO", "The function broke, and the wait that it had begun answers", request)
     else:
@@ -85,6 +88,18 @@ def _answer_request(record: Mapping[str, Any], context: Any) -> None:
             f"request up ({made_of.get('condition')}, attempt {made_of.get('approximateInvokeCount')}): {what}"
         )
         _send(request, _failed(reason, _task_id(request)), "STACK", context)
+
+
+def _refusal(request: Mapping[str, Any]) -> str:
+    """What the function would have answered, or has, without an acknowledgement: the same words. `""`: nothing is wrong with
+    it."""
+    try:
+        from license_conversion.request import Request  # noqa: PLC0415 - it may be what is broken
+
+        Request.from_event(request)
+    except Exception as error:
+        return str(error) if type(error).__name__ == REFUSED else ""
+    return ""
 
 
 def _failed(reason: str, physical_id: str | None) -> dict[str, Any]:

@@ -113,6 +113,7 @@ EXECUTION_INPUT = (
 )
 
 
+REQUEST_TYPES = ("Create", "Update", "Delete")
 MARGIN = 60
 """Seconds from the deadline until whoever waits gives up, at most: one hang of a check, or of the answer, and what comes in its
 place all fit in."""
@@ -206,6 +207,14 @@ class Request:
             return Times.of(began, self.timeout, MARGIN)
         timeout = min(self.timeout, self.service_timeout - answer_margin(self.service_timeout))
         return Times.of(began, timeout, min(MARGIN, self.service_timeout - timeout))
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> Self:
+        """CloudFormation's request to create or update. Raises InvalidRequest, for an unknown RequestType too."""
+        if event["RequestType"] not in REQUEST_TYPES:
+            allowed = f"{', '.join(REQUEST_TYPES[:-1])} or {REQUEST_TYPES[-1]}"
+            raise InvalidRequest(f"RequestType: {event['RequestType']!r} is not allowed: it must be {allowed}.")
+        return cls.from_properties(event.get("ResourceProperties"))
 
     @classmethod
     def from_properties(cls, properties: Any) -> Self:
