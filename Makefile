@@ -67,14 +67,20 @@ build: $(VENV)/.installed ## build the layer and the application as SAM deploys 
 	@echo "Building the application ..."
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build --cached >.build.log 2>&1 || { cat .build.log; exit 1; }
 
+# SAM and boto3 know AWS_DEFAULT_REGION, and the region of the profile, but not AWS_REGION, which the AWS CLI puts before both.
+ifneq ($(AWS_REGION),)
+REGION := --region $(AWS_REGION)
+deploy delete: export AWS_DEFAULT_REGION := $(AWS_REGION)
+endif
+
 .PHONY: deploy
 deploy: build ## deploy to your account: make deploy PARAMETERS="LogLevel=DEBUG EventBusName=ops"
-	$(BIN)/sam deploy --no-confirm-changeset $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+	$(BIN)/sam deploy --no-confirm-changeset $(REGION) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 
 .PHONY: delete
 delete: $(VENV)/.installed ## delete it from your account, unless a gate waits (FORCE=1: also then; docs/upgrading.md)
 	@$(if $(FORCE),,$(BIN)/python -m scripts.waiting)
-	$(BIN)/sam delete --no-prompts
+	$(BIN)/sam delete --no-prompts $(REGION)
 
 .PHONY: release
 release: $(VENV)/.installed ## build dist/license-conversion-gate-VERSION.zip, the same bytes wherever it is built
