@@ -8,7 +8,7 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto.moto_api._internal import moto_api_backend
+from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 from scripts import waiting
