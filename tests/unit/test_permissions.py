@@ -1,5 +1,6 @@
 """What the application may do: the template against the list in docs/permissions.md, which has a reason for each action."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -177,3 +178,13 @@ def test_what_keeps_data_takes_the_customers_key(kind: str) -> None:
 
     assert keeping
     assert all("KmsKeyArn" in str(properties) for properties in keeping)
+
+
+@pytest.mark.parametrize("role", ["CheckTaskRole"])
+def test_a_wildcard_for_the_account_ends_at_the_organization(role: str) -> None:
+    (assume,) = (one for name, one in statements() if name == role and one["Action"] == "sts:AssumeRole")
+    condition, given, otherwise = assume["Condition"]["Fn::If"]
+
+    assert given == {"StringEquals": {"aws:ResourceOrgID": "${aws:PrincipalOrgID}"}}
+    assert otherwise == {"Ref": "AWS::NoValue"}
+    assert '"*"' in json.dumps(TEMPLATE["Conditions"][condition])
