@@ -149,5 +149,8 @@ def handle(task_check: TaskCheck, event: Any, context: Any) -> dict[str, Any]:
         telemetry.count("CallsRefused")  # an error of the function that is its caller's, which no alarm counts
         telemetry.logger.info(f"The caller is refused: {error}")
         raise
+    except Exception:
+        telemetry.count("ChecksBroken")
+        raise
     finally:
         telemetry.flush()
