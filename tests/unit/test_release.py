@@ -41,6 +41,7 @@ def test_a_release_has_the_template_and_all_that_it_names(tmp_path: Path) -> Non
         assert f"{top}/{file}" in names
     assert {"custom_resource.py", "last_resort.py", "license_conversion/gate.py"} <= set(code)
     assert "python/crhelper/__init__.py" in layer
+    assert not [name for name in layer if re.search(r"\.(so|pyd)\b", name)]  # it serves arm64 and x86_64
     assert not [name for name in code + layer if "__pycache__" in name or name.endswith("RECORD")]
 
 
