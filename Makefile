@@ -39,7 +39,7 @@ check: $(VENV)/.installed .local/scanners/.installed ## lint, types, templates, 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy handlers tests scripts benchmarks
 	$(BIN)/sam validate --lint
-	$(BIN)/cfn-lint template.yaml examples/*.yaml
+	$(BIN)/cfn-lint template.yaml examples/*.yaml --regions $(ONE_OF_EACH_PARTITION)
 	.local/scanners/bin/checkov --file template.yaml examples/*.yaml examples/terraform/main.tf
 	@if command -v terraform >/dev/null; then terraform fmt -check -diff examples/terraform; \
 	else echo "terraform is not there: the form of its example is left out"; fi
@@ -56,6 +56,7 @@ audit: .local/scanners/.installed ## known vulnerabilities of what the layer shi
 benchmark: $(VENV)/.installed .local/lambda-runtime/.installed build ## measure lag, calls and cost against other ways to wait
 	PYTHONPATH=handlers:. $(BIN)/python -m benchmarks
 
+ONE_OF_EACH_PARTITION := us-east-1 cn-north-1 us-gov-west-1 eusc-de-east-1
 ASL_VALIDATOR := npx --yes asl-validator@4.0.0
 
 .PHONY: model
