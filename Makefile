@@ -39,7 +39,7 @@ check: $(VENV)/.installed .local/scanners/.installed ## lint, types, templates, 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy handlers tests scripts benchmarks
 	$(BIN)/sam validate --lint
-	$(BIN)/cfn-lint template.yaml examples/*.yaml
+	$(BIN)/cfn-lint template.yaml examples/*.yaml --regions $(ONE_OF_EACH_PARTITION)
 	.local/scanners/bin/checkov --file template.yaml examples/*.yaml examples/terraform/main.tf
 	@if command -v terraform >/dev/null; then terraform fmt -check -diff examples/terraform; \
 	else echo "terraform is not there: the form of its example is left out"; fi
@@ -56,6 +56,7 @@ audit: .local/scanners/.installed ## known vulnerabilities of what the layer shi
 benchmark: $(VENV)/.installed .local/lambda-runtime/.installed build ## measure lag, calls and cost against other ways to wait
 	PYTHONPATH=handlers:. $(BIN)/python -m benchmarks
 
+ONE_OF_EACH_PARTITION := us-east-1 cn-north-1 us-gov-west-1 eusc-de-east-1
 ASL_VALIDATOR := npx --yes asl-validator@4.0.0
 
 .PHONY: model
@@ -67,14 +68,20 @@ build: $(VENV)/.installed ## build the layer and the application as SAM deploys 
 	@echo "Building the application ..."
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build --cached >.build.log 2>&1 || { cat .build.log; exit 1; }
 
+# SAM and boto3 know AWS_DEFAULT_REGION, and the region of the profile, but not AWS_REGION, which the AWS CLI puts before both.
+ifneq ($(AWS_REGION),)
+REGION := --region $(AWS_REGION)
+deploy delete: export AWS_DEFAULT_REGION := $(AWS_REGION)
+endif
+
 .PHONY: deploy
 deploy: build ## deploy to your account: make deploy PARAMETERS="LogLevel=DEBUG EventBusName=ops"
-	$(BIN)/sam deploy --no-confirm-changeset $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+	$(BIN)/sam deploy --no-confirm-changeset $(REGION) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 
 .PHONY: delete
 delete: $(VENV)/.installed ## delete it from your account, unless a gate waits (FORCE=1: also then; docs/upgrading.md)
 	@$(if $(FORCE),,$(BIN)/python -m scripts.waiting)
-	$(BIN)/sam delete --no-prompts
+	$(BIN)/sam delete --no-prompts $(REGION)
 
 .PHONY: release
 release: $(VENV)/.installed ## build dist/license-conversion-gate-VERSION.zip, the same bytes wherever it is built

@@ -169,6 +169,7 @@ def handle(task_check: TaskCheck, event: Any, context: Any) -> dict[str, Any]:
         telemetry.logger.info(f"The caller is refused: {error}")
         raise
     except Exception as error:
+        telemetry.count("ChecksBroken")
         telemetry.logger.exception("The check broke")
         raise CheckBroken(f"{type(error).__name__}: {error}") from error
     finally:

@@ -13,6 +13,7 @@ class Settings:
     region: str
     state_machine_arn: str
     event_bus_name: str
+    account_id: str
 
     @classmethod
     def from_env(cls) -> Self:
@@ -21,4 +22,5 @@ class Settings:
             role_arn=os.environ.get("GATE_ROLE_ARN", ""),
             state_machine_arn=os.environ.get("GATE_STATE_MACHINE_ARN", ""),
             event_bus_name=os.environ.get("GATE_EVENT_BUS_NAME", ""),
+            account_id=os.environ.get("GATE_ACCOUNT_ID", ""),
         )

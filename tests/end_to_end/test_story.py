@@ -11,7 +11,7 @@ import pytest
 from tests.end_to_end.application import EXAMPLES, Application
 
 OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
-FILTER = 'stack_id like "stack/MY-STACK/" and logical_resource_id = "MY-GATE" or task_id = "lct-MY-TASK"'
+FILTER = '(stack_id like "stack/MY-STACK/" and logical_resource_id = "MY-GATE") or task_id = "lct-MY-TASK"'
 Line = dict[str, Any]
 
 
