@@ -124,6 +124,30 @@ class OneOf:
 
 
 @dataclass(frozen=True)
+class ScalarOrList:
+    """A text, number or boolean, or a list of them: `most` characters in all."""
+
+    most: int
+
+    @property
+    def allowed(self) -> str:
+        return f"a text, number or boolean, or a list of them, of at most {self.most:,} characters in all"
+
+    def parse(self, value: Any) -> Any:
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(one, str | int | float) for one in values):
+            raise ValueError
+        if sum(len(str(one)) for one in values) > self.most:
+            raise ValueError
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        """It cannot say the length of a list's values together."""
+        scalar = {"type": ["string", "number", "boolean"], "maxLength": self.most}
+        return {"anyOf": [scalar, {"type": "array", "items": scalar}]}
+
+
+@dataclass(frozen=True)
 class Property:
     """One property: its name, kind and meaning. The reference page and the JSON Schemas are written from these."""
 

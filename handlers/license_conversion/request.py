@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from license_conversion.errors import InvalidRequest
-from license_conversion.properties import Integer, ListOf, OneOf, Property, Text, parse_all
+from license_conversion.properties import Integer, ListOf, OneOf, Property, ScalarOrList, Text, parse_all
 
 SERVICE_TIMEOUT = 3600
 """Seconds that CloudFormation waits for an answer when a template says nothing: the default and the most it allows.
@@ -60,6 +60,13 @@ ON_FAILURE = Property(
     "FAIL",
 )
 
+TRIGGER = Property(
+    "Trigger",
+    ScalarOrList(1024),
+    "Of no meaning to the gate. A change of it makes CloudFormation send an Update, so that the gate looks again: at a "
+    "`ResourceArn` whose next conversion is to be waited for.",
+)
+
 HANDLE_TIMEOUT = 43000
 """Seconds to wait when a handle is signalled: the signal must come before a wait condition of 43,200 s gives up.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-waitcondition.html"""
@@ -84,6 +91,7 @@ STACK_PROPERTIES = (
     ROLE,
     EXTERNAL_ID,
     REGION,
+    TRIGGER,
 )
 EXECUTION_INPUT = (
     *WAYS,
@@ -98,6 +106,7 @@ EXECUTION_INPUT = (
     ROLE,
     EXTERNAL_ID,
     REGION,
+    TRIGGER,
     Property(
         "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID",
         ARN,
