@@ -54,7 +54,10 @@ class Conversions:
         self.instances[name] = [instance["InstanceId"] for instance in started]
         return self.instances[name]
 
-    def stop(self, instance_id: str) -> None:
+    def stop(self, instance_id: str, *, remember: bool = False) -> None:
+        """As somebody else does it, or, to remember, an execution of another state machine like this one."""
+        if remember:
+            self.ec2.create_tags(Resources=[instance_id], Tags=[{"Key": START_AGAIN, "Value": "yes"}])
         self.ec2.stop_instances(InstanceIds=[instance_id])
         deadline = time.monotonic() + 30
         while self.state(instance_id) != "stopped":
@@ -143,6 +146,7 @@ def conversions(application: Application) -> Iterator[Conversions]:
     (joined,) = run.run_instances("joined")
     add(resource_arn=arn(joined), destination=INCLUDED)
     (other,) = run.run_instances("other")
+    run.stop(other, remember=True)
     add(resource_arn=arn(other), destination=SQL)
     (converted,) = run.run_instances("converted")
     add(resource_arn=arn(converted), destination=INCLUDED, duration=0)
@@ -194,7 +198,7 @@ def test_an_instance_is_stopped_converted_and_started_again(conversions: Convers
         {
             "InstanceId": instance,
             "LicenseConversionTaskId": task,
-            "Result": "CONVERTED",
+            "Result": "DONE",
             "Said": f"{instance} was converted by {task}.",
         }
     ]
@@ -207,7 +211,7 @@ def test_an_instance_is_stopped_converted_and_started_again(conversions: Convers
 def test_an_instance_that_was_stopped_stays_stopped(conversions: Conversions) -> None:
     (instance,) = conversions.instances["stopped"]
 
-    assert conversions.output("stopped")[0]["Result"] == "CONVERTED"
+    assert conversions.output("stopped")[0]["Result"] == "DONE"
     assert conversions.state(instance) == "stopped"
 
 
@@ -233,7 +237,7 @@ def test_all_instances_with_a_tag_wait_at_one_gate(conversions: Conversions) -> 
     wave = conversions.instances["wave"]
 
     output = conversions.output("wave")
-    assert {entry["InstanceId"]: entry["Result"] for entry in output} == dict.fromkeys(wave, "CONVERTED")
+    assert {entry["InstanceId"]: entry["Result"] for entry in output} == dict.fromkeys(wave, "DONE")
     (gate,) = conversions.gates("wave")
     assert sorted(gate["LicenseConversionTaskIds"]) == sorted(conversions.task(instance) for instance in wave)
 
@@ -270,7 +274,8 @@ def test_a_conversion_to_something_else_is_not_disturbed(conversions: Conversion
 
     (sentence,) = conversions.said("other")
     assert sentence == f"{instance} is being converted to something else, by {conversions.task(instance)}."
-    assert (conversions.begun(instance), conversions.state(instance)) == ([], "running")
+    assert conversions.begun(instance) == []
+    assert (conversions.state(instance), conversions.remembered(instance)) == ("stopped", True)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +321,7 @@ def test_an_instance_is_not_started_in_mid_conversion_but_by_the_execution_that_
 
     conversions.start("times-out")
     conversions.end(instance)
-    assert conversions.output("times-out")[0]["Result"] == "CONVERTED"
+    assert conversions.output("times-out")[0]["Result"] == "DONE"
     assert len(conversions.tasks(instance)) == 1
     assert (conversions.state(instance), conversions.remembered(instance)) == ("running", False)
 
@@ -348,13 +353,15 @@ class TestLimits:
         conversions.start("throttled")
         conversions.end(instance)
 
-        assert conversions.output("throttled")[0]["Result"] == "CONVERTED"
+        assert conversions.output("throttled")[0]["Result"] == "DONE"
 
-    def test_of_a_role_without_rights_stop_nothing(self, conversions: Conversions) -> None:
-        (instance,) = conversions.run_instances("denied")
-        conversions.license_manager.faults.queue("AccessDeniedException")
+    def test_of_a_role_without_rights_leave_everything_as_it_is(self, conversions: Conversions) -> None:
+        (instance, stopped) = conversions.run_instances("denied", 2)
+        conversions.stop(stopped, remember=True)
+        conversions.license_manager.faults.queue("AccessDeniedException", times=2)
         conversions.start("denied")
 
-        (sentence,) = conversions.said("denied")
-        assert sentence.startswith(f"{instance} was left as it is. LicenseManager.AccessDeniedException: ")
+        for sentence, one in zip(conversions.said("denied"), (instance, stopped), strict=True):
+            assert sentence.startswith(f"{one} was left as it is. LicenseManager.AccessDeniedException: ")
         assert (conversions.state(instance), conversions.remembered(instance)) == ("running", False)
+        assert (conversions.state(stopped), conversions.remembered(stopped)) == ("stopped", True)

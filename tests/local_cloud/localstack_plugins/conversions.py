@@ -14,7 +14,7 @@ import re
 import threading
 import urllib.request
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from localstack.services.plugins import Service, aws_provider
 
@@ -40,7 +40,7 @@ def stepfunctions() -> Service:
 
     services = "localstack.services.stepfunctions.asl.component.state.state_execution.state_task.service"
     tasks, aws_sdk, nested = (
-        import_module(f"{services}.state_task_service{name}") for name in ("", "_aws_sdk", "_sfn")
+        cast("Any", import_module(f"{services}.state_task_service{name}")) for name in ("", "_aws_sdk", "_sfn")
     )
     tasks.StateTaskService._SERVICE_NAME_SFN_TO_BOTO_OVERRIDES["licensemanager"] = "license-manager"
     aws_sdk._SERVICE_ERROR_NAMES.update(licensemanager="LicenseManager", ec2="Ec2")
