@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from license_conversion.errors import InvalidRequest
-from license_conversion.properties import Anything, HttpsUrl, Integer, ListOf, OneOf, Property, Text, parse_all
+from license_conversion.properties import HttpsUrl, Integer, ListOf, OneOf, Property, ScalarOrList, Text, parse_all
 from license_conversion.stack_response import NO_ID, SERVICE_TIMEOUT
 from license_conversion.task import iso
 
@@ -61,8 +61,9 @@ ON_FAILURE = Property(
 
 TRIGGER = Property(
     "Trigger",
-    Anything(1024),
-    "Of no meaning to the gate. A change of it makes CloudFormation send an Update, so that the gate looks again.",
+    ScalarOrList(1024),
+    "Of no meaning to the gate. A change of it makes CloudFormation send an Update, so that the gate looks again: at a "
+    "`ResourceArn` whose next conversion is to be waited for.",
 )
 
 HANDLE_TIMEOUT = 43000

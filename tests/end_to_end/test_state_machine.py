@@ -122,7 +122,7 @@ def executions(application: Application) -> Executions:
     start("not-a-stack", {"LicenseConversionTaskId": UNKNOWN, "Stack": "mine"})
 
     for caller in ("sync", "callback", "own-loop"):
-        instances: Iterator[Json] = iter(_instances(run, 4) if caller == "sync" else [{}] * 4)
+        instances: Iterator[Json] = iter(_instances(run, 5) if caller == "sync" else [{}] * 4)
         cases: tuple[tuple[str, Json, int], ...] = (
             ("waits", {"duration": 14}, 60),
             ("fails", {"duration": 3, "end_status": "FAILED", "status_message": SAID}, 60),
@@ -137,6 +137,8 @@ def executions(application: Application) -> Executions:
                 start(name, given, f"state-machine-{caller}")
         refused = {"LicenseConversionTaskId": "lct_1", "TimeoutSeconds": 60, **next(instances)}
         start(f"{caller}-refused", refused, f"state-machine-{caller}")
+        if caller == "sync":
+            start("sync-said-much", request("said-much", **next(instances)), "state-machine-sync")
 
     tasks = [add("map-waits", duration=3), add("map-fails", duration=0, end_status="FAILED", status_message=SAID)]
     start("map", {"LicenseConversionTaskIds": [*tasks, UNKNOWN], "TimeoutSeconds": 60}, "state-machine-map")
@@ -338,8 +340,19 @@ class TestCallersThatWaitForTheExecution:
         error, cause = executions.failure("sync-fails")
 
         assert error == "ConversionFailed"
-        assert SAID in cause
+        assert json.loads(cause)["StatusMessage"] == SAID
         before, now = _groups(executions, "sync-fails")
+        assert now == before
+
+    def test_choose_what_to_do_though_the_cause_that_they_get_is_cut(self, executions: Executions) -> None:
+        error, cause = executions.failure("sync-said-much")
+
+        (failed,) = (e for e in executions.history(executions.arns["sync-said-much"]) if e["type"] == "TaskFailed")
+        with pytest.raises(json.JSONDecodeError):
+            json.loads(failed["taskFailedEventDetails"]["cause"])
+        assert error == "ConversionFailed"
+        assert json.loads(cause)["StatusMessage"].endswith("… (shortened)")
+        before, now = _groups(executions, "sync-said-much")
         assert now == before
 
     def test_choose_what_to_do_after_a_time_out(self, executions: Executions) -> None:

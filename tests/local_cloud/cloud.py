@@ -79,7 +79,7 @@ class LocalCloud:
 
     def __init__(self, *, port: int = 0, retry_seconds: int = 1) -> None:
         """``retry_seconds`` before Lambda's first retry of an asynchronous event, twice that before the second; AWS: 60."""
-        self.license_manager = LicenseManagerServer()
+        self.license_manager = LicenseManagerServer(instance_state=self._instance_state)
         self._trace_daemon = TraceDaemon()
         self._port = port or _free_port()
         self._retry_seconds = retry_seconds
@@ -157,6 +157,8 @@ class LocalCloud:
             "LAMBDA_RETRY_BASE_DELAY": str(self._retry_seconds),
             "PROVIDER_OVERRIDE_CLOUDFORMATION": "lifecycles",
             "PROVIDER_OVERRIDE_S3": "contained",
+            "PROVIDER_OVERRIDE_STEPFUNCTIONS": "converting",
+            "PROVIDER_OVERRIDE_EC2": "converting",
             "CFN_IGNORE_UNSUPPORTED_RESOURCE_TYPES": "0",
             "CFN_PER_RESOURCE_TIMEOUT": "300",
         }
@@ -181,6 +183,15 @@ class LocalCloud:
         for service, operation in _FIRST_CALLS:
             with contextlib.suppress(BotoCoreError, ClientError):  # the cloud may be gone already
                 getattr(self._new_client(service), operation)()
+
+    def _instance_state(self, instance_id: str) -> str | None:
+        try:
+            found = self.client("ec2").describe_instance_status(InstanceIds=[instance_id], IncludeAllInstances=True)
+        except ClientError as error:
+            if error.response["Error"]["Code"].startswith("InvalidInstanceID"):
+                return None
+            raise
+        return str(found["InstanceStatuses"][0]["InstanceState"]["Name"])
 
     def _is_ready(self) -> bool:
         try:

@@ -425,6 +425,21 @@ def test_the_member_that_links_executions_in_the_console_is_taken_and_changes_no
     assert request == Request.from_input({"LicenseConversionTaskId": TASK_ID})
 
 
+@pytest.mark.parametrize("trigger", ["2026-11-25", 7, True, ["first", 2], "x" * 1024], ids=str)
+def test_a_trigger_is_taken_by_both_and_changes_nothing(trigger: Any) -> None:
+    assert Request.from_properties(properties(Trigger=trigger)) == Request.from_properties(properties())
+    given_ = {"LicenseConversionTaskId": TASK_ID}
+    assert Request.from_input({**given_, "Trigger": trigger}) == Request.from_input(given_)
+
+
+@pytest.mark.parametrize(
+    "trigger", ["x" * 1025, ["x" * 512, "y" * 513], {"a": 1}, None], ids=["text", "list", "object", "null"]
+)
+def test_a_trigger_has_1024_characters_at_most(trigger: Any) -> None:
+    assert refusal_of_properties(Trigger=trigger).startswith("Trigger: ")
+    assert refusal_of_input({"LicenseConversionTaskId": TASK_ID, "Trigger": trigger}).startswith("Trigger: ")
+
+
 # Anything at all
 
 property_names = st.sampled_from([p.name for p in STACK_PROPERTIES + EXECUTION_INPUT])

@@ -36,7 +36,9 @@ Command              Arguments (all optional, unless marked *)
 ``delete_task``      task_id*: the service forgets it
 ``tasks``            what the service would answer now, for each task
 ``calls``            operation, parameters, time, answer (``OK``, or the fault), region and access_key of each call
-``configure``        duration, end_status, status_message (of tasks that do not say), page_size, seed (of the order)
+``configure``        duration, end_status, status_message (of tasks that do not say), page_size, seed (of the order),
+                     tasks_a_day (that can be begun; ``null``: any number)
+``usage_operation``  instance_id*: what the instance is billed as, after the conversions so far
 ``faults/queue``     name*, times (``null``: until cleared), operation, seconds
 ``faults/rates``     rates* (name to share of the calls, at most 1 in all), seed, seconds
 ``faults/limit``     requests_per_second*, burst*: a token bucket that answers RateLimitExceededException
@@ -48,7 +50,9 @@ A fault is the name of an exception (``AccessDeniedException``, ``ThrottlingExce
 ``connection-reset``, ``no-reply`` (until ``reset``, or for ``seconds`` and then a reset connection) or ``slow-reply`` (the
 true answer after ``seconds``, 1 by default). ``seconds`` makes an exception and a 503 wait as well.
 
-What it is not: it checks no signature and no IAM permission, converts no instance, and keeps all accounts in one.
+A conversion is begun only for an instance that is stopped, where the server knows how to ask (`instance_state`): in the
+local cloud it asks EC2. What it is not: it checks no signature and no IAM permission, neither starts nor stops an
+instance, and keeps all accounts in one.
 """
 
 from .back_end import in_process, plug_into_moto

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from .faults import CONNECTION_RESET, HTML_503, NO_REPLY, SLOW_REPLY, Fault, Faults
-from .task import Task
+from .faults import CONNECTION_RESET, HTML_503, NO_REPLY, RATE_LIMIT, SLOW_REPLY, Fault, Faults
+from .task import IN_PROGRESS, WINDOWS_BYOL, Task
 
 Json = dict[str, Any]
 ARN = re.compile(r"arn:aws[a-zA-Z-]*:[\w.-]+:[\w./-]*:[\w./-]*:[A-Za-z0-9][\w:/+=,@.-]*")
 INVALID, NOT_VALID = "InvalidParameterValueException", "ValidationException"
+STOPPED = "stopped"
 FILTERS = {"ResourceArns": "ResourceArn", "Status": "Status"}
 SERVER_ERRORS = {"ServerInternalException": 500}
 
@@ -56,15 +57,25 @@ class LicenseManager:
 
     `clock` gives epoch seconds, and may be replaced by a fake one at any time. `duration` (seconds) is that of a task
     that does not bring its own. `page_size` bounds a page of the list, and `seed` makes its order, which is no order:
-    the API promises none.
+    the API promises none. `tasks_a_day` is how many a caller may begin in 24 hours, None for any number.
+
+    `instance_state` tells the state of an instance by its id, as EC2 names it, or None where there is none such; without
+    it every resource counts as a stopped instance.
     """
 
     def __init__(
-        self, *, duration: float = 5.0, page_size: int = 50, seed: int = 0, clock: Callable[[], float] = time.time
+        self,
+        *,
+        duration: float = 5.0,
+        page_size: int = 50,
+        seed: int = 0,
+        clock: Callable[[], float] = time.time,
+        instance_state: Callable[[str], str | None] = lambda _: STOPPED,
     ) -> None:
         self.clock = clock
+        self.instance_state = instance_state
         self._settings: Json = {"duration": duration, "end_status": "SUCCEEDED", "status_message": None}
-        self._settings |= {"page_size": page_size, "seed": seed}
+        self._settings |= {"page_size": page_size, "seed": seed, "tasks_a_day": None}
         self._lock = threading.RLock()
         self.released = threading.Event()
         self.faults = Faults(self._now)
@@ -84,7 +95,7 @@ class LicenseManager:
         return self.clock()
 
     def configure(self, **settings: Any) -> None:
-        """Change `duration`, `end_status`, `status_message`, `page_size` or `seed` until `reset()`."""
+        """Change `duration`, `end_status`, `status_message`, `page_size`, `seed` or `tasks_a_day` until `reset()`."""
         if unknown := settings.keys() - self._settings.keys():
             raise ValueError(f"{sorted(unknown)} cannot be configured, only {sorted(self._settings)}")
         self._configured.update(settings)
@@ -129,6 +140,17 @@ class LicenseManager:
         with self._lock:
             del self._tasks[task_id]
 
+    def usage_operation(self, instance_id: str) -> str:
+        """What the instance is billed as, after the conversions so far; EC2 tells it. Windows BYOL before the first."""
+        converted = [
+            task
+            for task in self.tasks
+            if task["ResourceArn"].endswith(f"/{instance_id}") and task.get("Status") == "SUCCEEDED"
+        ]
+        converted.sort(key=lambda task: float(task["LicenseConversionTime"]))
+        found: str = converted[-1]["DestinationLicenseContext"]["UsageOperation"] if converted else WINDOWS_BYOL
+        return found
+
     def reply(self, operation: str, body: bytes, *, region: str, access_key: str) -> Reply:
         """Answer one call, and remember it."""
         with self._lock:
@@ -172,6 +194,7 @@ class LicenseManager:
                 raise ServiceError(NOT_VALID, f"{name} is required.")
         if not ARN.fullmatch(parameters["ResourceArn"]):
             raise ServiceError(INVALID, f"[{parameters['ResourceArn']}] is not a valid resource ARN.")
+        self._refuse_what_cannot_be_converted(parameters["ResourceArn"])
         task_id = self.add_task(
             resource_arn=parameters["ResourceArn"],
             source=parameters["SourceLicenseContext"],
@@ -179,6 +202,23 @@ class LicenseManager:
             region=region,
         )
         return {"LicenseConversionTaskId": task_id}
+
+    def _refuse_what_cannot_be_converted(self, resource_arn: str) -> None:
+        """What the user guide asks for before a conversion. Which error AWS gives is not published: of those that the
+        operation has, these fit. https://docs.aws.amazon.com/license-manager/latest/userguide/conversion-prerequisites.html
+        """
+        instance_id = resource_arn.rpartition("/")[2]
+        state = self.instance_state(instance_id)
+        if state is None:
+            raise ServiceError(INVALID, f"Instance [{instance_id}] was not found.")
+        if state != STOPPED:
+            raise ServiceError(INVALID, f"Instance [{instance_id}] is {state}: it must be in the stopped state.")
+        tasks = self.tasks
+        if any(task["ResourceArn"] == resource_arn and task.get("Status") == IN_PROGRESS for task in tasks):
+            raise ServiceError(INVALID, f"A license conversion of instance [{instance_id}] is in progress.")
+        most, yesterday = self._configured["tasks_a_day"], self.clock() - 24 * 3600
+        if most is not None and sum(task["StartTime"] > yesterday for task in tasks) >= most:
+            raise ServiceError(RATE_LIMIT, f"No more than {most} license conversions can be begun in 24 hours.")
 
     def _get(self, parameters: Json, region: str) -> Json:
         task_id = parameters.get("LicenseConversionTaskId")
