@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 import trustme
 
+from tests.eventually import eventually
 from tests.local_cloud.answers import LOST, RESET, TIMEOUT, AnswersReceiver
 from tests.local_cloud.cloud import LocalCloud, Stack
 
@@ -144,8 +145,7 @@ class TestFunctions:
         functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
         assert invoke(cloud, name, {}) == (None, "from the layer")
         logs = cloud.client("logs")
-        while f"/elsewhere/{name}" not in [one["logGroupName"] for one in logs.describe_log_groups()["logGroups"]]:
-            pass
+        eventually(lambda: logs.describe_log_groups(logGroupNamePrefix=f"/elsewhere/{name}")["logGroups"])
         assert "from the layer" in cloud.log_lines()
 
     def test_run_each_concurrent_invocation_in_a_sandbox_of_its_own(self, cloud: LocalCloud, responder: Stack) -> None:
@@ -222,8 +222,7 @@ class TestCustomResources:
 
     def test_are_deleted_while_their_create_is_in_flight(self, cloud: LocalCloud, name: str) -> None:
         stack = cloud.create_stack(name, template(Create="SILENCE", ServiceTimeout=60), wait=False)
-        while not cloud.requests(stack.id):
-            pass
+        eventually(lambda: cloud.requests(stack.id))
         assert cloud.delete_stack(stack.id).status == "DELETE_COMPLETE"
         (_, (request_type, made_up)) = lifecycle(cloud, stack)
         assert request_type == "Delete"
@@ -233,8 +232,7 @@ class TestCustomResources:
     def test_stop_waiting_when_the_update_is_cancelled(self, cloud: LocalCloud, name: str) -> None:
         created = cloud.create_stack(name, template(Id="one"))
         cloud.update_stack(name, template(Id="one", Update="SILENCE", ServiceTimeout=60), wait=False)
-        while len(cloud.requests(created.id)) < 2:
-            pass
+        eventually(lambda: len(cloud.requests(created.id)) == 2)
         cloud.client("cloudformation").cancel_update_stack(StackName=name)
         assert cloud.wait_for_stack(name).status == "UPDATE_ROLLBACK_COMPLETE"
         assert [one for one, _ in lifecycle(cloud, created)] == ["Create", "Update", "Update"]
@@ -304,10 +302,9 @@ class TestWaitConditions:
 
     @staticmethod
     def signal(cloud: LocalCloud, responder: Stack, stack: Stack, status: str) -> None:
-        while not (handles := cloud.handles(stack.id)):
-            pass
+        (handle,) = eventually(lambda: cloud.handles(stack.id))
         signal = {"Status": status, "UniqueId": "one", "Data": "all done", "Reason": "because"}
-        event = {"do": "signal", "url": handles[0].url, "signal": signal}
+        event = {"do": "signal", "url": handle.url, "signal": signal}
         assert invoke(cloud, responder.outputs["Responder"], event)[0] is None
 
     def test_wait_for_their_signal(self, cloud: LocalCloud, name: str, responder: Stack) -> None:
@@ -323,8 +320,7 @@ class TestWaitConditions:
         body = json.loads(self.waiting(60))
         body["Resources"]["Other"] = json.loads(template())["Resources"]["Asked"]
         stack = cloud.create_stack(name, json.dumps(body), wait=False)
-        while not any(one.request["LogicalResourceId"] == "Other" for one in cloud.requests(stack.id)):
-            pass
+        eventually(lambda: [one for one in cloud.requests(stack.id) if one.request["LogicalResourceId"] == "Other"])
         self.signal(cloud, responder, stack, "SUCCESS")
         assert cloud.wait_for_stack(name).status == "CREATE_COMPLETE"
 

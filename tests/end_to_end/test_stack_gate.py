@@ -11,6 +11,7 @@ from datetime import datetime
 import pytest
 
 from tests.end_to_end.application import EXAMPLES, Application
+from tests.eventually import eventually
 from tests.local_cloud.cloud import LocalCloud, Stack
 
 STACK_GATE = EXAMPLES / "stack-gate.yaml"
@@ -147,7 +148,7 @@ def test_the_long_pattern_fails_the_wait_condition_with_the_reason(stacks: Stack
 
 def test_a_delete_while_the_create_is_in_flight_stops_the_wait(stacks: Stacks, application: Application) -> None:
     stack = stacks.cloud.describe("deleted-in-flight")
-    _eventually(lambda: bool(_running_for(application, stack)))
+    eventually(lambda: _running_for(application, stack))
 
     stacks.cloud.delete_stack(stack.id)
 
@@ -251,10 +252,3 @@ def _waits_for(application: Application, execution: Mapping[str, object], stack:
 
 def _running_for(application: Application, stack: Stack) -> list[Mapping[str, object]]:
     return [one for one in application.executions("RUNNING") if _waits_for(application, one, stack)]
-
-
-def _eventually(what: object, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
