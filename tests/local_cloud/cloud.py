@@ -142,6 +142,7 @@ class LocalCloud:
             "LOCALSTACK_VOLUME_DIR": str(self._folder / "volume"),
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(_PLUGINS / "entry_points")]),
             "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
+            "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX", ""),
             "GATEWAY_LISTEN": f"127.0.0.1:{self._port}",
             "GATEWAY_SERVER": "loopback",
             "LOCALSTACK_HOST": f"127.0.0.1:{self._port}",
