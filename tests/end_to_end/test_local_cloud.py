@@ -1,11 +1,9 @@
 """The local cloud keeps the promises of AWS's that the product's own tests build on."""
 
 import contextlib
-import http.client
 import io
 import json
 import socket
-import ssl
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -15,10 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import trustme
 
 from tests.eventually import eventually
-from tests.local_cloud.answers import LOST, RESET, TIMEOUT, AnswersReceiver
 from tests.local_cloud.cloud import LocalCloud, Stack
 
 RESPONDER = Path(__file__).with_name("responder.yaml")
@@ -277,7 +273,7 @@ class TestCustomResources:
         assert first.url != again.url
 
     def test_are_not_answered_by_a_put_that_was_refused(self, cloud: LocalCloud, name: str) -> None:
-        cloud.misbehave(503)
+        cloud.misbehave(503, stack=name)
         stack = cloud.create_stack(name, template(Id="one"))  # the function raises, and Lambda tries again
         assert stack.status == "CREATE_COMPLETE"
         assert [(one.outcome, one.taken) for one in cloud.answers(stack.id)] == [("503", False), ("200", True)]
@@ -286,7 +282,7 @@ class TestCustomResources:
         log = cloud.localstack_log.read_text()
         own = [one for one in cloud.requests() if one.request["LogicalResourceId"] == "Asked"]
         assert own
-        assert not [one.key for one in own if one.url.rpartition("=")[2] in log]
+        assert not [one.key for one in own if one.signature in log]
 
 
 class TestWaitConditions:
@@ -335,57 +331,3 @@ class TestWaitConditions:
         stack = cloud.create_stack(name, self.waiting(1))
         assert stack.status == "ROLLBACK_COMPLETE"
         assert "timed out" in stack.failures[0]
-
-
-@pytest.fixture(scope="module")
-def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[AnswersReceiver, ssl.SSLContext]]:
-    """In this process, as tests without a cloud use it."""
-    certificate = tmp_path_factory.mktemp("receiver") / "certificate.pem"
-    authority = trustme.CA()
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
-    with AnswersReceiver(certificate) as running:
-        yield running, trusting
-
-
-class TestTheReceiver:
-    @staticmethod
-    def put(url: str, trusting: ssl.SSLContext) -> int:
-        parts = urlsplit(url)
-        connection = http.client.HTTPSConnection(parts.netloc, timeout=0.5, context=trusting)
-        try:
-            connection.request("PUT", f"{parts.path}?{parts.query}", b"{}")
-            return connection.getresponse().status
-        finally:
-            connection.close()
-
-    def test_takes_a_put_under_an_issued_url_only(self, receiver: tuple[AnswersReceiver, ssl.SSLContext]) -> None:
-        answers, trusting = receiver
-        url = answers.issue("arn:stack/x|Gate|1")
-        assert self.put(url, trusting) == 200
-        assert self.put(url[:-1], trusting) == 403
-        assert [one.taken for one in answers.answers("|Gate|1")] == [True, False]
-
-    @pytest.mark.parametrize(
-        ("kind", "error", "taken"),
-        [
-            (RESET, ConnectionResetError, False),
-            (TIMEOUT, TimeoutError, False),
-            (LOST, (ConnectionError, http.client.RemoteDisconnected, ssl.SSLError), True),
-        ],
-    )
-    def test_misbehaves_as_it_is_told_once(
-        self,
-        receiver: tuple[AnswersReceiver, ssl.SSLContext],
-        kind: str,
-        error: type[Exception] | tuple[type[Exception], ...],
-        taken: bool,
-    ) -> None:
-        answers, trusting = receiver
-        url = answers.issue(f"arn:stack/x|Gate|{kind}")
-        answers.misbehave(kind)
-        with pytest.raises(error):
-            self.put(url, trusting)
-        assert self.put(url, trusting) == 200
-        assert [(one.outcome, one.taken) for one in answers.answers(kind)] == [(kind, taken), ("200", True)]

@@ -105,7 +105,7 @@ class Cloud:
         key = "|".join((event["StackId"], event["LogicalResourceId"], event["RequestId"]))
         event["ResponseURL"] = self.answers.issue(key, event)
         if "WaitConditionHandle" in event["ResourceProperties"]:
-            event["ResourceProperties"]["WaitConditionHandle"] = self.answers.issue("the-handle")
+            event["ResourceProperties"]["WaitConditionHandle"] = self.answers.issue("the-handle", handle=True)
         return event
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
