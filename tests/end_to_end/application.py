@@ -1,12 +1,12 @@
 """The application as `sam build` leaves it, deployed once for all end-to-end tests, and what they ask of it."""
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.eventually import LONG, eventually
 from tests.local_cloud.cloud import LocalCloud, Stack
 
 ROOT = Path(__file__).parents[2]
@@ -44,12 +44,14 @@ class Application:
         )
         return str(started["executionArn"])
 
-    def finish(self, execution_arn: str, seconds: float = 60) -> dict[str, Any]:
+    def finish(self, execution_arn: str, seconds: float = LONG) -> dict[str, Any]:
         """The execution once it has ended; TimeoutError if that takes longer."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            found: dict[str, Any] = self.cloud.client("stepfunctions").describe_execution(executionArn=execution_arn)
-            if found["status"] != "RUNNING":
-                return found
-            time.sleep(0.1)
-        raise TimeoutError(f"{execution_arn} still runs after {seconds} seconds")
+        describe = self.cloud.client("stepfunctions").describe_execution
+
+        def ended() -> dict[str, Any] | None:
+            found: dict[str, Any] = describe(executionArn=execution_arn)
+            return None if found["status"] == "RUNNING" else found
+
+        found = eventually(ended, seconds, pause=0.1)
+        assert found
+        return found

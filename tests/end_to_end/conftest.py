@@ -1,6 +1,7 @@
 """One local cloud for all end-to-end tests of a run, and the application deployed on it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,3 +18,15 @@ def cloud() -> Iterator[LocalCloud]:
 @pytest.fixture(scope="session")
 def application(cloud: LocalCloud) -> Application:
     return Application(cloud, cloud.deploy(NAME, BUILT))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the cloud goes to one worker of two, and first: it is the longest, and a second LocalStack would only
+    compete with it. The rest goes to whoever has time.
+    """
+    for item in items:
+        if {"cloud", "application"} & set(getattr(item, "fixturenames", ())) and Path(
+            __file__
+        ).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("cloud"))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)

@@ -6,13 +6,13 @@ stacks of this module are created at once. On the local cloud Lambda tries again
 
 import io
 import json
-import time
 import zipfile
 from typing import Any
 
 import pytest
 
 from tests.end_to_end.application import EXAMPLES, ROOT, Application
+from tests.eventually import eventually
 from tests.local_cloud.cloud import Stack
 
 STACK_GATE = (EXAMPLES / "stack-gate.yaml").read_text()
@@ -108,7 +108,7 @@ class BrokenGate:
         )
 
     def ended(self, name: str) -> Stack:
-        return self.cloud.wait_for_stack(self._stacks[name].id, 60)
+        return self.cloud.wait_for_stack(self._stacks[name].id)
 
     def answers(self, name: str) -> list[Any]:
         return [answer.json for answer in self.cloud.answers(self._stacks[name].id) if "RequestId" in answer.json]
@@ -196,16 +196,13 @@ def test_what_the_last_resort_did_is_counted_and_logged_without_a_url(gate: Brok
     lines = gate.cloud.log_lines()
     assert [line for line in lines if "Answered FAILED as the last resort" in line and stack.id in line]
     assert [line for line in lines if '"LastResortAnswers": 1' in line and json.loads(line)["_aws"]]
-    assert not [line for line in lines if "X-Amz-Signature" in line]
+    assert not [line for line in lines if "Signature=" in line]  # of either form
 
 
 def test_a_broken_check_is_counted_whoever_waits(gate: BrokenGate) -> None:
     gate.ended("check-killed-mid-wait")
 
-    deadline = time.monotonic() + 20
-    while "GatesBroken" not in _metrics(gate):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    eventually(lambda: "GatesBroken" in _metrics(gate))
 
 
 def test_the_dead_letter_queue_stays_empty(gate: BrokenGate) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from license_conversion.pace import seconds_until_next_check
 from tests.end_to_end.application import EXAMPLES, Application
+from tests.eventually import eventually
 from tests.local_cloud.cloud import Stack
 
 SAID = 'Instance [i-0123456789abcdef0] is launched "from" an Amazon owned AMI.'
@@ -506,15 +507,13 @@ class TestEvents:
         assert executions.output("no-bus")["Status"] == "SUCCEEDED"
 
         logs = executions.application.cloud.client("logs")
-        deadline = time.monotonic() + 20
-        while True:
+
+        def lines() -> list[Json]:
             found = logs.filter_log_events(logGroupName="/aws/lambda/announce-nowhere")["events"]
-            lines = [json.loads(one["message"]) for one in found if one["message"].startswith("{")]
-            if any(line.get("message") == "The bus did not take the event" for line in lines):
-                break
-            assert time.monotonic() < deadline, found
-            time.sleep(0.5)
-        assert any("EventsNotTaken" in line for line in lines)
+            return [json.loads(one["message"]) for one in found if one["message"].startswith("{")]
+
+        eventually(lambda: any(line.get("message") == "The bus did not take the event" for line in lines()))
+        eventually(lambda: any("EventsNotTaken" in line for line in lines()))
 
 
 class TestHistories:

@@ -15,6 +15,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 )
 
 from tests.end_to_end.application import ROOT, Application
+from tests.eventually import eventually
 from tests.integration.conftest import FUNCTION_ARN, ROLE, Cloud, certificates, moto_server
 from tests.integration.conftest import cloud as fake_clock
 from tests.local_cloud.cloud import ACCOUNT
@@ -256,9 +257,7 @@ def _caller(cloud: Cloud) -> tuple[str, str]:
     definition = json.dumps({"StartAt": "Wait at Gate", "States": {"Wait at Gate": waits}})
     created = cloud.step_functions.create_state_machine(name="caller", definition=definition, roleArn=ROLE)
     started = cloud.step_functions.start_execution(stateMachineArn=created["stateMachineArn"], input="{}")
-    while not tokens:
-        pass
-    return str(started["executionArn"]), tokens[0]
+    return str(started["executionArn"]), eventually(lambda: tokens, pause=0.01)[0]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

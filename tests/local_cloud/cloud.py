@@ -142,6 +142,7 @@ class LocalCloud:
             "LOCALSTACK_VOLUME_DIR": str(self._folder / "volume"),
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(_PLUGINS / "entry_points")]),
             "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
+            "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX", ""),
             "GATEWAY_LISTEN": f"127.0.0.1:{self._port}",
             "GATEWAY_SERVER": "loopback",
             "LOCALSTACK_HOST": f"127.0.0.1:{self._port}",
@@ -377,9 +378,13 @@ class LocalCloud:
         """The URL of every wait condition handle, of one stack id or logical id."""
         return [one for one in self._answers.issued(stack) if not one.request]
 
-    def misbehave(self, *kinds: Misbehaviour) -> None:
-        """What the next PUTs to presigned URLs meet instead of 200; see ``answers``."""
-        self._answers.misbehave(*kinds)
+    def misbehave(self, *kinds: Misbehaviour, stack: str) -> None:
+        """What the next PUTs for the stack of this name meet instead of 200; see ``answers``."""
+        self._answers.misbehave(*kinds, key_part=f":stack/{stack}/")
+
+    def hide(self, *names: str, stack: str) -> None:
+        """Leave out of the requests of the stack of this name what AWS does not document; see ``answers``."""
+        self._answers.hide(*names, key_part=f":stack/{stack}/")
 
     def reuse_request_id(self, request_id: str) -> None:
         """Give the next lifecycle event this id again, with a URL of its own: a deployment that is tried again."""

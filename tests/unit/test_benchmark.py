@@ -14,7 +14,9 @@ pytestmark = pytest.mark.no_cover  # millions of checks
 
 @pytest.mark.parametrize("aim", AIMS, ids=lambda aim: aim.what)
 def test_the_gate_meets_its_aims(aim: Aim) -> None:
-    result = replace(aim, cases=aim.cases if aim.cases[0].waits == 1 else aim.cases[:1]).reached()
+    few = 200 if aim.cases[0].waits == 1 else 1  # `make benchmark` runs them all
+
+    result = replace(aim, cases=aim.cases[:few]).reached()
 
     assert not result.failed
     assert result.lag(0.5) <= aim.p50

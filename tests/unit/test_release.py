@@ -18,19 +18,24 @@ def test_the_change_log_begins_with_the_version_of_the_project() -> None:
     assert release.changelog_heading()[0] == release.version()
 
 
-def test_two_builds_are_the_same_byte_for_byte(tmp_path: Path) -> None:
-    one = release.build(tmp_path / "one")
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One release for all tests: its layer comes from the package index."""
+    return release.build(tmp_path_factory.mktemp("release"))
+
+
+def test_two_builds_are_the_same_byte_for_byte(built: Path, tmp_path: Path) -> None:
     mask = os.umask(0o077)
     try:
         other = release.build(tmp_path / "other")
     finally:
         os.umask(mask)
 
-    assert hashlib.sha256(one.read_bytes()).digest() == hashlib.sha256(other.read_bytes()).digest()
+    assert hashlib.sha256(built.read_bytes()).digest() == hashlib.sha256(other.read_bytes()).digest()
 
 
-def test_a_release_has_the_template_and_all_that_it_names(tmp_path: Path) -> None:
-    with zipfile.ZipFile(release.build(tmp_path)) as archive:
+def test_a_release_has_the_template_and_all_that_it_names(built: Path) -> None:
+    with zipfile.ZipFile(built) as archive:
         top = f"license-conversion-gate-{release.version()}"
         names = set(archive.namelist())
         text = archive.read(f"{top}/template.yaml").decode()
