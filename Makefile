@@ -6,10 +6,10 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export SAM_CLI_TELEMETRY := 0
 
-# One virtual environment: $(call venv,folder,lock file)
+# One virtual environment: $(call venv,folder,lock file,python)
 define venv
 @echo "Installing $(2) into $(1), the first time only ..."
-@$(PYTHON) -m venv --clear $(1)
+@$(or $(3),$(PYTHON)) -m venv --clear $(1)
 @$(1)/bin/python -m pip install --quiet --quiet --no-deps --require-hashes --requirement $(2)
 @touch $(1)/.installed
 endef
@@ -80,14 +80,28 @@ delete: $(VENV)/.installed ## delete it from your account, unless a gate waits (
 release: $(VENV)/.installed ## build dist/license-conversion-gate-VERSION.zip, the same bytes wherever it is built
 	@$(BIN)/python -m scripts.release
 
+# The policy engine of the local cloud is a Node program. Without it the local cloud runs, and checks no permission.
+POLICY_ENGINE := $(if $(and $(shell command -v node),$(shell command -v npm)),.local/iam/.installed)
+
 .PHONY: setup
-setup: $(VENV)/.installed .local/localstack/.installed .local/lambda-runtime/.installed ## install what the commands need
+setup: $(VENV)/.installed .local/localstack/.installed .local/lambda-runtime/.installed $(POLICY_ENGINE) ## install what the commands need
 
 $(VENV)/.installed: requirements/development.txt
 	$(call venv,$(VENV),$<)
 
 .local/%/.installed: requirements/%.txt
 	$(call venv,.local/$*,$<)
+
+# The functions run on the runtime's own Python where that is on the machine (a shim of pyenv's may be there and not work).
+LAMBDA_PYTHON := $(shell python3.13 -c "import ensurepip" 2>/dev/null && echo python3.13)
+.local/lambda-runtime/.installed: requirements/lambda-runtime.txt
+	$(call venv,.local/lambda-runtime,$<,$(LAMBDA_PYTHON))
+
+.local/iam/.installed: tests/local_cloud/iam/package-lock.json
+	@echo "Installing $< into .local/iam, the first time only ..."
+	@mkdir -p $(@D) && cp $(<D)/package.json $< $(@D)
+	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
 
 .PHONY: reference
 reference: $(VENV)/.installed ## write the schemas, the reference tables and the drawing from the code
@@ -107,6 +121,7 @@ lock: ## compile the requirements files again (pins and hashes, no addresses)
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/scanners.in --output-file requirements/scanners.txt
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/cdk.in --output-file requirements/cdk.txt
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) --exclude-newer 2025-10-15 requirements/localstack.in --output-file requirements/localstack.txt
+	npm install --prefix tests/local_cloud/iam --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts
 
 # For Lambda's platform alone, so without markers, which pip would read as being about the machine that builds the layer; and
 # without what the runtime has.

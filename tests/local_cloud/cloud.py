@@ -4,11 +4,13 @@ LocalStack with our plug-ins serves CloudFormation, Lambda, Step Functions and w
 runs in this process. Everything listens on 127.0.0.1, on ports that were free, and writes into one temporary folder. When
 the block ends, however it ends, every process and the folder are gone; when this process is killed, the processes are.
 
-What it is not: nothing checks IAM permissions, and what LocalStack lacks is ours (see ``localstack_plugins``).
+Where Node is, every call is judged by the IAM policies of the role, or of the person, that makes it (see ``iam``); the clients
+that `LocalCloud.client` gives are the account's root. What LocalStack lacks is ours (see ``localstack_plugins``).
 """
 
 import contextlib
 import importlib.util
+import json
 import os
 import platform
 import shutil
@@ -21,7 +23,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +32,11 @@ import trustme
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.local_cloud import iam
 from tests.local_cloud.answers import Answer, AnswersClient, Issued, Misbehaviour
+from tests.local_cloud.iam.judge import Verdict
+from tests.local_cloud.iam.needs import Call
+from tests.local_cloud.iam.person import policy_of
 from tests.local_cloud.license_manager import LicenseManagerServer
 from tests.local_cloud.localstack_plugins.settings import Settings
 from tests.local_cloud.traces import TraceDaemon
@@ -47,7 +53,20 @@ _FIRST_CALLS = (
     ("cloudformation", "list_stacks"), ("stepfunctions", "list_state_machines"), ("lambda", "list_functions"),
 )  # fmt: skip
 _START_SECONDS = 60
-_ARTIFACTS = "artifacts"
+_ARTIFACTS = "aws-sam-cli-managed-default-local"  # named as SAM names the bucket that it makes for --resolve-s3
+_POLICY_ENGINE = ROOT / ".local/iam"
+_RUNTIME_PYTHON = ROOT / ".local/lambda-runtime/bin/python"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Whose calls a client makes."""
+
+    access_key_id: str
+    secret_access_key: str
+
+
+ROOT_USER = Credentials("test", "test")
 
 
 @dataclass(frozen=True)
@@ -86,7 +105,8 @@ class LocalCloud:
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
         self._resources = contextlib.ExitStack()
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, Credentials], Any] = {}
+        self._people: dict[str, Credentials] = {}
 
     # Life
 
@@ -104,6 +124,8 @@ class LocalCloud:
                 self._stop()
                 self._port = _free_port()
                 self._start(settings)
+            if settings.node:
+                self.license_manager.denial = self._license_manager_denial
             self._answers = AnswersClient(settings.answers_url_file.read_text(), settings.authority)
             threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
             self._resources = starting.pop_all()
@@ -121,14 +143,32 @@ class LocalCloud:
         machine = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
         return Settings(
             emulator=_executable(_sam() / f"local/rapid/aws-lambda-rie-{machine}"),
-            runtime_python=ROOT / ".local/lambda-runtime/bin/python",
+            runtime_python=_RUNTIME_PYTHON,
             certificate=self._folder / "certificate.pem",
             authority=self._folder / "authority.pem",
             answers_url_file=self._folder / "answers.url",
             license_manager_url=self.license_manager.url,
             trace_daemon=self._trace_daemon.address,
             sandboxes=self._folder / "sandboxes",
+            node=_node() if self.checks_permissions else "",
+            policy_engine=_POLICY_ENGINE,
+            verdicts_file=self._folder / "verdicts.jsonl",
         )
+
+    @property
+    def checks_permissions(self) -> bool:
+        return bool(_node()) and (_POLICY_ENGINE / "node_modules").is_dir()
+
+    @property
+    def description(self) -> str:
+        """What this machine lets it be: whether permissions are checked, and which Python runs the functions."""
+        version = subprocess.run([_RUNTIME_PYTHON, "-V"], check=True, capture_output=True, text=True).stdout.strip()
+        judged = (
+            "Each call is judged by the IAM policies of the role or the person that makes it."
+            if self.checks_permissions
+            else "Permissions are NOT checked: that needs Node with npm, and then `make setup`."
+        )
+        return f"The functions run on {version}. {judged}"
 
     def _start(self, settings: Settings) -> None:
         for name in ("tmp", "home", "volume"):
@@ -216,23 +256,51 @@ class LocalCloud:
             "AWS_ENDPOINT_URL_LICENSE_MANAGER": self.license_manager.url,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ACCESS_KEY_ID": ROOT_USER.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": ROOT_USER.secret_access_key,
         }
 
-    def client(self, service: str) -> Any:
-        """A boto3 client of this cloud; ``license-manager`` is the License Manager beside it."""
-        if service not in self._clients:
-            self._clients[service] = self._new_client(service)
-        return self._clients[service]
+    # People and permissions
 
-    def _new_client(self, service: str) -> Any:
+    def person(self, name: str, policy: str) -> Credentials:
+        """An IAM user who may do what the policy (JSON) allows, made at the first call with this name."""
+        if name not in self._people:
+            users = self.client("iam")
+            users.create_user(UserName=name)
+            arn = users.create_policy(PolicyName=name, PolicyDocument=policy)["Policy"]["Arn"]
+            users.attach_user_policy(UserName=name, PolicyArn=arn)
+            key = users.create_access_key(UserName=name)["AccessKey"]
+            self._people[name] = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+        return self._people[name]
+
+    @property
+    def deployer(self) -> Credentials:
+        """Somebody with the rights that docs/permissions.md says deploying needs."""
+        return self.person("deployer", policy_of("Who deploys the application"))
+
+    def verdicts(self) -> list[Verdict]:
+        """Each call that was judged, once for each principal, action, resource and context; oldest first."""
+        return Verdict.read(self._folder / "verdicts.jsonl")
+
+    def _license_manager_denial(self, operation: str, parameters: Any, region: str, access_key: str) -> str:
+        call = Call("license-manager", operation, parameters, ACCOUNT, region)
+        asked = json.dumps({"access_key": access_key, "call": asdict(call)}).encode()
+        with _direct.open(f"{self.endpoint_url}{iam.PATH}", asked, timeout=30) as reply:
+            return str(json.load(reply)["denial"])
+
+    def client(self, service: str, of: Credentials = ROOT_USER) -> Any:
+        """A boto3 client of this cloud; ``license-manager`` is the License Manager beside it."""
+        if (service, of) not in self._clients:
+            self._clients[service, of] = self._new_client(service, of)
+        return self._clients[service, of]
+
+    def _new_client(self, service: str, of: Credentials = ROOT_USER) -> Any:
         return boto3.Session().client(
             service,  # type: ignore[call-overload]
             endpoint_url=self.license_manager.url if service == "license-manager" else self.endpoint_url,
             region_name=REGION,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+            aws_access_key_id=of.access_key_id,
+            aws_secret_access_key=of.secret_access_key,
             # CloudWatch Logs there answers 500 when a group is made while it lists them; other calls are not repeated
             config=Config(read_timeout=120, proxies={}, retries={"total_max_attempts": 5 if service == "logs" else 1}),
         )
@@ -240,7 +308,7 @@ class LocalCloud:
     # Stacks
 
     def deploy(self, stack_name: str, template: Path, parameters: Mapping[str, str] | None = None) -> Stack:
-        """``sam deploy`` of what ``sam build`` left; raise RuntimeError with its output if it fails."""
+        """``sam deploy`` of what ``sam build`` left, by the deployer; raise RuntimeError with its output if it fails."""
         self.client("s3").create_bucket(Bucket=_ARTIFACTS)  # --resolve-s3 works too, and waits 20 s for its own stack
         overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
         done = subprocess.run(
@@ -268,7 +336,11 @@ class LocalCloud:
             "TMPDIR": str(self._folder / "tmp"),
             "NO_PROXY": "127.0.0.1",
         }
-        return {**own, **self.environment, **quiet, "SAM_CLI_POLL_DELAY": "0.5"}
+        person = {
+            "AWS_ACCESS_KEY_ID": self.deployer.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.deployer.secret_access_key,
+        }
+        return {**own, **self.environment, **person, **quiet, "SAM_CLI_POLL_DELAY": "0.5"}
 
     def create_stack(
         self,
@@ -406,6 +478,10 @@ class LocalCloud:
                     os.kill(pid, signal.SIGKILL)
                     killed += 1
         return killed
+
+
+def _node() -> str:
+    return shutil.which("node") or ""
 
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

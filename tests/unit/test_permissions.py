@@ -55,9 +55,9 @@ def documented() -> dict[Grant, str]:
     found: dict[Grant, str] = {}
     role = ""
     for line in (ROOT / "docs" / "permissions.md").read_text().splitlines():
-        if heading := re.fullmatch(r"## `(\w+)`.*", line):
-            role = heading[1]
-        if row := re.fullmatch(r"\| `([\w:, `-]+)` \| (.+?) \| (.+) \|", line):
+        if heading := re.fullmatch(r"## (?:`(\w+)`)?.*", line):
+            role = heading[1] or ""
+        if role and (row := re.fullmatch(r"\| `([\w:, `-]+)` \| (.+?) \| (.+) \|", line)):
             for action in row[1].split("`, `"):
                 for resource in re.findall(r"`([^`]+)`", row[2]):
                     assert (role, action, resource) not in found
@@ -127,11 +127,19 @@ def test_a_pattern_in_a_resource_is_the_executions_of_our_state_machine() -> Non
     }
 
 
-@pytest.mark.parametrize("action", ["cloudwatch:PutMetricData", "events:PutEvents"])
-def test_what_is_put_is_ours_by_condition(action: str) -> None:
-    (statement,) = (one for _, one in statements() if one["Action"] == action)
+def test_metrics_are_ours_by_condition() -> None:
+    (statement,) = (one for _, one in statements() if one["Action"] == "cloudwatch:PutMetricData")
 
-    assert list(statement["Condition"]) == ["StringEquals"]
+    assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": "LicenseConversionGate"}}
+
+
+def test_events_are_ours_by_a_condition_that_says_the_same_of_a_list_and_of_one_value() -> None:
+    (statement,) = (one for _, one in statements() if one["Action"] == "events:PutEvents")
+
+    assert statement["Condition"] == {
+        "ForAllValues:StringEquals": {"events:source": "license-conversion-gate"},
+        "Null": {"events:source": "false"},
+    }
 
 
 @pytest.mark.parametrize("role", ROLES)

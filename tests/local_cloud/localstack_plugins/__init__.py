@@ -7,6 +7,7 @@
 - ``server``: nothing but loopback
 - ``storage``: S3 in the run's own folder
 - ``observability``: dashboards and metric filters
+- ``permissions``: IAM, for every call that is made in a role's or a person's name
 
 LocalStack finds them through ``entry_points/local_cloud-1.dist-info``. `settings` reads what ``cloud.py`` hands over.
 """
