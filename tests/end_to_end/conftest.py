@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.end_to_end.application import BUILT, NAME, Application
+from tests.end_to_end.application import BUILT, NAME, READER, Application
 from tests.local_cloud.cloud import LocalCloud
 
 
@@ -16,4 +16,4 @@ def cloud() -> Iterator[LocalCloud]:
 
 @pytest.fixture(scope="session")
 def application(cloud: LocalCloud) -> Application:
-    return Application(cloud, cloud.deploy(NAME, BUILT))
+    return Application(cloud, cloud.deploy(NAME, BUILT, {"AssumableRoleArns": READER}))

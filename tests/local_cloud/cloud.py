@@ -53,8 +53,7 @@ _FIRST_CALLS = (
     ("cloudformation", "list_stacks"), ("stepfunctions", "list_state_machines"), ("lambda", "list_functions"),
 )  # fmt: skip
 _START_SECONDS = 60
-_ARTIFACTS = "aws-sam-cli-managed-default-local"  # named as SAM names the bucket that it makes for --resolve-s3
-_POLICY_ENGINE = ROOT / ".local/iam"
+ARTIFACTS = "aws-sam-cli-managed-default-local"  # named as SAM names the bucket that it makes for --resolve-s3
 _RUNTIME_PYTHON = ROOT / ".local/lambda-runtime/bin/python"
 
 
@@ -95,6 +94,8 @@ class Stack:
 
 class LocalCloud:
     """Use as a context manager; ``environment`` is what a person's own ``sam`` and ``aws`` commands need."""
+
+    POLICY_ENGINE = ROOT / ".local/iam"
 
     def __init__(self, *, port: int = 0, retry_seconds: int = 1) -> None:
         """``retry_seconds`` before Lambda's first retry of an asynchronous event, twice that before the second; AWS: 60."""
@@ -150,14 +151,19 @@ class LocalCloud:
             license_manager_url=self.license_manager.url,
             trace_daemon=self._trace_daemon.address,
             sandboxes=self._folder / "sandboxes",
-            node=_node() if self.checks_permissions else "",
-            policy_engine=_POLICY_ENGINE,
+            node=self.node() if self.can_check_permissions() else "",
+            policy_engine=self.POLICY_ENGINE,
             verdicts_file=self._folder / "verdicts.jsonl",
         )
 
-    @property
-    def checks_permissions(self) -> bool:
-        return bool(_node()) and (_POLICY_ENGINE / "node_modules").is_dir()
+    @staticmethod
+    def node() -> str:
+        """The program that runs the policy engine; empty where there is none."""
+        return shutil.which("node") or ""
+
+    @classmethod
+    def can_check_permissions(cls) -> bool:
+        return bool(cls.node()) and (cls.POLICY_ENGINE / "node_modules").is_dir()
 
     @property
     def description(self) -> str:
@@ -165,7 +171,7 @@ class LocalCloud:
         version = subprocess.run([_RUNTIME_PYTHON, "-V"], check=True, capture_output=True, text=True).stdout.strip()
         judged = (
             "Each call is judged by the IAM policies of the role or the person that makes it."
-            if self.checks_permissions
+            if self.can_check_permissions()
             else "Permissions are NOT checked: that needs Node with npm, and then `make setup`."
         )
         return f"The functions run on {version}. {judged}"
@@ -309,24 +315,26 @@ class LocalCloud:
 
     def deploy(self, stack_name: str, template: Path, parameters: Mapping[str, str] | None = None) -> Stack:
         """``sam deploy`` of what ``sam build`` left, by the deployer; raise RuntimeError with its output if it fails."""
-        self.client("s3").create_bucket(Bucket=_ARTIFACTS)  # --resolve-s3 works too, and waits 20 s for its own stack
+        self.client("s3").create_bucket(Bucket=ARTIFACTS)  # --resolve-s3 works too, and waits 20 s for its own stack
         overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
-        done = subprocess.run(
-            [
-                *(str(Path(sys.executable).with_name("sam")), "deploy", "--template-file", str(template)),
-                *("--stack-name", stack_name, "--s3-bucket", _ARTIFACTS, "--no-progressbar", "--no-confirm-changeset"),
-                *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"),
-                *(("--parameter-overrides", *overrides) if overrides else ()),
-            ],
-            env=self._environment_for_sam(),
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+        self.sam(
+            *("deploy", "--template-file", str(template), "--stack-name", stack_name, "--s3-bucket", ARTIFACTS),
+            *("--no-progressbar", "--no-confirm-changeset"),
+            *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"),
+            *(("--parameter-overrides", *overrides) if overrides else ()),
         )
-        if done.returncode:
-            raise RuntimeError(f"sam deploy failed:\n{done.stdout}")
         return self.describe(stack_name)
+
+    def sam(self, *arguments: str) -> str:
+        """A command of SAM's by the deployer, in the folder of samconfig.toml. Raise RuntimeError with its output if it fails."""
+        done = subprocess.run(
+            [sys.executable, "-m", "samcli", *arguments],
+            cwd=ROOT, env=self._environment_for_sam(), check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"sam {arguments[0]} failed:\n{done.stdout}")
+        return done.stdout
 
     def _environment_for_sam(self) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
@@ -349,10 +357,11 @@ class LocalCloud:
         parameters: Mapping[str, str] | None = None,
         *,
         wait: bool = True,
+        by: Credentials = ROOT_USER,
         **options: Any,
     ) -> Stack:
         """``template`` is a path or a body; ``options`` go to CreateStack. With ``wait``, come back when it has ended."""
-        return self._deploy_directly("create_stack", stack_name, template, parameters, wait=wait, **options)
+        return self._deploy_directly("create_stack", stack_name, template, parameters, wait=wait, by=by, **options)
 
     def update_stack(
         self,
@@ -373,9 +382,10 @@ class LocalCloud:
         parameters: Mapping[str, str] | None,
         *,
         wait: bool,
+        by: Credentials = ROOT_USER,
         **options: Any,
     ) -> Stack:
-        stack_id: str = getattr(self.client("cloudformation"), operation)(
+        stack_id: str = getattr(self.client("cloudformation", by), operation)(
             StackName=stack_name,
             TemplateBody=template.read_text() if isinstance(template, Path) else template,
             Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in (parameters or {}).items()],
@@ -478,10 +488,6 @@ class LocalCloud:
                     os.kill(pid, signal.SIGKILL)
                     killed += 1
         return killed
-
-
-def _node() -> str:
-    return shutil.which("node") or ""
 
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -1,5 +1,6 @@
 """What the application may do: the template against the list in docs/permissions.md, which has a reason for each action."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,7 +9,10 @@ from typing import Any
 import pytest
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
+from tests.local_cloud.iam.person import policy_of
+
 ROOT = Path(__file__).parents[2]
+DEPLOYER = json.loads(policy_of("Who deploys the application"))
 TEMPLATE: Mapping[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
 RESOURCES: Mapping[str, Mapping[str, Any]] = TEMPLATE["Resources"]
 ROLES = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::IAM::Role"}
@@ -185,3 +189,25 @@ def test_what_keeps_data_takes_the_customers_key(kind: str) -> None:
 
     assert keeping
     assert all("KmsKeyArn" in str(properties) for properties in keeping)
+
+
+def test_the_table_of_the_deployers_rights_says_what_the_policy_says() -> None:
+    document = (ROOT / "docs" / "permissions.md").read_text()
+    section = document.split("### Who deploys the application\n", 1)[1].split("```json", 1)[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", section, re.MULTILINE)
+
+    assert {name: set(re.findall(r"`([^`]+)`", actions)) for name, actions, _ in rows} == {
+        one["Sid"]: set(_as_list(one["Action"])) for one in DEPLOYER["Statement"]
+    }
+
+
+def test_the_deployers_policy_can_be_a_managed_one() -> None:
+    """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: 6,144 characters, white space aside."""
+    assert len(json.dumps(DEPLOYER, separators=(",", ":"))) <= 6144
+
+
+def test_the_deployer_may_do_nothing_to_everything_but_what_knows_no_resource() -> None:
+    (everywhere,) = (one for one in DEPLOYER["Statement"] if "*" in _as_list(one["Resource"]))
+
+    assert everywhere["Sid"] == "MakeQueries"
+    assert not [action for one in DEPLOYER["Statement"] for action in _as_list(one["Action"]) if "*" in action]

