@@ -165,13 +165,13 @@ class LocalCloud:
     def can_check_permissions(cls) -> bool:
         return bool(cls.node()) and (cls.POLICY_ENGINE / "node_modules").is_dir()
 
-    @property
-    def description(self) -> str:
-        """What this machine lets it be: whether permissions are checked, and which Python runs the functions."""
+    @classmethod
+    def on_this_machine(cls) -> str:
+        """What this machine lets it be: which Python runs the functions, and whether permissions are checked."""
         version = subprocess.run([_RUNTIME_PYTHON, "-V"], check=True, capture_output=True, text=True).stdout.strip()
         judged = (
             "Each call is judged by the IAM policies of the role or the person that makes it."
-            if self.can_check_permissions()
+            if cls.can_check_permissions()
             else "Permissions are NOT checked: that needs Node with npm, and then `make setup`."
         )
         return f"The functions run on {version}. {judged}"

@@ -48,7 +48,8 @@ A fault is the name of an exception (``AccessDeniedException``, ``ThrottlingExce
 ``connection-reset``, ``no-reply`` (until ``reset``, or for ``seconds`` and then a reset connection) or ``slow-reply`` (the
 true answer after ``seconds``, 1 by default). ``seconds`` makes an exception and a 503 wait as well.
 
-What it is not: it checks no signature and no IAM permission, converts no instance, and keeps all accounts in one.
+What it is not: it checks no signature, converts no instance, and keeps all accounts in one. Permissions are checked by whom
+``denial`` asks: on the local cloud LocalStack, which knows whose key it is.
 """
 
 from .back_end import in_process, plug_into_moto

@@ -72,15 +72,15 @@ def principal_of(access_key: str) -> Principal | None:
             return None
         boundary = _document(backend, role.permissions_boundary_arn)
         return Principal(session.arn, role.arn, _policies(role), boundary, session.policy or "")
-    for backend in (one for account in iam_backends.values() for one in account.values()):
+    for backend in [one for account in list(iam_backends.values()) for one in list(account.values())]:
         if user := backend.get_user_from_access_key_id(access_key):
             return Principal(user.arn, user.arn, _policies(user))
     return None
 
 
 def _policies(owner: Any) -> tuple[tuple[str, str], ...]:
-    attached = ((policy.name, policy.document) for policy in owner.managed_policies.values())
-    return (*owner.policies.items(), *attached)
+    attached = ((policy.name, policy.document) for policy in list(owner.managed_policies.values()))
+    return (*list(owner.policies.items()), *attached)
 
 
 def _document(backend: Any, policy_arn: str | None) -> str:
