@@ -44,20 +44,17 @@ _FREE = {"sts:GetCallerIdentity"}
 _PARAMETERS = {
     "BucketName": ("Bucket",),
     "ObjectName": ("Key",),
-    "EventBusName": ("Name",),
     "ParameterNameWithoutLeadingSlash": ("Name",),
     "RoleNameWithPath": ("RoleName",),
-    "PolicyNameWithPath": ("PolicyName",),
     "LayerVersion": ("VersionNumber",),
     "StateMachineName": ("name",),
-    "LogGroupName": ("logGroupNamePrefix",),
     "AlarmName": ("AlarmNames",),
     "DashboardName": ("DashboardNames",),
 }
 """Parameters that name what the placeholder of an ARN means, where the two names differ."""
 
-_UNKNOWN = {"Id": "00000000-0000-0000-0000-000000000000", "ExecutionId": "*", "LogStreamName": ""}
-"""What stands for the part of a name that a call cannot know: its thing is being made, or has none."""
+_UNKNOWN = {"Id": "00000000-0000-0000-0000-000000000000"}
+"""What stands for the part of an ARN that a call with a stack's name does not know."""
 
 
 @dataclass(frozen=True)
