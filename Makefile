@@ -98,11 +98,14 @@ delete: $(VENV)/.demo ## delete it from your account, unless a gate waits (FORCE
 release: $(VENV)/.demo ## build dist/license-conversion-gate-VERSION.zip, the same bytes wherever it is built
 	@$(BIN)/python -m scripts.release
 
+# The policy engine of the local cloud is a Node program. Without it the local cloud runs, and checks no permission.
+POLICY_ENGINE := $(if $(and $(shell command -v node),$(shell command -v npm)),.local/iam/.installed)
+
 .PHONY: setup
 setup: $(VENV)/.test cloud ## install what the tests need
 
 .PHONY: cloud
-cloud: $(VENV)/.demo .local/localstack/.installed .local/lambda-runtime/.installed
+cloud: $(VENV)/.demo .local/localstack/.installed .local/lambda-runtime/.installed $(POLICY_ENGINE)
 
 $(BIN)/pip:
 	@$(PYTHON) -m venv $(VENV)
@@ -118,8 +121,17 @@ $(VENV)/.development: requirements/development.txt $(VENV)/.test
 	$(call install,$(VENV),$<,--no-compile)
 
 .local/%/.installed: requirements/%.txt | $(BIN)/pip
-	@$(PYTHON) -m venv --clear --without-pip .local/$*
+	@$(if $(filter lambda-runtime,$*),$(LAMBDA_PYTHON),$(PYTHON)) -m venv --clear --without-pip .local/$*
 	$(call install,.local/$*,$<,$(if $(filter lambda-runtime,$*),,--no-compile))
+
+# The functions run on the runtime's own Python where that is on the machine (a shim of pyenv's may be there and not work).
+LAMBDA_PYTHON := $(shell python3.13 -c "import ensurepip" 2>/dev/null && echo python3.13 || echo $(PYTHON))
+
+.local/iam/.installed: tests/local_cloud/iam/package-lock.json
+	@echo "Installing $< into .local/iam, the first time only ..."
+	@mkdir -p $(@D) && cp $(<D)/package.json $< $(@D)
+	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
 
 .PHONY: reference
 reference: $(VENV)/.demo ## write the schemas, the reference tables and the drawing from the code
@@ -141,6 +153,7 @@ lock: ## compile the requirements files again (pins and hashes, no addresses); U
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/scanners.in --output-file requirements/scanners.txt
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/cdk.in --output-file requirements/cdk.txt
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) --exclude-newer 2025-10-15 $(UNUSED) requirements/localstack.in --output-file requirements/localstack.txt
+	npm install --prefix tests/local_cloud/iam --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts
 
 # For Lambda's platform alone, so without markers, which pip would read as being about the machine that builds the layer; and
 # without what the runtime has.

@@ -1,5 +1,6 @@
 """The application as `sam build` leaves it, deployed once for all end-to-end tests, and what they ask of it."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.eventually import LONG, eventually
-from tests.local_cloud.cloud import LocalCloud, Stack
+from tests.local_cloud.cloud import ACCOUNT, LocalCloud, Stack
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / ".aws-sam" / "build" / "template.yaml"
 EXAMPLES = ROOT / "examples"
 NAME = "license-conversion-gate"
+READER = f"arn:aws:iam::{ACCOUNT}:role/license-conversion-reader"
+"""The role that examples/cross-account-role.yaml makes, and that the application may assume."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,16 @@ class Application:
         )
         name = found["StackResourceDetail"]["PhysicalResourceId"]
         return str(self.cloud.client("lambda").get_function(FunctionName=name)["Configuration"]["FunctionArn"])
+
+    def let(self, role: str, action: str, resource: str) -> None:
+        """Give a role of the application (by its logical id) a right on something that a test has made beside it."""
+        found = self.cloud.client("cloudformation").describe_stack_resource(StackName=NAME, LogicalResourceId=role)
+        statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+        self.cloud.client("iam").put_role_policy(
+            RoleName=found["StackResourceDetail"]["PhysicalResourceId"],
+            PolicyName=hashlib.sha256(f"{action} {resource}".encode()).hexdigest(),
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        )
 
     def executions(self, status: str = "") -> list[Mapping[str, Any]]:
         filters = {"statusFilter": status} if status else {}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.application import BUILT, NAME, Application
+from tests.end_to_end.application import BUILT, NAME, READER, Application
 from tests.local_cloud.cloud import LocalCloud
 
 
@@ -17,7 +17,7 @@ def cloud() -> Iterator[LocalCloud]:
 
 @pytest.fixture(scope="session")
 def application(cloud: LocalCloud) -> Application:
-    return Application(cloud, cloud.deploy(NAME, BUILT))
+    return Application(cloud, cloud.deploy(NAME, BUILT, {"AssumableRoleArns": READER}))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -84,6 +84,7 @@ class BrokenGate:
             invoked = self._lambda.get_function_event_invoke_config(FunctionName=deployed["FunctionName"])
             kept = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
             self._lambda.put_function_event_invoke_config(FunctionName=name, **{key: invoked[key] for key in kept})
+        self.application.let("StateMachineRole", "lambda:InvokeFunction", arn)
         return str(arn)
 
     def with_broken_check(self, name: str, code: str, **changes: Any) -> str:
@@ -96,6 +97,8 @@ class BrokenGate:
             definition=machine["definition"].replace(self.application.function_arn("CheckTaskFunction"), broken),
             roleArn=machine["roleArn"],
         )
+        self.application.let("CustomResourceRole", "states:*", own["stateMachineArn"])
+        self.application.let("CustomResourceRole", "states:*", f"arn:aws:states:*:*:execution:{name}:*")
         return self.copy("CustomResourceFunction", name, environment={"GATE_STATE_MACHINE_ARN": own["stateMachineArn"]})
 
     def create(self, function_arn: str, task_id: str, template: str = STACK_GATE, **parameters: str) -> None:

@@ -40,10 +40,10 @@ def test_a_resource_that_is_converted_again_is_waited_for_again_when_the_trigger
 
 
 def test_a_gate_waits_for_a_task_that_it_reads_with_the_role_of_another_account(application: Application) -> None:
-    """On one account: the local cloud's License Manager keeps all accounts in one, and nobody checks a trust policy."""
+    """On one account: the local cloud's License Manager keeps all accounts in one."""
     cloud = application.cloud
     role = cloud.create_stack(
-        "reader", EXAMPLES / "cross-account-role.yaml", {"GateAccountId": "111122223333", "ExternalId": EXTERNAL_ID}
+        "reader", EXAMPLES / "cross-account-role.yaml", {"GateAccountId": ACCOUNT, "ExternalId": EXTERNAL_ID}
     )
     task = cloud.license_manager.add_task(duration=3)
 

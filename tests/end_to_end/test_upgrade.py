@@ -16,7 +16,7 @@ import pytest
 from scripts import waiting
 from tests.end_to_end.application import EXAMPLES, NAME, Application
 from tests.eventually import eventually
-from tests.local_cloud.cloud import LocalCloud, Stack
+from tests.local_cloud.cloud import ARTIFACTS, LocalCloud, Stack
 
 UPGRADED = "upgraded"
 STACK_GATE = (EXAMPLES / "stack-gate.yaml").read_text().replace(f"{NAME}-ServiceToken", f"{UPGRADED}-ServiceToken")
@@ -60,14 +60,14 @@ class Second:
         s3 = self.cloud.client("s3")
         template = self.template
         code, definition = (
-            re.findall(pattern, template)[0] for pattern in (r"CodeUri: s3://artifacts/(\w+)", r"Key: '?(\w+)")
+            re.findall(pattern, template)[0] for pattern in (rf"CodeUri: s3://{ARTIFACTS}/(\w+)", r"Key: '?(\w+)")
         )
-        packed = io.BytesIO(s3.get_object(Bucket="artifacts", Key=code)["Body"].read())
+        packed = io.BytesIO(s3.get_object(Bucket=ARTIFACTS, Key=code)["Body"].read())
         with zipfile.ZipFile(packed, "a") as archive:
             archive.writestr("release.txt", "the next one")
-        s3.put_object(Bucket="artifacts", Key="next-code", Body=packed.getvalue())
-        states = json.loads(s3.get_object(Bucket="artifacts", Key=definition)["Body"].read())
-        s3.put_object(Bucket="artifacts", Key="next-states", Body=json.dumps({**states, "Comment": "The next one."}))
+        s3.put_object(Bucket=ARTIFACTS, Key="next-code", Body=packed.getvalue())
+        states = json.loads(s3.get_object(Bucket=ARTIFACTS, Key=definition)["Body"].read())
+        s3.put_object(Bucket=ARTIFACTS, Key="next-states", Body=json.dumps({**states, "Comment": "The next one."}))
         return template.replace(code, "next-code").replace(definition, "next-states")
 
 

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
+from tests.local_cloud.iam.person import policy_of
+
 ROOT = Path(__file__).parents[2]
+DEPLOYER = json.loads(policy_of("Who deploys the application"))
 TEMPLATE: Mapping[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
 RESOURCES: Mapping[str, Mapping[str, Any]] = TEMPLATE["Resources"]
 ROLES = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::IAM::Role"}
@@ -60,9 +63,9 @@ def documented() -> dict[Grant, str]:
     found: dict[Grant, str] = {}
     roles: list[str] = []
     for line in (ROOT / "docs" / "permissions.md").read_text().splitlines():
-        if line.startswith("## `"):
+        if line.startswith("## "):
             roles = re.findall(r"`(\w+)`", line)
-        if row := re.fullmatch(r"\| `([\w:, `-]+)` \| (.+?) \| (.+) \|", line):
+        if roles and (row := re.fullmatch(r"\| `([\w:, `-]+)` \| (.+?) \| (.+) \|", line)):
             for action in row[1].split("`, `"):
                 for role, resource in product(roles, re.findall(r"`([^`]+)`", row[2])):
                     assert (role, action, resource) not in found
@@ -136,11 +139,19 @@ def test_a_pattern_in_a_resource_is_what_nobody_can_name_beforehand() -> None:
     }
 
 
-@pytest.mark.parametrize("action", ["cloudwatch:PutMetricData", "events:PutEvents"])
-def test_what_is_put_is_ours_by_condition(action: str) -> None:
-    (statement,) = (one for _, one in statements() if one["Action"] == action)
+def test_metrics_are_ours_by_condition() -> None:
+    (statement,) = (one for _, one in statements() if one["Action"] == "cloudwatch:PutMetricData")
 
-    assert list(statement["Condition"]) == ["StringEquals"]
+    assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": "LicenseConversionGate"}}
+
+
+def test_events_are_ours_by_a_condition_that_says_the_same_of_a_list_and_of_one_value() -> None:
+    (statement,) = (one for _, one in statements() if one["Action"] == "events:PutEvents")
+
+    assert statement["Condition"] == {
+        "ForAllValues:StringEquals": {"events:source": "license-conversion-gate"},
+        "Null": {"events:source": "false"},
+    }
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -241,3 +252,25 @@ def test_the_code_of_a_function_may_not_use_what_lambda_needs_for_it() -> None:
     assert len(denied) == len(FUNCTIONS)
     assert {one["Action"] for one in denied} == {"ec2:*"}
     assert all(one["Condition"] == {"Null": {"lambda:SourceFunctionArn": "false"}} for one in denied)
+
+
+def test_the_table_of_the_deployers_rights_says_what_the_policy_says() -> None:
+    document = (ROOT / "docs" / "permissions.md").read_text()
+    section = document.split("### Who deploys the application\n", 1)[1].split("```json", 1)[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", section, re.MULTILINE)
+
+    assert {name: set(re.findall(r"`([^`]+)`", actions)) for name, actions, _ in rows} == {
+        one["Sid"]: set(_as_list(one["Action"])) for one in DEPLOYER["Statement"]
+    }
+
+
+def test_the_deployers_policy_can_be_a_managed_one() -> None:
+    """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: 6,144 characters, white space aside."""
+    assert len(json.dumps(DEPLOYER, separators=(",", ":"))) <= 6144
+
+
+def test_the_deployer_may_do_nothing_to_everything_but_what_knows_no_resource() -> None:
+    (everywhere,) = (one for one in DEPLOYER["Statement"] if "*" in _as_list(one["Resource"]))
+
+    assert everywhere["Sid"] == "MakeQueries"
+    assert not [action for one in DEPLOYER["Statement"] for action in _as_list(one["Action"]) if "*" in action]

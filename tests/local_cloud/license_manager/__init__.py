@@ -51,8 +51,8 @@ A fault is the name of an exception (``AccessDeniedException``, ``ThrottlingExce
 true answer after ``seconds``, 1 by default). ``seconds`` makes an exception and a 503 wait as well.
 
 A conversion is begun only for an instance that is stopped, where the server knows how to ask (`instance_state`): in the
-local cloud it asks EC2. What it is not: it checks no signature and no IAM permission, neither starts nor stops an
-instance, and keeps all accounts in one.
+local cloud it asks EC2. What it is not: it checks no signature, neither starts nor stops an instance, and keeps all accounts in
+one. Permissions are checked by whom ``denial`` asks: on the local cloud LocalStack, which knows whose key it is.
 """
 
 from .back_end import in_process, plug_into_moto

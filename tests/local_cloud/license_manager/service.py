@@ -74,6 +74,8 @@ class LicenseManager:
     ) -> None:
         self.clock = clock
         self.instance_state = instance_state
+        self.denial: Callable[[str, Json, str, str], str] = lambda *_: ""
+        """Why a call (operation, parameters, region, access key) may not be made, as IAM would say it; empty: it may."""
         self._settings: Json = {"duration": duration, "end_status": "SUCCEEDED", "status_message": None}
         self._settings |= {"page_size": page_size, "seed": seed, "tasks_a_day": None}
         self._lock = threading.RLock()
@@ -153,30 +155,35 @@ class LicenseManager:
 
     def reply(self, operation: str, body: bytes, *, region: str, access_key: str) -> Reply:
         """Answer one call, and remember it."""
+        try:
+            parameters, made = dict(json.loads(body or b"{}")), None
+        except (TypeError, ValueError):
+            parameters, made = {}, Fault("SerializationException")
+        denial = self.denial(operation, parameters, region, access_key)
         with self._lock:
             fault = self.faults.next_for(operation)
-            try:
-                parameters = dict(json.loads(body or b"{}"))
-            except (TypeError, ValueError):
-                parameters, fault = {}, Fault("SerializationException")
-            reply, answer = self._reply(operation, parameters, region, fault)
+            reply, answer = self._reply(operation, parameters, region, made or fault, denial)
             self._calls.append(Call(operation, parameters, self.clock(), answer, region, access_key))
             return reply
 
-    def _reply(self, operation: str, parameters: Json, region: str, fault: Fault | None) -> tuple[Reply, str]:
+    def _reply(
+        self, operation: str, parameters: Json, region: str, fault: Fault | None, denial: str
+    ) -> tuple[Reply, str]:
         if fault and fault.name == HTML_503:
             page = "<html><body><h1>503 Service Unavailable</h1></body></html>"
             return Reply(503, page, "text/html", fault), fault.name
         if fault and fault.name in (CONNECTION_RESET, NO_REPLY):
             return Reply(500, "", fault=fault), fault.name
         try:
-            result = self._result(operation, parameters, region, fault)
+            result = self._result(operation, parameters, region, fault, denial)
         except ServiceError as error:
             message = json.dumps({"__type": error.name, "Message": str(error)})
             return Reply(SERVER_ERRORS.get(error.name, 400), message, fault=fault), error.name
         return Reply(200, json.dumps(result), fault=fault), fault.name if fault else "OK"
 
-    def _result(self, operation: str, parameters: Json, region: str, fault: Fault | None) -> Json:
+    def _result(self, operation: str, parameters: Json, region: str, fault: Fault | None, denial: str) -> Json:
+        if denial:
+            raise ServiceError("AccessDeniedException", denial)
         if fault and fault.name != SLOW_REPLY:
             raise ServiceError(fault.name, "A fault made on purpose.")
         operations = {
