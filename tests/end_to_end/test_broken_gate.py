@@ -38,16 +38,7 @@ import custom_resource
 
 def handler(event, context):
     custom_resource.handler(event, context)
-    if "CrHelperPoll" not in event:
-        os.kill(os.getpid(), signal.SIGKILL)
-"""
-DIES_BEFORE_IT_ANSWERS = """
-import os, signal
-import custom_resource
-from license_conversion import stack_response
-
-custom_resource._stack_gate()._lifecycle._deliver = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-handler = custom_resource.handler
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 WORKS_ONCE = """
 import check_task, os, signal
@@ -87,14 +78,14 @@ class BrokenGate:
         self.application.let("StateMachineRole", "lambda:InvokeFunction", arn)
         return str(arn)
 
-    def with_broken_check(self, name: str, code: str, **changes: Any) -> str:
-        """The ARN of a working custom resource function whose waits check with a broken function."""
-        broken = self.copy("CheckTaskFunction", f"{name}-check", code, **changes)
+    def with_broken(self, logical_id: str, name: str, code: str, **changes: Any) -> str:
+        """The ARN of a working custom resource function whose waits come to a broken function."""
+        broken = self.copy(logical_id, f"{name}-broken", code, **changes)
         step_functions = self.cloud.client("stepfunctions")
         machine = step_functions.describe_state_machine(stateMachineArn=self.application.state_machine_arn)
         own = step_functions.create_state_machine(
             name=name,
-            definition=machine["definition"].replace(self.application.function_arn("CheckTaskFunction"), broken),
+            definition=machine["definition"].replace(self.application.function_arn(logical_id), broken),
             roleArn=machine["roleArn"],
         )
         self.application.let("CustomResourceRole", "states:*", own["stateMachineArn"])
@@ -126,12 +117,14 @@ def gate(application: Application) -> BrokenGate:
     gate.create(gate.copy(function, "killed", KILLED), add(duration=FOREVER))
     gate.create(gate.copy(function, "too-slow", SLOW, Timeout=1), add(duration=FOREVER))
     gate.create(gate.copy(function, "dies-when-it-has-begun-a-wait", DIES_AFTERWARDS), add(duration=12))
-    gate.create(gate.with_broken_check("check-without-its-layer", "", Layers=[]), add(duration=FOREVER))
-    gate.create(gate.with_broken_check("check-killed-mid-wait", WORKS_ONCE), add(duration=FOREVER))
-    gate.create(gate.with_broken_check("check-too-slow", SLOW, Timeout=1), add(duration=FOREVER))
+    check = "CheckTaskFunction"
+    gate.create(gate.with_broken(check, "check-without-its-layer", "", Layers=[]), add(duration=FOREVER))
+    gate.create(gate.with_broken(check, "check-killed-mid-wait", WORKS_ONCE), add(duration=FOREVER))
+    gate.create(gate.with_broken(check, "check-too-slow", SLOW, Timeout=1), add(duration=FOREVER))
+    gate.create(gate.with_broken("AnswerStackFunction", "answer-killed", KILLED), add(duration=6))
     gate.create(
-        gate.copy(function, "dies-before-it-answers-for-a-handle", DIES_BEFORE_IT_ANSWERS),
-        add(duration=12),
+        gate.with_broken("AnswerStackFunction", "answer-killed-before-a-handle", KILLED),
+        add(duration=6),
         LONG,
         TimeoutSeconds="60",
         WaitConditionTimeout="90",
@@ -185,12 +178,20 @@ def test_a_wait_that_had_begun_gives_the_only_answer(gate: BrokenGate) -> None:
     assert [answer["Status"] for answer in gate.answers(stack.name)] == ["SUCCESS"]
 
 
-def test_a_resource_whose_wait_signals_a_handle_is_answered_as_its_function_would_have(gate: BrokenGate) -> None:
-    stack = gate.ended("dies-before-it-answers-for-a-handle")
+def test_a_verdict_that_its_function_cannot_send_is_sent_by_the_last_resort(gate: BrokenGate) -> None:
+    stack = gate.ended("answer-killed")
+
+    assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
+    assert [answer["Status"] for answer in gate.answers(stack.name)] == ["SUCCESS"]
+
+
+def test_a_stack_and_its_handle_are_both_told_by_the_last_resort(gate: BrokenGate) -> None:
+    stack = gate.ended("answer-killed-before-a-handle")
 
     (first, *_) = gate.answers(stack.name)
     assert (first["Status"], first["Data"]["Status"]) == ("SUCCESS", "IN_PROGRESS")
     assert first["PhysicalResourceId"].startswith("lct-")
+    assert stack.status == "CREATE_COMPLETE"
 
 
 def test_what_the_last_resort_did_is_counted_and_logged_without_a_url(gate: BrokenGate) -> None:

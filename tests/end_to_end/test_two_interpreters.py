@@ -25,13 +25,13 @@ __all__ = ["certificates", "fake_clock", "moto_server"]  # fixtures of the integ
 Json = dict[str, Any]
 TURN = [
     *("Check Task", "TaskScheduled", "TaskStarted", "TaskSucceeded", "TaskStateExited"),
-    *("Task Terminal?", "ChoiceStateExited"),
+    *("Gate Ended?", "ChoiceStateExited"),
     *("Wait for Next Check", "WaitStateExited"),
 ]
 VOLATILE = {"StartTime", "LicenseConversionTime", "EndTime", "requestId", "stackTrace"}
 SAID = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI."
 CALLER_ROLE = f"arn:aws:iam::{ACCOUNT}:role/caller"
-BROKEN = "No module named 'crhelper'"
+BROKEN = "Unable to import module 'check': No module named 'nowhere'"
 
 
 def task_id(number: int) -> str:
@@ -127,12 +127,13 @@ def _without_turns(told: list[str]) -> list[str]:
 
 
 def _lasting(text: str) -> Any:
-    """Without what has to differ: points in time, and where the code lies."""
+    """Without what has to differ: points in time, and where the code lies. What Lambda said stands at the end of a sentence."""
+    sentence, brace, said = text.partition("{")
     try:
-        value = json.loads(text)
+        value = json.loads(brace + said)
     except ValueError:
         return text
-    return {name: one for name, one in value.items() if name not in VOLATILE}
+    return sentence, {name: one for name, one in value.items() if name not in VOLATILE}
 
 
 # LocalStack
@@ -170,7 +171,7 @@ class InLocalStack:
         """A gate of the same file whose check function cannot be imported."""
         code = io.BytesIO()
         with zipfile.ZipFile(code, "w") as archive:
-            archive.writestr("check.py", f'def handler(*_):\n    raise ModuleNotFoundError("{BROKEN}")\n')
+            archive.writestr("check.py", "import nowhere\n")
         functions = self._application.cloud.client("lambda")
         function = functions.create_function(
             FunctionName="broken-check",
@@ -182,9 +183,10 @@ class InLocalStack:
         functions.get_waiter("function_active_v2").wait(FunctionName="broken-check")
         definition = (ROOT / "statemachine" / "gate.asl.json").read_text()
         definition = definition.replace("${CheckTaskFunctionArn}", function)
-        for other in ("LastResort", "AnnounceEnd"):
+        for other in ("AnswerStack", "LastResort", "AnnounceEnd"):
             arn = self._application.function_arn(f"{other}Function")
             definition = definition.replace(f"${{{other}FunctionArn}}", arn)
+        definition = definition.replace("${Partition}", "aws")
         return self._create("broken-gate", definition)
 
     def _caller(self, name: str, gate: str, execution_input: Json) -> str:
@@ -241,7 +243,7 @@ def _as_botocore_spells_them(task: Any, parameters: Json, *_: object, **__: obje
 
 
 def _broken(_event: object, _context: object) -> None:
-    raise ModuleNotFoundError(BROKEN)
+    raise type("Runtime.ImportModuleError", (Exception,), {})(BROKEN)
 
 
 def _caller(cloud: Cloud) -> tuple[str, str]:
