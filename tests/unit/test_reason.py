@@ -135,7 +135,9 @@ def test_a_wait_that_ran_out_in_trouble_says_which() -> None:
 @pytest.mark.parametrize(
     ("known", "said"),
     [
-        pytest.param(task(), f"License Manager has said nothing of task {TASK_ID} of an unknown resource", id="nothing"),
+        pytest.param(
+            task(), f"License Manager has said nothing of task {TASK_ID} of an unknown resource", id="nothing"
+        ),
         pytest.param(task(Status="CANCELLED"), "License Manager says CANCELLED of task", id="a word of its own"),
         pytest.param(
             ConversionTask.unseen(resource_arn=INSTANCE),
