@@ -230,7 +230,7 @@ def no_connection(errno: int) -> EndpointConnectionError:
     ("region", "says"),
     [
         pytest.param("us-est-1", "exists in us-est-1. Did you mean us-west-1 or us-east-1?", id="a letter lost"),
-        pytest.param("eu-centrl-1", "exists in eu-centrl-1. Did you mean eu-central-1 or eu-central-2?", id="another"),
+        pytest.param("eu-centrl-1", "exists in eu-centrl-1. Did you mean eu-central-1 or me-central-1?", id="another"),
         pytest.param("zz-zzzzzzz-9", "exists in zz-zzzzzzz-9.", id="like none"),
         pytest.param("us-east-1", "exists in us-east-1.", id="one that is known"),
     ],
