@@ -97,7 +97,7 @@ class Waits:
                     cause = f"{event['RequestType']} request {event['RequestId']} took its place"
                     self._until(give_up, self._client.stop_execution, executionArn=arn, error=STOPPED, cause=cause)
                     stopped += 1
-        except aws.failures() as error:
+        except (TimeoutError, *aws.failures()) as error:
             logger.warning("Not every wait of the resource could be looked for and stopped: %s", error)
         return stopped
 
@@ -154,11 +154,14 @@ class Waits:
         return found["status"] not in SILENT and told(found.get("error", ""))
 
     def _until(self, give_up: float, call: Callable[..., T], *what: Any, **named: Any) -> T:
-        """The call's result; its last error once the time is up. Full jitter, so that a crowd does not come again all at once.
+        """The call's result; its last error once the time is up, TimeoutError where it is up before the first try. Full
+        jitter, so that a crowd does not come again all at once.
         https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/
         """
         pause = FIRST_PAUSE
         while True:
+            if self._monotonic() >= give_up:
+                raise TimeoutError("The time for it is up")
             try:
                 return call(*what, **named)
             except aws.failures():
