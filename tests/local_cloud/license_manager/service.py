@@ -17,6 +17,7 @@ from .task import Task
 Json = dict[str, Any]
 ARN = re.compile(r"arn:aws[a-zA-Z-]*:[\w.-]+:[\w./-]*:[\w./-]*:[A-Za-z0-9][\w:/+=,@.-]*")
 INVALID, NOT_VALID = "InvalidParameterValueException", "ValidationException"
+USUAL = ("duration", "end_status", "status_message", "begins_when_seen")
 FILTERS = {"ResourceArns": "ResourceArn", "Status": "Status"}
 SERVER_ERRORS = {"ServerInternalException": 500}
 
@@ -64,6 +65,7 @@ class LicenseManager:
     ) -> None:
         self.clock = clock
         self._settings: Json = {"duration": duration, "end_status": "SUCCEEDED", "status_message": None}
+        self._settings |= {"begins_when_seen": False}
         self._settings |= {"page_size": page_size, "seed": seed}
         self._lock = threading.RLock()
         self.released = threading.Event()
@@ -84,7 +86,7 @@ class LicenseManager:
         return self.clock()
 
     def configure(self, **settings: Any) -> None:
-        """Change `duration`, `end_status`, `status_message`, `page_size` or `seed` until `reset()`."""
+        """Change `duration`, `end_status`, `status_message`, `begins_when_seen`, `page_size` or `seed` until `reset()`."""
         if unknown := settings.keys() - self._settings.keys():
             raise ValueError(f"{sorted(unknown)} cannot be configured, only {sorted(self._settings)}")
         self._configured.update(settings)
@@ -105,7 +107,7 @@ class LicenseManager:
             task_id = task_id or f"lct-{secrets.token_hex(9)[:17]}"
             if task_id in self._tasks:
                 raise ValueError(f"There is a task {task_id} already")
-            usual = {name: self._configured[name] for name in ("duration", "end_status", "status_message")}
+            usual = {name: self._configured[name] for name in USUAL}
             given = {name: value for name, value in members.items() if value is not None}
             self._keep(Task(task_id, **({"start_time": self.clock()} | usual | given)))
             return task_id
@@ -122,7 +124,9 @@ class LicenseManager:
     def finish_task(self, task_id: str, status: str = "SUCCEEDED", status_message: str | None = None) -> None:
         """End a task now."""
         duration = max(0.0, self.clock() - self._tasks[task_id].start_time)
-        self.change_task(task_id, duration=duration, end_status=status, status_message=status_message)
+        self.change_task(
+            task_id, duration=duration, end_status=status, status_message=status_message, begins_when_seen=False
+        )
 
     def delete_task(self, task_id: str) -> None:
         """Forget a task: License Manager keeps none for ever, and then does not know its id."""
@@ -132,9 +136,9 @@ class LicenseManager:
     def reply(self, operation: str, body: bytes, *, region: str, access_key: str) -> Reply:
         """Answer one call, and remember it."""
         with self._lock:
-            fault = self.faults.next_for(operation)
             try:
                 parameters = dict(json.loads(body or b"{}"))
+                fault = self.faults.next_for(operation, parameters.get("LicenseConversionTaskId"))
             except (TypeError, ValueError):
                 parameters, fault = {}, Fault("SerializationException")
             reply, answer = self._reply(operation, parameters, region, fault)
@@ -185,6 +189,12 @@ class LicenseManager:
         task = self._tasks.get(str(task_id))
         if task is None or task.region not in (None, region):
             raise ServiceError(INVALID, f"License conversion task [{task_id}] was not found.")
+        return self._tell(task)
+
+    def _tell(self, task: Task) -> Json:
+        if task.begins_when_seen:
+            task = replace(task, start_time=self.clock(), begins_when_seen=False)
+            self._keep(task)
         return task.answer(self.clock())
 
     def _list(self, parameters: Json, region: str) -> Json:
@@ -198,11 +208,11 @@ class LicenseManager:
         for task in self._tasks.values():
             answer = task.answer(self.clock())
             if task.region in (None, region) and all(answer.get(member) == value for member, value in wanted):
-                found[self._place(task)] = answer
+                found[self._place(task)] = task
         rest = sorted(place for place in found if place > token)
         page = rest[: min(size or self._configured["page_size"], self._configured["page_size"])]
         more = {"NextToken": page[-1]} if len(rest) > len(page) else {}
-        return {"LicenseConversionTasks": [found[place] for place in page], **more}
+        return {"LicenseConversionTasks": [self._tell(found[place]) for place in page], **more}
 
     def _place(self, task: Task) -> str:
         """A place in the list that stays, so that tasks which come and go between two pages move no other."""
