@@ -117,8 +117,7 @@ class TestFunctions:
         function = responder.outputs["Responder"]
         with ThreadPoolExecutor() as pool:
             sleeping = pool.submit(invoke, cloud, function, {"do": "sleep", "seconds": 2.5})
-            while not sleeping.done() and not cloud.kill_runtimes():
-                pass
+            eventually(lambda: sleeping.done() or cloud.kill_runtimes(function))
             error, said = sleeping.result()
         assert (error, said["errorType"]) == ("Unhandled", "Runtime.ExitError")
         assert said["errorMessage"].endswith("Runtime exited with error: signal: killed")

@@ -33,9 +33,9 @@ def told(application: Application) -> dict[str, str]:
     """Three that wait at once: a stack whose conversion succeeds, one whose conversion fails, and a state machine."""
     cloud = application.cloud
     tasks = {
-        "story": cloud.license_manager.add_task(duration=18),
-        "sad-story": cloud.license_manager.add_task(duration=18, end_status="FAILED", status_message="Not this one."),
-        "caller": cloud.license_manager.add_task(duration=18),
+        "story": cloud.license_manager.add_task(duration=14),
+        "sad-story": cloud.license_manager.add_task(duration=14, end_status="FAILED", status_message="Not this one."),
+        "caller": cloud.license_manager.add_task(duration=14),
     }
     execution = application.start({"LicenseConversionTaskId": tasks["caller"]})
     for name in ("story", "sad-story"):

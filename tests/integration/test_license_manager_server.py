@@ -499,6 +499,39 @@ def test_a_reply_can_be_slow_or_never_come(server: LicenseManagerServer) -> None
     assert [call.answer for call in server.calls] == ["slow-reply", "slow-reply", "no-reply"]
 
 
+def test_a_fault_can_be_for_one_task(server: LicenseManagerServer, client: "LicenseManagerClient") -> None:
+    mine, other = server.add_task(), server.add_task()
+    server.faults.queue("AccessDeniedException", task_id=mine)
+
+    assert len(ids_of(client)) == 2
+    assert members_of(client, other)
+    assert error_of(client, mine) == ("AccessDeniedException", 400)
+    assert members_of(client, mine)
+
+    server.faults.rates({"AccessDeniedException": 1}, task_id=mine)
+
+    assert members_of(client, other)
+    assert error_of(client, mine) == ("AccessDeniedException", 400)
+
+
+def test_a_conversion_can_begin_when_somebody_looks(
+    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Clock
+) -> None:
+    server.configure(begins_when_seen=True)
+    one, listed, none = server.add_task(duration=5), server.add_task(duration=5), server.add_task(duration=0)
+    clock.now += 60
+
+    assert members_of(client, one)["Status"] == "IN_PROGRESS"
+    assert members_of(client, none)["Status"] == "SUCCEEDED"
+    clock.now += 4
+    assert set(ids_of(client)) == {one, listed, none}
+    clock.now += 1
+    assert members_of(client, one)["Status"] == "SUCCEEDED"
+    assert members_of(client, listed)["Status"] == "IN_PROGRESS"
+    clock.now += 4
+    assert members_of(client, listed)["Status"] == "SUCCEEDED"
+
+
 def test_no_reply_ends_in_a_reset_connection(server: LicenseManagerServer, client: "LicenseManagerClient") -> None:
     server.faults.queue("no-reply", seconds=0.1)
 

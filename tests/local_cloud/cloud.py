@@ -494,13 +494,15 @@ class LocalCloud:
 
     # Chaos
 
-    def kill_runtimes(self) -> int:
-        """SIGKILL the runtime process in every sandbox, as a lack of memory would; return how many there were."""
+    def kill_runtimes(self, function: str) -> int:
+        """SIGKILL the runtime process in each sandbox of the functions whose ARN contains this, as a lack of memory would;
+        return how many there were.
+        """
         killed = 0
         for pid in self.processes():
             with contextlib.suppress(OSError):
-                program, *_ = (*Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:], b"")
-                if program.endswith(b"lambda_entry.py"):
+                _, program, arn, *_ = (*Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"), b"", b"")
+                if program.endswith(b"lambda_entry.py") and function.encode() in arn:
                     os.kill(pid, signal.SIGKILL)
                     killed += 1
         return killed

@@ -18,6 +18,7 @@ Json = dict[str, Any]
 ARN = re.compile(r"arn:aws[a-zA-Z-]*:[\w.-]+:[\w./-]*:[\w./-]*:[A-Za-z0-9][\w:/+=,@.-]*")
 INVALID, NOT_VALID = "InvalidParameterValueException", "ValidationException"
 STOPPED = "stopped"
+USUAL = ("duration", "end_status", "status_message", "begins_when_seen")
 FILTERS = {"ResourceArns": "ResourceArn", "Status": "Status"}
 SERVER_ERRORS = {"ServerInternalException": 500}
 
@@ -77,6 +78,7 @@ class LicenseManager:
         self.denial: Callable[[str, Json, str, str], str] = lambda *_: ""
         """Why a call (operation, parameters, region, access key) may not be made, as IAM would say it; empty: it may."""
         self._settings: Json = {"duration": duration, "end_status": "SUCCEEDED", "status_message": None}
+        self._settings |= {"begins_when_seen": False}
         self._settings |= {"page_size": page_size, "seed": seed, "tasks_a_day": None}
         self._lock = threading.RLock()
         self.released = threading.Event()
@@ -97,7 +99,7 @@ class LicenseManager:
         return self.clock()
 
     def configure(self, **settings: Any) -> None:
-        """Change `duration`, `end_status`, `status_message`, `page_size`, `seed` or `tasks_a_day` until `reset()`."""
+        """Change one of the settings that `__init__` has, `begins_when_seen` or `tasks_a_day` until `reset()`."""
         if unknown := settings.keys() - self._settings.keys():
             raise ValueError(f"{sorted(unknown)} cannot be configured, only {sorted(self._settings)}")
         self._configured.update(settings)
@@ -118,7 +120,7 @@ class LicenseManager:
             task_id = task_id or f"lct-{secrets.token_hex(9)[:17]}"
             if task_id in self._tasks:
                 raise ValueError(f"There is a task {task_id} already")
-            usual = {name: self._configured[name] for name in ("duration", "end_status", "status_message")}
+            usual = {name: self._configured[name] for name in USUAL}
             given = {name: value for name, value in members.items() if value is not None}
             self._keep(Task(task_id, **({"start_time": self.clock()} | usual | given)))
             return task_id
@@ -135,7 +137,9 @@ class LicenseManager:
     def finish_task(self, task_id: str, status: str = "SUCCEEDED", status_message: str | None = None) -> None:
         """End a task now."""
         duration = max(0.0, self.clock() - self._tasks[task_id].start_time)
-        self.change_task(task_id, duration=duration, end_status=status, status_message=status_message)
+        self.change_task(
+            task_id, duration=duration, end_status=status, status_message=status_message, begins_when_seen=False
+        )
 
     def delete_task(self, task_id: str) -> None:
         """Forget a task: License Manager keeps none for ever, and then does not know its id."""
@@ -161,7 +165,7 @@ class LicenseManager:
             parameters, made = {}, Fault("SerializationException")
         denial = self.denial(operation, parameters, region, access_key)
         with self._lock:
-            fault = self.faults.next_for(operation)
+            fault = self.faults.next_for(operation, parameters.get("LicenseConversionTaskId"))
             reply, answer = self._reply(operation, parameters, region, made or fault, denial)
             self._calls.append(Call(operation, parameters, self.clock(), answer, region, access_key))
             return reply
@@ -232,6 +236,12 @@ class LicenseManager:
         task = self._tasks.get(str(task_id))
         if task is None or task.region not in (None, region):
             raise ServiceError(INVALID, f"License conversion task [{task_id}] was not found.")
+        return self._tell(task)
+
+    def _tell(self, task: Task) -> Json:
+        if task.begins_when_seen:
+            task = replace(task, start_time=self.clock(), begins_when_seen=False)
+            self._keep(task)
         return task.answer(self.clock())
 
     def _list(self, parameters: Json, region: str) -> Json:
@@ -245,11 +255,11 @@ class LicenseManager:
         for task in self._tasks.values():
             answer = task.answer(self.clock())
             if task.region in (None, region) and all(answer.get(member) == value for member, value in wanted):
-                found[self._place(task)] = answer
+                found[self._place(task)] = task
         rest = sorted(place for place in found if place > token)
         page = rest[: min(size or self._configured["page_size"], self._configured["page_size"])]
         more = {"NextToken": page[-1]} if len(rest) > len(page) else {}
-        return {"LicenseConversionTasks": [found[place] for place in page], **more}
+        return {"LicenseConversionTasks": [self._tell(found[place]) for place in page], **more}
 
     def _place(self, task: Task) -> str:
         """A place in the list that stays, so that tasks which come and go between two pages move no other."""
