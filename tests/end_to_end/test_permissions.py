@@ -10,12 +10,14 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from samcli.yamlhelper import yaml_dump, yaml_parse  # type: ignore[import-untyped]
 
+from scripts import waiting
 from tests.end_to_end.application import BUILT, EXAMPLES, NAME, READER
 from tests.local_cloud.cloud import ACCOUNT, ROOT, LocalCloud, Stack
 from tests.local_cloud.iam.engine import Engine
@@ -196,6 +198,7 @@ def run() -> Iterator[Run]:
         Ways(cloud).go(cloud.describe(NAME))
         names = {name: logical_id for logical_id, name in physical_ids(cloud, "AWS::IAM::Role").items()}
         policies = {logical_id: tuple(_policies(cloud, name)) for name, logical_id in names.items()}
+        assert waiting.executions(NAME, partial(cloud.client, of=cloud.deployer)) == []
         cloud.sam("delete", "--no-prompts")
         verdicts = cloud.verdicts()
         denied_stack = _deploy_without(cloud)
