@@ -62,7 +62,7 @@ def _condition(rule: Json) -> str:
     for operator in ("And", "Or"):
         if operator in rule:
             parts = rule[operator]
-            said = {part["Variable"] for part in parts if "Variable" in part and not _says_only_that_it_is_there(part)}
+            said = {name for part in parts if not _says_only_that_it_is_there(part) for name in _variables(part)}
             told = [part for part in parts if not (_says_only_that_it_is_there(part) and part["Variable"] in said)]
             return f" {operator.lower()} ".join(dict.fromkeys(_part(part) for part in told))
     compared = _comparison(rule)
@@ -79,6 +79,10 @@ def _condition(rule: Json) -> str:
 def _comparison(rule: Json) -> str:
     (compared,) = (name for name in rule if name not in ("Variable", "Next", "Comment"))
     return compared
+
+
+def _variables(rule: Json) -> set[str]:
+    return {value for name, value in rule.items() if name == "Variable" or name.endswith("Path")}
 
 
 def _says_only_that_it_is_there(rule: Json) -> bool:
