@@ -17,7 +17,7 @@ MOST_TASKS = 1000
 FLEET_PREFIX = "license-conversion-fleet-"
 ARN = Text(r"arn:[^:\s]+:[^:\s]+:[^:\s]*:[^:\s]*:\S+", "an ARN", 2048)
 
-SERVICE_TOKEN = Property("ServiceToken", ARN, "The exported ARN of the gate's function.", "required")
+SERVICE_TOKEN = Property("ServiceToken", ARN, "The ARN that the application exports.", "required")
 SERVICE_TIMEOUT_SECONDS = Property(
     "ServiceTimeout",
     Integer(1, SERVICE_TIMEOUT),
