@@ -91,13 +91,14 @@ class Waits:
         """
         give_up = self._monotonic() + seconds
         stopped = 0
+        failures: tuple[type[Exception], ...] = (TimeoutError, *aws.failures())
         try:
             for arn in self._running(f"{_resource(event)}-", give_up):
                 if not arn.endswith(f":{name(event)}") and self._is_superseded(arn, event, requested_at, give_up):
                     cause = f"{event['RequestType']} request {event['RequestId']} took its place"
                     self._until(give_up, self._client.stop_execution, executionArn=arn, error=STOPPED, cause=cause)
                     stopped += 1
-        except (TimeoutError, *aws.failures()) as error:
+        except failures as error:
             logger.warning("Not every wait of the resource could be looked for and stopped: %s", error)
         return stopped
 

@@ -318,11 +318,11 @@ def test_a_refusal_does_not_outlast_the_deadline() -> None:
 def test_a_service_that_says_now_this_now_that_does_not_fill_an_executions_history(hours: int) -> None:
     """25,000 events, of which a check takes 9: an execution that runs into that limit tells nobody."""
     deadline = STARTED_AT + timedelta(hours=hours)
+    license_manager = FakeLicenseManager([NEW_ROLE, NEW_ID] * 50_000)
     now, checks, refusal = STARTED_AT, 0, None
+    gate = Gate(lambda _: license_manager, lambda: now, lambda: 1.0)
 
     while now < deadline:
-        license_manager = FakeLicenseManager([(NEW_ROLE, NEW_ID)[checks % 2]])
-        gate = Gate(lambda _, known=license_manager: known, lambda at=now: at, lambda: 1.0)
         wait = Wait(STARTED_AT, deadline, deadline, deadline, "", ConversionTask.unseen(TASK_ID), refusal=refusal)
         still = waiting(gate.check(Request((TASK_ID,), timeout=hours * 3600), wait))
         now, checks, refusal = now + timedelta(seconds=still.seconds), checks + 1, still.refusal

@@ -565,7 +565,7 @@ def test_whatever_a_listing_parses_as_its_running_tasks_are_ids_and_run(wire: Wi
             assert not task.terminal
 
 
-NOTHING = {"LicenseConversionTasks": []}
+NOTHING: dict[str, Any] = {"LicenseConversionTasks": []}
 OLD, NEW = 1_763_833_195, 1_763_833_999
 
 

@@ -197,7 +197,7 @@ def times(*, answers_request: bool = True, **more: Any) -> tuple[Times, float]:
 
 @pytest.mark.parametrize("timeout_seconds", [None, 1, 30], ids=["what is left", "a second", "half a minute"])
 def test_one_hang_at_any_step_after_the_deadline_leaves_the_answer_in_time(timeout_seconds: int | None) -> None:
-    more = {} if timeout_seconds is None else {"TimeoutSeconds": timeout_seconds}
+    more: dict[str, Any] = {} if timeout_seconds is None else {"TimeoutSeconds": timeout_seconds}
     for service_timeout in range(60, 3601):
         found, deadline = times(ServiceTimeout=service_timeout, **more)
 
