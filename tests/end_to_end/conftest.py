@@ -26,9 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs the cloud goes to one worker of two, and first: it is the longest, and a second LocalStack would only
     compete with it. The rest goes to whoever has time.
     """
+    here = Path(__file__).parent
     for item in items:
-        if {"cloud", "application"} & set(getattr(item, "fixturenames", ())) and Path(
-            __file__
-        ).parent in item.path.parents:
+        if here in item.path.parents and {"cloud", "application"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.xdist_group("cloud"))
+            item.add_marker(pytest.mark.no_cover)  # what a sandbox runs is not seen from here
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
