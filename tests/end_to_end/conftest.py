@@ -22,6 +22,7 @@ def application(cloud: LocalCloud) -> Application:
     return Application(cloud, cloud.deploy(NAME, BUILT))
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the mark in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs the cloud goes to one worker of two, and first: it is the longest, and a second LocalStack would only
     compete with it. The rest goes to whoever has time.
