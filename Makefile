@@ -32,7 +32,7 @@ CDK := $(if $(shell command -v node),.local/cdk/.installed)
 
 .PHONY: test
 test: setup build $(CDK) ## run every test
-	@$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadgroup
+	@$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadscope
 
 .PHONY: check
 check: $(VENV)/.development .local/scanners/.installed ## lint, types, templates, the state machine, weaknesses

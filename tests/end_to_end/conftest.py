@@ -22,14 +22,8 @@ def application(cloud: LocalCloud) -> Application:
     return Application(cloud, cloud.deploy(NAME, BUILT))
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the mark in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs the cloud goes to one worker of two, and first: it is the longest, and a second LocalStack would only
-    compete with it. The rest goes to whoever has time.
-    """
-    here = Path(__file__).parent
+    """What a sandbox runs is not seen from here, so looking costs time for nothing."""
     for item in items:
-        if here in item.path.parents and {"cloud", "application"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("cloud"))
-            item.add_marker(pytest.mark.no_cover)  # what a sandbox runs is not seen from here
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.no_cover)

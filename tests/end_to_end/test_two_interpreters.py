@@ -94,7 +94,7 @@ class Run:
     cause: Any
     output: Any
     history: tuple[str, ...]
-    """The name of each state that was entered, and how the execution ended. Not the attempts of a task: a busy machine repeats one, and
+    """The name of each state that was entered, and the end. Not the attempts of a task: a busy machine repeats one, and
     what LocalStack has given up as too late still writes its end into the history, wherever that is by then.
     """
     waited: bool = field(compare=False)
