@@ -92,7 +92,6 @@ class Waits:
         """
         give_up = self._monotonic() + seconds
         stopped = 0
-        failures: tuple[type[Exception], ...] = (TimeoutError, *aws.failures())
         try:
             for arn in self._running(f"{_resource(event)}-", give_up):
                 if not arn.endswith(f":{name(event)}") and self._is_superseded(arn, event, requested_at, give_up):
