@@ -11,7 +11,7 @@ from typing import Any
 from license_conversion import telemetry
 from license_conversion.errors import AnswerNotDelivered, InvalidRequest
 from license_conversion.gate import utc_now
-from license_conversion.lifecycle import REQUEST_TYPES, Event, Lifecycle
+from license_conversion.lifecycle import Event, Lifecycle
 from license_conversion.request import Request
 from license_conversion.settings import Settings
 from license_conversion.stack_response import deliver, requested_at, seconds_left
@@ -105,9 +105,6 @@ def handle(stack_gate: StackGate, event: Any, context: Any) -> None:
             telemetry.count("MalformedEvents")
             telemetry.logger.error(f"The event is none of CloudFormation's: it has no {', '.join(missing)}")
         else:
-            if said.get("RequestType") not in REQUEST_TYPES:  # it is answered all the same: it says whom
-                telemetry.count("MalformedEvents")
-                telemetry.logger.error("The event is none of CloudFormation's: its RequestType is unknown")
             stack_gate(dict(said), context)
     except AnswerNotDelivered as error:
         telemetry.count("AnswersNotDelivered")

@@ -238,7 +238,9 @@ class Gate:
         until_deadline = (wait.deadline - now).total_seconds()
         if left <= 0 or until_deadline <= 0:
             return refused(error, wait.known)
-        seconds = math.ceil(min(left, until_deadline, SHORTEST))
+        # Not closely for ever: a service that says now this, now that, would fill the execution's history.
+        pause = min(left, SHORTEST) if now - wait.started_at < CLOSE_LOOKS else LONGEST
+        seconds = math.ceil(min(pause, until_deadline))
         return Waiting(seconds, wait.known, trouble=str(error), refusal=refusal, error=error)
 
     def _look(self, request: Request, wait: Wait) -> Seen:

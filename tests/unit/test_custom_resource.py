@@ -210,7 +210,7 @@ def test_an_event_without_a_request_type_is_refused_too(door: Door) -> None:
 # A malformed event in a warm function
 
 ADDRESS = ("ResponseURL", "StackId", "RequestId", "LogicalResourceId")
-SAYS_NOT_WHOM = [
+SAYS_NOT_WHOM: list[Any] = [
     {"key1": "value1"},
     {},
     [],
