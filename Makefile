@@ -164,5 +164,5 @@ AS_DEVELOPED := --constraint requirements/development.txt
 # What nobody loads, though a package asks for it: SAM's linter with a computer algebra, AWS's C runtime and its command line,
 # and what LocalStack has for Kinesis, DocumentDB and OpenSearch. The local cloud's tests run without.
 UNUSED := $(patsubst %,--no-emit-package %,\
-	awscli awscrt cfn-lint docutils kclpy-ext localstack-twisted mpmath networkx opensearch-py pymongo sympy)
+	awscli awscrt cfn-lint docutils kclpy-ext mpmath networkx opensearch-py pymongo sympy)
 COMPILE := uv pip compile $(if $(UPGRADE),--upgrade) --quiet --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header

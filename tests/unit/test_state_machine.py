@@ -65,7 +65,7 @@ def pauses(rule: Mapping[str, Any]) -> Iterator[float]:
 # Whatever Lambda says
 
 
-@pytest.mark.parametrize("error", [*lambdas_errors(), *SDK_ERRORS, "Lambda.Unknown", "States.Timeout"])
+@pytest.mark.parametrize("error", [*lambdas_errors(), *SDK_ERRORS, "States.Timeout"])
 def test_every_error_that_is_lambdas_is_waited_out_until_the_deadline(error: str) -> None:
     assert error not in OURS
     assert rule_for("Check Task", "Retry", error) is None, "a wait of ours follows: no pause that nobody counts"
@@ -101,7 +101,7 @@ def test_the_check_functions_own_error_has_the_name_that_the_state_machine_knows
         assert error.__name__ not in OURS, "none of them leaves a check of the state machine's"
 
 
-@pytest.mark.parametrize("error", [*lambdas_errors(), *SDK_ERRORS, "Lambda.Unknown", "States.Timeout"])
+@pytest.mark.parametrize("error", [*lambdas_errors(), *SDK_ERRORS, "States.Timeout"])
 def test_a_crowd_that_lambda_throttles_has_a_quarter_of_an_hour_to_begin(error: str) -> None:
     rule = rule_for("First Check", "Retry", error)
 
