@@ -187,7 +187,7 @@ def look(
             listed = license_manager.running_tasks(len(to_ask) - 1, seconds)
             to_ask = tuple(task_id for task_id in to_ask if task_id not in (listed or {}))
     except StillUnknown as unknown:
-        return Look(fleet, str(unknown), unknown.throttled)
+        return Look(replace(fleet, unconfirmed=len(fleet.pending)), str(unknown), unknown.throttled)
     trouble, throttled, unknown_status, asked = "", False, False, 0
     for task_id in to_ask:
         pause = license_manager.between_calls if len(fleet.task_ids) > 1 else 0.0

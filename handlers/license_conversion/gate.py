@@ -263,7 +263,7 @@ class Gate:
                 unanswered=bool(found.fleet.unconfirmed),
                 unknown_status=found.unknown_status,
                 progress=len(found.fleet.pending) < len(known.pending),
-                longest_pause=SHORTEST if found.fleet.unconfirmed else LONGEST_FOR_FLEET,
+                longest_pause=SHORTEST if found.fleet.unconfirmed and not found.throttled else LONGEST_FOR_FLEET,
             )
         task_id = known.task_id
         if task_id and wait.shares and now < wait.deadline:  # the last look is a real one, as is the first

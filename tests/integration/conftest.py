@@ -26,6 +26,9 @@ from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state import state
+from moto.stepfunctions.parser.asl.component.state.choice.comparison.operator.implementations.is_operator import (
+    IsTimestamp,
+)
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 
 import announce_end
@@ -196,6 +199,8 @@ def cloud(
         monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=clock.move))
         now = SimpleNamespace(now=lambda tz: clock().astimezone(tz))
         monkeypatch.setattr(state, "datetime", SimpleNamespace(datetime=now, timezone=timezone))  # $$.State.EnteredTime
+        # moto reads no fraction of a second, and so never finds that a moment has come
+        monkeypatch.setattr(IsTimestamp, "string_to_timestamp", staticmethod(datetime.fromisoformat))
         monkeypatch.setattr(LambdaSimpleBackend, "invoke", _invoke_through(cloud))
         _reset(moto_server)
         cloud.state_machine_arn = _create_state_machine()

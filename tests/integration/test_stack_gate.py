@@ -298,6 +298,49 @@ def test_no_echo_and_attributes_of_one_request_are_not_in_the_next(cloud: Cloud)
     assert cloud.bodies()[1]["Data"] == {}
 
 
+def test_a_handle_is_signalled_at_the_end_and_its_stack_answered_at_once(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(TASK, duration=1800)
+
+    at_once, signalled = cloud.gate(cloud.event("create-with-wait-condition-handle"))
+
+    assert (at_once["Status"], at_once["PhysicalResourceId"], at_once["Data"]["Status"]) == (
+        "SUCCESS",
+        TASK,
+        "IN_PROGRESS",
+    )
+    assert (signalled["Status"], signalled["UniqueId"]) == ("SUCCESS", TASK)
+    assert json.loads(signalled["Data"])["Status"] == "SUCCEEDED"
+
+
+def test_a_task_that_had_ended_at_the_first_check_has_both_told(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(TASK, duration=0)
+
+    answer, signal = cloud.gate(cloud.event("create-with-wait-condition-handle"))
+
+    assert (answer["Status"], signal["Status"]) == ("SUCCESS", "SUCCESS")
+    assert cloud.invocations == ["CustomResource", "CheckTask", "AnnounceEnd", "AnswerStack", "AnswerStack"]
+
+
+def test_a_stack_that_has_heard_failed_does_not_wait_for_its_handle(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(TASK, duration=0, end_status="FAILED")
+
+    (answer,) = cloud.gate(cloud.event("create-with-wait-condition-handle"))
+
+    assert (answer["Status"], answer["RequestId"]) == ("FAILED", "00000000-0000-4000-8000-000000000001")
+
+
+def test_a_stack_whose_answer_at_once_broke_is_answered_by_the_last_resort_and_its_handle_signalled(
+    cloud: Cloud,
+) -> None:
+    cloud.license_manager.add_task(TASK, duration=60)
+    cloud.functions["AnswerStack"] = _break
+
+    at_once, signalled = cloud.gate(cloud.event("create-with-wait-condition-handle"))
+
+    assert (at_once["Status"], at_once["Data"]["Status"]) == ("SUCCESS", "IN_PROGRESS")
+    assert (signalled["Status"], json.loads(signalled["Data"])["Status"]) == ("SUCCESS", "SUCCEEDED")
+
+
 class ImportModuleError(Exception):
     """What Lambda reports of a function that cannot be imported."""
 
@@ -347,9 +390,12 @@ def test_a_check_that_hangs_until_the_deadline_is_answered_before_cloudformation
 
     cloud.functions["CheckTask"] = hang
 
-    (answer,) = cloud.gate(cloud.event("create"))
+    event = cloud.event("create")
+    event["ResourceProperties"]["ServiceTimeout"] = "180"
 
-    assert 3500 <= (cloud.clock.now - started).total_seconds() < 3600
+    (answer,) = cloud.gate(event)
+
+    assert 120 <= (cloud.clock.now - started).total_seconds() < 180
     assert answer["Status"] == "FAILED"
     assert "Sandbox.Timedout" in answer["Reason"]
 

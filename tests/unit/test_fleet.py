@@ -523,15 +523,23 @@ def test_the_look_goes_on_after_a_failure_where_the_gate_does() -> None:
 
 
 def check(
-    license_manager: FakeLicenseManager, *, on_failure: str = "FAIL", known: Fleet | None = None, throttles: int = 0
+    license_manager: FakeLicenseManager,
+    *,
+    on_failure: str = "FAIL",
+    known: Fleet | None = None,
+    throttles: int = 0,
+    deadline: float = 12 * 3600,
 ) -> Waiting | Ended:
+    """One check; the last look may come again for 27 seconds after the `deadline`."""
     task_ids = tuple(license_manager.tasks)
     request = Request.from_input({"LicenseConversionTaskIds": list(task_ids), "OnFailure": on_failure})
     shared = license_manager.shared()
     gate = Gate(lambda _: shared, license_manager.clock, lambda: 0.0, license_manager.clock.sleep)
-    until = STARTED_AT + timedelta(hours=12)
+    until = STARTED_AT + timedelta(seconds=deadline)
     look_until = license_manager.clock() + timedelta(seconds=12.5)
-    wait = Wait(STARTED_AT, until, until, look_until, "", known or Fleet.unseen(task_ids), throttles)
+    wait = Wait(
+        STARTED_AT, until, until + timedelta(seconds=27), look_until, "", known or Fleet.unseen(task_ids), throttles
+    )
     return gate.check(request, wait)
 
 
@@ -594,6 +602,38 @@ def test_throttles_in_a_row_slow_a_fleet_down() -> None:
     wait = waiting(check(license_manager, throttles=2))
 
     assert (wait.throttles, wait.seconds) == (3, 40)
+
+
+def test_no_throttle_decides_a_fleet_its_last_look_comes_again() -> None:
+    license_manager = FakeLicenseManager(tasks(SUCCEEDED=10))
+    license_manager.troubles = {1: THROTTLE}
+    license_manager.clock.seconds = 3600
+
+    again = waiting(check(license_manager, deadline=3600, throttles=3))
+
+    assert 1 <= again.seconds <= 5
+    assert ended(check(license_manager, deadline=3600, throttles=again.throttles)).passed
+
+
+def test_a_fleet_whose_last_look_saw_nothing_does_not_claim_that_the_conversions_go_on() -> None:
+    license_manager = FakeLicenseManager(tasks(IN_PROGRESS=10))
+    license_manager.troubles = {1: THROTTLE}
+    license_manager.clock.seconds = 3700
+
+    end = ended(check(license_manager, deadline=3600))
+
+    assert end.outcome is Outcome.TIMED_OUT
+    assert "goes on" not in end.reason
+    assert str(THROTTLE) in end.reason
+
+
+def test_a_throttled_fleet_is_not_looked_at_more_closely_than_one_that_is_not() -> None:
+    license_manager = FakeLicenseManager(tasks(IN_PROGRESS=10))
+    license_manager.clock.seconds = 1000
+    unthrottled = waiting(check(license_manager)).seconds
+    license_manager.troubles = {license_manager.calls + 1: THROTTLE}
+
+    assert waiting(check(license_manager)).seconds >= 2 * unthrottled
 
 
 def test_a_throttle_that_let_some_verdicts_through_is_the_first_in_a_row() -> None:

@@ -426,6 +426,13 @@ def test_the_jitter_comes_from_outside() -> None:
     assert waiting(check(IN_PROGRESS, after=300, share=1.0)).seconds < waiting(check(IN_PROGRESS, after=300)).seconds
 
 
+def test_no_figure_depends_on_two_clocks_agreeing() -> None:
+    """CloudFormation's, which signed the URL, and ours."""
+    assert ended(check(SUCCEEDED, after=-0.6)).waited_seconds == 0
+    assert "waited 0 s" in ended(check(FAILED, after=-0.6)).reason
+    assert waiting(check(IN_PROGRESS, after=-0.6)).seconds == 5
+
+
 # What the state machine keeps
 
 

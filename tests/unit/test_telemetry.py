@@ -1,13 +1,17 @@
 """What X-Ray is told, by a process of its own: the SDK and its patches stay in a process once they are there."""
 
+import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from license_conversion import telemetry
+from license_conversion.gate import Ended, Outcome
+from license_conversion.task import ConversionTask
 from tests.local_cloud.traces import TraceDaemon
 
 HANDLERS = Path(__file__).parents[2] / "handlers"
@@ -68,3 +72,26 @@ def test_a_step_without_a_trace_is_just_done(monkeypatch: pytest.MonkeyPatch, he
         done.append("check")
 
     assert done == ["check"]
+
+
+@pytest.mark.parametrize(
+    ("end_time", "lag"),
+    [
+        pytest.param("2026-11-22T17:40:50Z", [5], id="five seconds before it was seen"),
+        pytest.param("2026-11-22T17:40:56Z", [], id="after it was seen, by a clock that is ahead"),
+        pytest.param("2026-11-22T17:39:54Z", [], id="before the gate began"),
+        pytest.param("", [], id="not said"),
+    ],
+)
+def test_no_figure_of_a_gates_end_depends_on_two_clocks_agreeing(
+    end_time: str, lag: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shape = {"LicenseConversionTaskId": "lct-1", "Status": "SUCCEEDED", **({"EndTime": end_time} if end_time else {})}
+    began = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
+
+    telemetry.ended(Ended(Outcome.SUCCEEDED, ConversionTask(shape), waited_seconds=60), began)
+    telemetry.flush()
+
+    said = json.loads(capsys.readouterr().out)
+    assert said.get("DetectionLag", []) == lag
+    assert said["SecondsWaited"] == [60]
