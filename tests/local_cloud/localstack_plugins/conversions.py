@@ -3,6 +3,7 @@
 - Step Functions reaches License Manager (`aws-sdk:licensemanager:…`): ours, beside LocalStack
 - errors of License Manager and EC2 have the names that Step Functions gives them
 - the Cause of a nested execution is cut
+- a Choice reads timestamps with fractions of a second, as the context object has them
 - a JSONPath that may match many gives a list, of one match or of none too
 - an instance has a usage operation, which License Manager has changed or not, and takes a moment to stop
 
@@ -13,6 +14,7 @@ import json
 import re
 import threading
 import urllib.request
+from datetime import datetime
 from importlib import import_module
 from typing import Any, cast
 
@@ -45,7 +47,17 @@ def stepfunctions() -> Service:
     tasks.StateTaskService._SERVICE_NAME_SFN_TO_BOTO_OVERRIDES["licensemanager"] = "license-manager"
     aws_sdk._SERVICE_ERROR_NAMES.update(licensemanager="LicenseManager", ec2="Ec2")
     nested.to_json_str = _cut(nested.to_json_str)
+    operators = "localstack.services.stepfunctions.asl.component.state.state_choice.comparison.operator.implementations"
+    is_timestamp = cast("Any", import_module(f"{operators}.is_operator")).IsTimestamp
+    is_timestamp.string_to_timestamp = staticmethod(_timestamp)
     return Service.for_provider(StepFunctionsProvider())
+
+
+def _timestamp(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
 
 
 def _extract_as_on_aws(json_path: Any) -> Any:
