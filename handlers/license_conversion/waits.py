@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from license_conversion import aws
 from license_conversion.request import is_own_id
@@ -134,13 +134,19 @@ class Waits:
 
     def last_state(self, arn: str) -> Mapping[str, Any]:
         """The data of the last state that the execution entered. Raises one of `aws.failures`."""
+        entered = self._last_event(arn, "stateEnteredEventDetails")
+        state: Mapping[str, Any] = json.loads(entered.get("input", "{}"))
+        return state
+
+    def _last_event(self, arn: str, details: str) -> Mapping[str, Any]:
+        """The details of the last event that has such; empty where none of the last ones has."""
         history = self._client.get_execution_history(
             executionArn=arn, reverseOrder=True, maxResults=LAST_EVENTS, includeExecutionData=True
         )
-        for event in history["events"]:
-            if "stateEnteredEventDetails" in event:
-                state: Mapping[str, Any] = json.loads(event["stateEnteredEventDetails"]["input"])
-                return state
+        for event in cast("list[dict[str, Any]]", history["events"]):
+            if details in event:
+                found: Mapping[str, Any] = event[details]
+                return found
         return {}
 
     def tell_caller(self, token: str, verdict: Mapping[str, Any]) -> None:
@@ -164,8 +170,12 @@ class Waits:
         return found["status"] == "RUNNING" or told(found)
 
     def described(self, arn: str) -> Mapping[str, Any]:
-        """DescribeExecution's answer. Raises one of `aws.failures`."""
+        """DescribeExecution's answer, with the Error and Cause of whoever stopped it, which AWS documents in the history
+        alone. Raises one of `aws.failures`.
+        """
         found: Mapping[str, Any] = self._client.describe_execution(executionArn=arn)
+        if found["status"] == "ABORTED" and not found.get("error"):
+            return {**found, **self._last_event(arn, "executionAbortedEventDetails")}
         return found
 
     def _until(self, give_up: float, call: Callable[..., T], *what: Any, **named: Any) -> T:

@@ -47,7 +47,7 @@ def stacks(application: Application) -> Stacks:
     stacks.create("already-terminal", add(duration=0))
     stacks.create("fails", add(duration=8, end_status="FAILED", status_message=SAID))
     stacks.create("continues", add(duration=8, end_status="FAILED", status_message=SAID), OnFailure="CONTINUE")
-    stacks.create("times-out", add(duration=float("inf")), ServiceTimeout="30")
+    stacks.create("times-out", add(duration=float("inf")), ServiceTimeout="60")
     stacks.create("refused", "lct-0000000000000dead")
     stacks.create("long", add(duration=9), LONG, TimeoutSeconds="60", WaitConditionTimeout="90")
     stacks.create(
@@ -91,11 +91,17 @@ def test_the_answer_comes_after_the_tasks_end_and_within_a_pause(stacks: Stacks)
     assert 0 <= answer.at - datetime.fromisoformat(stack.outputs["EndTime"]).timestamp() < 60
 
 
-def test_a_terminal_task_starts_no_wait(stacks: Stacks, application: Application) -> None:
+def test_a_terminal_task_is_one_execution_that_waits_for_nothing(stacks: Stacks, application: Application) -> None:
     stack = stacks.ended("already-terminal")
 
     assert stack.status == "CREATE_COMPLETE"
-    assert not [execution for execution in application.executions() if _waits_for(application, execution, stack)]
+    (execution,) = (one for one in application.executions() if _waits_for(application, one, stack))
+    history = application.cloud.client("stepfunctions").get_execution_history(executionArn=execution["executionArn"])
+    entered = [
+        event["stateEnteredEventDetails"]["name"] for event in history["events"] if "stateEnteredEventDetails" in event
+    ]
+    assert "Answer Stack" in entered
+    assert "Wait for Next Check" not in entered
 
 
 def test_a_failed_conversion_rolls_the_stack_back_with_its_message(stacks: Stacks) -> None:
