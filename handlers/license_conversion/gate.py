@@ -270,7 +270,10 @@ class Gate:
             running = license_manager.running(task_id, wait.patience if now - wait.started_at < CLOSE_LOOKS else 0)
             if running:
                 return Seen(running, patience=PATIENCE)
-        task = license_manager.get_task(task_id) if task_id else license_manager.newest_task(request.resource_arn)
+        if task_id:
+            task = license_manager.get_task(task_id, last=now >= wait.deadline)
+        else:
+            task = license_manager.newest_task(request.resource_arn)
         return Seen(task, task.trouble, unknown_status=bool(task.trouble))
 
 

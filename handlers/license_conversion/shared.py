@@ -101,9 +101,9 @@ class SharedLicenseManager:
         except StillUnknown:  # a throttle is kept in mind already
             return
 
-    def get_task(self, task_id: str) -> ConversionTask:
-        """One look at one task: the verdict. Raises as LicenseManager does."""
-        return self._call(lambda: self._license_manager.get_task(task_id))
+    def get_task(self, task_id: str, *, last: bool = False) -> ConversionTask:
+        """One look at one task: the verdict. Raises as LicenseManager does. A throttle of another keeps no `last` look back."""
+        return self._call(lambda: self._license_manager.get_task(task_id), anyway=last)
 
     def newest_task(self, resource_arn: str) -> ConversionTask:
         return self._call(lambda: self._license_manager.newest_task(resource_arn))
@@ -151,9 +151,9 @@ class SharedLicenseManager:
         self._listing_calls = calls + 1  # at least
         return None
 
-    def _call(self, call: Callable[[], T]) -> T:
+    def _call(self, call: Callable[[], T], *, anyway: bool = False) -> T:
         """No call while the service has just throttled one: whoever shares this function is throttled with it."""
-        if self._monotonic() < self._quiet_until:
+        if self._monotonic() < self._quiet_until and not anyway:
             raise StillUnknown("License Manager has just throttled another gate's check", throttled=True)
         try:
             result = call()

@@ -37,7 +37,7 @@ class FakeLicenseManager(SharedLicenseManager):
     def newest_task(self, resource_arn: str) -> ConversionTask:
         return self.get_task(resource_arn)
 
-    def get_task(self, task_id: str) -> ConversionTask:
+    def get_task(self, task_id: str, *, last: bool = False) -> ConversionTask:
         self.asked_for.append(task_id)
         answer = next(self._answers)
         if isinstance(answer, Exception):

@@ -512,10 +512,23 @@ def test_the_search_for_waits_ends_when_its_time_is_up_though_many_waits_are_loo
 def test_a_request_has_a_wait_that_answers_or_has_answered(
     step_functions: StepFunctions, answer: Answer, exists: bool
 ) -> None:
-    step_functions.answers = {"DescribeExecution": [answer]}
+    step_functions.answers = {"DescribeExecution": [answer], "GetExecutionHistory": [{"events": []}]}
 
     assert step_functions.waits().of_request(EVENT) is exists
-    assert step_functions.asked == [("DescribeExecution", {"executionArn": f"{EXECUTIONS}:{NAME}"})]
+    assert step_functions.asked[0] == ("DescribeExecution", {"executionArn": f"{EXECUTIONS}:{NAME}"})
+
+
+@pytest.mark.parametrize(("error", "exists"), [("LicenseConversion.Stopped", True), ("by hand", False), (None, False)])
+def test_who_has_stopped_a_wait_is_said_by_its_history(
+    step_functions: StepFunctions, error: str | None, exists: bool
+) -> None:
+    stopped = {"type": "ExecutionAborted", "id": 2, "timestamp": 0, "executionAbortedEventDetails": {"error": error}}
+    step_functions.answers = {
+        "DescribeExecution": [described("ABORTED")],
+        "GetExecutionHistory": [{"events": [stopped]}],
+    }
+
+    assert step_functions.waits().of_request(EVENT) is exists
 
 
 @pytest.mark.parametrize("trouble", BEYOND_REACH)
