@@ -26,6 +26,9 @@ from tests.local_cloud.iam.judge import Judge, Principal, first_denial
 from tests.local_cloud.iam.needs import Call, needs_of
 from tests.local_cloud.localstack_plugins.settings import Settings
 
+NOT_JUDGED = {"ec2"}
+"""An example converts instances; the application itself never calls EC2. The engine is not told the instances' tags, which the
+conditions of that example's role ask for."""
 _sessions: dict[str, AssumedRole] = {}
 """By access key. moto has them in a list, which grows with every state of every execution."""
 
@@ -113,6 +116,8 @@ def _let_in(_: HandlerChain, context: RequestContext, __: Response) -> None:
     if not (context.service and context.operation):
         return
     service, operation = context.service.signing_name, context.operation.name
+    if service in NOT_JUDGED:
+        return
     access_key = extract_access_key_id_from_auth_header(context.request.headers) or ""
     if operation == "CreateLogGroup" and context.is_internal_call and access_key in _sessions:
         return  # LocalStack's own habit before each new log stream; Lambda makes a group only where there is none
