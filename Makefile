@@ -30,9 +30,11 @@ local: cloud build ## keep the local cloud up for your own sam and aws commands
 # The CDK speaks to itself through Node. Without it, the test of the CDK example is skipped.
 CDK := $(if $(shell command -v node),.local/cdk/.installed)
 
+PYTEST ?=
+
 .PHONY: test
 test: setup build $(CDK) ## run every test
-	@$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadscope
+	@$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadscope $(PYTEST)
 
 .PHONY: check
 check: $(VENV)/.development .local/scanners/.installed ## lint, types, templates, the state machine, weaknesses
