@@ -72,7 +72,8 @@ class Peer(ABC):
     def _answered(self, waits: Waits, progress: Progress, status: str) -> None:
         progress.throttles = 0 if status else progress.throttles + 1
         if status == "SUCCEEDED":
-            waits.end(passed=True, tasks=[progress.task_id])
+            waits.seen([progress.task_id])
+            waits.end(passed=True)
         elif (not status and self.throttle_fails) or self._clock.now - progress.began > self.longest:
             waits.end(passed=False)
         else:

@@ -5,7 +5,7 @@ from random import Random
 
 from benchmarks.clock import Clock
 from benchmarks.conversions import CONVERSIONS
-from benchmarks.gates import Gates
+from benchmarks.gates import NO_TROUBLE, Gates, Trouble
 from benchmarks.license_manager import LicenseManagerService
 from benchmarks.peers import Peer
 from benchmarks.waits import Waits
@@ -29,6 +29,8 @@ class Case:
     fleet: bool = False
     seed: int = 11
     any_sandbox: bool = False
+    trouble: Trouble = NO_TROUBLE
+    timeout: int = DAY
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def run(case: Case, peer: type[Peer] | None = None) -> Result:
     service = LicenseManagerService(clock, case.rate, case.page)
     waits = Waits(clock, service)
     conversions, jitter = Random(case.seed), Random(case.seed + 1)  # noqa: S311 - a simulation
-    ours = Gates(clock, service, jitter, any_sandbox=case.any_sandbox)
+    ours = Gates(clock, service, jitter, any_sandbox=case.any_sandbox, trouble=case.trouble)
     theirs = peer(clock, service, jitter) if peer else None
 
     def begin(number: int) -> str:
@@ -73,18 +75,19 @@ def run(case: Case, peer: type[Peer] | None = None) -> Result:
         if theirs:
             theirs.wait(waits, task_id)
         else:
-            ours.wait(waits, {"LicenseConversionTaskId": task_id, "TimeoutSeconds": DAY})
+            ours.wait(waits, {"LicenseConversionTaskId": task_id, "TimeoutSeconds": case.timeout})
 
     if case.fleet:
         ours.wait(
-            waits, {"LicenseConversionTaskIds": [begin(number) for number in range(case.waits)], "TimeoutSeconds": DAY}
+            waits, {"LicenseConversionTaskIds": [begin(number) for number in range(case.waits)], "TimeoutSeconds": case.timeout}
         )
     for number in range(0 if case.fleet else case.waits):
         clock.after(case.spread * number / case.waits, lambda number=number: wait(number))  # type: ignore[misc]
     clock.run()
-    bill = theirs.bill if theirs else ours.function.bill
-    transitions = theirs.transitions if theirs else ours.transitions
-    dollars = transitions * TRANSITION + bill.invocations * INVOCATION + bill.gb_seconds * GB_SECOND
+    bills = [theirs.bill] if theirs else [ours.check.bill, ours.watch.bill]
+    transitions = theirs.transitions if theirs else ours.transitions.entered
+    dollars = transitions * TRANSITION + ours.table.dollars
+    dollars += sum(bill.invocations * INVOCATION + bill.gb_seconds * GB_SECOND for bill in bills)
     return Result(
         case,
         peer.name if peer else OURS,
@@ -93,5 +96,5 @@ def run(case: Case, peer: type[Peer] | None = None) -> Result:
         service.bucket.throttles / case.waits,
         waits.failed,
         dollars / case.waits,
-        bill.invocations / case.waits,
+        bills[0].invocations / case.waits,
     )
