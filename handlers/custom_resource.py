@@ -44,7 +44,7 @@ class StackGate:
     def _begin(self, event: Event, context: Any) -> None:
         """A Create or an Update. InvalidRequest is its answer."""
         try:
-            request = Request.from_properties(event.get("ResourceProperties"))
+            request = Request.from_event(event)
         except InvalidRequest as error:
             telemetry.refused(error)
             raise
@@ -60,9 +60,10 @@ class StackGate:
             },
             "Gate": {"Waiter": "STACK", "Checks": 0, **request.times(requested, answers_request=True).state()},
         }
+        telemetry.about(task_id=request.task_id)
         with telemetry.traced("begin wait"):
             self._waits.begin(event, wait, seconds_left(context))
-        telemetry.logger.info("The wait answers", extra={"task_id": request.task_id})
+        telemetry.logger.info("The wait answers")
 
     def _delete(self, event: Event, context: Any) -> None:
         """Nothing in License Manager is the stack's to delete: stop the wait that belongs to it, if one still runs."""

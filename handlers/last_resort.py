@@ -1,6 +1,6 @@
 """Answers a stack when the function that should have done it could not. The standard library alone, without the layer.
 
-Two come here:
+Three come here:
 
 - the state machine, when the answer cannot be sent, or the task cannot be checked. The event is the execution's data
   (`Stack`, and `Gate` with the Error and Cause of what failed under `Broken`). A verdict that is known is what CloudFormation
@@ -8,6 +8,10 @@ Two come here:
 - Lambda, when it has given up an event of CloudFormation's: the function broke, or was throttled for too long.
   `requestPayload` is CloudFormation's event.
   https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+
+- EventBridge, when an execution has ended in another way than by its last state: Step Functions ended it, or somebody stopped it.
+  Whoever waited has heard nothing, or the execution has told them; that is looked up.
+  https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
 
 The invocation that broke may have begun a wait before it did, and a wait answers by itself, through this function if need
 be. So we look for it first, and leave the answer to it: a FAILED of ours would be a second, different answer, and would
@@ -32,10 +36,12 @@ from license_conversion.text import shorten
 if TYPE_CHECKING:
     from license_conversion.waits import Waits
 
+ENDED = "Step Functions Execution Status Change"
 SERVICE = "license-conversion-gate"
 ERROR_BYTES = 1500
 LOOK_AGAIN_SECONDS = 3.0
 """Step Functions lists an execution a moment after it began, and a killed function's record can be here sooner."""
+REFUSED, BROKEN = "LicenseConversion.InvalidRequest", "LicenseConversion.GateBroken"
 TASK_ID = re.compile(r"lct-[A-Za-z0-9]{1,46}")
 CREDENTIAL = re.compile(r"https://\S*(?:X-Amz-|Signature=)\S*")
 """A presigned URL. What broke is quoted to a person, and may itself quote what it was given."""
@@ -44,7 +50,9 @@ CREDENTIAL = re.compile(r"https://\S*(?:X-Amz-|Signature=)\S*")
 def handler(event: Mapping[str, Any], context: Any) -> None:
     """Lambda's entry point. Raises AnswerNotDelivered, so that whoever sent the event sends it again."""
     try:
-        if "requestPayload" in event:
+        if event.get("detail-type") == ENDED:
+            _tell_of_end(event["detail"]["executionArn"], context)
+        elif "requestPayload" in event:
             _answer_request(event, context)
         else:
             _answer_wait(event, context)
@@ -67,12 +75,45 @@ def _answer_wait(event: Mapping[str, Any], context: Any) -> None:
     _send(stack["Event"], answer, gate["Waiter"], context)
 
 
+def _tell_of_end(arn: str, context: Any) -> None:
+    """Tell whoever waited for an execution that has ended without a word. Raises what keeps it from that: Lambda tries again."""
+    from license_conversion.waits import told  # noqa: PLC0415 - boto3 may be what is broken
+
+    waits = _waits()
+    ended = waits.described(arn)
+    if ended["status"] == "RUNNING" or told(ended):
+        return
+    why = _quoted(f"{ended['status']}, {ended.get('error') or 'no error'}: {ended.get('cause') or 'no cause'}")
+    reason = f"The gate itself broke, the conversion is not affected. Execution {arn} ended {why}"
+    given, state = json.loads(ended["input"]), waits.last_state(arn)
+    waiter, stack = _waiter(given, state), given.get("Stack") if isinstance(given, Mapping) else None
+    if waiter == "TASK_TOKEN":
+        waits.tell_caller(given["TaskToken"], state if state.get("Ended") else {"Error": BROKEN, "Cause": reason})
+        _count("LastResortAnswers")
+    elif waiter and stack:
+        known = state.get("Task", {}).get("LicenseConversionTaskId") or stack["PhysicalResourceId"]
+        verdict = state.get("Answer") if state.get("Ended") else None
+        _send(stack["Event"], verdict or _failed(reason, known), waiter, context)
+
+
+def _waiter(given: Any, state: Mapping[str, Any]) -> str:
+    """Who waits, as the state machine sees it. `""`: nobody whom it would tell; a .sync caller hears from Step Functions."""
+    if state.get("Waiter"):
+        return "" if state["Waiter"] == "CALLER" else str(state["Waiter"])
+    given = given if isinstance(given, Mapping) else {}  # it ended before it had a state of its own
+    if isinstance(given.get("Gate"), Mapping) and isinstance(given.get("Stack"), Mapping):
+        return str(given["Gate"].get("Waiter", ""))
+    return "TASK_TOKEN" if isinstance(given.get("TaskToken"), str) and given["TaskToken"] else ""
+
+
 def _answer_request(record: Mapping[str, Any], context: Any) -> None:
     """What Lambda gave up. `record` is its record for a destination."""
     request = record["requestPayload"]
     if request["RequestType"] == "Delete":
         _stop_waits(request, context)
         _send(request, {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": None, "Data": {}}, "STACK", context)
+    elif refusal := _refusal(request):
+        _send(request, _failed(refusal, None), "STACK", context)
     elif _has_wait(request):
         _log("INFO", "The function broke, and the wait that it had begun answers", request)
     else:
@@ -85,6 +126,18 @@ def _answer_request(record: Mapping[str, Any], context: Any) -> None:
             f"request up ({made_of.get('condition')}, attempt {made_of.get('approximateInvokeCount')}): {what}"
         )
         _send(request, _failed(reason, _task_id(request)), "STACK", context)
+
+
+def _refusal(request: Mapping[str, Any]) -> str:
+    """What the function would have answered, or has, without an acknowledgement: the same words. `""`: nothing is wrong with
+    it."""
+    try:
+        from license_conversion.request import Request  # noqa: PLC0415 - it may be what is broken
+
+        Request.from_event(request)
+    except Exception as error:
+        return str(error) if type(error).__name__ == REFUSED else ""
+    return ""
 
 
 def _failed(reason: str, physical_id: str | None) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
     python -m scripts.waiting
 
-The stack is the one that samconfig.toml names. Exits with 1 and their names when there are any. It needs the right to describe
+The stack is the one that samconfig.toml names; the region is AWS_REGION, which boto3 itself does not read, or else what boto3
+finds. Exits with 1 and their names when there are any. It needs the right to describe
 the stack and to list executions.
 """
 
+import os
 import sys
 import tomllib
 from pathlib import Path
@@ -28,5 +30,6 @@ def executions(stack_name: str, client: Any) -> list[str]:
 
 if __name__ == "__main__":
     name = tomllib.loads(SAMCONFIG.read_text())["default"]["global"]["parameters"]["stack_name"]
-    if names := executions(name, boto3.client):
+    session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+    if names := executions(name, session.client):
         sys.exit(f"Gates wait at {name}, and would get no answer any more: " + ", ".join(names))

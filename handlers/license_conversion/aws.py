@@ -45,10 +45,10 @@ def refusal() -> type[Exception]:
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """For an `except`: a service answered with an error, or did not answer."""
+    """For an `except`: a service answered with an error, or did not answer, or there was no time left to ask it."""
     from botocore.exceptions import BotoCoreError
 
-    return refusal(), BotoCoreError
+    return refusal(), BotoCoreError, TimeoutError
 
 
 def _config(attempts: int) -> "Config":

@@ -2,7 +2,6 @@
 
 import json
 import math
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -175,10 +174,6 @@ class Ended:
         return {"DetailType": DETAIL_TYPES[self.outcome], "Detail": detail}
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 def answer(known: Conversion, *, fails_with: str = "") -> dict[str, Any]:
     """What CloudFormation is told: Status, Reason, PhysicalResourceId (`""` when there is no task) and Data."""
     return {
@@ -197,10 +192,10 @@ class Gate:
     def __init__(
         self,
         license_managers: Callable[[Account], SharedLicenseManager],
-        crowds: Callable[[Account], Crowd],
-        clock: Callable[[], datetime] = utc_now,
-        random: Callable[[], float] = random.random,
+        clock: Callable[[], datetime],
+        random: Callable[[], float],
         *,
+        crowds: Callable[[Account], Crowd],
         sleep: Callable[[float], None] = time.sleep,
         region: str = "",
     ) -> None:
@@ -375,3 +370,7 @@ def _verdict(request: Request, known: Conversion, waited: float, why_failed: str
     if not request.fails_on_failure:
         return Ended(Outcome.FAILED, known, waited_seconds=waited)
     return Ended(Outcome.FAILED, known, FAILED, cause(known), why_failed, waited)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)

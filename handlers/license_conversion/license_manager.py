@@ -43,6 +43,9 @@ CREDENTIALS = {"UnrecognizedClientException", "InvalidClientTokenId", "InvalidSi
                "OptInRequired", "SubscriptionRequiredException"}  # fmt: skip
 """https://docs.aws.amazon.com/license-manager/latest/APIReference/CommonErrors.html. Which of them a region answers that the
 account has not enabled differs."""
+FAULTS = {"ServerInternalException", "InternalFailure", "InternalServerError", "InternalError", "ServiceUnavailable",
+          "ServiceUnavailableException"}  # fmt: skip
+"""The service's own, whatever the HTTP status: its model gives none to ServerInternalException."""
 NO_SUCH_NAME = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name)}
 THROTTLED = {"RateLimitExceededException", "ThrottlingException", "Throttling", "TooManyRequestsException",
              "RequestLimitExceeded", "RequestThrottled", "RequestThrottledException", "SlowDown",
@@ -133,8 +136,8 @@ class LicenseManager:
 
     def _meaning(self, error: "ClientError", operation: str, what: str) -> Exception:  # noqa: PLR0911 - one for each row
         details: dict[str, Any] = dict(error.response.get("Error", {}))
-        code, said = str(details.get("Code", "")), shorten(str(details.get("Message", "")), SAID_BYTES)
         http_status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code, said = str(details.get("Code") or http_status), shorten(str(details.get("Message", "")), SAID_BYTES)
         action, role = f"license-manager:{operation}", self._account.role_arn or self._role
         service = "License Manager"
         if error.operation_name == "AssumeRole":
@@ -145,7 +148,7 @@ class LicenseManager:
         if code in DENIED:
             return AccessDenied(f"{action} is denied to {role}: {said} ({code}).", grace=NEW_ROLE)
         if code in THROTTLED or http_status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT):
-            return StillUnknown(f"{service} answered {code or http_status}: {said}", throttled=True)
+            return StillUnknown(f"{service} answered {code}: {said}", throttled=True)
         where = f"region {self._account.region}" if self._account.region else "the function's own region"
         if code in REGION_OFF:
             sentence = (
@@ -158,14 +161,16 @@ class LicenseManager:
                 "account, and is License Manager set up there?",
                 grace=NEW_ROLE,
             )
-        if HTTPStatus.BAD_REQUEST <= http_status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        if code not in FAULTS and HTTPStatus.BAD_REQUEST <= http_status < HTTPStatus.INTERNAL_SERVER_ERROR:
             return InvalidRequest(f"{service} refuses {operation} in {where}: {said} ({code}).", grace=NEW_ROLE)
-        return StillUnknown(f"{service} answered {code or http_status}: {said}")
+        return StillUnknown(f"{service} answered {code}: {said}")
 
     def _no_endpoint(self) -> str:
         region = self._client.meta.region_name
-        near = get_close_matches(region, aws.regions_of("license-manager"), n=1)
-        meant = f" Did you mean {near[0]}?" if near and near[0] != region else ""
+        known = aws.regions_of("license-manager")
+        # Two, because a letter that is lost is as near to us-west-1 as to us-east-1.
+        near = [] if region in known else get_close_matches(region, known, n=2)
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
         return f"Region: no endpoint of License Manager has a name that exists in {region}.{meant}"
 
 

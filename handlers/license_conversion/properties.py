@@ -143,28 +143,6 @@ class HttpsUrl:
 
 
 @dataclass(frozen=True)
-class Anything:
-    """A scalar, or a list of scalars, of no meaning to the gate. It comes back as the one text that it is."""
-
-    most_characters: int
-
-    @property
-    def allowed(self) -> str:
-        return f"a scalar or a list of scalars, at most {self.most_characters} characters in all"
-
-    def parse(self, value: Any) -> str:
-        values = value if isinstance(value, list) else [value]
-        text = "".join(str(one) for one in values)
-        if len(text) > self.most_characters or any(not isinstance(one, (str, int, float)) for one in values):
-            raise ValueError
-        return text
-
-    def schema(self) -> dict[str, Any]:
-        scalar: dict[str, Any] = {"type": ["string", "number", "boolean"], "maxLength": self.most_characters}
-        return {"anyOf": [scalar, {"type": "array", "items": scalar}]}
-
-
-@dataclass(frozen=True)
 class OneOf:
     """One word out of a few."""
 
@@ -181,6 +159,30 @@ class OneOf:
 
     def schema(self) -> dict[str, Any]:
         return {"enum": list(self.values)}
+
+
+@dataclass(frozen=True)
+class ScalarOrList:
+    """A text, number or boolean, or a list of them: `most` characters in all."""
+
+    most: int
+
+    @property
+    def allowed(self) -> str:
+        return f"a text, number or boolean, or a list of them, of at most {self.most:,} characters in all"
+
+    def parse(self, value: Any) -> Any:
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(one, str | int | float) for one in values):
+            raise ValueError
+        if sum(len(str(one)) for one in values) > self.most:
+            raise ValueError
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        """It cannot say the length of a list's values together."""
+        scalar = {"type": ["string", "number", "boolean"], "maxLength": self.most}
+        return {"anyOf": [scalar, {"type": "array", "items": scalar}]}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from license_conversion.errors import InvalidRequest
-from license_conversion.properties import Anything, HttpsUrl, Integer, ListOf, OneOf, Property, Text, parse_all
+from license_conversion.properties import HttpsUrl, Integer, ListOf, OneOf, Property, ScalarOrList, Text, parse_all
 from license_conversion.stack_response import NO_ID, SERVICE_TIMEOUT
 from license_conversion.task import iso
 
@@ -61,8 +61,9 @@ ON_FAILURE = Property(
 
 TRIGGER = Property(
     "Trigger",
-    Anything(1024),
-    "Of no meaning to the gate. A change of it makes CloudFormation send an Update, so that the gate looks again.",
+    ScalarOrList(1024),
+    "Of no meaning to the gate. A change of it makes CloudFormation send an Update, so that the gate looks again: at a "
+    "`ResourceArn` whose next conversion is to be waited for.",
 )
 
 HANDLE_TIMEOUT = 43000
@@ -113,6 +114,7 @@ EXECUTION_INPUT = (
 )
 
 
+REQUEST_TYPES = ("Create", "Update", "Delete")
 MARGIN = 60
 """Seconds from the deadline until whoever waits gives up, at most: one hang of a check, or of the answer, and what comes in its
 place all fit in."""
@@ -207,6 +209,14 @@ class Request:
             return Times.of(began, self.timeout, MARGIN)
         timeout = min(self.timeout, self.service_timeout - answer_margin(self.service_timeout))
         return Times.of(began, timeout, min(MARGIN, self.service_timeout - timeout))
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> Self:
+        """CloudFormation's request to create or update. Raises InvalidRequest, for an unknown RequestType too."""
+        if event["RequestType"] not in REQUEST_TYPES:
+            allowed = f"{', '.join(REQUEST_TYPES[:-1])} or {REQUEST_TYPES[-1]}"
+            raise InvalidRequest(f"RequestType: {event['RequestType']!r} is not allowed: it must be {allowed}.")
+        return cls.from_properties(event.get("ResourceProperties"))
 
     @classmethod
     def from_properties(cls, properties: Any) -> Self:

@@ -15,6 +15,7 @@ class Settings:
     event_bus_name: str
     table_name: str
     watch_function: str
+    account_id: str
 
     @classmethod
     def from_env(cls) -> Self:
@@ -25,4 +26,5 @@ class Settings:
             table_name=os.environ.get("GATE_TABLE_NAME", ""),
             watch_function=os.environ.get("GATE_WATCH_FUNCTION", ""),
             event_bus_name=os.environ.get("GATE_EVENT_BUS_NAME", ""),
+            account_id=os.environ.get("GATE_ACCOUNT_ID", ""),
         )

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from http.client import HTTPException, HTTPSConnection
@@ -161,15 +162,14 @@ def deliver(
 
 def _put(url: str, body: bytes, timeout: float) -> str:
     """Empty when the answer was taken, else what went wrong. Never the URL. TLS always, whatever the URL says."""
-    parts = urlsplit(url)
-    connection = HTTPSConnection(parts.netloc, timeout=timeout)
     try:
-        connection.request("PUT", f"{parts.path}?{parts.query}", body=body, headers={"Content-Type": ""})
-        status = connection.getresponse().status
-    except (OSError, HTTPException) as error:  # no connection, no trust, a reset, a time-out, a reply that is no HTTP
+        parts = urlsplit(url)
+        with closing(HTTPSConnection(parts.netloc, timeout=timeout)) as connection:
+            connection.request("PUT", f"{parts.path}?{parts.query}", body=body, headers={"Content-Type": ""})
+            status = connection.getresponse().status
+    # no connection, no trust, a reset, a time-out, a reply that is no HTTP, a URL that is none
+    except (OSError, HTTPException, ValueError) as error:
         return type(error).__name__
-    finally:
-        connection.close()
     return "" if status // 100 == HTTPStatus.OK // 100 else f"HTTP status {status}"
 
 

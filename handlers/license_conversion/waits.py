@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-STOPPED = "LicenseConversion.Stopped"
+OURS = "LicenseConversion."
+STOPPED = f"{OURS}Stopped"
 """The error of a wait that we stopped: whoever stopped it has told, or tells, whoever waited."""
-SILENT = ("TIMED_OUT", "ABORTED")
-"""How an execution ends that has told nobody."""
+NOT_ANSWERED = f"{OURS}NotAnswered"
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 8.0
 """Seconds between two tries of a call, before full jitter."""
 PAGE = 1000
@@ -84,9 +85,9 @@ class Waits:
     def stop(self, event: Mapping[str, Any], requested_at: str, seconds: float) -> int:
         """Stop the waits of the event's resource that it takes the place of. Returns how many.
 
-        An Update takes the place of whatever the resource waits for, a Delete of what belongs to the id that it names. What was
-        requested later stays: an event can be delivered late, and twice. `requested_at` is ISO 8601 in UTC. After `seconds`
-        it is left undone, and after an error too: a wait that is not stopped ends by itself at its deadline, and
+        An Update takes the place of whatever the resource waits for, a Delete of what belongs to the id that it names. What
+        was requested later stays: an event can be delivered late, and twice. `requested_at` is ISO 8601 in UTC. After
+        `seconds` it is left undone, and after an error too: a wait that is not stopped ends by itself at its deadline, and
         CloudFormation ignores what it sends.
         """
         give_up = self._monotonic() + seconds
@@ -112,9 +113,6 @@ class Waits:
             page = self._until(give_up, self._client.list_executions, **more)
             yield from (one["executionArn"] for one in page["executions"] if one["name"].startswith(prefix))
             if not page.get("nextToken"):
-                return
-            if self._monotonic() >= give_up:
-                logger.warning("There was no time to look through all the running waits")
                 return
             more["nextToken"] = page["nextToken"]
 
@@ -145,20 +143,40 @@ class Waits:
                 return state
         return {}
 
+    def tell_caller(self, token: str, verdict: Mapping[str, Any]) -> None:
+        """Call a task token back: `verdict` has `Passed` and `Output`, or `Error` and `Cause`. A caller that has gone is no
+        error. Raises one of `aws.failures`.
+        """
+        gone = self._client.exceptions
+        with suppress(gone.TaskTimedOut, gone.TaskDoesNotExist, gone.InvalidToken):
+            if verdict.get("Passed"):
+                self._client.send_task_success(taskToken=token, output=json.dumps(verdict["Output"]))
+            else:
+                self._client.send_task_failure(taskToken=token, error=verdict["Error"], cause=verdict["Cause"])
+
     def of_request(self, event: Mapping[str, Any]) -> bool:
-        """Whether the request has a wait that answers or has answered. Raises one of `aws.failures` when that is not known."""
+        """Whether the request has a wait that answers or has answered. Raises one of `aws.failures` when that is not
+        known."""
         try:
-            found = self._client.describe_execution(executionArn=self._arn(name(event)))
+            found = self.described(self._arn(name(event)))
         except self._client.exceptions.ExecutionDoesNotExist:
             return False
-        return found["status"] not in SILENT and told(found.get("error", ""))
+        return found["status"] == "RUNNING" or told(found)
+
+    def described(self, arn: str) -> Mapping[str, Any]:
+        """DescribeExecution's answer. Raises one of `aws.failures`."""
+        found: Mapping[str, Any] = self._client.describe_execution(executionArn=arn)
+        return found
 
     def _until(self, give_up: float, call: Callable[..., T], *what: Any, **named: Any) -> T:
-        """The call's result; its last error once the time is up. Full jitter, so that a crowd does not come again all at once.
+        """The call's result; its last error once the time is up, TimeoutError where it is up before the first try. Full
+        jitter, so that a crowd does not come again all at once.
         https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/
         """
         pause = FIRST_PAUSE
         while True:
+            if self._monotonic() >= give_up:
+                raise TimeoutError("The time for it is up")
             try:
                 return call(*what, **named)
             except aws.failures():
@@ -172,9 +190,12 @@ class Waits:
         return f"{self._state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{wait_name}"
 
 
-def told(error: str) -> bool:
-    """Whether an execution that ended with this error has told whoever waited. One that Step Functions ended has not."""
-    return not error or (error.startswith("LicenseConversion.") and error != "LicenseConversion.NotAnswered")
+def told(ended: Mapping[str, Any]) -> bool:
+    """Whether an execution that has ended has told whoever waited, or was stopped by one of us, who has. One that Step
+    Functions ended, or that somebody stopped by hand, has not.
+    """
+    error = ended.get("error") or ""
+    return ended["status"] == "SUCCEEDED" or (error.startswith(OURS) and error != NOT_ANSWERED)
 
 
 def _hash(length: int, *parts: str) -> str:

@@ -1,18 +1,21 @@
 """The application as `sam build` leaves it, deployed once for all end-to-end tests, and what they ask of it."""
 
+import hashlib
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.local_cloud.cloud import LocalCloud, Stack
+from tests.eventually import LONG, eventually
+from tests.local_cloud.cloud import ACCOUNT, LocalCloud, Stack
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / ".aws-sam" / "build" / "template.yaml"
 EXAMPLES = ROOT / "examples"
 NAME = "license-conversion-gate"
+READER = f"arn:aws:iam::{ACCOUNT}:role/license-conversion-reader"
+"""The role that examples/cross-account-role.yaml makes, and that the application may assume."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,16 @@ class Application:
         name = found["StackResourceDetail"]["PhysicalResourceId"]
         return str(self.cloud.client("lambda").get_function(FunctionName=name)["Configuration"]["FunctionArn"])
 
+    def let(self, role: str, action: str, resource: str) -> None:
+        """Give a role of the application (by its logical id) a right on something that a test has made beside it."""
+        found = self.cloud.client("cloudformation").describe_stack_resource(StackName=NAME, LogicalResourceId=role)
+        statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+        self.cloud.client("iam").put_role_policy(
+            RoleName=found["StackResourceDetail"]["PhysicalResourceId"],
+            PolicyName=hashlib.sha256(f"{action} {resource}".encode()).hexdigest(),
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        )
+
     def executions(self, status: str = "") -> list[Mapping[str, Any]]:
         filters = {"statusFilter": status} if status else {}
         found = self.cloud.client("stepfunctions").list_executions(stateMachineArn=self.state_machine_arn, **filters)
@@ -44,12 +57,14 @@ class Application:
         )
         return str(started["executionArn"])
 
-    def finish(self, execution_arn: str, seconds: float = 60) -> dict[str, Any]:
+    def finish(self, execution_arn: str, seconds: float = LONG) -> dict[str, Any]:
         """The execution once it has ended; TimeoutError if that takes longer."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            found: dict[str, Any] = self.cloud.client("stepfunctions").describe_execution(executionArn=execution_arn)
-            if found["status"] != "RUNNING":
-                return found
-            time.sleep(0.1)
-        raise TimeoutError(f"{execution_arn} still runs after {seconds} seconds")
+        describe = self.cloud.client("stepfunctions").describe_execution
+
+        def ended() -> dict[str, Any] | None:
+            found: dict[str, Any] = describe(executionArn=execution_arn)
+            return None if found["status"] == "RUNNING" else found
+
+        found = eventually(ended, seconds, pause=0.1)
+        assert found
+        return found

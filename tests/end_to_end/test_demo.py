@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.demo import ATTRIBUTES, as_rows
 from tests.local_cloud.screen import WIDEST, Screen, style_of
 
@@ -31,6 +32,13 @@ class TestScreen:
         assert wrapped.split() == [*REASON.split(), "StatusMessage", *REASON.split(), "Status", "FAILED"]
         screen.line("x" * 150)
         assert capsys.readouterr().out == "x" * 150 + "\n"
+
+
+def test_the_first_lines_say_so_where_permissions_cannot_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    assert "The functions run on Python 3." in LocalCloud.on_this_machine()
+    assert "Permissions are NOT checked: that needs Node" in LocalCloud.on_this_machine()
 
 
 def test_all_eleven_attributes_have_a_row_and_empty_ones_can_be_seen() -> None:

@@ -1,4 +1,4 @@
-"""The examples that lead into the gate from elsewhere: another account, the CDK, Terraform.
+"""The examples that lead into the gate from elsewhere: a resource, another account, the CDK, Terraform.
 
 The others are run where what they show is tested: stacks in test_stack_gate.py, state machines in test_state_machine.py.
 """
@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.end_to_end.application import EXAMPLES, ROOT, Application
-from tests.local_cloud.cloud import LocalCloud, Stack
+from tests.local_cloud.cloud import ACCOUNT, REGION, LocalCloud, Stack
 
 CDK = EXAMPLES / "cdk"
 CDK_PYTHON = ROOT / ".local" / "cdk" / "bin" / "python"
@@ -21,11 +21,29 @@ TERRAFORM = (EXAMPLES / "terraform" / "main.tf").read_text()
 EXTERNAL_ID = "something-long"
 
 
+def test_a_resource_that_is_converted_again_is_waited_for_again_when_the_trigger_changes(
+    application: Application,
+) -> None:
+    cloud, template = application.cloud, EXAMPLES / "resource-gate.yaml"
+    instance = "i-0123456789abcdef0"
+    resource = f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{instance}"
+    task = cloud.license_manager.add_task(resource_arn=resource, duration=3)
+    stack = cloud.create_stack("resource", template, {"InstanceId": instance, "Trigger": "first"})
+    assert (stack.status, stack.outputs["Task"]) == ("CREATE_COMPLETE", task)
+    assert stack.outputs["UsageOperation"] == "RunInstances:0002"
+
+    next_task = cloud.license_manager.add_task(resource_arn=resource, duration=8, destination="RunInstances:0102")
+    stack = cloud.update_stack("resource", template, {"InstanceId": instance, "Trigger": "second"})
+
+    assert (stack.status, stack.outputs["Task"]) == ("UPDATE_COMPLETE", next_task)
+    assert (stack.outputs["Status"], stack.outputs["UsageOperation"]) == ("SUCCEEDED", "RunInstances:0102")
+
+
 def test_a_gate_waits_for_a_task_that_it_reads_with_the_role_of_another_account(application: Application) -> None:
-    """On one account: the local cloud's License Manager keeps all accounts in one, and nobody checks a trust policy."""
+    """On one account: the local cloud's License Manager keeps all accounts in one."""
     cloud = application.cloud
     role = cloud.create_stack(
-        "reader", EXAMPLES / "cross-account-role.yaml", {"GateAccountId": "111122223333", "ExternalId": EXTERNAL_ID}
+        "reader", EXAMPLES / "cross-account-role.yaml", {"GateAccountId": ACCOUNT, "ExternalId": EXTERNAL_ID}
     )
     task = cloud.license_manager.add_task(duration=3)
 

@@ -7,10 +7,13 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import datetime
+from urllib.parse import unquote
 
 import pytest
 
-from tests.end_to_end.application import EXAMPLES, Application
+from tests.end_to_end.application import EXAMPLES, NAME, Application
+from tests.eventually import eventually
+from tests.local_cloud.answers import DATE, SERVICE_TIMEOUT
 from tests.local_cloud.cloud import LocalCloud, Stack
 
 STACK_GATE = EXAMPLES / "stack-gate.yaml"
@@ -40,11 +43,11 @@ class Stacks:
 def stacks(application: Application) -> Stacks:
     add = application.cloud.license_manager.add_task
     stacks = Stacks(application)
-    stacks.create("waits", add(duration=14))
+    stacks.create("waits", add(duration=7))
     stacks.create("already-terminal", add(duration=0))
     stacks.create("fails", add(duration=8, end_status="FAILED", status_message=SAID))
     stacks.create("continues", add(duration=8, end_status="FAILED", status_message=SAID), OnFailure="CONTINUE")
-    stacks.create("times-out", add(duration=float("inf")), ServiceTimeout="15")
+    stacks.create("times-out", add(duration=float("inf")), ServiceTimeout="30")
     stacks.create("refused", "lct-0000000000000dead")
     stacks.create("long", add(duration=9), LONG, TimeoutSeconds="60", WaitConditionTimeout="90")
     stacks.create(
@@ -147,12 +150,28 @@ def test_the_long_pattern_fails_the_wait_condition_with_the_reason(stacks: Stack
 
 def test_a_delete_while_the_create_is_in_flight_stops_the_wait(stacks: Stacks, application: Application) -> None:
     stack = stacks.cloud.describe("deleted-in-flight")
-    _eventually(lambda: bool(_running_for(application, stack)))
+    eventually(lambda: _running_for(application, stack))
 
     stacks.cloud.delete_stack(stack.id)
 
     assert _running_for(application, stack) == []
     assert stacks.cloud.wait_for_stack(stack.id).status == "DELETE_COMPLETE"
+
+
+@pytest.mark.parametrize(("name", "hidden"), [("without-its-timeout", SERVICE_TIMEOUT), ("without-a-date", DATE)])
+def test_a_stack_waits_though_its_requests_lack_what_aws_does_not_document(
+    application: Application, name: str, hidden: str
+) -> None:
+    cloud = application.cloud
+    cloud.hide(hidden, stack=name)
+    task = cloud.license_manager.add_task(duration=3)
+
+    stack = cloud.create_stack(name, STACK_GATE, {"LicenseConversionTaskId": task})
+
+    assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
+    (sent,) = cloud.requests(stack.id)
+    had = {SERVICE_TIMEOUT: SERVICE_TIMEOUT in sent.request["ResourceProperties"], DATE: DATE in sent.url}
+    assert had == {SERVICE_TIMEOUT: True, DATE: True} | {hidden: False}
 
 
 def test_an_update_to_another_task_gates_and_replaces_the_id(application: Application) -> None:
@@ -197,14 +216,15 @@ def test_an_update_that_fails_rolls_back_to_the_finished_task(application: Appli
 
 def test_a_gate_outlasts_a_license_manager_that_throttles_and_breaks(application: Application) -> None:
     cloud = application.cloud
-    cloud.license_manager.faults.rates({"RateLimitExceededException": 0.5, "ServerInternalException": 0.1}, seed=1)
     task = cloud.license_manager.add_task(duration=10)
-    try:
-        stack = cloud.create_stack("throttled", STACK_GATE, {"LicenseConversionTaskId": task})
-    finally:
-        cloud.license_manager.faults.clear()
+    rates = {"RateLimitExceededException": 0.5, "ServerInternalException": 0.1}
+    cloud.license_manager.faults.rates(rates, seed=1, task_id=task)
+
+    stack = cloud.create_stack("throttled", STACK_GATE, {"LicenseConversionTaskId": task})
 
     assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
+    calls = [one.answer for one in cloud.license_manager.calls if task in one.parameters.values()]
+    assert "RateLimitExceededException" in calls
 
 
 def test_every_stack_gets_its_answer_though_the_runtime_is_killed_again_and_again(application: Application) -> None:
@@ -218,7 +238,7 @@ def test_every_stack_gets_its_answer_though_the_runtime_is_killed_again_and_agai
     deadline = time.monotonic() + 60
     while killed < 10 and time.monotonic() < deadline:
         time.sleep(1.1)
-        killed += cloud.kill_runtimes()
+        killed += cloud.kill_runtimes(f":{NAME}-")
 
     assert killed >= 10
     for name, task in zip(names, tasks, strict=True):
@@ -231,12 +251,12 @@ def test_no_log_line_and_no_trace_contains_a_response_url_a_handle_or_a_token(
     application: Application, stacks: Stacks
 ) -> None:
     cloud = application.cloud
-    secrets = [issued.url.rsplit("X-Amz-Signature=", 1)[1] for issued in cloud.requests() + cloud.handles()]
-    text = "\n".join([*cloud.log_lines(), *map(str, cloud.subsegments())])
+    secrets = [issued.signature for issued in cloud.requests() + cloud.handles()]
+    text = unquote("\n".join([*cloud.log_lines(), *map(str, cloud.subsegments())]))
 
     assert len(secrets) > len(stacks.tasks)
     assert "The gate ends" in text
-    assert not [secret for secret in secrets if secret in text]
+    assert not [secret for secret in secrets if unquote(secret) in text]
 
 
 def _physical_id(cloud: LocalCloud, stack: Stack, logical_id: str) -> str:
@@ -251,10 +271,3 @@ def _waits_for(application: Application, execution: Mapping[str, object], stack:
 
 def _running_for(application: Application, stack: Stack) -> list[Mapping[str, object]]:
     return [one for one in application.executions("RUNNING") if _waits_for(application, one, stack)]
-
-
-def _eventually(what: object, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

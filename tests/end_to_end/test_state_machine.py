@@ -4,7 +4,6 @@ The executions of this module are all started at once, because each of them spen
 """
 
 import json
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,11 +15,27 @@ import pytest
 
 from license_conversion.pace import seconds_until_next_check
 from tests.end_to_end.application import EXAMPLES, Application
+from tests.eventually import eventually
 from tests.local_cloud.cloud import Stack
 
 SAID = 'Instance [i-0123456789abcdef0] is launched "from" an Amazon owned AMI.'
 UNKNOWN = "lct-0000000000000dead"
 ENDED = ("License Conversion Succeeded", "License Conversion Failed", "License Conversion Wait Timed Out")
+KEY = "LicenseConversionTaskId"
+HEARD = [
+    ("waits", 0),
+    ("fails", 1),
+    ("continues", 1),
+    ("times-out", 2),
+    ("sync-waits", 0),
+    ("callback-fails", 1),
+    ("callback-times-out", 2),
+    ("gone-fails", 1),
+    ("map-fails", 1),
+    ("stack-waits", 0),
+    ("stack-terminal", 0),
+]
+"""Whose end the bus is told of, and which of the kinds it is."""
 EVENTS_OF_AN_EXECUTION = 25_000
 """https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
 
@@ -122,9 +137,9 @@ def executions(application: Application) -> Executions:
     start("not-a-stack", {"LicenseConversionTaskId": UNKNOWN, "Stack": "mine"})
 
     for caller in ("sync", "callback", "own-loop"):
-        instances: Iterator[Json] = iter(_instances(run, 4) if caller == "sync" else [{}] * 4)
+        instances: Iterator[Json] = iter(_instances(run, 5) if caller == "sync" else [{}] * 4)
         cases: tuple[tuple[str, Json, int], ...] = (
-            ("waits", {"duration": 14}, 60),
+            ("waits", {"duration": 7}, 60),
             ("fails", {"duration": 3, "end_status": "FAILED", "status_message": SAID}, 60),
             ("times-out", {"duration": never}, 6),
         )
@@ -137,6 +152,8 @@ def executions(application: Application) -> Executions:
                 start(name, given, f"state-machine-{caller}")
         refused = {"LicenseConversionTaskId": "lct_1", "TimeoutSeconds": 60, **next(instances)}
         start(f"{caller}-refused", refused, f"state-machine-{caller}")
+        if caller == "sync":
+            start("sync-said-much", request("said-much", **next(instances)), "state-machine-sync")
 
     tasks = [add("map-waits", duration=3), add("map-fails", duration=0, end_status="FAILED", status_message=SAID)]
     start("map", {"LicenseConversionTaskIds": [*tasks, UNKNOWN], "TimeoutSeconds": 60}, "state-machine-map")
@@ -229,6 +246,7 @@ def _with_a_bus_that_is_missing(run: Executions) -> str:
             **{name: configuration[name] for name in ("Runtime", "Handler", "Role", "Timeout", "Architectures")},
         )
     functions.get_waiter("function_active_v2").wait(FunctionName="announce-nowhere")
+    run.application.let("AnnounceEndRole", "events:*", "arn:aws:events:*:*:event-bus/nowhere")
     described = run.step_functions.describe_state_machine(stateMachineArn=run.application.state_machine_arn)
     definition = described["definition"].replace(configuration["FunctionArn"], created["FunctionArn"])
     assert "announce-nowhere" in definition
@@ -286,10 +304,12 @@ class TestErrors:
         assert (task["LicenseConversionTaskId"], task["Status"]) == (executions.tasks["times-out"], "IN_PROGRESS")
         assert "EndTime" not in task
 
-    def test_of_a_wait_that_ran_out_comes_at_the_deadline(self, executions: Executions) -> None:
-        ended = executions.ended("times-out")
+    def test_of_a_wait_that_ran_out_comes_with_the_one_look_at_the_deadline(self, executions: Executions) -> None:
+        deadline = executions.ended("times-out")["startDate"] + timedelta(seconds=6)
 
-        assert timedelta(seconds=6) <= ended["stopDate"] - ended["startDate"] < timedelta(seconds=6 + 20)
+        history = executions.history(executions.arns["times-out"])
+        looks = [event["timestamp"] for event in history if _name(event) in ("First Check", "Check Task")]
+        assert [at for at in looks if at >= deadline] == looks[-1:]
 
     def test_stay_json_however_much_license_manager_says(self, executions: Executions) -> None:
         error, cause = executions.failure("said-much")
@@ -338,8 +358,19 @@ class TestCallersThatWaitForTheExecution:
         error, cause = executions.failure("sync-fails")
 
         assert error == "ConversionFailed"
-        assert SAID in cause
+        assert json.loads(cause)["StatusMessage"] == SAID
         before, now = _groups(executions, "sync-fails")
+        assert now == before
+
+    def test_choose_what_to_do_though_the_cause_that_they_get_is_cut(self, executions: Executions) -> None:
+        error, cause = executions.failure("sync-said-much")
+
+        (failed,) = (e for e in executions.history(executions.arns["sync-said-much"]) if e["type"] == "TaskFailed")
+        with pytest.raises(json.JSONDecodeError):
+            json.loads(failed["taskFailedEventDetails"]["cause"])
+        assert error == "ConversionFailed"
+        assert json.loads(cause)["StatusMessage"].endswith("… (shortened)")
+        before, now = _groups(executions, "sync-said-much")
         assert now == before
 
     def test_choose_what_to_do_after_a_time_out(self, executions: Executions) -> None:
@@ -438,37 +469,26 @@ class TestEvents:
             executions.ended(name)
         for name in ("stack-waits", "stack-terminal", "stack-refused"):
             executions.application.cloud.wait_for_stack(name)
+        last = {"Source": "license-conversion-gate", "DetailType": ENDED[0], "Detail": f'{{"{KEY}": "the last one"}}'}
+        put = executions.application.cloud.client("events").put_events(Entries=[last])
+        assert not put["FailedEntryCount"]
         sqs = executions.application.cloud.client("sqs")
         queue = sqs.get_queue_url(QueueName="ends")["QueueUrl"]
-        got: list[Json] = []
-        quiet_since = time.monotonic()
-        while time.monotonic() < quiet_since + 2:
+        by_task: dict[str, list[Json]] = {}
+        expected = {"the last one", *(executions.tasks[name] for name, _ in HEARD)}
+
+        def all_came() -> bool:
             found = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", [])
             for message in found:
-                got.append(json.loads(message["Body"]))
+                event = json.loads(message["Body"])
+                by_task.setdefault(event["detail"][KEY], []).append(event)
                 sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-                quiet_since = time.monotonic()
-        by_task: dict[str, list[Json]] = {}
-        for event in got:
-            by_task.setdefault(event["detail"]["LicenseConversionTaskId"], []).append(event)
+            return not found and expected <= by_task.keys()
+
+        eventually(all_came)
         return {name: by_task.get(task, []) for name, task in executions.tasks.items()}
 
-    @pytest.mark.parametrize(
-        ("name", "kind"),
-        [
-            ("waits", 0),
-            ("fails", 1),
-            ("continues", 1),
-            ("times-out", 2),
-            ("sync-waits", 0),
-            ("callback-fails", 1),
-            ("callback-times-out", 2),
-            ("gone-fails", 1),
-            ("map-fails", 1),
-            ("stack-waits", 0),
-            ("stack-terminal", 0),
-        ],
-    )
+    @pytest.mark.parametrize(("name", "kind"), HEARD)
     def test_tell_of_every_end_once(self, events: dict[str, list[Json]], name: str, kind: int) -> None:
         (event,) = events[name]
         assert (event["source"], event["detail-type"]) == ("license-conversion-gate", ENDED[kind])
@@ -493,23 +513,22 @@ class TestEvents:
         assert executions.output("no-bus")["Status"] == "SUCCEEDED"
 
         logs = executions.application.cloud.client("logs")
-        deadline = time.monotonic() + 20
-        while True:
+
+        def lines() -> list[Json]:
             found = logs.filter_log_events(logGroupName="/aws/lambda/announce-nowhere")["events"]
-            lines = [json.loads(one["message"]) for one in found if one["message"].startswith("{")]
-            if any(line.get("message") == "The bus did not take the event" for line in lines):
-                break
-            assert time.monotonic() < deadline, found
-            time.sleep(0.5)
-        assert any("EventsNotTaken" in line for line in lines)
+            return [json.loads(one["message"]) for one in found if one["message"].startswith("{")]
+
+        eventually(lambda: any(line.get("message") == "The bus did not take the event" for line in lines()))
+        eventually(lambda: any("EventsNotTaken" in line for line in lines()))
 
 
 class TestHistories:
     def test_of_the_longest_wait_stay_far_below_the_limit(self, executions: Executions) -> None:
         events = executions.history(executions.arns["waits"])
         checks = [event["id"] for event in events if _name(event) == "Check Task"]
-        (per_turn,) = {after - before for before, after in pairwise(checks)}
-        around = len(events) - per_turn * (len(checks) - 1)
+        turns = [after - before for before, after in pairwise(checks)]
+        per_turn = min(turns)  # a busy machine may fail an attempt, and repeats it
+        around = len(events) - sum(turns)
 
         assert per_turn == 9
         assert around + per_turn * _turns(86_400) < EVENTS_OF_AN_EXECUTION * 0.7
@@ -536,18 +555,15 @@ def _name(event: Mapping[str, Any]) -> str:
 
 
 class TestDenials:
-    """One after the other, when the rest has ended: a fault is for whoever asks next."""
-
-    @pytest.fixture(autouse=True)
-    def alone(self, executions: Executions) -> None:
-        for name in [*executions.arns]:
-            executions.ended(name)
-        for name in ("gone-succeeds", "gone-fails"):
-            executions.gate_of(name)
+    @staticmethod
+    def spoilt(executions: Executions, name: str, fault: str) -> Json:
+        """A request for a task of its own, whose next look meets the fault."""
+        task = executions.add(name, duration=0)
+        executions.application.cloud.license_manager.faults.queue(fault, task_id=task)
+        return {"LicenseConversionTaskId": task}
 
     def test_name_the_action_and_the_role(self, executions: Executions) -> None:
-        executions.application.cloud.license_manager.faults.queue("AccessDeniedException")
-        executions.start("denied", {"LicenseConversionTaskId": executions.tasks["waits"]})
+        executions.start("denied", self.spoilt(executions, "denied", "AccessDeniedException"))
 
         error, cause = executions.failure("denied")
 
@@ -556,8 +572,7 @@ class TestDenials:
         assert "CheckTaskRole" in cause
 
     def test_are_caught_by_name(self, executions: Executions) -> None:
-        executions.application.cloud.license_manager.faults.queue("AuthorizationException")
-        request = {"LicenseConversionTaskId": executions.tasks["waits"], "TimeoutSeconds": 60}
+        request = self.spoilt(executions, "callback-denied", "AuthorizationException") | {"TimeoutSeconds": 60}
         executions.start("callback-denied", request, "state-machine-callback")
 
         error, cause = executions.failure("callback-denied")
@@ -566,15 +581,13 @@ class TestDenials:
         assert "license-manager:GetLicenseConversionTask is denied to" in cause
 
     def test_are_caught_by_name_in_a_loop_of_ones_own(self, executions: Executions) -> None:
-        executions.application.cloud.license_manager.faults.queue("AccessDeniedException")
-        request = {"LicenseConversionTaskId": executions.tasks["waits"]}
+        request = self.spoilt(executions, "own-loop-denied", "AccessDeniedException")
         executions.start("own-loop-denied", request, "state-machine-own-loop")
 
         assert executions.failure("own-loop-denied")[0] == "LicenseConversion.AccessDenied"
 
     def test_are_no_throttle_which_a_loop_of_ones_own_waits_out(self, executions: Executions) -> None:
-        executions.application.cloud.license_manager.faults.queue("RateLimitExceededException")
-        request = {"LicenseConversionTaskId": executions.tasks["waits"]}
+        request = self.spoilt(executions, "own-loop-throttled", "RateLimitExceededException")
         executions.start("own-loop-throttled", request, "state-machine-own-loop")
 
         assert executions.output("own-loop-throttled")["Status"] == "SUCCEEDED"

@@ -6,7 +6,6 @@ The application stands here a second time, under a name of its own: the other te
 import io
 import json
 import re
-import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,11 +15,11 @@ import pytest
 
 from scripts import waiting
 from tests.end_to_end.application import EXAMPLES, NAME, Application
-from tests.local_cloud.cloud import LocalCloud, Stack
+from tests.eventually import eventually
+from tests.local_cloud.cloud import ARTIFACTS, LocalCloud, Stack
 
 UPGRADED = "upgraded"
 STACK_GATE = (EXAMPLES / "stack-gate.yaml").read_text().replace(f"{NAME}-ServiceToken", f"{UPGRADED}-ServiceToken")
-GRACE = 10
 
 
 @dataclass
@@ -40,10 +39,7 @@ class Second:
         stack = self.cloud.create_stack(
             name, STACK_GATE, {"LicenseConversionTaskId": task_id, **parameters}, wait=False
         )  # fmt: skip
-        deadline = time.monotonic() + 20
-        while len(self.waiting()) == before:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        eventually(lambda: len(self.waiting()) > before)
         return stack
 
     def waiting(self) -> list[str]:
@@ -64,14 +60,14 @@ class Second:
         s3 = self.cloud.client("s3")
         template = self.template
         code, definition = (
-            re.findall(pattern, template)[0] for pattern in (r"CodeUri: s3://artifacts/(\w+)", r"Key: '?(\w+)")
+            re.findall(pattern, template)[0] for pattern in (rf"CodeUri: s3://{ARTIFACTS}/(\w+)", r"Key: '?(\w+)")
         )
-        packed = io.BytesIO(s3.get_object(Bucket="artifacts", Key=code)["Body"].read())
+        packed = io.BytesIO(s3.get_object(Bucket=ARTIFACTS, Key=code)["Body"].read())
         with zipfile.ZipFile(packed, "a") as archive:
             archive.writestr("release.txt", "the next one")
-        s3.put_object(Bucket="artifacts", Key="next-code", Body=packed.getvalue())
-        states = json.loads(s3.get_object(Bucket="artifacts", Key=definition)["Body"].read())
-        s3.put_object(Bucket="artifacts", Key="next-states", Body=json.dumps({**states, "Comment": "The next one."}))
+        s3.put_object(Bucket=ARTIFACTS, Key="next-code", Body=packed.getvalue())
+        states = json.loads(s3.get_object(Bucket=ARTIFACTS, Key=definition)["Body"].read())
+        s3.put_object(Bucket=ARTIFACTS, Key="next-states", Body=json.dumps({**states, "Comment": "The next one."}))
         return template.replace(code, "next-code").replace(definition, "next-states")
 
 
@@ -99,7 +95,7 @@ def test_a_gate_that_waits_is_answered_though_everything_is_updated_under_it(sec
     ended = second.cloud.wait_for_stack(stack.id)
     assert (ended.status, ended.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
     assert len(second.cloud.answers(stack.id)) == 1
-    secrets = [issued.url.rsplit("X-Amz-Signature=", 1)[1] for issued in second.cloud.requests(stack.id)]
+    secrets = [issued.signature for issued in second.cloud.requests(stack.id)]
     assert not [line for line in second.cloud.log_lines() if any(secret in line for secret in secrets)]
 
 
@@ -111,13 +107,11 @@ def test_a_gate_that_waits_hears_nothing_when_the_application_is_deleted(second:
     stack = second.gate(
         "waits-while-deleted", second.cloud.license_manager.add_task(duration=float("inf")), ServiceTimeout="15"
     )
-    begun = time.monotonic()
 
     deleted = second.cloud.delete_stack(UPGRADED)
     ended = second.cloud.wait_for_stack(stack.id)
 
     assert deleted.status == "DELETE_COMPLETE"
-    assert time.monotonic() - begun < 15 + GRACE
     assert ended.status == "ROLLBACK_FAILED"
     assert "did not receive a response" in ended.failures[0]
     assert second.cloud.answers(stack.id) == []

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
-from functools import partial
+from functools import cached_property, partial
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,6 +39,7 @@ from license_conversion import telemetry
 from license_conversion.gate import Gate
 from license_conversion.shared import LicenseManagers
 from license_conversion.waits import Waits
+from tests.eventually import eventually
 from tests.local_cloud.answers import AnswersReceiver
 from tests.local_cloud.license_manager import LicenseManagerServer
 
@@ -46,6 +47,8 @@ ROOT = Path(__file__).parents[2]
 ACCOUNT = "123456789012"
 FUNCTION_ARN = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/gate"
+LONGEST_EXECUTION = 240.0
+"""Seconds of a real clock, for a fleet of a thousand on a busy machine. No expectation."""
 
 
 class Clock:
@@ -92,7 +95,7 @@ class Cloud:
     functions: dict[str, Callable[[dict[str, Any], Any], Any]] = field(default_factory=dict)
     invocations: list[str] = field(default_factory=list)
 
-    @property
+    @cached_property
     def step_functions(self) -> Any:
         return boto3.client("stepfunctions")
 
@@ -103,7 +106,7 @@ class Cloud:
         key = "|".join((event["StackId"], event["LogicalResourceId"], event["RequestId"]))
         event["ResponseURL"] = self.answers.issue(key, event)
         if "WaitConditionHandle" in event["ResourceProperties"]:
-            event["ResourceProperties"]["WaitConditionHandle"] = self.answers.issue("the-handle")
+            event["ResourceProperties"]["WaitConditionHandle"] = self.answers.issue("the-handle", handle=True)
         return event
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
@@ -142,12 +145,15 @@ class Cloud:
 
     def finish(self, execution_arn: str) -> dict[str, Any]:
         """The execution once it has ended."""
-        for _ in range(2000):
-            found: dict[str, Any] = self.step_functions.describe_execution(executionArn=execution_arn)
-            if found["status"] != "RUNNING":
-                return found
-            threading.Event().wait(0.01)
-        raise AssertionError("the execution does not end")
+        step_functions = self.step_functions
+
+        def ended() -> dict[str, Any] | None:
+            found: dict[str, Any] = step_functions.describe_execution(executionArn=execution_arn)
+            return None if found["status"] == "RUNNING" else found
+
+        found = eventually(ended, LONGEST_EXECUTION, pause=0.02)
+        assert found
+        return found
 
     def bodies(self) -> list[Any]:
         return [answer.json for answer in self.answers.answers()]

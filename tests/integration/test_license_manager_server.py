@@ -238,6 +238,82 @@ def test_a_conversion_that_makes_no_sense_is_refused(
     assert refused.value.response["Error"]["Code"] == error
 
 
+def begin(client: "LicenseManagerClient", to: str = "RunInstances:0002") -> str:
+    return client.create_license_conversion_task_for_resource(
+        ResourceArn=INSTANCE,
+        SourceLicenseContext={"UsageOperation": "RunInstances:0800"},
+        DestinationLicenseContext={"UsageOperation": to},
+    )["LicenseConversionTaskId"]
+
+
+def refusal(client: "LicenseManagerClient") -> tuple[str, str]:
+    with pytest.raises(ClientError) as refused:
+        begin(client)
+    return refused.value.response["Error"]["Code"], refused.value.response["Error"]["Message"]
+
+
+def test_a_conversion_is_begun_of_a_stopped_instance_alone(
+    server: LicenseManagerServer, client: "LicenseManagerClient"
+) -> None:
+    states = {"i-0123456789abcdef0": "running"}
+    server.instance_state = states.get
+    error, said = refusal(client)
+    assert error == "InvalidParameterValueException"
+    assert said == "Instance [i-0123456789abcdef0] is running: it must be in the stopped state."
+
+    states["i-0123456789abcdef0"] = "stopped"
+    assert begin(client).startswith("lct-")
+
+    states.clear()
+    assert refusal(client) == ("InvalidParameterValueException", "Instance [i-0123456789abcdef0] was not found.")
+
+
+def test_an_instance_is_converted_once_at_a_time(
+    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Clock
+) -> None:
+    server.configure(duration=3)
+    begin(client)
+    assert refusal(client)[1] == "A license conversion of instance [i-0123456789abcdef0] is in progress."
+
+    clock.now += 3
+    assert begin(client).startswith("lct-")
+
+
+def test_so_many_conversions_are_begun_in_a_day(
+    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Clock
+) -> None:
+    server.configure(duration=0, tasks_a_day=2)
+    begin(client)
+    clock.now += 3600
+    begin(client)
+    error, said = refusal(client)
+    assert (error, said) == (
+        "RateLimitExceededException",
+        "No more than 2 license conversions can be begun in 24 hours.",
+    )
+
+    clock.now += 23 * 3600
+    begin(client)
+
+
+def test_the_usage_operation_is_that_of_the_last_conversion_that_succeeded(
+    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Clock
+) -> None:
+    server.configure(duration=3)
+    instance = INSTANCE.rpartition("/")[2]
+    begin(client)
+    assert server.usage_operation(instance) == "RunInstances:0800"
+
+    clock.now += 3
+    server.add_task(resource_arn=INSTANCE, destination="RunInstances:0102", end_status="FAILED", duration=0)
+    assert command(server, "usage_operation", instance_id=instance) == "RunInstances:0002"
+
+    begin(client, "RunInstances:0202")
+    clock.now += 3
+    assert server.usage_operation(instance) == "RunInstances:0202"
+    assert server.usage_operation("i-0fedcba9876543210") == "RunInstances:0800"
+
+
 # The list
 
 
@@ -421,6 +497,39 @@ def test_a_reply_can_be_slow_or_never_come(server: LicenseManagerServer) -> None
     with pytest.raises(ReadTimeoutError):
         impatient.list_license_conversion_tasks()
     assert [call.answer for call in server.calls] == ["slow-reply", "slow-reply", "no-reply"]
+
+
+def test_a_fault_can_be_for_one_task(server: LicenseManagerServer, client: "LicenseManagerClient") -> None:
+    mine, other = server.add_task(), server.add_task()
+    server.faults.queue("AccessDeniedException", task_id=mine)
+
+    assert len(ids_of(client)) == 2
+    assert members_of(client, other)
+    assert error_of(client, mine) == ("AccessDeniedException", 400)
+    assert members_of(client, mine)
+
+    server.faults.rates({"AccessDeniedException": 1}, task_id=mine)
+
+    assert members_of(client, other)
+    assert error_of(client, mine) == ("AccessDeniedException", 400)
+
+
+def test_a_conversion_can_begin_when_somebody_looks(
+    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Clock
+) -> None:
+    server.configure(begins_when_seen=True)
+    one, listed, none = server.add_task(duration=5), server.add_task(duration=5), server.add_task(duration=0)
+    clock.now += 60
+
+    assert members_of(client, one)["Status"] == "IN_PROGRESS"
+    assert members_of(client, none)["Status"] == "SUCCEEDED"
+    clock.now += 4
+    assert set(ids_of(client)) == {one, listed, none}
+    clock.now += 1
+    assert members_of(client, one)["Status"] == "SUCCEEDED"
+    assert members_of(client, listed)["Status"] == "IN_PROGRESS"
+    clock.now += 4
+    assert members_of(client, listed)["Status"] == "SUCCEEDED"
 
 
 def test_no_reply_ends_in_a_reset_connection(server: LicenseManagerServer, client: "LicenseManagerClient") -> None:

@@ -138,3 +138,14 @@ def test_a_caller_that_is_refused_is_counted_apart_from_errors(
         cloud.invoke("CheckTask", {"LicenseConversionTaskIdd": TASK})
 
     assert counted()["CallsRefused"] == 1
+
+
+def test_a_check_that_breaks_is_counted_for_the_alarm(cloud: Cloud, counted: Callable[[], Counter[str]]) -> None:
+    """A state machine's event without what every one of them has."""
+    event = {"Input": {}, "Gate": {"Waiter": "CALLER"}, "StartedAt": "2026-11-25T12:00:00Z", "Execution": "wait"}
+
+    with pytest.raises(Exception, match="AttemptSeconds"):
+        cloud.invoke("CheckTask", event)
+
+    found = counted()
+    assert (found["ChecksBroken"], found["CallsRefused"]) == (1, 0)

@@ -1,11 +1,12 @@
 """Where CloudFormation's presigned URLs lead: an HTTPS receiver on loopback that takes the PUTs of our functions.
 
 It stands in for the S3 buckets behind a custom resource's ``ResponseURL`` and behind a wait condition's handle. Like S3
-it takes a PUT only under a URL that was issued, and answers 403 to any other. Unlike S3 it keeps every PUT it ever
-received, refused ones too, and can be told to misbehave. Standard library alone, because it runs both inside LocalStack's
-virtual environment and inside the tests' own.
+it takes a PUT only under a URL that was issued, character for character and while it is valid, with an empty Content-Type
+and a Content-Length. Unlike S3 it keeps every PUT it ever received, refused ones too, and can be told to misbehave.
+Standard library alone, because it runs both inside LocalStack's virtual environment and inside the tests' own.
 """
 
+import base64
 import datetime
 import json
 import secrets
@@ -19,13 +20,19 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from email.message import Message
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 _CONTROL = "/_local_cloud"
 _URL_SECONDS = 7200
+_HANDLE_SECONDS = 86400
+
+SERVICE_TIMEOUT, DATE = "ServiceTimeout", "X-Amz-Date"
+"""What requests have without that AWS documents it, and what `AnswersReceiver.hide` leaves out of them."""
 
 RESET = "reset"
 """Cut the connection with a TCP reset, nothing taken."""
@@ -70,12 +77,21 @@ class Issued:
     request: Mapping[str, Any]
     at: float
 
+    @property
+    def signature(self) -> str:
+        """The part of the URL that makes it a credential, as it stands in it."""
+        return self.url.rsplit("Signature=", 1)[1]
+
 
 class AnswersReceiver:
     """Listens from construction to ``close``; everything it offers may be called from any thread."""
 
-    def __init__(self, certificate: Path, port: int = 0) -> None:
-        """``certificate`` is one PEM file: private key, certificate, chain, good for 127.0.0.1. Port 0: any free one."""
+    def __init__(self, certificate: Path, port: int = 0, clock: Callable[[], float] = time.time) -> None:
+        """``certificate`` is one PEM file: private key, certificate, chain, good for 127.0.0.1. Port 0: any free one.
+
+        ``clock`` gives the epoch seconds by which a URL is issued and expires.
+        """
+        self._clock = clock
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
         self._server = _Server(("127.0.0.1", port), _Handler, context, self)
@@ -83,7 +99,8 @@ class AnswersReceiver:
         self._issued: list[Issued] = []
         self._answers: list[Answer] = []
         self._request_ids: deque[str] = deque()
-        self._misbehaviour: deque[Misbehaviour] = deque()
+        self._misbehaviour: list[tuple[str, Misbehaviour]] = []
+        self._hidden: dict[str, frozenset[str]] = {}
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="answers", daemon=True)
         self._thread.start()
 
@@ -105,15 +122,24 @@ class AnswersReceiver:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def issue(self, key: str, request: Mapping[str, Any] | None = None) -> str:
-        """A URL that looks like S3's presigned ones, under which one request may be answered."""
-        now = datetime.datetime.now(datetime.UTC)
-        url = (
-            f"{self.url}/{quote(key, safe='/')}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date={now:%Y%m%dT%H%M%SZ}"
-            f"&X-Amz-SignedHeaders=host&X-Amz-Expires={_URL_SECONDS - 1}"
-            f"&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F{now:%Y%m%d}%2Fus-east-1%2Fs3%2Faws4_request"
-            f"&X-Amz-Signature={secrets.token_hex(32)}"
-        )
+    def issue(self, key: str, request: Mapping[str, Any] | None = None, *, handle: bool = False) -> str:
+        """A URL that looks like S3's presigned ones, under which one request may be answered.
+
+        That of a ``handle`` has the older form: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-waitcondition.html
+        """
+        now = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC)
+        if handle or DATE in self.hidden_from(key):
+            seconds = _HANDLE_SECONDS if handle else _URL_SECONDS
+            signature = quote(base64.b64encode(secrets.token_bytes(20)), safe="")
+            query = f"AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE&Expires={int(self._clock()) + seconds}&Signature={signature}"
+        else:
+            query = (
+                f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date={now:%Y%m%dT%H%M%SZ}"
+                f"&X-Amz-SignedHeaders=host&X-Amz-Expires={_URL_SECONDS - 1}"
+                f"&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F{now:%Y%m%d}%2Fus-east-1%2Fs3%2Faws4_request"
+                f"&X-Amz-Signature={secrets.token_hex(32)}"
+            )
+        url = f"{self.url}/{quote(key, safe='/')}?{query}"
         with self._changed:
             self._issued.append(Issued(key, url, dict(request or {}), time.time()))
         return url
@@ -148,13 +174,24 @@ class AnswersReceiver:
                     return taken
                 self._changed.wait(min(left, 0.2))
 
-    def misbehave(self, *kinds: Misbehaviour) -> None:
-        """Meet the next PUTs, one for each kind, with these instead of 200; none given: behave again."""
+    def misbehave(self, *kinds: Misbehaviour, key_part: str = "") -> None:
+        """Meet the next PUTs whose key contains ``key_part``, one for each kind, with these instead of 200; none given:
+        behave again.
+        """
         with self._changed:
             if kinds:
-                self._misbehaviour.extend(kinds)
+                self._misbehaviour.extend((key_part, kind) for kind in kinds)
             else:
                 self._misbehaviour.clear()
+
+    def hide(self, *names: str, key_part: str) -> None:
+        """Leave ``SERVICE_TIMEOUT`` or ``DATE`` out of the requests whose key will contain ``key_part``."""
+        with self._changed:
+            self._hidden[key_part] = frozenset(names)
+
+    def hidden_from(self, key: str) -> frozenset[str]:
+        with self._changed:
+            return frozenset().union(*(names for part, names in self._hidden.items() if part in key))
 
     def reuse_request_id(self, request_id: str) -> None:
         """Give the next lifecycle event this id, as CloudFormation does when a deployment is tried again."""
@@ -165,13 +202,29 @@ class AnswersReceiver:
         with self._changed:
             return self._request_ids.popleft() if self._request_ids else str(uuid.uuid4())
 
-    def _next_misbehaviour(self) -> Misbehaviour | None:
+    def _next_misbehaviour(self, target: str) -> Misbehaviour | None:
+        key = _key(target)
         with self._changed:
-            return self._misbehaviour.popleft() if self._misbehaviour else None
+            for place, (key_part, kind) in enumerate(self._misbehaviour):
+                if key_part in key:
+                    del self._misbehaviour[place]
+                    return kind
+            return None
 
-    def _is_issued(self, target: str) -> bool:
-        with self._changed:
-            return any(urlsplit(one.url).query == urlsplit(target).query for one in self._issued)
+    def _status(self, target: str, headers: Message) -> int:
+        """What S3 says to a PUT.
+
+        Its signature covers the path as it was sent (``%7C`` is not ``|``) and, in the older form, the Content-Type, which
+        was empty when the URL was signed. Whoever signals cannot know which form the URL will have.
+        """
+        if "Transfer-Encoding" in headers:
+            return HTTPStatus.NOT_IMPLEMENTED
+        if "Content-Length" not in headers:
+            return HTTPStatus.LENGTH_REQUIRED
+        issued = target in {one.url.removeprefix(self.url) for one in self.issued()}
+        if not issued or headers.get("Content-Type") or self._clock() >= _expiry(target):
+            return HTTPStatus.FORBIDDEN
+        return HTTPStatus.OK
 
     def _record(self, answer: Answer) -> None:
         with self._changed:
@@ -193,14 +246,17 @@ class AnswersClient:
     def issued(self, key_part: str = "") -> list[Issued]:
         return [Issued(**one) for one in self._ask("issued") if key_part in one["key"]]
 
-    def misbehave(self, *kinds: Misbehaviour) -> None:
-        self._ask("misbehave", list(kinds))
+    def misbehave(self, *kinds: Misbehaviour, key_part: str = "") -> None:
+        self._ask("misbehave", kinds, key_part=key_part)
+
+    def hide(self, *names: str, key_part: str) -> None:
+        self._ask("hide", names, key_part=key_part)
 
     def reuse_request_id(self, request_id: str) -> None:
         self._ask("reuse_request_id", [request_id])
 
-    def _ask(self, what: str, order: Sequence[Misbehaviour] | None = None) -> Any:
-        data = None if order is None else json.dumps(order).encode()
+    def _ask(self, what: str, order: Sequence[Misbehaviour] | None = None, **options: str) -> Any:
+        data = None if order is None else json.dumps([order, options]).encode()
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._context)
         )
@@ -242,16 +298,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode(errors="replace")
-        kind = self.server.receiver._next_misbehaviour()
-        known = self.server.receiver._is_issued(self.path)
+        kind = self.server.receiver._next_misbehaviour(self.path)
+        status = int(self.server.receiver._status(self.path, self.headers))
+        good = status == HTTPStatus.OK
         if kind is None:
-            self._take(body, "200" if known else "403", taken=known)
-            self._reply(200 if known else 403)
+            # What has no length is not read, so nothing after it would be.
+            self.close_connection = status in (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.LENGTH_REQUIRED)
+            self._take(body, str(status), taken=good)
+            self._reply(status)
         elif isinstance(kind, int):
             self._take(body, str(kind), taken=False)
             self._reply(kind)
         else:
-            self._take(body, kind, taken=known and kind == LOST)
+            self._take(body, kind, taken=good and kind == LOST)
             self._leave(kind)
 
     def do_GET(self) -> None:
@@ -268,17 +327,18 @@ class _Handler(BaseHTTPRequestHandler):
         receiver = self.server.receiver
         orders: dict[str, Callable[..., None]] = {
             f"{_CONTROL}/misbehave": receiver.misbehave,
+            f"{_CONTROL}/hide": receiver.hide,
             f"{_CONTROL}/reuse_request_id": receiver.reuse_request_id,
         }
         if self.path in orders:
-            orders[self.path](*json.loads(body))
+            order, options = json.loads(body)
+            orders[self.path](*order, **options)
             self._reply(200, [])
         else:
             self._reply(404)
 
     def _take(self, body: str, outcome: str, *, taken: bool) -> None:
-        key = unquote(urlsplit(self.path).path).removeprefix("/")
-        self.server.receiver._record(Answer(key, body, outcome, taken, time.time()))
+        self.server.receiver._record(Answer(_key(self.path), body, outcome, taken, time.time()))
 
     def _reply(self, status: int, content: object = None) -> None:
         body = b"" if content is None else json.dumps(content).encode()
@@ -295,3 +355,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             socket.socket(fileno=self.connection.detach()).close()
         self.close_connection = True
+
+
+def _key(target: str) -> str:
+    return unquote(urlsplit(target).path).removeprefix("/")
+
+
+def _expiry(target: str) -> float:
+    """Epoch seconds after which S3 takes nothing under this URL, of either form."""
+    said = {name: values[0] for name, values in parse_qs(urlsplit(target).query).items()}
+    if "Expires" in said:
+        return float(said["Expires"])
+    signed = datetime.datetime.strptime(said[DATE], "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC)
+    return signed.timestamp() + int(said["X-Amz-Expires"])

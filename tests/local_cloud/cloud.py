@@ -4,11 +4,13 @@ LocalStack with our plug-ins serves CloudFormation, Lambda, Step Functions and w
 runs in this process. Everything listens on 127.0.0.1, on ports that were free, and writes into one temporary folder. When
 the block ends, however it ends, every process and the folder are gone; when this process is killed, the processes are.
 
-What it is not: nothing checks IAM permissions, and what LocalStack lacks is ours (see ``localstack_plugins``).
+Where Node is, every call is judged by the IAM policies of the role, or of the person, that makes it (see ``iam``); the clients
+that `LocalCloud.client` gives are the account's root. What LocalStack lacks is ours (see ``localstack_plugins``).
 """
 
 import contextlib
 import importlib.util
+import json
 import os
 import platform
 import shutil
@@ -21,7 +23,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +32,11 @@ import trustme
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.local_cloud import iam
 from tests.local_cloud.answers import Answer, AnswersClient, Issued, Misbehaviour
+from tests.local_cloud.iam.judge import Verdict
+from tests.local_cloud.iam.needs import Call
+from tests.local_cloud.iam.person import policy_of
 from tests.local_cloud.license_manager import LicenseManagerServer
 from tests.local_cloud.localstack_plugins.settings import Settings
 from tests.local_cloud.traces import TraceDaemon
@@ -47,7 +53,19 @@ _FIRST_CALLS = (
     ("cloudformation", "list_stacks"), ("stepfunctions", "list_state_machines"), ("lambda", "list_functions"),
 )  # fmt: skip
 _START_SECONDS = 60
-_ARTIFACTS = "artifacts"
+ARTIFACTS = "aws-sam-cli-managed-default-local"  # named as SAM names the bucket that it makes for --resolve-s3
+_RUNTIME_PYTHON = ROOT / ".local/lambda-runtime/bin/python"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Whose calls a client makes."""
+
+    access_key_id: str
+    secret_access_key: str
+
+
+ROOT_USER = Credentials("test", "test")
 
 
 @dataclass(frozen=True)
@@ -77,16 +95,19 @@ class Stack:
 class LocalCloud:
     """Use as a context manager; ``environment`` is what a person's own ``sam`` and ``aws`` commands need."""
 
+    POLICY_ENGINE = ROOT / ".local/iam"
+
     def __init__(self, *, port: int = 0, retry_seconds: int = 1) -> None:
         """``retry_seconds`` before Lambda's first retry of an asynchronous event, twice that before the second; AWS: 60."""
-        self.license_manager = LicenseManagerServer()
+        self.license_manager = LicenseManagerServer(instance_state=self._instance_state)
         self._trace_daemon = TraceDaemon()
         self._port = port or _free_port()
         self._retry_seconds = retry_seconds
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
         self._resources = contextlib.ExitStack()
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, Credentials], Any] = {}
+        self._people: dict[str, Credentials] = {}
 
     # Life
 
@@ -104,6 +125,8 @@ class LocalCloud:
                 self._stop()
                 self._port = _free_port()
                 self._start(settings)
+            if settings.node:
+                self.license_manager.denial = self._license_manager_denial
             self._answers = AnswersClient(settings.answers_url_file.read_text(), settings.authority)
             threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
             self._resources = starting.pop_all()
@@ -121,14 +144,37 @@ class LocalCloud:
         machine = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
         return Settings(
             emulator=_executable(_sam() / f"local/rapid/aws-lambda-rie-{machine}"),
-            runtime_python=ROOT / ".local/lambda-runtime/bin/python",
+            runtime_python=_RUNTIME_PYTHON,
             certificate=self._folder / "certificate.pem",
             authority=self._folder / "authority.pem",
             answers_url_file=self._folder / "answers.url",
             license_manager_url=self.license_manager.url,
             trace_daemon=self._trace_daemon.address,
             sandboxes=self._folder / "sandboxes",
+            node=self.node() if self.can_check_permissions() else "",
+            policy_engine=self.POLICY_ENGINE,
+            verdicts_file=self._folder / "verdicts.jsonl",
         )
+
+    @staticmethod
+    def node() -> str:
+        """The program that runs the policy engine; empty where there is none."""
+        return shutil.which("node") or ""
+
+    @classmethod
+    def can_check_permissions(cls) -> bool:
+        return bool(cls.node()) and (cls.POLICY_ENGINE / "node_modules").is_dir()
+
+    @classmethod
+    def on_this_machine(cls) -> str:
+        """What this machine lets it be: which Python runs the functions, and whether permissions are checked."""
+        version = subprocess.run([_RUNTIME_PYTHON, "-V"], check=True, capture_output=True, text=True).stdout.strip()
+        judged = (
+            "Each call is judged by the IAM policies of the role or the person that makes it."
+            if cls.can_check_permissions()
+            else "Permissions are NOT checked: that needs Node with npm, and then `make setup`."
+        )
+        return f"The functions run on {version}. {judged}"
 
     def _start(self, settings: Settings) -> None:
         for name in ("tmp", "home", "volume"):
@@ -142,6 +188,7 @@ class LocalCloud:
             "LOCALSTACK_VOLUME_DIR": str(self._folder / "volume"),
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(_PLUGINS / "entry_points")]),
             "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
+            "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX", ""),
             "GATEWAY_LISTEN": f"127.0.0.1:{self._port}",
             "GATEWAY_SERVER": "loopback",
             "LOCALSTACK_HOST": f"127.0.0.1:{self._port}",
@@ -157,6 +204,8 @@ class LocalCloud:
             "LAMBDA_RETRY_BASE_DELAY": str(self._retry_seconds),
             "PROVIDER_OVERRIDE_CLOUDFORMATION": "lifecycles",
             "PROVIDER_OVERRIDE_S3": "contained",
+            "PROVIDER_OVERRIDE_STEPFUNCTIONS": "converting",
+            "PROVIDER_OVERRIDE_EC2": "converting",
             "CFN_IGNORE_UNSUPPORTED_RESOURCE_TYPES": "0",
             "CFN_PER_RESOURCE_TIMEOUT": "300",
         }
@@ -181,6 +230,15 @@ class LocalCloud:
         for service, operation in _FIRST_CALLS:
             with contextlib.suppress(BotoCoreError, ClientError):  # the cloud may be gone already
                 getattr(self._new_client(service), operation)()
+
+    def _instance_state(self, instance_id: str) -> str | None:
+        try:
+            found = self.client("ec2").describe_instance_status(InstanceIds=[instance_id], IncludeAllInstances=True)
+        except ClientError as error:
+            if error.response["Error"]["Code"].startswith("InvalidInstanceID"):
+                return None
+            raise
+        return str(found["InstanceStatuses"][0]["InstanceState"]["Name"])
 
     def _is_ready(self) -> bool:
         try:
@@ -216,23 +274,51 @@ class LocalCloud:
             "AWS_ENDPOINT_URL_LICENSE_MANAGER": self.license_manager.url,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ACCESS_KEY_ID": ROOT_USER.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": ROOT_USER.secret_access_key,
         }
 
-    def client(self, service: str) -> Any:
-        """A boto3 client of this cloud; ``license-manager`` is the License Manager beside it."""
-        if service not in self._clients:
-            self._clients[service] = self._new_client(service)
-        return self._clients[service]
+    # People and permissions
 
-    def _new_client(self, service: str) -> Any:
+    def person(self, name: str, policy: str) -> Credentials:
+        """An IAM user who may do what the policy (JSON) allows, made at the first call with this name."""
+        if name not in self._people:
+            users = self.client("iam")
+            users.create_user(UserName=name)
+            arn = users.create_policy(PolicyName=name, PolicyDocument=policy)["Policy"]["Arn"]
+            users.attach_user_policy(UserName=name, PolicyArn=arn)
+            key = users.create_access_key(UserName=name)["AccessKey"]
+            self._people[name] = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+        return self._people[name]
+
+    @property
+    def deployer(self) -> Credentials:
+        """Somebody with the rights that docs/permissions.md says deploying needs."""
+        return self.person("deployer", policy_of("Who deploys the application"))
+
+    def verdicts(self) -> list[Verdict]:
+        """Each call that was judged, once for each principal, action, resource and context; oldest first."""
+        return Verdict.read(self._folder / "verdicts.jsonl")
+
+    def _license_manager_denial(self, operation: str, parameters: Any, region: str, access_key: str) -> str:
+        call = Call("license-manager", operation, parameters, ACCOUNT, region)
+        asked = json.dumps({"access_key": access_key, "call": asdict(call)}).encode()
+        with _direct.open(f"{self.endpoint_url}{iam.PATH}", asked, timeout=30) as reply:
+            return str(json.load(reply)["denial"])
+
+    def client(self, service: str, of: Credentials = ROOT_USER) -> Any:
+        """A boto3 client of this cloud; ``license-manager`` is the License Manager beside it."""
+        if (service, of) not in self._clients:
+            self._clients[service, of] = self._new_client(service, of)
+        return self._clients[service, of]
+
+    def _new_client(self, service: str, of: Credentials = ROOT_USER) -> Any:
         return boto3.Session().client(
             service,  # type: ignore[call-overload]
             endpoint_url=self.license_manager.url if service == "license-manager" else self.endpoint_url,
             region_name=REGION,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+            aws_access_key_id=of.access_key_id,
+            aws_secret_access_key=of.secret_access_key,
             # CloudWatch Logs there answers 500 when a group is made while it lists them; other calls are not repeated
             config=Config(read_timeout=120, proxies={}, retries={"total_max_attempts": 5 if service == "logs" else 1}),
         )
@@ -240,25 +326,27 @@ class LocalCloud:
     # Stacks
 
     def deploy(self, stack_name: str, template: Path, parameters: Mapping[str, str] | None = None) -> Stack:
-        """``sam deploy`` of what ``sam build`` left; raise RuntimeError with its output if it fails."""
-        self.client("s3").create_bucket(Bucket=_ARTIFACTS)  # --resolve-s3 works too, and waits 20 s for its own stack
+        """``sam deploy`` of what ``sam build`` left, by the deployer; raise RuntimeError with its output if it fails."""
+        self.client("s3").create_bucket(Bucket=ARTIFACTS)  # --resolve-s3 works too, and waits 20 s for its own stack
         overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
-        done = subprocess.run(
-            [
-                *(str(Path(sys.executable).with_name("sam")), "deploy", "--template-file", str(template)),
-                *("--stack-name", stack_name, "--s3-bucket", _ARTIFACTS, "--no-progressbar", "--no-confirm-changeset"),
-                *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"),
-                *(("--parameter-overrides", *overrides) if overrides else ()),
-            ],
-            env=self._environment_for_sam(),
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+        self.sam(
+            *("deploy", "--template-file", str(template), "--stack-name", stack_name, "--s3-bucket", ARTIFACTS),
+            *("--no-progressbar", "--no-confirm-changeset"),
+            *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"),
+            *(("--parameter-overrides", *overrides) if overrides else ()),
         )
-        if done.returncode:
-            raise RuntimeError(f"sam deploy failed:\n{done.stdout}")
         return self.describe(stack_name)
+
+    def sam(self, *arguments: str) -> str:
+        """A command of SAM's by the deployer, in the folder of samconfig.toml. Raise RuntimeError with its output if it fails."""
+        done = subprocess.run(
+            [sys.executable, "-m", "samcli", *arguments],
+            cwd=ROOT, env=self._environment_for_sam(), check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"sam {arguments[0]} failed:\n{done.stdout}")
+        return done.stdout
 
     def _environment_for_sam(self) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
@@ -268,7 +356,11 @@ class LocalCloud:
             "TMPDIR": str(self._folder / "tmp"),
             "NO_PROXY": "127.0.0.1",
         }
-        return {**own, **self.environment, **quiet, "SAM_CLI_POLL_DELAY": "0.5"}
+        person = {
+            "AWS_ACCESS_KEY_ID": self.deployer.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.deployer.secret_access_key,
+        }
+        return {**own, **self.environment, **person, **quiet, "SAM_CLI_POLL_DELAY": "0.5"}
 
     def create_stack(
         self,
@@ -277,10 +369,11 @@ class LocalCloud:
         parameters: Mapping[str, str] | None = None,
         *,
         wait: bool = True,
+        by: Credentials = ROOT_USER,
         **options: Any,
     ) -> Stack:
         """``template`` is a path or a body; ``options`` go to CreateStack. With ``wait``, come back when it has ended."""
-        return self._deploy_directly("create_stack", stack_name, template, parameters, wait=wait, **options)
+        return self._deploy_directly("create_stack", stack_name, template, parameters, wait=wait, by=by, **options)
 
     def update_stack(
         self,
@@ -301,9 +394,10 @@ class LocalCloud:
         parameters: Mapping[str, str] | None,
         *,
         wait: bool,
+        by: Credentials = ROOT_USER,
         **options: Any,
     ) -> Stack:
-        stack_id: str = getattr(self.client("cloudformation"), operation)(
+        stack_id: str = getattr(self.client("cloudformation", by), operation)(
             StackName=stack_name,
             TemplateBody=template.read_text() if isinstance(template, Path) else template,
             Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in (parameters or {}).items()],
@@ -366,9 +460,13 @@ class LocalCloud:
         """The URL of every wait condition handle, of one stack id or logical id."""
         return [one for one in self._answers.issued(stack) if not one.request]
 
-    def misbehave(self, *kinds: Misbehaviour) -> None:
-        """What the next PUTs to presigned URLs meet instead of 200; see ``answers``."""
-        self._answers.misbehave(*kinds)
+    def misbehave(self, *kinds: Misbehaviour, stack: str) -> None:
+        """What the next PUTs for the stack of this name meet instead of 200; see ``answers``."""
+        self._answers.misbehave(*kinds, key_part=f":stack/{stack}/")
+
+    def hide(self, *names: str, stack: str) -> None:
+        """Leave out of the requests of the stack of this name what AWS does not document; see ``answers``."""
+        self._answers.hide(*names, key_part=f":stack/{stack}/")
 
     def reuse_request_id(self, request_id: str) -> None:
         """Give the next lifecycle event this id again, with a URL of its own: a deployment that is tried again."""
@@ -396,13 +494,15 @@ class LocalCloud:
 
     # Chaos
 
-    def kill_runtimes(self) -> int:
-        """SIGKILL the runtime process in every sandbox, as a lack of memory would; return how many there were."""
+    def kill_runtimes(self, function: str) -> int:
+        """SIGKILL the runtime process in each sandbox of the functions whose ARN contains this, as a lack of memory would;
+        return how many there were.
+        """
         killed = 0
         for pid in self.processes():
             with contextlib.suppress(OSError):
-                program, *_ = (*Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:], b"")
-                if program.endswith(b"lambda_entry.py"):
+                _, program, arn, *_ = (*Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"), b"", b"")
+                if program.endswith(b"lambda_entry.py") and function.encode() in arn:
                     os.kill(pid, signal.SIGKILL)
                     killed += 1
         return killed

@@ -36,6 +36,7 @@ def run(screen: Screen) -> None:
     with contextlib.ExitStack() as running:
         with screen.step("Starting the local cloud", "The local cloud runs"):
             cloud = running.enter_context(LocalCloud())
+        screen.say(cloud.on_this_machine())
         cloud.license_manager.configure(duration=_CONVERSION_SECONDS)
         with screen.step("Deploying the application", "sam deploy has deployed the application"):
             deploy(cloud)

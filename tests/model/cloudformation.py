@@ -344,8 +344,8 @@ class CloudFormation:
             self._answered(request, said["Status"], said["PhysicalResourceId"])
 
     def _excused(self, request: Request, body: str) -> bool:
-        """The one case of two answers: Lambda gave an event up, and the last resort answered, though a wait had begun that it could
-        not see, or one was begun by yet another delivery.
+        """The one case of two answers: Lambda gave an event up, and the last resort answered, though a wait had begun that it
+        could not see, or one was begun by yet another delivery.
         """
         if not any("before it could answer" in one for one in (*request.bodies, body)):
             return False

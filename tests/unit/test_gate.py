@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from license_conversion.errors import AccessDenied, GateError, InvalidRequest, StillUnknown
-from license_conversion.gate import Ended, Gate, Outcome, Wait, Waiting, refused
-from license_conversion.request import Request
+from license_conversion.gate import Ended, Gate, Outcome, Refusal, Wait, Waiting, answer, refusal_before, refused
+from license_conversion.request import Account, Request
 from license_conversion.shared import SharedLicenseManager
 from license_conversion.task import ATTRIBUTES, ConversionTask
 from tests.unit.strategies import any_json
@@ -22,6 +22,8 @@ MESSAGE = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI."
 LOOK = "execution arn:aws:states:us-east-1:123456789012:execution:gate:Gate"
 STARTED_AT = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
 AN_HOUR = timedelta(hours=1)
+LEFT_FOR_LOOKS = 27
+"""Seconds after the deadline in which the last look may come again."""
 STACK_EVENT = {"StackId": "arn:stack", "LogicalResourceId": "Gate", "ResponseURL": "https://bucket/?c0ffee"}
 
 
@@ -31,6 +33,9 @@ class FakeLicenseManager(SharedLicenseManager):
     def __init__(self, answers: Sequence[ConversionTask | Exception]) -> None:
         self.asked_for: list[str] = []
         self._answers = iter(answers)
+
+    def newest_task(self, resource_arn: str) -> ConversionTask:
+        return self.get_task(resource_arn)
 
     def get_task(self, task_id: str) -> ConversionTask:
         self.asked_for.append(task_id)
@@ -53,20 +58,25 @@ def check(
     seen: ConversionTask | None = None,
     signals_handle: bool = False,
     share: float = 0.0,
+    refusal: Refusal | None = None,
+    account: Account = Account(),  # noqa: B008 - frozen
 ) -> Waiting | Ended:
     """One check, `after` seconds of a wait of one hour."""
     license_manager = FakeLicenseManager([answer])
-    gate = Gate(lambda _: license_manager, lambda: STARTED_AT + timedelta(seconds=after), lambda: share)
+    now = STARTED_AT + timedelta(seconds=after)
+    gate = Gate(lambda _: license_manager, lambda: now, lambda: share, region="eu-central-1")
     wait = Wait(
         started_at=STARTED_AT,
         deadline=STARTED_AT + AN_HOUR,
+        checks_until=STARTED_AT + AN_HOUR + timedelta(seconds=LEFT_FOR_LOOKS),
         look_until=STARTED_AT + AN_HOUR,
         look=LOOK,
         known=seen or ConversionTask.unseen(TASK_ID),
         throttles=throttles,
         signals_handle=signals_handle,
+        refusal=refusal,
     )
-    return gate.check(Request((TASK_ID,), timeout=3600, fails_on_failure=fails_on_failure), wait)
+    return gate.check(Request((TASK_ID,), timeout=3600, fails_on_failure=fails_on_failure, account=account), wait)
 
 
 def ended(result: Waiting | Ended) -> Ended:
@@ -77,6 +87,12 @@ def ended(result: Waiting | Ended) -> Ended:
 def waiting(result: Waiting | Ended) -> Waiting:
     assert isinstance(result, Waiting)
     return result
+
+
+def told(end: Ended) -> dict[str, Any]:
+    """What a stack that waits for this end is answered."""
+    answer_: dict[str, Any] = end.state(STACK_EVENT)["Answer"]
+    return answer_
 
 
 SUCCEEDED = task(ResourceArn=INSTANCE, Status="SUCCEEDED")
@@ -91,7 +107,7 @@ def test_a_check_asks_for_the_task_of_the_request_once() -> None:
     gate = Gate(lambda _: license_manager, lambda: STARTED_AT, lambda: 0.0)
 
     until = STARTED_AT + AN_HOUR
-    wait = Wait(STARTED_AT, deadline=until, look_until=until, look="", known=ConversionTask.unseen("lct-other"))
+    wait = Wait(STARTED_AT, until, until, look_until=until, look="", known=ConversionTask.unseen("lct-other"))
 
     gate.check(Request(("lct-other",), timeout=60), wait)
 
@@ -106,7 +122,7 @@ def test_a_conversion_that_succeeded_lets_the_stack_go_on_with_its_attributes() 
 
     assert (end.outcome, end.passed, end.error, end.cause) == (Outcome.SUCCEEDED, True, "", "")
     assert end.waited_seconds == 90
-    assert end.answer() == {
+    assert told(end) == {
         "Status": "SUCCESS",
         "Reason": "",
         "PhysicalResourceId": TASK_ID,
@@ -121,17 +137,17 @@ def test_a_conversion_that_failed_stops_the_stack_and_says_why() -> None:
     assert json.loads(end.cause) == FAILED.shape
     for expected in ("FAILED", TASK_ID, INSTANCE, MESSAGE, "waited 1 min 30 s", LOOK):
         assert expected in end.reason
-    assert end.answer() == {"Status": "FAILED", "Reason": end.reason, "PhysicalResourceId": TASK_ID, "Data": {}}
+    assert told(end) == {"Status": "FAILED", "Reason": end.reason, "PhysicalResourceId": TASK_ID, "Data": {}}
 
 
 def test_a_failed_conversion_lets_a_stack_go_on_that_wants_to() -> None:
     end = ended(check(FAILED, fails_on_failure=False))
 
     assert (end.outcome, end.passed, end.error) == (Outcome.FAILED, True, "")
-    answer = end.answer()
-    assert answer["Status"] == "SUCCESS"
-    assert answer["Data"].keys() == set(ATTRIBUTES)
-    assert (answer["Data"]["Status"], answer["Data"]["StatusMessage"]) == ("FAILED", MESSAGE)
+    said = told(end)
+    assert said["Status"] == "SUCCESS"
+    assert said["Data"].keys() == set(ATTRIBUTES)
+    assert (said["Data"]["Status"], said["Data"]["StatusMessage"]) == ("FAILED", MESSAGE)
 
 
 @pytest.mark.parametrize("verdict", [SUCCEEDED, FAILED], ids=["succeeded", "failed"])
@@ -147,18 +163,45 @@ def test_a_wait_that_ran_out_is_no_failed_conversion_and_no_success(fails_on_fai
     assert (end.outcome, end.passed, end.error) == (Outcome.TIMED_OUT, False, "LicenseConversion.TimedOut")
     assert json.loads(end.cause) == IN_PROGRESS.shape
     assert end.waited_seconds == 3600
-    assert end.answer()["Status"] == "FAILED"
+    assert told(end)["Status"] == "FAILED"
     for expected in (TASK_ID, INSTANCE, "waited 1 h", "The conversion itself goes on", LOOK):
         assert expected in end.reason
 
 
 @pytest.mark.parametrize("trouble", [THROTTLE, FAULT], ids=["a throttle", "a fault"])
 def test_a_wait_that_ends_in_trouble_gives_the_last_task_seen_and_the_trouble(trouble: StillUnknown) -> None:
-    end = ended(check(trouble, after=3600, seen=IN_PROGRESS))
+    end = ended(check(trouble, after=3600 + LEFT_FOR_LOOKS, seen=IN_PROGRESS))
 
     assert end.outcome is Outcome.TIMED_OUT
     assert json.loads(end.cause) == IN_PROGRESS.shape
     assert str(trouble) in end.reason
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("trouble", [THROTTLE, FAULT], ids=["a throttle", "a fault"])
+def test_a_last_look_that_is_not_answered_comes_again_while_there_is_time_for_an_answer_after_it(
+    trouble: StillUnknown, share: float
+) -> None:
+    again = waiting(check(trouble, after=3600, seen=IN_PROGRESS, share=share))
+    last = check(trouble, after=3600 + LEFT_FOR_LOOKS - again.seconds, seen=IN_PROGRESS, share=share)
+    too_late = check(trouble, after=3600 + LEFT_FOR_LOOKS - again.seconds + 0.1, seen=IN_PROGRESS, share=share)
+
+    assert 1 <= again.seconds <= 5
+    assert waiting(last).seconds == again.seconds
+    assert ended(too_late).outcome is Outcome.TIMED_OUT
+
+
+@pytest.mark.parametrize("verdict", [SUCCEEDED, FAILED], ids=["succeeded", "failed"])
+def test_no_throttle_decides_a_gate_a_repeated_last_look_sees_the_verdict(verdict: ConversionTask) -> None:
+    after = 3600.0
+    while after < 3600 + LEFT_FOR_LOOKS - 5:
+        after += waiting(check(THROTTLE, after=after, throttles=9, seen=IN_PROGRESS, share=1.0)).seconds
+
+    assert ended(check(verdict, after=after)).outcome == verdict.status_word
+
+
+def test_a_last_look_that_was_answered_is_the_last_one() -> None:
+    assert ended(check(IN_PROGRESS, after=3600)).outcome is Outcome.TIMED_OUT
 
 
 @pytest.mark.parametrize(("signals_handle", "named"), [(True, False), (False, True)], ids=["with it", "without it"])
@@ -176,19 +219,131 @@ def test_a_wait_that_ran_out_names_the_handle_to_whoever_does_not_have_it(signal
         pytest.param(GateError("It broke."), "LicenseConversion.GateBroken", id="broken"),
     ],
 )
-def test_a_refusal_or_a_denial_ends_the_gate_at_once(error: GateError, name: str) -> None:
+def test_an_error_without_a_grace_ends_the_gate_at_once(error: GateError, name: str) -> None:
     end = ended(check(error, seen=IN_PROGRESS))
 
     assert (end.outcome, end.passed, end.error) == (Outcome.REFUSED, False, name)
     assert end.cause == end.reason == str(error)
     assert end.refusal is error
-    assert end.answer() == {"Status": "FAILED", "Reason": str(error), "PhysicalResourceId": TASK_ID, "Data": {}}
+    assert told(end) == {"Status": "FAILED", "Reason": str(error), "PhysicalResourceId": TASK_ID, "Data": {}}
 
 
 def test_a_request_that_names_no_task_is_answered_without_a_physical_id() -> None:
     end = refused(InvalidRequest("No."), ConversionTask.unseen(""))
 
-    assert end.answer() == {"Status": "FAILED", "Reason": "No.", "PhysicalResourceId": "", "Data": {}}
+    assert told(end) == {"Status": "FAILED", "Reason": "No.", "PhysicalResourceId": "", "Data": {}}
+
+
+# What is refused is believed when its grace is over
+
+NEW_ID = InvalidRequest("There is no such task.", grace=10)
+NEW_ROLE = AccessDenied("It is denied.", grace=30)
+
+
+def looks(*answers: tuple[float, ConversionTask | GateError | StillUnknown]) -> list[Waiting | Ended]:
+    """What each look of a gate comes to; each is `(seconds since the gate began, what License Manager says)`. What one look
+    leaves for the next goes through JSON, as in the state machine.
+    """
+    results: list[Waiting | Ended] = []
+    state: dict[str, Any] = {}
+    for after, said in answers:
+        result = check(said, after=after, refusal=refusal_before(state))
+        state = json.loads(json.dumps(result.state())) if isinstance(result, Waiting) else {}
+        results.append(result)
+    return results
+
+
+def repeated(error: GateError, *, since: float = 0.0) -> Ended:
+    """The end of a gate that hears nothing else, looking when it says that it will."""
+    after, refusal = since, None
+    while True:
+        result = check(error, after=after, refusal=refusal)
+        if isinstance(result, Ended):
+            return result
+        assert result.error is error
+        after, refusal = after + result.seconds, result.refusal
+
+
+@pytest.mark.parametrize(("error", "grace"), [(NEW_ID, 10), (NEW_ROLE, 30)], ids=["an id", "a denial"])
+@pytest.mark.parametrize("since", [0.0, 1800.0], ids=["at the start", "in the middle of a long wait"])
+def test_a_refusal_ends_the_gate_when_it_has_been_said_for_its_grace(
+    error: GateError, grace: int, since: float
+) -> None:
+    end = repeated(error, since=since)
+
+    assert (end.outcome, end.error, end.reason) == (Outcome.REFUSED, error.name, str(error))
+    first, before, at = looks((since, error), (since + grace - 0.1, error), (since + grace, error))
+    assert isinstance(first, Waiting)
+    assert isinstance(at, Ended)
+    assert isinstance(before, Ended) is False
+
+
+def test_a_task_that_is_known_at_last_is_waited_for_as_if_it_had_never_been_refused() -> None:
+    _, found, _, again = looks((0, NEW_ID), (9, IN_PROGRESS), (12, NEW_ID), (21, NEW_ID))
+
+    assert waiting(found).refusal is None
+    assert waiting(again).error is NEW_ID
+
+
+@pytest.mark.parametrize("trouble", [THROTTLE, FAULT], ids=["a throttle", "a fault"])
+def test_a_look_that_is_not_answered_between_two_denials_is_no_break(trouble: StillUnknown) -> None:
+    *_, end = looks((0, NEW_ROLE), (10, trouble), (20, trouble), (30, NEW_ROLE))
+
+    assert ended(end).error == NEW_ROLE.name
+
+
+def test_an_answer_between_two_denials_is_a_break() -> None:
+    *_, still, end = looks((0, NEW_ROLE), (15, IN_PROGRESS), (20, NEW_ROLE), (49, NEW_ROLE), (50, NEW_ROLE))
+
+    assert waiting(still).error is NEW_ROLE
+    assert ended(end).error == NEW_ROLE.name
+
+
+def test_a_refusal_of_another_kind_counts_from_its_own_first_time() -> None:
+    *_, still, end = looks((0, NEW_ROLE), (25, NEW_ID), (34, NEW_ID), (35, NEW_ID))
+
+    assert waiting(still).error is NEW_ID
+    assert ended(end).error == NEW_ID.name
+
+
+def test_a_refusal_does_not_outlast_the_deadline() -> None:
+    still = waiting(check(NEW_ROLE, after=3598))
+    end = ended(check(NEW_ROLE, after=3600, refusal=still.refusal))
+
+    assert still.seconds == 2
+    assert (end.outcome, end.reason) == (Outcome.REFUSED, str(NEW_ROLE))
+
+
+def test_a_refusal_that_is_waited_out_is_said_meanwhile_and_looked_at_every_few_seconds() -> None:
+    still = waiting(check(NEW_ROLE))
+
+    assert still.trouble == str(NEW_ROLE)
+    assert 1 <= still.seconds <= 5
+
+
+# What a Reason claims
+
+
+def test_a_gate_that_was_never_answered_does_not_claim_that_the_conversion_goes_on() -> None:
+    end = ended(check(THROTTLE, after=3600 + LEFT_FOR_LOOKS))
+
+    assert end.outcome is Outcome.TIMED_OUT
+    assert "goes on" not in end.reason
+    assert "did not fail" not in end.reason
+    assert "has said nothing" in end.reason
+    assert str(THROTTLE) in end.reason
+
+
+@pytest.mark.parametrize("verdict", [FAILED, IN_PROGRESS], ids=["failed", "timed out"])
+def test_the_command_in_a_reason_can_be_copied_as_it_stands(verdict: ConversionTask) -> None:
+    role = "arn:aws:iam::210987654321:role/reads-conversions"
+
+    own = ended(check(verdict, after=3600)).reason
+    elsewhere = ended(check(verdict, after=3600, account=Account(role, "", "ap-south-1"))).reason
+
+    command = f"aws license-manager get-license-conversion-task --license-conversion-task-id {TASK_ID} --region "
+    assert f"{command}eu-central-1;" in own
+    assert f"{command}ap-south-1 (as {role});" in elsewhere
 
 
 # The gate waits
@@ -282,13 +437,13 @@ def test_a_gate_that_ended_keeps_what_each_of_those_who_wait_is_told(result: Wai
         "Output": end.known.shape,
         "Error": end.error,
         "Cause": end.cause,
-        "Answer": end.answer(),
+        "Answer": answer(end.known, fails_with="" if passed else end.reason),
         "Announcement": end.announcement(STACK_EVENT),
     }
 
 
 def test_a_refused_gate_keeps_no_announcement() -> None:
-    assert "Announcement" not in ended(check(InvalidRequest("No."))).state(None)
+    assert "Announcement" not in ended(check(InvalidRequest("No."))).state({})
 
 
 @pytest.mark.parametrize("state", [check(IN_PROGRESS), check(FAILED)], ids=["waiting", "ended"])
@@ -313,7 +468,7 @@ def test_a_state_holds_no_credential(state: Waiting | Ended) -> None:
 def test_a_gate_that_ends_is_announced_with_the_task_and_the_stack(result: Waiting | Ended, detail_type: str) -> None:
     end = ended(result)
 
-    assert end.announcement(None) == {"DetailType": detail_type, "Detail": end.known.shape}
+    assert end.announcement({}) == {"DetailType": detail_type, "Detail": end.known.shape}
     assert end.announcement(STACK_EVENT) == {
         "DetailType": detail_type,
         "Detail": {**end.known.shape, "StackId": "arn:stack", "LogicalResourceId": "Gate"},

@@ -1,10 +1,11 @@
 """What a stack is told when the function that should have told it could not."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,10 @@ def execution(
     gate: dict[str, Any],
     properties: dict[str, str] | None = None,
     waiter: str = "STACK",
+    physical_id: str = TASK_ID,
     **of_event: Any,
 ) -> dict[str, Any]:
+    """What the state machine sends: whom to answer, and the gate's state."""
     event = {
         "RequestType": "Create",
         "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/gate/0f1e2d3c",
@@ -67,10 +70,10 @@ def execution(
         "LogicalResourceId": "Gate",
         "ResponseURL": answers.issue("response"),
         "ResourceProperties": properties or {},
-        "CrHelperData": {"PhysicalResourceId": TASK_ID},
         **of_event,
     }
-    return {"Execution": EXECUTION, "Input": {"Stack": {"Event": event}}, "Gate": {"Waiter": waiter, **gate}}
+    stack = {"Event": event, "RequestedAt": "2026-11-22T17:39:55Z", "PhysicalResourceId": physical_id}
+    return {"Execution": EXECUTION, "Stack": stack, "Gate": {"Waiter": waiter, **gate}}
 
 
 def broken(error: str, cause: str) -> dict[str, Any]:
@@ -117,10 +120,15 @@ def test_an_update_that_broke_keeps_the_id_that_the_resource_has(answers: Answer
 
 
 def test_a_newest_task_that_was_never_named_has_no_id(answers: AnswersReceiver) -> None:
-    arn = "arn:aws:ec2:us-east-1:123456789012:instance/" + "i" * 2000
-    event = execution(answers, broken("Error", "Cause"), CrHelperData={"PhysicalResourceId": arn})
+    event = execution(answers, broken("Error", "Cause"), physical_id="")
 
     assert told(answers, event)["PhysicalResourceId"] == "license-conversion-gate-refused"
+
+
+def test_a_newest_task_that_a_check_has_named_is_the_id(answers: AnswersReceiver) -> None:
+    gate = {"Task": {"LicenseConversionTaskId": "lct-newest"}, **broken("Error", "Cause")}
+
+    assert told(answers, execution(answers, gate, physical_id=""))["PhysicalResourceId"] == "lct-newest"
 
 
 @pytest.mark.parametrize("query", ["X-Amz-Signature=secret", "Expires=1&AWSAccessKeyId=A&Signature=secret"])
@@ -168,7 +176,8 @@ def test_an_answer_that_nobody_takes_is_an_error_without_the_url(answers: Answer
 def test_the_log_says_who_was_answered_and_not_where(
     answers: AnswersReceiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    last_resort.handler(execution(answers, {"Answer": VERDICT}), Context(seconds=30))
+    properties = {"LicenseConversionTaskId": TASK_ID}
+    last_resort.handler(execution(answers, {"Answer": VERDICT}, properties), Context(seconds=30))
 
     count, line = (json.loads(printed) for printed in capsys.readouterr().out.splitlines())
     assert (count["LastResortAnswers"], count["_aws"]["CloudWatchMetrics"][0]["Namespace"]) == (
@@ -206,35 +215,31 @@ def given_up(answers: AnswersReceiver, **of_event: Any) -> dict[str, Any]:
     }
 
 
-NEWEST = {
-    "ServiceToken": "arn:aws:lambda:us-east-1:123456789012:function:gate",
-    "ResourceArn": "arn:aws:ec2:::instance/i-1",
-}
-
-
 class FakeWaits:
-    """What Step Functions knows of the request's wait: its input, nothing, or an error; one for each look."""
+    """Whether Step Functions knows a wait of the request, or an error; one for each look."""
 
-    def __init__(self, *looks: Mapping[str, Any] | Exception | None) -> None:
+    def __init__(self, *looks: bool | Exception) -> None:
         self._looks = list(looks)
-        self.stopped: list[set[str] | None] = []
+        self.stopped: list[tuple[str, str]] = []
+        self.seconds = 0.0
 
-    def of_request(self, event: Mapping[str, Any], since: datetime) -> Mapping[str, Any] | None:
+    def of_request(self, event: Mapping[str, Any]) -> bool:
         found = self._looks.pop(0)
         if isinstance(found, Exception):
             raise found
         return found
 
-    def stop(self, event: Mapping[str, Any], keys: set[str] | None, requested_at: datetime) -> int:
-        self.stopped.append(keys)
-        if self._looks and isinstance(self._looks[0], Exception):
+    def stop(self, event: Mapping[str, Any], requested_at: str, seconds: float) -> int:
+        self.stopped.append((event["PhysicalResourceId"], requested_at))
+        self.seconds = seconds
+        if isinstance(self._looks[0], Exception):
             raise self._looks[0]
         return 1
 
 
 @pytest.fixture
 def no_wait(monkeypatch: pytest.MonkeyPatch) -> FakeWaits:
-    return use(monkeypatch, FakeWaits(None, None))
+    return use(monkeypatch, FakeWaits(False, False))
 
 
 def use(monkeypatch: pytest.MonkeyPatch, fake: FakeWaits) -> FakeWaits:
@@ -294,27 +299,15 @@ def test_an_event_that_was_throttled_for_too_long_is_answered_without_what_no_fu
     assert (said["Status"], "EventAgeExceeded" in said["Reason"]) == ("FAILED", True)
 
 
-@pytest.mark.parametrize("looks", [({"Stack": {}},), (None, {"Stack": {}})], ids=["at once", "listed a moment later"])
+@pytest.mark.parametrize("looks", [(True,), (False, True)], ids=["at once", "known a moment later"])
 def test_the_answer_is_left_to_a_wait_that_the_function_began_before_it_broke(
-    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, looks: tuple[Any, ...]
+    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, looks: tuple[bool, ...]
 ) -> None:
     use(monkeypatch, FakeWaits(*looks))
 
     last_resort.handler(given_up(answers), Context(seconds=30))
 
     assert answers.answers() == []
-
-
-def test_a_resource_whose_wait_signals_a_handle_gets_the_answer_that_stands_in_the_waits_input(
-    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": TASK_ID, "Data": {"Status": "IN_PROGRESS"}}
-    use(monkeypatch, FakeWaits({"Stack": {"FirstAnswer": first}}))
-    properties = {"LicenseConversionTaskId": TASK_ID, "WaitConditionHandle": answers.issue("handle")}
-
-    said = told(answers, given_up(answers, ResourceProperties=properties))
-
-    assert (said["Status"], said["RequestId"], said["Data"]) == ("SUCCESS", "7bfe2d54", {"Status": "IN_PROGRESS"})
 
 
 def test_a_handle_is_not_signalled_where_no_wait_began(answers: AnswersReceiver, no_wait: FakeWaits) -> None:
@@ -334,24 +327,23 @@ def test_a_request_is_answered_when_it_cannot_be_known_whether_it_has_a_wait(
     assert told(answers, given_up(answers))["Status"] == "FAILED"
 
 
-@pytest.mark.parametrize(
-    ("physical_id", "properties", "keys"),
-    [
-        (TASK_ID, {}, {TASK_ID}),
-        (TASK_ID, NEWEST, {TASK_ID, NEWEST["ResourceArn"]}),
-        ("stack-Gate-ABCDEFGHIJKLM", {}, None),
-    ],
-    ids=["its own", "a resource's newest", "made up by CloudFormation"],
-)
-def test_a_delete_succeeds_and_stops_the_wait(
-    answers: AnswersReceiver, no_wait: FakeWaits, physical_id: str, properties: dict[str, str], keys: set[str] | None
-) -> None:
-    record = given_up(answers, RequestType="Delete", PhysicalResourceId=physical_id, ResourceProperties=properties)
+@pytest.mark.parametrize("physical_id", [TASK_ID, "stack-Gate-ABCDEFGHIJKLM"], ids=["its own", "CloudFormation's"])
+def test_a_delete_succeeds_and_stops_the_wait(answers: AnswersReceiver, no_wait: FakeWaits, physical_id: str) -> None:
+    record = given_up(answers, RequestType="Delete", PhysicalResourceId=physical_id)
+    (signed,) = re.findall(r"X-Amz-Date=(\w+)", record["requestPayload"]["ResponseURL"])
 
     said = told(answers, record)
 
     assert (said["Status"], said["PhysicalResourceId"]) == ("SUCCESS", physical_id)
-    assert no_wait.stopped == [keys]
+    assert no_wait.stopped == [
+        (physical_id, f"{datetime.strptime(signed, '%Y%m%dT%H%M%SZ').replace(tzinfo=UTC):%Y-%m-%dT%H:%M:%SZ}")
+    ]
+
+
+def test_a_delete_keeps_half_of_the_time_for_its_answer(answers: AnswersReceiver, no_wait: FakeWaits) -> None:
+    told(answers, given_up(answers, RequestType="Delete", PhysicalResourceId=TASK_ID))
+
+    assert 0 < no_wait.seconds < 15
 
 
 def test_a_delete_succeeds_when_its_wait_cannot_be_stopped(
@@ -360,18 +352,6 @@ def test_a_delete_succeeds_when_its_wait_cannot_be_stopped(
     use(monkeypatch, FakeWaits(ImportError("boto3")))
 
     assert told(answers, given_up(answers, RequestType="Delete", PhysicalResourceId=TASK_ID))["Status"] == "SUCCESS"
-
-
-def test_a_waits_event_is_answered_with_its_own_verdict(answers: AnswersReceiver) -> None:
-    said = told(answers, given_up(answers, CrHelperPoll=True, Waiter="STACK", Answer=VERDICT))
-
-    assert (said["Status"], said["Data"]) == ("SUCCESS", VERDICT["Data"])
-
-
-def test_a_waits_event_without_a_verdict_is_not_answered(answers: AnswersReceiver) -> None:
-    last_resort.handler(given_up(answers, CrHelperPoll=True), Context(seconds=30))
-
-    assert answers.answers() == []
 
 
 def test_a_credential_that_an_error_quotes_is_not_quoted_again(answers: AnswersReceiver, no_wait: FakeWaits) -> None:

@@ -2,8 +2,10 @@
 
 import io
 import json
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from socket import gaierror
 from typing import Any
 
 import boto3
@@ -19,9 +21,12 @@ from botocore.exceptions import (
     SSLError,
 )
 from urllib3 import HTTPResponse
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import NameResolutionError
 
-from license_conversion.errors import AccessDenied, InvalidRequest, StillUnknown
+from license_conversion.errors import AccessDenied, GateError, InvalidRequest, StillUnknown
 from license_conversion.license_manager import LicenseManager
+from license_conversion.request import Account
 from license_conversion.task import ConversionTask, Status
 
 TASK_ID = "lct-0123456789abcdef0"
@@ -145,6 +150,7 @@ def test_an_id_that_license_manager_refuses_ends_the_gate(wire: Wire, code: str)
     assert TASK_ID in str(refusal.value)
     assert "No such task." in str(refusal.value)
     assert code in str(refusal.value)
+    assert refusal.value.grace == 10, "seconds for which a task can be too new"
     assert len(wire.asked) == 1
 
 
@@ -158,6 +164,7 @@ def test_a_denial_ends_the_gate_and_names_the_action_and_the_role(wire: Wire, co
     assert "license-manager:GetLicenseConversionTask" in str(denial.value)
     assert ROLE in str(denial.value)
     assert "Not authorized." in str(denial.value)
+    assert denial.value.grace == 30, "seconds for which a role can be too new"
     assert len(wire.asked) == 1
 
 
@@ -166,6 +173,102 @@ def test_a_code_with_a_namespace_before_it_is_the_same_code(wire: Wire) -> None:
 
     with pytest.raises(AccessDenied):
         look()
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "ends_as", "says"),
+    [
+        pytest.param(code, status, ends_as, says, id=code or f"no code, {status}")
+        for code, status, ends_as, says in [
+            ("UnrecognizedClientException", 400, AccessDenied, "does not take the credentials"),
+            ("InvalidSignatureException", 403, AccessDenied, "does not take the credentials"),
+            ("SubscriptionRequiredException", 400, AccessDenied, "is License Manager set up there?"),
+            ("OptInRequired", 403, AccessDenied, "Is the region enabled for the account"),
+            ("RegionDisabledException", 403, InvalidRequest, "Enable the region for the account."),
+            ("ResourceNotFoundException", 400, InvalidRequest, "refuses GetLicenseConversionTask"),
+            ("RequestExpired", 400, InvalidRequest, "refuses GetLicenseConversionTask"),
+            ("SomethingNew", 400, InvalidRequest, "refuses GetLicenseConversionTask"),
+            ("", 401, AccessDenied, "does not take the credentials"),
+            ("", 403, AccessDenied, "does not take the credentials"),
+            ("", 404, InvalidRequest, "refuses GetLicenseConversionTask"),
+        ]
+    ],
+)
+def test_every_other_refusal_ends_the_gate_after_the_grace_with_the_error_the_region_and_what_to_do(
+    wire: Wire, code: str, status: int, ends_as: type[GateError], says: str
+) -> None:
+    wire.answers(error(code, "It said so."), status)
+
+    with pytest.raises(ends_as) as refusal:
+        LicenseManager(ROLE, Account(region="ap-south-1")).get_task(TASK_ID)
+
+    assert refusal.value.grace == 30
+    for part in (says, code or str(status), "It said so.", "region ap-south-1"):
+        assert part in str(refusal.value)
+    assert "function's own region" not in str(refusal.value)
+
+
+def test_a_refusal_in_the_functions_own_region_says_so(wire: Wire) -> None:
+    wire.answers(error("OptInRequired"), 403)
+
+    with pytest.raises(AccessDenied, match=f"credentials of {ROLE} in the function's own region"):
+        look()
+
+
+# An endpoint whose name does not exist
+
+
+def no_connection(errno: int) -> EndpointConnectionError:
+    """As botocore has it: the resolver's error inside urllib3's inside its own."""
+    reason = NameResolutionError("license-manager.us-est-1.amazonaws.com", HTTPConnection("host"), gaierror())
+    reason.__cause__ = gaierror(errno, "what the resolver says")
+    return EndpointConnectionError(endpoint_url=URL, error=reason)
+
+
+@pytest.mark.parametrize("name", ["EAI_NONAME", "EAI_NODATA"])
+@pytest.mark.parametrize(
+    ("region", "says"),
+    [
+        pytest.param("us-est-1", "exists in us-est-1. Did you mean us-west-1 or us-east-1?", id="a letter lost"),
+        pytest.param("eu-centrl-1", "exists in eu-centrl-1. Did you mean eu-central-1 or me-central-1?", id="another"),
+        pytest.param("zz-zzzzzzz-9", "exists in zz-zzzzzzz-9.", id="like none"),
+        pytest.param("us-east-1", "exists in us-east-1.", id="one that is known"),
+    ],
+)
+def test_a_region_without_an_endpoint_ends_the_gate_after_the_grace_with_the_one_that_was_probably_meant(
+    wire: Wire, name: str, region: str, says: str
+) -> None:
+    wire.breaks(no_connection(getattr(socket, name)))
+
+    with pytest.raises(InvalidRequest) as refusal:
+        LicenseManager(ROLE, Account(region=region)).get_task(TASK_ID)
+
+    assert str(refusal.value).startswith("Region: no endpoint of License Manager has a name that ")
+    assert str(refusal.value).endswith(says)
+    assert refusal.value.grace == 30
+
+
+@pytest.mark.parametrize("name", ["EAI_AGAIN", "EAI_FAIL", "EAI_SYSTEM", "EAI_MEMORY"])
+def test_a_name_service_that_does_not_answer_now_is_no_verdict_about_the_region(wire: Wire, name: str) -> None:
+    wire.breaks(no_connection(getattr(socket, name)))
+
+    with pytest.raises(StillUnknown):
+        look()
+
+
+def test_a_name_that_does_not_exist_is_known_by_what_urllib3_and_botocore_make_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The real chain, from the resolver up. RFC 6761 keeps `.invalid` for names that never exist."""
+
+    def resolve(host: str, *_: Any, **__: Any) -> Any:
+        raise gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LICENSE_MANAGER", "https://license-manager.invalid")
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+    with pytest.raises(InvalidRequest, match="no endpoint of License Manager"):
+        LicenseManager(ROLE).get_task(TASK_ID)
 
 
 # What does not
@@ -211,16 +314,13 @@ def test_a_throttle_is_no_verdict_and_is_not_repeated_at_once(wire: Wire, code: 
     ("body", "status"),
     [
         pytest.param(error("ServerInternalException"), 500, id="the service's own fault"),
+        pytest.param(error("ServerInternalException"), 400, id="the same, by its name alone"),
         pytest.param(error("InternalFailure"), 500, id="the front end's fault"),
         pytest.param(error("ServiceUnavailable"), 503, id="unavailable"),
         pytest.param(b"", 500, id="no body"),
         pytest.param(b"<html>Bad Gateway</html>", 502, id="HTML"),
         pytest.param(b"{", 504, id="half a body"),
         pytest.param(b"{}", 302, id="a redirection"),
-        pytest.param(b"", 404, id="nothing there"),
-        pytest.param(error("UnrecognizedClientException"), 400, id="a key that is not known yet"),
-        pytest.param(error("RequestExpired"), 400, id="a clock that is off"),
-        pytest.param(error("SomethingNew"), 400, id="a code that it does not document"),
     ],
 )
 def test_a_fault_of_the_service_is_no_verdict_and_no_throttle(wire: Wire, body: Any, status: int) -> None:

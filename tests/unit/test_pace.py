@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from license_conversion.pace import seconds_until_next_check
+from license_conversion.pace import CLOSE, seconds_until_next_check, seconds_until_repetition
 
 STARTED_AT = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
 FAR = timedelta(days=1)
@@ -25,6 +25,14 @@ def pause_after(elapsed: float, share: float = 0.0, throttles: int = 0) -> int:
     now = STARTED_AT + timedelta(seconds=elapsed)
     return seconds_until_next_check(
         now, started_at=STARTED_AT, deadline=now + FAR, random=always(share), throttles=throttles
+    )
+
+
+def pause_before_deadline(left: float, *, elapsed: float, share: float, throttles: int = 0) -> int:
+    now = STARTED_AT + timedelta(seconds=elapsed)
+    deadline = now + timedelta(seconds=left)
+    return seconds_until_next_check(
+        now, started_at=STARTED_AT, deadline=deadline, random=always(share), throttles=throttles
     )
 
 
@@ -85,21 +93,40 @@ def test_the_end_is_seen_late_by_a_tenth_of_the_whole_time_at_most(elapsed: floa
     assert pause_after(elapsed, share) <= (elapsed + pause_after(elapsed, share)) / 10 + 1  # whole seconds
 
 
-@given(left=st.floats(0, 60), elapsed=st.floats(0, 50_000), share=shares, throttles=st.integers(0, 5))
-def test_the_last_check_comes_at_the_deadline_and_not_a_pause_later(
+@given(left=st.floats(0, CLOSE), elapsed=st.floats(0, 50_000), share=shares, throttles=st.integers(0, 5))
+def test_close_to_the_deadline_the_next_check_comes_at_it_and_not_a_pause_later(
     left: float, elapsed: float, share: float, throttles: int
 ) -> None:
-    now = STARTED_AT + timedelta(seconds=elapsed)
-
-    pause = seconds_until_next_check(
-        now,
-        started_at=STARTED_AT,
-        deadline=now + timedelta(seconds=left),
-        random=always(share),
-        throttles=throttles,
-    )
+    pause = pause_before_deadline(left, elapsed=elapsed, share=share, throttles=throttles)
 
     assert pause < left + 1 or pause == 1
+
+
+@given(left=st.floats(CLOSE + 1, 3600), elapsed=st.floats(0, 50_000), share=shares, throttles=st.integers(0, 5))
+def test_no_check_comes_from_far_before_the_deadline_to_the_deadline_itself(
+    left: float, elapsed: float, share: float, throttles: int
+) -> None:
+    """Whoever looks last at the deadline alone may be throttled there, though the task had ended long before."""
+    pause = pause_before_deadline(left, elapsed=elapsed, share=share, throttles=throttles)
+
+    assert pause <= left - 4
+
+
+def test_the_looks_before_one_deadline_of_many_gates_come_each_at_a_time_of_its_own() -> None:
+    before_it = {CLOSE + 20 - pause_before_deadline(CLOSE + 20, elapsed=3000, share=one / 25) for one in range(26)}
+
+    assert max(before_it) <= CLOSE
+    assert min(before_it) <= 6
+    assert len(before_it) > 15
+
+
+@given(share=shares)
+def test_a_last_look_comes_again_after_a_few_seconds_that_differ(share: float) -> None:
+    assert 1 <= seconds_until_repetition(always(share)) <= 5
+
+
+def test_last_looks_that_come_again_spread() -> None:
+    assert {seconds_until_repetition(always(one / 10)) for one in range(11)} == {1, 2, 3, 4, 5}
 
 
 def test_the_check_at_the_deadline_is_not_a_moment_before_it() -> None:

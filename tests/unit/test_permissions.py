@@ -1,14 +1,19 @@
 """What the application may do: the template against the list in docs/permissions.md, which has a reason for each action."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
+from tests.local_cloud.iam.person import policy_of
+
 ROOT = Path(__file__).parents[2]
+DEPLOYER = json.loads(policy_of("Who deploys the application"))
 TEMPLATE: Mapping[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
 RESOURCES: Mapping[str, Mapping[str, Any]] = TEMPLATE["Resources"]
 ROLES = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::IAM::Role"}
@@ -23,6 +28,8 @@ WITHOUT_RESOURCE_LEVEL = {
     "xray:PutTelemetryRecords",
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
     "logs:CreateLogDelivery",
     "logs:GetLogDelivery",
     "logs:UpdateLogDelivery",
@@ -43,7 +50,8 @@ def granted() -> set[Grant]:
     """(role, action, resource) of every statement in the template."""
     found = set()
     for role, statement in statements():
-        assert statement["Effect"] == "Allow"
+        if statement["Effect"] == "Deny":
+            continue
         for action in _as_list(statement["Action"]):
             for resource in _as_list(statement["Resource"]):
                 found |= {(role, action, one) for one in _rendered(resource)}
@@ -53,13 +61,13 @@ def granted() -> set[Grant]:
 def documented() -> dict[Grant, str]:
     """The same from the document's tables, each with its reason."""
     found: dict[Grant, str] = {}
-    role = ""
+    roles: list[str] = []
     for line in (ROOT / "docs" / "permissions.md").read_text().splitlines():
-        if heading := re.fullmatch(r"## `(\w+)`.*", line):
-            role = heading[1]
-        if row := re.fullmatch(r"\| `([\w:, `-]+)` \| (.+?) \| (.+) \|", line):
+        if line.startswith("## "):
+            roles = re.findall(r"`(\w+)`", line)
+        if roles and (row := re.fullmatch(r"\| `([\w:, `-]+)` \| (.+?) \| (.+) \|", line)):
             for action in row[1].split("`, `"):
-                for resource in re.findall(r"`([^`]+)`", row[2]):
+                for role, resource in product(roles, re.findall(r"`([^`]+)`", row[2])):
                     assert (role, action, resource) not in found
                     found[role, action, resource] = row[3]
     return found
@@ -67,7 +75,7 @@ def documented() -> dict[Grant, str]:
 
 def statements() -> Iterator[tuple[str, Mapping[str, Any]]]:
     for role, properties in ROLES.items():
-        for policy in properties.get("Policies", []):
+        for policy in map(_chosen, properties.get("Policies", [])):
             for statement in policy["PolicyDocument"]["Statement"]:
                 yield role, _chosen(statement)
     for policy in (one for one in RESOURCES.values() if one["Type"] == "AWS::IAM::Policy"):
@@ -77,7 +85,7 @@ def statements() -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _chosen(statement: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A statement that stands under a condition is or is not there, as it is."""
+    """A statement, or a policy, that stands under a condition is or is not there, as it is."""
     if "Fn::If" not in statement:
         return statement
     _, given, otherwise = statement["Fn::If"]
@@ -98,7 +106,7 @@ def _rendered(resource: Any) -> set[str]:
         return _rendered(argument[1]) | _rendered(argument[2])
     assert function == "Fn::Sub"
     arn = argument if isinstance(argument, str) else argument[0]
-    return {arn.rpartition("${AWS::AccountId}:")[2]}
+    return {re.split(r"\$\{AWS::AccountId\}:|:\*:", arn)[-1]}
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -118,20 +126,32 @@ def test_every_resource_is_meant_only_where_iam_knows_no_other() -> None:
     assert {action for _, action, resource in granted() if resource == "*"} <= WITHOUT_RESOURCE_LEVEL
 
 
-def test_a_pattern_in_a_resource_is_the_executions_of_our_state_machine() -> None:
+def test_a_pattern_in_a_resource_is_what_nobody_can_name_beforehand() -> None:
     patterns = {resource for _, _, resource in granted() if "*" in resource and resource != "*"}
 
     assert patterns == {
         "execution:${LicenseConversionGate.Name}:*",
         "execution:LicenseConversionGate-${Part}:*",
+        # in a VPC: of the subnets and security groups that are given, and interfaces that Lambda makes
+        "subnet/*",
+        "security-group/*",
+        "network-interface/*",
     }
 
 
-@pytest.mark.parametrize("action", ["cloudwatch:PutMetricData", "events:PutEvents"])
-def test_what_is_put_is_ours_by_condition(action: str) -> None:
-    (statement,) = (one for _, one in statements() if one["Action"] == action)
+def test_metrics_are_ours_by_condition() -> None:
+    (statement,) = (one for _, one in statements() if one["Action"] == "cloudwatch:PutMetricData")
 
-    assert list(statement["Condition"]) == ["StringEquals"]
+    assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": "LicenseConversionGate"}}
+
+
+def test_events_are_ours_by_a_condition_that_says_the_same_of_a_list_and_of_one_value() -> None:
+    (statement,) = (one for _, one in statements() if one["Action"] == "events:PutEvents")
+
+    assert statement["Condition"] == {
+        "ForAllValues:StringEquals": {"events:source": "license-conversion-gate"},
+        "Null": {"events:source": "false"},
+    }
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -177,3 +197,81 @@ def test_what_keeps_data_takes_the_customers_key(kind: str) -> None:
 
     assert keeping
     assert all("KmsKeyArn" in str(properties) for properties in keeping)
+
+
+@pytest.mark.parametrize("role", ["CheckTaskRole"])
+def test_a_wildcard_for_the_account_ends_at_the_organization(role: str) -> None:
+    (assume,) = (one for name, one in statements() if name == role and one["Action"] == "sts:AssumeRole")
+    condition, given, otherwise = assume["Condition"]["Fn::If"]
+
+    assert given == {"StringEquals": {"aws:ResourceOrgID": "${aws:PrincipalOrgID}"}}
+    assert otherwise == {"Ref": "AWS::NoValue"}
+    assert '"*"' in json.dumps(TEMPLATE["Conditions"][condition])
+
+
+FUNCTIONS = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_in_a_vpc_has_the_rights_that_lambda_needs_there_and_only_there(function: str) -> None:
+    (role, _) = FUNCTIONS[function]["Role"]["Fn::GetAtt"]
+    (policy,) = (one["Fn::If"] for one in ROLES[role]["Policies"] if "Fn::If" in one)
+    rights = {
+        action
+        for statement in policy[1]["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+        for action in _as_list(statement["Action"])
+    }
+
+    assert policy[0] == TEMPLATE["Globals"]["Function"]["VpcConfig"]["Fn::If"][0] == "InVpc"
+    assert "VpcConfig" not in FUNCTIONS[function]
+    assert rights == {  # AWSLambdaVPCAccessExecutionRole's, whose logs we have already
+        "ec2:CreateNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:DeleteNetworkInterface",
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:UnassignPrivateIpAddresses",
+    }
+
+
+@pytest.mark.parametrize(
+    ("resource", "key", "parameter"),
+    [("subnet/*", "ec2:SubnetID", "SubnetIds"), ("security-group/*", "ec2:SecurityGroupID", "SecurityGroupIds")],
+)
+def test_an_interface_is_made_only_where_the_parameters_say(resource: str, key: str, parameter: str) -> None:
+    found = [one for _, one in statements() if _rendered(_as_list(one["Resource"])[0]) == {resource}]
+
+    assert len(found) == len(FUNCTIONS)
+    assert all(one["Condition"] == {"StringEquals": {key: {"Fn::Split": [",", {"Ref": parameter}]}}} for one in found)
+
+
+def test_the_code_of_a_function_may_not_use_what_lambda_needs_for_it() -> None:
+    denied = [one for _, one in statements() if one["Effect"] == "Deny"]
+
+    assert len(denied) == len(FUNCTIONS)
+    needed = {action for _, action, _ in granted() if action.startswith("ec2:")}
+    assert all(set(one["Action"]) == needed for one in denied)
+    assert all(one["Condition"] == {"Null": {"lambda:SourceFunctionArn": "false"}} for one in denied)
+
+
+def test_the_table_of_the_deployers_rights_says_what_the_policy_says() -> None:
+    document = (ROOT / "docs" / "permissions.md").read_text()
+    section = document.split("### Who deploys the application\n", 1)[1].split("```json", 1)[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", section, re.MULTILINE)
+
+    assert {name: set(re.findall(r"`([^`]+)`", actions)) for name, actions, _ in rows} == {
+        one["Sid"]: set(_as_list(one["Action"])) for one in DEPLOYER["Statement"]
+    }
+
+
+def test_the_deployers_policy_can_be_a_managed_one() -> None:
+    """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: 6,144 characters, white space aside."""
+    assert len(json.dumps(DEPLOYER, separators=(",", ":"))) <= 6144
+
+
+def test_the_deployer_may_do_nothing_to_everything_but_what_knows_no_resource() -> None:
+    (everywhere,) = (one for one in DEPLOYER["Statement"] if "*" in _as_list(one["Resource"]))
+
+    assert everywhere["Sid"] == "MakeQueries"
+    assert not [action for one in DEPLOYER["Statement"] for action in _as_list(one["Action"]) if "*" in action]

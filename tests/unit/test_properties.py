@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from license_conversion.errors import InvalidRequest
-from license_conversion.properties import Integer, Kind, OneOf, Property, Text, parse_all
+from license_conversion.properties import Integer, Kind, OneOf, Property, ScalarOrList, Text, parse_all
 from tests.unit.strategies import any_json, any_text
 
 WORD = Text(r"[a-z]+", "a word", 5)
 COUNT = Integer(1, 3600)
 CHOICE = OneOf(("FAIL", "CONTINUE"))
+MARK = ScalarOrList(5)
 PROPERTIES = (
     Property("Word", WORD, "A word."),
     Property("HowMany", COUNT, "A count."),
@@ -30,6 +31,12 @@ PROPERTIES = (
         pytest.param(COUNT, "3600", 3600, id="a number as CloudFormation sends it"),
         pytest.param(COUNT, "0005", 5, id="a number with noughts before it"),
         pytest.param(CHOICE, "CONTINUE", "CONTINUE", id="one of the words"),
+        pytest.param(MARK, "", "", id="an empty mark"),
+        pytest.param(MARK, "a b\n5", "a b\n5", id="any characters, up to the greatest length"),
+        pytest.param(MARK, 12345, 12345, id="a number"),
+        pytest.param(MARK, True, True, id="a boolean"),
+        pytest.param(MARK, ["ab", "cde"], ["ab", "cde"], id="a list of the greatest length"),
+        pytest.param(MARK, [], [], id="an empty list"),
     ],
 )
 def test_a_value_is_taken_in_its_own_type(kind: Kind, value: Any, expected: Any) -> None:
@@ -49,6 +56,14 @@ def test_a_value_is_taken_in_its_own_type(kind: Kind, value: Any, expected: Any)
         pytest.param(WORD, ["a"], id="a list for a text"),
         pytest.param(WORD, None, id="nothing for a text"),
         pytest.param(WORD, b"abc", id="bytes for a text"),
+        pytest.param(MARK, "abcdef", id="a mark too long by one"),
+        pytest.param(MARK, 123456, id="a number too long by one"),
+        pytest.param(MARK, ["ab", "cdef"], id="a list too long by one in all"),
+        pytest.param(MARK, None, id="nothing for a mark"),
+        pytest.param(MARK, ["a", None], id="a list with nothing in it"),
+        pytest.param(MARK, [["a"]], id="a list in a list"),
+        pytest.param(MARK, {"a": "b"}, id="an object for a mark"),
+        pytest.param(MARK, 10**5000, id="a number that Python writes no text of"),
         pytest.param(COUNT, 0, id="below the least"),
         pytest.param(COUNT, 3601, id="above the greatest"),
         pytest.param(COUNT, "3601", id="above the greatest as text"),
@@ -85,6 +100,11 @@ def test_a_value_of_another_kind_is_refused(kind: Kind, value: Any) -> None:
         pytest.param(WORD, "a word", id="text"),
         pytest.param(COUNT, "a whole number from 1 to 3600", id="integer"),
         pytest.param(CHOICE, "FAIL or CONTINUE", id="one of"),
+        pytest.param(
+            ScalarOrList(1024),
+            "a text, number or boolean, or a list of them, of at most 1,024 characters in all",
+            id="scalar or list",
+        ),
     ],
 )
 def test_a_kind_says_what_it_allows(kind: Kind, expected: str) -> None:
@@ -106,6 +126,16 @@ def test_a_kind_says_what_it_allows(kind: Kind, expected: str) -> None:
             id="integer",
         ),
         pytest.param(CHOICE, {"enum": ["FAIL", "CONTINUE"]}, id="one of"),
+        pytest.param(
+            MARK,
+            {
+                "anyOf": [
+                    {"type": ["string", "number", "boolean"], "maxLength": 5},
+                    {"type": "array", "items": {"type": ["string", "number", "boolean"], "maxLength": 5}},
+                ]
+            },
+            id="scalar or list",
+        ),
     ],
 )
 def test_a_kind_is_said_as_json_schema(kind: Kind, expected: dict[str, Any]) -> None:

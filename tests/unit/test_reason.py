@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from license_conversion import reason
+from license_conversion.reason import LONGER, LONGER_WITH_HANDLE
+from license_conversion.request import Account
 from license_conversion.task import ConversionTask
 
 TASK_ID = "lct-0123456789abcdef0"
@@ -14,10 +16,20 @@ INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
 MESSAGE = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI."
 LOOK = "log group /aws/lambda/gate, request 1234"
 AN_HOUR = timedelta(hours=1, minutes=2, seconds=3)
+HERE = Account(region="eu-central-1")
+ELSEWHERE = Account("arn:aws:iam::210987654321:role/reads-conversions", region="ap-south-1")
+COMMAND = f"aws license-manager get-license-conversion-task --license-conversion-task-id {TASK_ID}"
 
 
 def task(**members: str) -> ConversionTask:
     return ConversionTask({"LicenseConversionTaskId": TASK_ID, **members})
+
+
+RUNNING = task(ResourceArn=INSTANCE, Status="IN_PROGRESS")
+
+
+def timed_out(known: ConversionTask, *, trouble: str = "", longer: str = LONGER, account: Account = HERE) -> str:
+    return reason.timed_out(known, AN_HOUR, account, LOOK, trouble=trouble, longer=longer)
 
 
 @pytest.mark.parametrize(
@@ -53,15 +65,13 @@ def test_every_duration_can_be_said(span: timedelta) -> None:
         pytest.param(MESSAGE, id="the message word for word"),
         pytest.param("waited 1 h 2 min 3 s", id="how long it waited"),
         pytest.param(LOOK, id="where the gate's own log is"),
-        pytest.param(
-            f"aws license-manager get-license-conversion-task --license-conversion-task-id {TASK_ID}", id="what to run"
-        ),
+        pytest.param(f"{COMMAND} --region eu-central-1;", id="what to run"),
     ],
 )
 def test_the_reason_of_a_failed_conversion_says(expected: str) -> None:
     failed = task(ResourceArn=INSTANCE, Status="FAILED", StatusMessage=MESSAGE)
 
-    said = reason.failed(failed, AN_HOUR, LOOK)
+    said = reason.failed(failed, AN_HOUR, HERE, LOOK)
 
     assert expected in said
 
@@ -69,11 +79,11 @@ def test_the_reason_of_a_failed_conversion_says(expected: str) -> None:
 def test_license_managers_own_words_come_last_because_the_end_is_what_a_limit_cuts_off() -> None:
     failed = task(ResourceArn=INSTANCE, Status="FAILED", StatusMessage=MESSAGE)
 
-    assert reason.failed(failed, AN_HOUR, LOOK).endswith(MESSAGE)
+    assert reason.failed(failed, AN_HOUR, HERE, LOOK).endswith(MESSAGE)
 
 
 def test_a_failed_conversion_without_message_or_resource_says_that_there_is_none() -> None:
-    said = reason.failed(task(Status="FAILED"), AN_HOUR, LOOK)
+    said = reason.failed(task(Status="FAILED"), AN_HOUR, HERE, LOOK)
 
     assert "(no StatusMessage)" in said
     assert "an unknown resource" in said
@@ -92,17 +102,23 @@ def test_a_failed_conversion_without_message_or_resource_says_that_there_is_none
     ],
 )
 def test_the_reason_of_a_wait_that_ran_out_says(expected: str) -> None:
-    running = task(ResourceArn=INSTANCE, Status="IN_PROGRESS")
-
-    said = reason.timed_out(running, AN_HOUR, LOOK, "", with_handle=False)
+    said = timed_out(RUNNING)
 
     assert expected in said
     assert "FAILED" not in said
 
 
+@pytest.mark.parametrize("account", [HERE, ELSEWHERE], ids=["its own", "another"])
+def test_a_command_names_the_region_and_beside_it_the_role_to_assume(account: Account) -> None:
+    failed = reason.failed(task(Status="FAILED"), AN_HOUR, account, LOOK)
+
+    role = f" (as {account.role_arn})" if account.role_arn else ""
+    for said in (failed, timed_out(RUNNING, account=account)):
+        assert f"{COMMAND} --region {account.region}{role}; {LOOK}." in said
+
+
 def test_a_stack_whose_wait_ran_out_hears_of_the_handle_and_one_that_has_it_does_not() -> None:
-    without = reason.timed_out(task(), AN_HOUR, LOOK, "", with_handle=False)
-    with_handle = reason.timed_out(task(), AN_HOUR, LOOK, "", with_handle=True)
+    without, with_handle = timed_out(RUNNING), timed_out(RUNNING, longer=LONGER_WITH_HANDLE)
 
     assert "WaitConditionHandle" in without
     assert "WaitConditionHandle" not in with_handle
@@ -110,12 +126,39 @@ def test_a_stack_whose_wait_ran_out_hears_of_the_handle_and_one_that_has_it_does
 
 
 def test_a_wait_that_ran_out_in_trouble_says_which() -> None:
-    troubled = reason.timed_out(task(), AN_HOUR, LOOK, "License Manager answered 500: no", with_handle=False)
-    untroubled = reason.timed_out(task(), AN_HOUR, LOOK, "", with_handle=False)
+    troubled, untroubled = timed_out(RUNNING, trouble="License Manager answered 500: no"), timed_out(RUNNING)
 
     assert troubled.endswith("The last check said: License Manager answered 500: no")
     assert "The last check" not in untroubled
 
 
-def test_a_task_that_nobody_has_seen_yet_has_no_status_to_speak_of() -> None:
-    assert "still no status" in reason.timed_out(task(), AN_HOUR, LOOK, "", with_handle=False)
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        pytest.param(
+            task(), f"License Manager has said nothing of task {TASK_ID} of an unknown resource", id="nothing"
+        ),
+        pytest.param(task(Status="CANCELLED"), "License Manager says CANCELLED of task", id="a word of its own"),
+        pytest.param(
+            ConversionTask.unseen(resource_arn=INSTANCE),
+            f"License Manager could not say which task is the newest of {INSTANCE}",
+            id="not even which task",
+        ),
+    ],
+)
+def test_a_reason_never_claims_what_was_never_seen(known: ConversionTask, said: str) -> None:
+    reason_ = timed_out(known)
+
+    assert said in reason_
+    assert "goes on" not in reason_
+    assert "did not fail" not in reason_
+    assert "still" not in reason_
+
+
+def test_a_resource_whose_newest_task_nobody_could_name_is_looked_up_with_its_list() -> None:
+    said = timed_out(ConversionTask.unseen(resource_arn=INSTANCE))
+
+    assert (
+        "aws license-manager list-license-conversion-tasks "
+        f"--filters Name=ResourceArns,Values={INSTANCE} --region eu-central-1;"
+    ) in said

@@ -238,16 +238,16 @@ def test_a_fleet_has_one_to_a_thousand_tasks(count: int) -> None:
     request = Request.from_input({"LicenseConversionTaskIds": [f"lct-{number}" for number in range(count)]})
 
     assert len(request.task_ids) == count
-    assert request.key.startswith("license-conversion-fleet-")
+    assert request.task_id.startswith("license-conversion-fleet-")
 
 
-def test_what_a_wait_is_named_after_is_the_physical_id_or_the_resource() -> None:
+def test_the_physical_id_is_the_tasks_or_the_fleets_and_none_while_nobody_knows_which_task_is_the_newest() -> None:
     fleet = {"LicenseConversionTaskIds": [TASK_ID, "lct-1"]}
     turned = {"LicenseConversionTaskIds": ["lct-1", TASK_ID]}
 
-    assert Request.from_input({"LicenseConversionTaskId": TASK_ID}).key == TASK_ID
-    assert Request.from_input({"ResourceArn": INSTANCE}).key == INSTANCE
-    assert Request.from_input(fleet).key == Request.from_input(turned).key
+    assert Request.from_input({"LicenseConversionTaskId": TASK_ID}).task_id == TASK_ID
+    assert Request.from_input({"ResourceArn": INSTANCE}).task_id == ""
+    assert Request.from_input(fleet).task_id == Request.from_input(turned).task_id == fleet_id([TASK_ID, "lct-1"])
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_what_a_wait_is_named_after_is_the_physical_id_or_the_resource() -> None
     [
         pytest.param(TASK_ID, True, id="a task"),
         pytest.param(fleet_id([TASK_ID, "lct-1"]), True, id="a fleet"),
-        pytest.param("license-conversion-gate-refused", False, id="a refused Create"),
+        pytest.param("license-conversion-gate-refused", True, id="a refused Create"),
         pytest.param("stack-Gate-1ABCDEFGHIJKL", False, id="one that CloudFormation made up"),
         pytest.param("", False, id="none"),
     ],
@@ -423,6 +423,21 @@ def test_the_member_that_links_executions_in_the_console_is_taken_and_changes_no
     )
 
     assert request == Request.from_input({"LicenseConversionTaskId": TASK_ID})
+
+
+@pytest.mark.parametrize("trigger", ["2026-11-25", 7, True, ["first", 2], "x" * 1024], ids=str)
+def test_a_trigger_is_taken_by_both_and_changes_nothing(trigger: Any) -> None:
+    assert Request.from_properties(properties(Trigger=trigger)) == Request.from_properties(properties())
+    given_ = {"LicenseConversionTaskId": TASK_ID}
+    assert Request.from_input({**given_, "Trigger": trigger}) == Request.from_input(given_)
+
+
+@pytest.mark.parametrize(
+    "trigger", ["x" * 1025, ["x" * 512, "y" * 513], {"a": 1}, None], ids=["text", "list", "object", "null"]
+)
+def test_a_trigger_has_1024_characters_at_most(trigger: Any) -> None:
+    assert refusal_of_properties(Trigger=trigger).startswith("Trigger: ")
+    assert refusal_of_input({"LicenseConversionTaskId": TASK_ID, "Trigger": trigger}).startswith("Trigger: ")
 
 
 # Anything at all

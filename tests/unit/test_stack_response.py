@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from license_conversion.stack_response import fit, message, requested_at, response, signal
+from license_conversion.errors import AnswerNotDelivered, NobodyListens
+from license_conversion.stack_response import (
+    deliver,
+    fit,
+    message,
+    requested_at,
+    response,
+    seconds_left,
+    send,
+    service_timeout,
+    signal,
+)
 from license_conversion.task import ATTRIBUTES
 from license_conversion.text import MARK, size
 from tests.unit.strategies import any_text
@@ -297,6 +308,129 @@ def test_a_request_that_names_a_handle_has_the_handle_signalled() -> None:
 
     assert url == HANDLE
     assert json.loads(body)["UniqueId"] == TASK_ID
+
+
+# For how long it is sent
+
+
+class Receiver:
+    """Stands for the one that a message is delivered to: keeps for how long it was to be tried, and takes it or not."""
+
+    def __init__(self, *, takes: bool = True) -> None:
+        self.seconds: list[float] = []
+        self._takes = takes
+
+    def __call__(self, url: str, body: bytes, seconds: float) -> int:
+        self.seconds.append(seconds)
+        if not self._takes:
+            raise AnswerNotDelivered("3 attempts, the last one: HTTP status 403")
+        return 1
+
+
+def of_request(service_timeout_: Any = None, **members: Any) -> dict[str, Any]:
+    properties = {} if service_timeout_ is None else {"ServiceTimeout": service_timeout_}
+    return {**EVENT, "ResourceProperties": properties, **members}
+
+
+REQUESTED = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("after", "seconds", "tried"),
+    [
+        pytest.param(10, 28, 28, id="as long as the invocation has"),
+        pytest.param(80, 28, 10, id="no longer than CloudFormation listens"),
+        pytest.param(90, 28, 0, id="once, when it has just given up"),
+        pytest.param(900, 28, 0, id="once, long after that"),
+    ],
+)
+def test_sending_ends_when_cloudformation_has_given_up(after: float, seconds: float, tried: float) -> None:
+    taker = Receiver()
+
+    send(of_request("90"), ANSWER, "STACK", seconds, now=REQUESTED + timedelta(seconds=after), deliver_=taker)
+
+    assert taker.seconds == [tried]
+
+
+@pytest.mark.parametrize(
+    ("after", "error"),
+    [
+        pytest.param(30, AnswerNotDelivered, id="somebody listens: it is worth another try"),
+        pytest.param(62, NobodyListens, id="nobody will, by then"),
+        pytest.param(1000, NobodyListens, id="nobody has for long"),
+    ],
+)
+def test_an_answer_that_is_not_taken_says_whether_anybody_still_listens(after: float, error: type[Exception]) -> None:
+    receiver = Receiver(takes=False)
+
+    with pytest.raises(AnswerNotDelivered) as raised:
+        send(of_request("90"), ANSWER, "STACK", 28, now=REQUESTED + timedelta(seconds=after), deliver_=receiver)
+
+    assert type(raised.value) is error
+    assert "c0ffee" not in str(raised.value)
+
+
+def test_a_signal_is_sent_whenever_it_comes_because_the_wait_conditions_own_time_is_not_known() -> None:
+    event = of_request("90")
+    event["ResourceProperties"]["WaitConditionHandle"] = HANDLE
+    taker, receiver = Receiver(), Receiver(takes=False)
+    late = REQUESTED + timedelta(hours=1)
+
+    send(event, ANSWER, "HANDLE", 28, now=late, deliver_=taker)
+    with pytest.raises(AnswerNotDelivered) as raised:
+        send(event, ANSWER, "HANDLE", 28, now=late, deliver_=receiver)
+
+    assert taker.seconds == [28]
+    assert type(raised.value) is AnswerNotDelivered
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("90", 90),
+        (90, 90),
+        ("1", 1),
+        ("3600", 3600),
+        *((bad, 3600) for bad in ("0", "3601", "soon", "-5", "", [90], None)),
+    ],
+    ids=repr,
+)
+def test_when_cloudformation_gives_up_is_known_of_properties_that_nobody_has_checked(said: Any, seconds: int) -> None:
+    assert service_timeout(of_request(said)) == seconds
+
+
+@pytest.mark.parametrize("properties", [None, [], "text", 5])
+def test_properties_that_are_none_say_nothing_of_a_time_out(properties: Any) -> None:
+    assert service_timeout({"ResourceProperties": properties}) == 3600
+
+
+def test_an_invocation_keeps_a_moment_to_say_that_an_answer_was_not_delivered() -> None:
+    class Context:
+        def get_remaining_time_in_millis(self) -> int:
+            return 10_000
+
+    assert seconds_left(Context()) == 8.5
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("https://[bucket/?X-Amz-Signature=c0ffee", id="half an address"),
+        pytest.param("https://bucket:port/?X-Amz-Signature=c0ffee", id="a word for a port"),
+        pytest.param("https://a..b/?X-Amz-Signature=c0ffee", id="an empty label"),
+        pytest.param("https://\ud800/?X-Amz-Signature=c0ffee", id="half a character"),
+        pytest.param("https://bucket/ \n?X-Amz-Signature=c0ffee", id="a newline"),
+        pytest.param("", id="nothing"),
+    ],
+)
+def test_a_url_that_is_none_is_an_answer_that_is_not_taken(url: str) -> None:
+    now = [0.0]
+
+    with pytest.raises(AnswerNotDelivered) as raised:
+        deliver(url, b"{}", 3, sleep=lambda seconds: now.append(now[-1] + seconds), monotonic=lambda: now[-1])
+
+    assert "c0ffee" not in str(raised.value)
+    assert len(now) == 3, "tries and pauses of 0.5 and 1 s: another would come too late"
 
 
 # When it was requested

@@ -3,22 +3,21 @@
 import io
 import json
 import re
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import boto3
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
-from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 from urllib3 import HTTPResponse
 
 from license_conversion import waits
-from license_conversion.errors import GateError
-from license_conversion.waits import Waits
+from license_conversion.request import fleet_id
+from license_conversion.waits import Waits, told
 
 TASK_ID = "lct-0123456789abcdef0"
 EVENT = {
@@ -32,7 +31,7 @@ EVENT = {
 def test_every_delivery_of_a_request_has_the_same_name() -> None:
     again = {**EVENT, "RequestType": "Create", "ResourceProperties": {"anything": "else"}}
 
-    assert waits.name(EVENT, TASK_ID) == waits.name(again, TASK_ID)
+    assert waits.name(EVENT) == waits.name(again)
 
 
 @pytest.mark.parametrize(
@@ -45,35 +44,30 @@ def test_every_delivery_of_a_request_has_the_same_name() -> None:
     ],
 )
 def test_a_request_that_differs_has_another_name(changed: dict[str, str]) -> None:
-    assert waits.name({**EVENT, **changed}, TASK_ID) != waits.name(EVENT, TASK_ID)
-
-
-def test_another_physical_id_has_another_name() -> None:
-    assert waits.name(EVENT, "lct-other") != waits.name(EVENT, TASK_ID)
+    assert waits.name({**EVENT, **changed}) != waits.name(EVENT)
 
 
 @pytest.mark.parametrize("length", [16, 17, 255])
 def test_resources_whose_long_names_begin_alike_have_different_names(length: int) -> None:
     one, other = ({**EVENT, "LogicalResourceId": "G" * (length - 1) + end} for end in "ab")
 
-    assert waits.name(one, TASK_ID) != waits.name(other, TASK_ID)
+    assert waits.name(one) != waits.name(other)
 
 
 def test_a_name_begins_with_the_resource_for_whoever_reads_the_list() -> None:
-    assert waits.name(EVENT, TASK_ID).startswith("Gate-")
+    assert waits.name(EVENT).startswith("Gate-")
 
 
 def test_a_name_holds_no_credential() -> None:
-    assert "c0ffee" not in waits.name(EVENT, TASK_ID)
+    assert "c0ffee" not in waits.name(EVENT)
 
 
 @given(
     logical_id=st.from_regex(r"[A-Za-z0-9]{1,255}", fullmatch=True),
     others=st.fixed_dictionaries({name: st.text(max_size=300) for name in ("StackId", "RequestId", "ResponseURL")}),
-    physical_id=st.text(max_size=1024),
 )
-def test_step_functions_takes_every_name(logical_id: str, others: dict[str, Any], physical_id: str) -> None:
-    wait_name = waits.name({**others, "LogicalResourceId": logical_id}, physical_id)
+def test_step_functions_takes_every_name(logical_id: str, others: dict[str, Any]) -> None:
+    wait_name = waits.name({**others, "LogicalResourceId": logical_id})
 
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,80}", wait_name)
 
@@ -82,9 +76,13 @@ def test_step_functions_takes_every_name(logical_id: str, others: dict[str, Any]
 
 STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LicenseConversionGate"
 EXECUTIONS = "arn:aws:states:us-east-1:123456789012:execution:LicenseConversionGate"
-NAME = waits.name(EVENT, TASK_ID)
-NOW = datetime.now(UTC).replace(microsecond=0)
+NAME = waits.name(EVENT)
+BEFORE, REQUESTED, AFTER = "2026-11-22T17:39:54Z", "2026-11-22T17:39:55Z", "2026-11-22T17:39:56Z"
 DELETE = {**EVENT, "RequestType": "Delete", "RequestId": "the Delete", "PhysicalResourceId": TASK_ID}
+UPDATE = {**EVENT, "RequestType": "Update", "RequestId": "the Update", "PhysicalResourceId": TASK_ID}
+MADE_UP = "stack-Gate-1ABCDEFGHIJKL"
+REFUSED = "license-conversion-gate-refused"
+OTHER = "lct-other"
 URL = "https://states.us-east-1.amazonaws.com/"
 BEYOND_REACH = [
     pytest.param((400, "ThrottlingException"), id="a throttle"),
@@ -93,30 +91,48 @@ BEYOND_REACH = [
     pytest.param(ReadTimeoutError(endpoint_url=URL), id="no reply in time"),
     pytest.param(EndpointConnectionError(endpoint_url=URL), id="no connection"),
 ]
+ERRORS = (ClientError, BotoCoreError)
 Answer = dict[str, Any] | tuple[int, str] | Exception
+Answers = Answer | Callable[[Mapping[str, Any]], Answer]
 
 
 class StepFunctions:
     """Answers each operation with one answer after another, the last one again and again: a reply, an error's status and
-    code, or an exception of the network.
+    code, or an exception of the network. Each call takes `call_seconds` of a clock that otherwise moves when somebody sleeps.
     """
 
     def __init__(self) -> None:
-        self.answers: dict[str, list[Answer]] = {}
+        self.answers: dict[str, list[Answers]] = {}
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.now = 0.0
+        self.call_seconds = 0.0
+        self.pauses: list[float] = []
 
     def __call__(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         target: Any = request.headers["X-Amz-Target"]
         body: Any = request.body
-        operation = target.decode().rpartition(".")[2]
-        self.asked.append((operation, json.loads(body)))
+        operation, said = target.decode().rpartition(".")[2], json.loads(body)
+        self.asked.append((operation, said))
+        self.now += self.call_seconds
         answers = self.answers[operation]
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if callable(answer):
+            answer = answer(said)
         if isinstance(answer, Exception):
             raise answer
         status, reply = (200, answer) if isinstance(answer, dict) else (answer[0], {"__type": answer[1]})
         raw = HTTPResponse(body=io.BytesIO(json.dumps(reply).encode()), preload_content=False)
         return AWSResponse(request.url, status, HTTPHeaders(), raw)
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+    def waits(self, share: float = 1.0) -> Waits:
+        return Waits(STATE_MACHINE, lambda: self.now, self.sleep, lambda: share)
+
+    def operations(self) -> list[str]:
+        return [operation for operation, _ in self.asked]
 
     def stopped(self) -> list[str]:
         """The names of the executions that were to be stopped."""
@@ -125,52 +141,77 @@ class StepFunctions:
         ]
 
 
+@pytest.fixture(scope="module")
+def session() -> boto3.Session:
+    return boto3.Session(region_name="us-east-1")
+
+
 @pytest.fixture
-def step_functions(monkeypatch: pytest.MonkeyPatch) -> StepFunctions:
-    session, step_functions = boto3.Session(region_name="us-east-1"), StepFunctions()
+def step_functions(session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[StepFunctions]:
+    step_functions = StepFunctions()
     hook: Any = step_functions
     session.events.register("before-send.stepfunctions", hook)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
-    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
-    return step_functions
+    yield step_functions
+    session.events.unregister("before-send.stepfunctions", hook)
 
 
-def begun(ago: float = 0) -> dict[str, Any]:
-    """The answer to a start: now, or when an equal execution began."""
-    return {
-        "executionArn": f"{EXECUTIONS}:{NAME}",
-        "startDate": (datetime.now(UTC) - timedelta(seconds=ago)).timestamp(),
-    }
+BEGUN = {"executionArn": f"{EXECUTIONS}:{NAME}", "startDate": 0}
+STOPPED = {"stopDate": 0}
 
 
-def listed(*names: str, ago: float = 10) -> dict[str, Any]:
-    """A page of executions that began so many seconds ago."""
-    return {
+def listed(*names: str, more: str = "") -> dict[str, Any]:
+    """A page of running executions."""
+    page: dict[str, Any] = {
         "executions": [
             {
                 "executionArn": f"{EXECUTIONS}:{name}",
                 "stateMachineArn": STATE_MACHINE,
                 "name": name,
                 "status": "RUNNING",
-                "startDate": (NOW - timedelta(seconds=ago)).timestamp(),
+                "startDate": 0,
             }
             for name in names
         ]
     }
+    return {**page, "nextToken": more} if more else page
 
 
-BEGUN_WITH = {"Stack": {"Event": {**EVENT, "CrHelperData": {"PhysicalResourceId": TASK_ID}}}}
+def begun_with(physical_id: str = TASK_ID, requested_at: str = BEFORE) -> dict[str, Any]:
+    """The input of a wait; `""` for the newest task of a resource, which the checks alone know."""
+    return {"Stack": {"Event": EVENT, "RequestedAt": requested_at, "PhysicalResourceId": physical_id}, "Gate": {}}
 
 
-def described(status: str = "RUNNING", **members: Any) -> dict[str, Any]:
-    said = {"status": status, "input": json.dumps(BEGUN_WITH), **members}
+def described(status: str = "RUNNING", execution_input: Any = None, **members: Any) -> dict[str, Any]:
+    said = {"status": status, "input": json.dumps(execution_input or begun_with()), **members}
     return {"executionArn": f"{EXECUTIONS}:{NAME}", "stateMachineArn": STATE_MACHINE, "startDate": 0, **said}
 
 
-def test_a_wait_begins_with_its_input_under_its_name(step_functions: StepFunctions) -> None:
-    step_functions.answers = {"StartExecution": [begun()]}
+def history(*states: Mapping[str, Any]) -> dict[str, Any]:
+    """The states that an execution entered, the last one first, and between two what else happens."""
+    events: list[dict[str, Any]] = [
+        {"timestamp": 0, "type": "TaskScheduled", "id": 99},
+        *(
+            {
+                "timestamp": 0,
+                "type": "WaitStateEntered",
+                "id": number,
+                "stateEnteredEventDetails": {"name": "Wait for Next Check", "input": json.dumps(state)},
+            }
+            for number, state in enumerate(states)
+        ),
+    ]
+    return {"events": events}
 
-    assert Waits(STATE_MACHINE).begin(NAME, {"Gate": {}}, or_give_up=True) is None
+
+# To begin one
+
+
+def test_a_wait_begins_with_its_input_under_its_name(step_functions: StepFunctions) -> None:
+    step_functions.answers = {"StartExecution": [BEGUN]}
+
+    step_functions.waits().begin(EVENT, {"Gate": {}}, 20)
+
     assert step_functions.asked == [
         ("StartExecution", {"stateMachineArn": STATE_MACHINE, "name": NAME, "input": '{"Gate": {}}'})
     ]
@@ -179,212 +220,325 @@ def test_a_wait_begins_with_its_input_under_its_name(step_functions: StepFunctio
 @pytest.mark.parametrize(
     "answer",
     [
-        pytest.param(begun(ago=60), id="an equal input"),
-        pytest.param((400, "ExecutionAlreadyExists"), id="another input"),
+        pytest.param(BEGUN, id="an equal input"),
+        pytest.param((400, "ExecutionAlreadyExists"), id="another input, or a wait that has ended"),
     ],
 )
 def test_a_wait_that_has_begun_is_joined(step_functions: StepFunctions, answer: Answer) -> None:
-    step_functions.answers = {"StartExecution": [answer], "DescribeExecution": [described()]}
+    step_functions.answers = {"StartExecution": [answer]}
 
-    assert Waits(STATE_MACHINE).begin(NAME, BEGUN_WITH, or_give_up=True) == BEGUN_WITH
-    assert step_functions.stopped() == []
+    step_functions.waits().begin(EVENT, begun_with(), 20)
 
-
-@pytest.mark.parametrize("trouble", BEYOND_REACH)
-def test_a_wait_that_may_have_begun_all_the_same_is_stopped_before_somebody_else_answers(
-    step_functions: StepFunctions, trouble: Answer
-) -> None:
-    step_functions.answers = {"StartExecution": [trouble], "StopExecution": [{"stopDate": 0}]}
-
-    with pytest.raises(GateError, match="The wait could not be started"):
-        Waits(STATE_MACHINE).begin(NAME, {}, or_give_up=True)
-
-    assert step_functions.stopped() == [NAME]
+    assert step_functions.operations() == ["StartExecution"]
 
 
 def test_an_input_is_as_long_as_its_text(step_functions: StepFunctions) -> None:
     """Escaped it may be three times as long, and no execution begins with more than 256 KB."""
-    step_functions.answers = {"StartExecution": [begun()]}
+    step_functions.answers = {"StartExecution": [BEGUN]}
 
-    Waits(STATE_MACHINE).begin(NAME, {"Said": "é\ud800"}, or_give_up=True)
+    step_functions.waits().begin(EVENT, {"Said": "é\ud800"}, 20)
 
     assert step_functions.asked[0][1]["input"] == '{"Said": "é?"}'
 
 
-def test_a_start_is_tried_again_when_it_is_throttled(step_functions: StepFunctions) -> None:
-    step_functions.answers = {"StartExecution": [(400, "ThrottlingException"), begun()]}
+@pytest.mark.parametrize("trouble", BEYOND_REACH)
+def test_a_wait_that_cannot_be_begun_is_tried_for_as_long_as_there_is_time_and_then_raised(
+    step_functions: StepFunctions, trouble: Answer
+) -> None:
+    """Lambda then delivers the request again."""
+    step_functions.answers = {"StartExecution": [trouble]}
 
-    assert Waits(STATE_MACHINE).begin(NAME, {}, or_give_up=True) is None
+    with pytest.raises(ERRORS):
+        step_functions.waits().begin(EVENT, {}, 20)
+
+    assert step_functions.pauses == [1, 2, 4, 8]
+    assert 0 < 20 - step_functions.now <= 8
+    assert {said["name"] for _, said in step_functions.asked} == {NAME}
+
+
+@pytest.mark.parametrize("trouble", BEYOND_REACH)
+def test_a_start_that_works_at_last_is_a_start(step_functions: StepFunctions, trouble: Answer) -> None:
+    step_functions.answers = {"StartExecution": [trouble, trouble, BEGUN]}
+
+    step_functions.waits().begin(EVENT, {}, 20)
+
+    assert len(step_functions.asked) == 3
 
 
 def test_a_wait_that_began_though_nobody_was_told_is_joined_at_the_second_try(step_functions: StepFunctions) -> None:
     step_functions.answers = {
         "StartExecution": [ReadTimeoutError(endpoint_url=URL), (400, "ExecutionAlreadyExists")],
-        "DescribeExecution": [described()],
     }
 
-    assert Waits(STATE_MACHINE).begin(NAME, BEGUN_WITH, or_give_up=True) == BEGUN_WITH
+    step_functions.waits().begin(EVENT, begun_with(), 20)
+
     assert step_functions.stopped() == []
 
 
-@pytest.mark.parametrize("trouble", BEYOND_REACH)
-def test_a_wait_that_can_be_neither_begun_nor_stopped_is_the_same_error(
-    step_functions: StepFunctions, trouble: Answer, caplog: pytest.LogCaptureFixture
+def test_a_crowd_that_is_throttled_does_not_come_again_all_at_once(step_functions: StepFunctions) -> None:
+    """Full jitter: anywhere between at once and the whole pause."""
+    first = []
+    for share in (0.0, 0.25, 1.0):
+        step_functions.answers, step_functions.pauses = {"StartExecution": [(400, "ThrottlingException"), BEGUN]}, []
+        step_functions.waits(share).begin(EVENT, {}, 20)
+        first += step_functions.pauses
+
+    assert first == [0, 0.25, 1]
+
+
+# To stop those that a request takes the place of
+
+
+def named(event: dict[str, str]) -> str:
+    return waits.name({**EVENT, **event})
+
+
+SECOND = named({"RequestId": "another"})
+SOMEBODY_ELSES = [named({"LogicalResourceId": "Other"}), named({"StackId": "arn:other"}), "somebody-elses"]
+
+
+def stop(step_functions: StepFunctions, event: dict[str, str], seconds: float = 20) -> int:
+    return step_functions.waits().stop(event, REQUESTED, seconds)
+
+
+@pytest.mark.parametrize("event", [DELETE, UPDATE], ids=["a Delete", "an Update"])
+def test_the_waits_of_a_resource_are_stopped_and_nobody_elses(
+    step_functions: StepFunctions, event: dict[str, str]
 ) -> None:
-    step_functions.answers = {"StartExecution": [trouble], "StopExecution": [trouble]}
-
-    with pytest.raises(GateError, match="The wait could not be started"):
-        Waits(STATE_MACHINE).begin(NAME, {}, or_give_up=True)
-
-    assert "could not be stopped" in caplog.text
-
-
-def test_a_wait_that_was_given_up_is_not_joined(step_functions: StepFunctions) -> None:
     step_functions.answers = {
-        "StartExecution": [(400, "ExecutionAlreadyExists")],
-        "DescribeExecution": [described("ABORTED", cause=waits.GIVEN_UP)],
+        "ListExecutions": [listed(*SOMEBODY_ELSES, NAME, more="page 2"), listed(SECOND, waits.name(event))],
+        "DescribeExecution": [described()],
+        "StopExecution": [STOPPED],
     }
 
-    with pytest.raises(GateError, match="given up"):
-        Waits(STATE_MACHINE).begin(NAME, {}, or_give_up=True)
+    assert stop(step_functions, event) == 2
+    assert step_functions.stopped() == [NAME, SECOND]
+
+
+def test_a_wait_that_is_stopped_says_who_took_its_place(step_functions: StepFunctions) -> None:
+    step_functions.answers = {
+        "ListExecutions": [listed(NAME)],
+        "DescribeExecution": [described()],
+        "StopExecution": [STOPPED],
+    }
+
+    stop(step_functions, UPDATE)
+
+    assert step_functions.asked[-1][1] == {
+        "executionArn": f"{EXECUTIONS}:{NAME}",
+        "error": "LicenseConversion.Stopped",
+        "cause": "Update request the Update took its place",
+    }
+
+
+@pytest.mark.parametrize("event", [DELETE, UPDATE], ids=["a Delete", "an Update"])
+@pytest.mark.parametrize(("requested_at", "stops"), [(BEFORE, 1), (REQUESTED, 1), (AFTER, 0)])
+def test_what_was_requested_later_stays_because_an_event_can_be_delivered_late(
+    step_functions: StepFunctions, event: dict[str, str], requested_at: str, stops: int
+) -> None:
+    """By the requests' own times, which one clock gave: never by when Step Functions says that the wait began."""
+    step_functions.answers = {
+        "ListExecutions": [listed(NAME)],
+        "DescribeExecution": [described(execution_input=begun_with(requested_at=requested_at))],
+        "StopExecution": [STOPPED],
+    }
+
+    assert stop(step_functions, event) == stops
+
+
+FLEET = fleet_id([TASK_ID, OTHER])
+
+
+@pytest.mark.parametrize(
+    ("physical_id", "waits_for", "stops"),
+    [
+        pytest.param(TASK_ID, TASK_ID, 1, id="its own"),
+        pytest.param(TASK_ID, OTHER, 0, id="that of another task, which replaced it"),
+        pytest.param(FLEET, FLEET, 1, id="its own fleet's"),
+        pytest.param(FLEET, TASK_ID, 0, id="that of a task which replaced its fleet"),
+        pytest.param(REFUSED, TASK_ID, 0, id="none: a refused Create that was kept never had one"),
+        pytest.param(MADE_UP, TASK_ID, 1, id="any: CloudFormation made the id up, the Create had no answer"),
+        pytest.param(MADE_UP, "", 1, id="any, a resource's newest too"),
+    ],
+)
+def test_a_delete_stops_only_what_belongs_to_the_id_that_it_names(
+    step_functions: StepFunctions, physical_id: str, waits_for: str, stops: int
+) -> None:
+    step_functions.answers = {
+        "ListExecutions": [listed(NAME)],
+        "DescribeExecution": [described(execution_input=begun_with(waits_for))],
+        "StopExecution": [STOPPED],
+    }
+
+    assert stop(step_functions, {**DELETE, "PhysicalResourceId": physical_id}) == stops
+
+
+def test_an_update_takes_the_place_of_whatever_the_resource_waits_for(step_functions: StepFunctions) -> None:
+    step_functions.answers = {
+        "ListExecutions": [listed(NAME)],
+        "DescribeExecution": [described(execution_input=begun_with(OTHER))],
+        "StopExecution": [STOPPED],
+    }
+
+    assert stop(step_functions, UPDATE) == 1
+
+
+@pytest.mark.parametrize(
+    ("states", "stops"),
+    [
+        pytest.param([{"Task": {"LicenseConversionTaskId": TASK_ID}}], 1, id="it waits for this task"),
+        pytest.param([{"Task": {"LicenseConversionTaskId": OTHER}}], 0, id="it waits for another one"),
+        pytest.param(
+            [{"Task": {"LicenseConversionTaskId": OTHER}}, {"Task": {"LicenseConversionTaskId": TASK_ID}}],
+            0,
+            id="the last state says it",
+        ),
+        pytest.param([{"Waiter": "STACK", "Checks": 0}], 0, id="no check has named its task yet"),
+        pytest.param([], 0, id="it has entered no state yet"),
+    ],
+)
+def test_the_wait_for_a_resources_newest_task_belongs_to_the_id_that_its_checks_have_named(
+    step_functions: StepFunctions, states: list[dict[str, Any]], stops: int
+) -> None:
+    step_functions.answers = {
+        "ListExecutions": [listed(NAME)],
+        "DescribeExecution": [described(execution_input=begun_with(""))],
+        "GetExecutionHistory": [history(*states)],
+        "StopExecution": [STOPPED],
+    }
+
+    assert stop(step_functions, DELETE) == stops
+
+
+def test_of_two_generations_by_the_same_resource_arn_a_delete_stops_the_one_that_it_names(
+    step_functions: StepFunctions,
+) -> None:
+    """The clean-up Delete of the old task comes while the wait for the newer one runs."""
+    makes = {NAME: TASK_ID, SECOND: OTHER}
+    step_functions.answers = {
+        "ListExecutions": [listed(NAME, SECOND)],
+        "DescribeExecution": [described(execution_input=begun_with(""))],
+        "GetExecutionHistory": [
+            lambda said: history({"Task": {"LicenseConversionTaskId": makes[said["executionArn"].rpartition(":")[2]]}})
+        ],
+        "StopExecution": [STOPPED],
+    }
+
+    assert stop(step_functions, DELETE) == 1
+    assert step_functions.stopped() == [NAME]
 
 
 @pytest.mark.parametrize("trouble", BEYOND_REACH)
-def test_a_wait_of_which_nothing_is_known_but_its_name_is_joined(
-    step_functions: StepFunctions, trouble: Answer
+@pytest.mark.parametrize("operation", ["ListExecutions", "DescribeExecution", "GetExecutionHistory", "StopExecution"])
+def test_waits_that_cannot_be_looked_for_or_stopped_are_logged_and_no_error(
+    step_functions: StepFunctions, operation: str, trouble: Answer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    step_functions.answers = {"StartExecution": [(400, "ExecutionAlreadyExists")], "DescribeExecution": [trouble]}
+    step_functions.answers = {
+        "ListExecutions": [listed(NAME)],
+        "DescribeExecution": [described(execution_input=begun_with(""))],
+        "GetExecutionHistory": [history({"Task": {"LicenseConversionTaskId": TASK_ID}})],
+        "StopExecution": [STOPPED],
+        operation: [trouble],
+    }
 
-    assert Waits(STATE_MACHINE).begin(NAME, BEGUN_WITH, or_give_up=True) == {}
+    assert stop(step_functions, DELETE) == 0
+    assert step_functions.now <= 20
+    assert "could be looked for and stopped" in caplog.text
+    assert "c0ffee" not in caplog.text
+
+
+def test_what_fails_for_a_moment_while_waits_are_stopped_is_tried_again(step_functions: StepFunctions) -> None:
+    step_functions.answers = {
+        "ListExecutions": [(400, "ThrottlingException"), listed(NAME)],
+        "DescribeExecution": [(400, "ThrottlingException"), described()],
+        "StopExecution": [(400, "ThrottlingException"), STOPPED],
+    }
+
+    assert stop(step_functions, DELETE) == 1
+
+
+@pytest.mark.parametrize(("pages", "call_seconds"), [(10, 6), (1000, 0.2)], ids=["slow pages", "many pages"])
+def test_the_search_for_waits_ends_when_its_time_is_up_and_not_with_its_last_page(
+    step_functions: StepFunctions, pages: int, call_seconds: float
+) -> None:
+    step_functions.call_seconds = call_seconds
+    step_functions.answers = {
+        "ListExecutions": [
+            *(listed(*SOMEBODY_ELSES, more=f"page {number}") for number in range(pages)),
+            listed(NAME),
+        ],
+        "DescribeExecution": [described()],
+        "StopExecution": [STOPPED],
+    }
+
+    stop(step_functions, DELETE, seconds=20)
+
+    assert step_functions.now <= 20 + 7, "one call more, which takes seven seconds at most"
+
+
+def test_the_search_for_waits_ends_when_its_time_is_up_though_many_waits_are_looked_at(
+    step_functions: StepFunctions,
+) -> None:
+    step_functions.call_seconds = 0.5
+    step_functions.answers = {
+        "ListExecutions": [listed(*(named({"RequestId": str(number)}) for number in range(1000)))],
+        "DescribeExecution": [described(execution_input=begun_with(OTHER))],
+    }
+
+    stop(step_functions, DELETE, seconds=20)
+
+    assert step_functions.now <= 20 + 7
+
+
+# The wait of a request, for whoever answers as the last resort
 
 
 @pytest.mark.parametrize(
     ("answer", "exists"),
     [
         pytest.param(described(), True, id="it runs"),
-        pytest.param(described("SUCCEEDED"), True, id="it has ended"),
-        pytest.param(described("ABORTED", cause="Update request 2 took its place"), True, id="it was stopped"),
-        pytest.param(described("ABORTED", cause=waits.GIVEN_UP), False, id="it was given up"),
+        pytest.param(described("SUCCEEDED"), True, id="it has answered"),
+        pytest.param(described("FAILED", error="LicenseConversion.Failed"), True, id="it has answered FAILED"),
+        pytest.param(
+            described("FAILED", error="LicenseConversion.GateBroken"), True, id="it has answered that it broke"
+        ),
+        pytest.param(described("ABORTED"), False, id="it was stopped"),
+        pytest.param(described("TIMED_OUT"), False, id="it timed out"),
+        pytest.param(described("FAILED", error="LicenseConversion.NotAnswered"), False, id="nobody could be told"),
+        pytest.param(described("FAILED", error="States.Runtime"), False, id="Step Functions ended it"),
         pytest.param((400, "ExecutionDoesNotExist"), False, id="there is none"),
-        *(pytest.param(*trouble.values, False, id=trouble.id) for trouble in BEYOND_REACH),
     ],
 )
-def test_a_wait_exists_when_step_functions_says_so(step_functions: StepFunctions, answer: Answer, exists: bool) -> None:
+def test_a_request_has_a_wait_that_answers_or_has_answered(
+    step_functions: StepFunctions, answer: Answer, exists: bool
+) -> None:
     step_functions.answers = {"DescribeExecution": [answer]}
 
-    assert Waits(STATE_MACHINE).exists(NAME) is exists
-
-
-def named(event: dict[str, str], key: str = TASK_ID) -> str:
-    return waits.name({**EVENT, **event}, key)
-
-
-@pytest.mark.parametrize(
-    ("key", "stopped"),
-    [
-        pytest.param(TASK_ID, [NAME], id="of the task"),
-        pytest.param(None, [NAME, named({}, "lct-other")], id="of the resource"),
-    ],
-)
-def test_the_waits_of_a_resource_that_began_before_are_stopped(
-    step_functions: StepFunctions, key: str | None, stopped: list[str]
-) -> None:
-    others = [named({"LogicalResourceId": "Other"}), named({"StackId": "arn:other"}), "somebody-elses"]
-    step_functions.answers = {
-        "ListExecutions": [
-            {**listed(NAME, *others), "nextToken": "more"},
-            listed(named({}, "lct-other"), waits.name(DELETE, TASK_ID)),
-        ],
-        "StopExecution": [{"stopDate": 0}],
-    }
-
-    assert Waits(STATE_MACHINE).stop(DELETE, key and {key}, NOW) == len(stopped)
-    assert step_functions.stopped() == stopped
-
-
-def test_a_wait_that_began_after_the_request_belongs_to_a_later_one(step_functions: StepFunctions) -> None:
-    step_functions.answers = {"ListExecutions": [listed(NAME, ago=-5)]}
-
-    assert Waits(STATE_MACHINE).stop(DELETE, {TASK_ID}, NOW) == 0
-    assert step_functions.stopped() == []
-
-
-@pytest.mark.parametrize(
-    ("begun_by", "makes", "stops"),
-    [("Update", TASK_ID, 1), ("Update", "lct-newer", 0), ("Create", "lct-newer", 1)],
-)
-def test_an_updates_wait_for_the_newest_task_is_stopped_only_when_it_makes_this_id(
-    step_functions: StepFunctions, begun_by: str, makes: str, stops: int
-) -> None:
-    instance = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
-    event = {**EVENT, "RequestType": begun_by, "CrHelperData": {"PhysicalResourceId": makes}}
-    step_functions.answers = {
-        "ListExecutions": [listed(named({}, instance))],
-        "DescribeExecution": [described(input=json.dumps({"Stack": {"Event": event}}))],
-        "StopExecution": [{"stopDate": 0}],
-    }
-
-    assert Waits(STATE_MACHINE).stop(DELETE, {instance}, NOW) == stops
+    assert step_functions.waits().of_request(EVENT) is exists
+    assert step_functions.asked == [("DescribeExecution", {"executionArn": f"{EXECUTIONS}:{NAME}"})]
 
 
 @pytest.mark.parametrize("trouble", BEYOND_REACH)
-@pytest.mark.parametrize("operation", ["ListExecutions", "StopExecution"])
-def test_waits_that_cannot_be_looked_for_or_stopped_are_logged_and_stop_nothing(
-    step_functions: StepFunctions, operation: str, trouble: Answer, caplog: pytest.LogCaptureFixture
+def test_what_step_functions_does_not_say_of_a_requests_wait_is_an_error(
+    step_functions: StepFunctions, trouble: Answer
 ) -> None:
-    step_functions.answers = {"ListExecutions": [listed(NAME)], operation: [trouble]}
+    step_functions.answers = {"DescribeExecution": [trouble]}
 
-    assert Waits(STATE_MACHINE).stop(DELETE, {TASK_ID}, NOW) == 0
-    assert "could not be" in caplog.text
-    assert "c0ffee" not in caplog.text
-
-
-# The wait of a request, for whoever answers as the last resort
-
-
-def found(
-    step_functions: StepFunctions,
-    describe: Answer,
-    *pages: dict[str, Any],
-    since: datetime = NOW - timedelta(minutes=1),
-) -> Any:
-    step_functions.answers = {"ListExecutions": list(pages), "DescribeExecution": [describe]}
-    return Waits(STATE_MACHINE).of_request(EVENT, since)
-
-
-@pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED", "FAILED"])
-def test_a_wait_that_answers_or_has_answered_is_found_by_its_request(
-    step_functions: StepFunctions, status: str
-) -> None:
-    pages = {**listed("somebody-elses"), "nextToken": "more"}, listed(named({}, "lct-whatever"))
-
-    assert found(step_functions, described(status), *pages)["Stack"]["Event"]["RequestId"] == EVENT["RequestId"]
+    with pytest.raises(ERRORS):
+        step_functions.waits().of_request(EVENT)
 
 
 @pytest.mark.parametrize(
-    "silent",
+    ("error", "has_told"),
     [
-        pytest.param(described("ABORTED"), id="stopped"),
-        pytest.param(described("TIMED_OUT"), id="timed out"),
-        pytest.param(described("FAILED", error="LicenseConversion.NotAnswered"), id="ended with nobody told"),
-        pytest.param(described("FAILED", error="States.Runtime"), id="ended by Step Functions"),
+        ("", True),
+        ("LicenseConversion.Failed", True),
+        ("LicenseConversion.TimedOut", True),
+        ("LicenseConversion.InvalidRequest", True),
+        ("LicenseConversion.NotAnswered", False),
+        ("States.Runtime", False),
+        ("States.DataLimitExceeded", False),
     ],
 )
-def test_a_wait_that_told_nobody_is_none(step_functions: StepFunctions, silent: dict[str, Any]) -> None:
-    assert found(step_functions, silent, listed(NAME)) is None
-
-
-def test_nobody_looks_further_back_than_the_request(step_functions: StepFunctions) -> None:
-    pages = {**listed("somebody-elses", ago=3600), "nextToken": "more"}, listed(NAME)
-
-    assert found(step_functions, described(), *pages) is None
-    assert len(step_functions.asked) == 1
-
-
-@pytest.mark.parametrize("operation", ["ListExecutions", "DescribeExecution"])
-def test_what_step_functions_does_not_say_is_an_error(step_functions: StepFunctions, operation: str) -> None:
-    step_functions.answers = {"ListExecutions": [listed(NAME)], operation: [(400, "AccessDeniedException")]}
-    look: Callable[[], Any] = lambda: Waits(STATE_MACHINE).of_request(EVENT, NOW)  # noqa: E731
-
-    with pytest.raises(Exception, match="AccessDenied"):
-        look()
+def test_an_execution_that_ended_with_an_error_of_ours_has_told_whoever_waited(error: str, has_told: bool) -> None:
+    assert told(error) is has_told

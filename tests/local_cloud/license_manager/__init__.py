@@ -30,15 +30,18 @@ Command              Arguments (all optional, unless marked *)
 ``add_task``         task_id, resource_arn, source, destination (a usage operation, or a context as on the wire),
                      duration (seconds; ``Infinity`` never ends), end_status, status_message, start_time (epoch
                      seconds), absent_in_progress (members left out until the end), lies (members answered as given,
-                     ``null`` too), without (members never answered), region (where it is known; by default everywhere)
+                     ``null`` too), without (members never answered), region (where it is known; by default everywhere),
+                     begins_when_seen (its duration runs from the first answer that tells of it)
 ``change_task``      task_id*, and any of the above
 ``finish_task``      task_id*, status, status_message: it ends now
 ``delete_task``      task_id*: the service forgets it
 ``tasks``            what the service would answer now, for each task
 ``calls``            operation, parameters, time, answer (``OK``, or the fault), region and access_key of each call
-``configure``        duration, end_status, status_message (of tasks that do not say), page_size, seed (of the order)
-``faults/queue``     name*, times (``null``: until cleared), operation, seconds
-``faults/rates``     rates* (name to share of the calls, at most 1 in all), seed, seconds
+``configure``        duration, end_status, status_message, begins_when_seen (of tasks that do not say), page_size, seed (of
+                     the order), tasks_a_day (that can be begun; ``null``: any number)
+``usage_operation``  instance_id*: what the instance is billed as, after the conversions so far
+``faults/queue``     name*, times (``null``: until cleared), operation, seconds, task_id (that alone)
+``faults/rates``     rates* (name to share of the calls, at most 1 in all), seed, seconds, task_id (that alone)
 ``faults/limit``     requests_per_second*, burst*: a token bucket that answers RateLimitExceededException
 ``faults/clear``     the calls are answered again
 ``reset``            no tasks, no calls, no faults, settings as at the start; calls held by ``no-reply`` are dropped
@@ -48,7 +51,9 @@ A fault is the name of an exception (``AccessDeniedException``, ``ThrottlingExce
 ``connection-reset``, ``no-reply`` (until ``reset``, or for ``seconds`` and then a reset connection) or ``slow-reply`` (the
 true answer after ``seconds``, 1 by default). ``seconds`` makes an exception and a 503 wait as well.
 
-What it is not: it checks no signature and no IAM permission, converts no instance, and keeps all accounts in one.
+A conversion is begun only for an instance that is stopped, where the server knows how to ask (`instance_state`): in the
+local cloud it asks EC2. What it is not: it checks no signature, neither starts nor stops an instance, and keeps all accounts in
+one. Permissions are checked by whom ``denial`` asks: on the local cloud LocalStack, which knows whose key it is.
 """
 
 from .back_end import in_process, plug_into_moto

@@ -9,6 +9,7 @@ import socket
 import struct
 import sys
 import time
+import uuid
 from types import ModuleType
 from typing import Any
 
@@ -46,7 +47,7 @@ def answer_request(service: LicenseManager, request: Request) -> MotoReply:
     if fault:
         usual_seconds = 1.0 if fault.name == SLOW_REPLY else 0.0
         time.sleep(usual_seconds if fault.seconds is None else fault.seconds)
-    return reply.status, {"Content-Type": reply.content_type}, reply.body
+    return reply.status, {"Content-Type": reply.content_type, "x-amzn-RequestId": str(uuid.uuid4())}, reply.body
 
 
 def _as_botocore_would(fault: Fault, url: str) -> Exception:

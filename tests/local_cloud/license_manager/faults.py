@@ -17,13 +17,17 @@ class Fault:
     """One fault: an exception's name, or one of the constants above.
 
     `seconds` is how long it takes; `times` how many calls are left to spoil, None for all of them; `operation` the only
-    one that it spoils, None for any.
+    one that it spoils, `task_id` the only task whose calls it spoils, None for any.
     """
 
     name: str
     seconds: float | None = None
     times: int | None = 1
     operation: str | None = None
+    task_id: str | None = None
+
+    def spoils(self, operation: str, task_id: str | None) -> bool:
+        return self.operation in (None, operation) and self.task_id in (None, task_id)
 
     def __post_init__(self) -> None:
         known = (HTML_503, CONNECTION_RESET, SLOW_REPLY, NO_REPLY)
@@ -48,34 +52,42 @@ class Faults:
         self._bucket: _TokenBucket | None = None
 
     def queue(
-        self, name: str, *, times: int | None = 1, operation: str | None = None, seconds: float | None = None
+        self,
+        name: str,
+        *,
+        times: int | None = 1,
+        operation: str | None = None,
+        seconds: float | None = None,
+        task_id: str | None = None,
     ) -> None:
         """Spoil the next calls, after those already queued: `times` of them, or with None all until `clear()`."""
         with self._lock:
-            self._line.append(Fault(name, seconds, times, operation))
+            self._line.append(Fault(name, seconds, times, operation, task_id))
 
-    def rates(self, rates: Mapping[str, float], *, seed: int = 0, seconds: float | None = None) -> None:
+    def rates(
+        self, rates: Mapping[str, float], *, seed: int = 0, seconds: float | None = None, task_id: str | None = None
+    ) -> None:
         """Spoil calls by chance: `{"ThrottlingException": 0.5}` about every second. The same seed, the same calls."""
         if round(sum(rates.values()), 9) > 1:
             raise ValueError(f"The rates add up to {sum(rates.values())}, and there is only 1 to share")
-        self._rates = {Fault(name, seconds): rate for name, rate in rates.items()}
+        self._rates = {Fault(name, seconds, task_id=task_id): rate for name, rate in rates.items()}
         self._random = random.Random(seed)  # noqa: S311 - repeatable, not secret
 
     def limit(self, requests_per_second: float, burst: int) -> None:
         """Answer RateLimitExceededException to whatever comes faster; `burst` calls may come at once."""
         self._bucket = _TokenBucket(requests_per_second, burst, self._clock)
 
-    def next_for(self, operation: str) -> Fault | None:
+    def next_for(self, operation: str, task_id: str | None = None) -> Fault | None:
         """The fault that spoils this call, or None."""
         if self._bucket and not self._bucket.take():
             return Fault(RATE_LIMIT)
         with self._lock:
             for place, fault in enumerate(self._line):
-                if fault.operation in (None, operation):
+                if fault.spoils(operation, task_id):
                     left = None if fault.times is None else fault.times - 1
                     self._line[place : place + 1] = [] if left == 0 else [replace(fault, times=left)]
                     return fault
-        return self._draw() if self._rates else None
+        return self._draw() if any(fault.spoils(operation, task_id) for fault in self._rates) else None
 
     def _draw(self) -> Fault | None:
         draw = self._random.random()

@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from .faults import CONNECTION_RESET, HTML_503, NO_REPLY, SLOW_REPLY, Fault, Faults
-from .task import Task
+from .faults import CONNECTION_RESET, HTML_503, NO_REPLY, RATE_LIMIT, SLOW_REPLY, Fault, Faults
+from .task import IN_PROGRESS, WINDOWS_BYOL, Task
 
 Json = dict[str, Any]
 ARN = re.compile(r"arn:aws[a-zA-Z-]*:[\w.-]+:[\w./-]*:[\w./-]*:[A-Za-z0-9][\w:/+=,@.-]*")
 INVALID, NOT_VALID = "InvalidParameterValueException", "ValidationException"
+STOPPED = "stopped"
+USUAL = ("duration", "end_status", "status_message", "begins_when_seen")
 FILTERS = {"ResourceArns": "ResourceArn", "Status": "Status"}
 SERVER_ERRORS = {"ServerInternalException": 500}
 
@@ -56,15 +58,28 @@ class LicenseManager:
 
     `clock` gives epoch seconds, and may be replaced by a fake one at any time. `duration` (seconds) is that of a task
     that does not bring its own. `page_size` bounds a page of the list, and `seed` makes its order, which is no order:
-    the API promises none.
+    the API promises none. `tasks_a_day` is how many a caller may begin in 24 hours, None for any number.
+
+    `instance_state` tells the state of an instance by its id, as EC2 names it, or None where there is none such; without
+    it every resource counts as a stopped instance.
     """
 
     def __init__(
-        self, *, duration: float = 5.0, page_size: int = 50, seed: int = 0, clock: Callable[[], float] = time.time
+        self,
+        *,
+        duration: float = 5.0,
+        page_size: int = 50,
+        seed: int = 0,
+        clock: Callable[[], float] = time.time,
+        instance_state: Callable[[str], str | None] = lambda _: STOPPED,
     ) -> None:
         self.clock = clock
+        self.instance_state = instance_state
+        self.denial: Callable[[str, Json, str, str], str] = lambda *_: ""
+        """Why a call (operation, parameters, region, access key) may not be made, as IAM would say it; empty: it may."""
         self._settings: Json = {"duration": duration, "end_status": "SUCCEEDED", "status_message": None}
-        self._settings |= {"page_size": page_size, "seed": seed}
+        self._settings |= {"begins_when_seen": False}
+        self._settings |= {"page_size": page_size, "seed": seed, "tasks_a_day": None}
         self._lock = threading.RLock()
         self.released = threading.Event()
         self.faults = Faults(self._now)
@@ -84,7 +99,7 @@ class LicenseManager:
         return self.clock()
 
     def configure(self, **settings: Any) -> None:
-        """Change `duration`, `end_status`, `status_message`, `page_size` or `seed` until `reset()`."""
+        """Change one of the settings that `__init__` has, `begins_when_seen` or `tasks_a_day` until `reset()`."""
         if unknown := settings.keys() - self._settings.keys():
             raise ValueError(f"{sorted(unknown)} cannot be configured, only {sorted(self._settings)}")
         self._configured.update(settings)
@@ -105,7 +120,7 @@ class LicenseManager:
             task_id = task_id or f"lct-{secrets.token_hex(9)[:17]}"
             if task_id in self._tasks:
                 raise ValueError(f"There is a task {task_id} already")
-            usual = {name: self._configured[name] for name in ("duration", "end_status", "status_message")}
+            usual = {name: self._configured[name] for name in USUAL}
             given = {name: value for name, value in members.items() if value is not None}
             self._keep(Task(task_id, **({"start_time": self.clock()} | usual | given)))
             return task_id
@@ -122,39 +137,57 @@ class LicenseManager:
     def finish_task(self, task_id: str, status: str = "SUCCEEDED", status_message: str | None = None) -> None:
         """End a task now."""
         duration = max(0.0, self.clock() - self._tasks[task_id].start_time)
-        self.change_task(task_id, duration=duration, end_status=status, status_message=status_message)
+        self.change_task(
+            task_id, duration=duration, end_status=status, status_message=status_message, begins_when_seen=False
+        )
 
     def delete_task(self, task_id: str) -> None:
         """Forget a task: License Manager keeps none for ever, and then does not know its id."""
         with self._lock:
             del self._tasks[task_id]
 
+    def usage_operation(self, instance_id: str) -> str:
+        """What the instance is billed as, after the conversions so far; EC2 tells it. Windows BYOL before the first."""
+        converted = [
+            task
+            for task in self.tasks
+            if task["ResourceArn"].endswith(f"/{instance_id}") and task.get("Status") == "SUCCEEDED"
+        ]
+        converted.sort(key=lambda task: float(task["LicenseConversionTime"]))
+        found: str = converted[-1]["DestinationLicenseContext"]["UsageOperation"] if converted else WINDOWS_BYOL
+        return found
+
     def reply(self, operation: str, body: bytes, *, region: str, access_key: str) -> Reply:
         """Answer one call, and remember it."""
+        try:
+            parameters, made = dict(json.loads(body or b"{}")), None
+        except (TypeError, ValueError):
+            parameters, made = {}, Fault("SerializationException")
+        denial = self.denial(operation, parameters, region, access_key)
         with self._lock:
-            fault = self.faults.next_for(operation)
-            try:
-                parameters = dict(json.loads(body or b"{}"))
-            except (TypeError, ValueError):
-                parameters, fault = {}, Fault("SerializationException")
-            reply, answer = self._reply(operation, parameters, region, fault)
+            fault = self.faults.next_for(operation, parameters.get("LicenseConversionTaskId"))
+            reply, answer = self._reply(operation, parameters, region, made or fault, denial)
             self._calls.append(Call(operation, parameters, self.clock(), answer, region, access_key))
             return reply
 
-    def _reply(self, operation: str, parameters: Json, region: str, fault: Fault | None) -> tuple[Reply, str]:
+    def _reply(
+        self, operation: str, parameters: Json, region: str, fault: Fault | None, denial: str
+    ) -> tuple[Reply, str]:
         if fault and fault.name == HTML_503:
             page = "<html><body><h1>503 Service Unavailable</h1></body></html>"
             return Reply(503, page, "text/html", fault), fault.name
         if fault and fault.name in (CONNECTION_RESET, NO_REPLY):
             return Reply(500, "", fault=fault), fault.name
         try:
-            result = self._result(operation, parameters, region, fault)
+            result = self._result(operation, parameters, region, fault, denial)
         except ServiceError as error:
             message = json.dumps({"__type": error.name, "Message": str(error)})
             return Reply(SERVER_ERRORS.get(error.name, 400), message, fault=fault), error.name
         return Reply(200, json.dumps(result), fault=fault), fault.name if fault else "OK"
 
-    def _result(self, operation: str, parameters: Json, region: str, fault: Fault | None) -> Json:
+    def _result(self, operation: str, parameters: Json, region: str, fault: Fault | None, denial: str) -> Json:
+        if denial:
+            raise ServiceError("AccessDeniedException", denial)
         if fault and fault.name != SLOW_REPLY:
             raise ServiceError(fault.name, "A fault made on purpose.")
         operations = {
@@ -172,6 +205,7 @@ class LicenseManager:
                 raise ServiceError(NOT_VALID, f"{name} is required.")
         if not ARN.fullmatch(parameters["ResourceArn"]):
             raise ServiceError(INVALID, f"[{parameters['ResourceArn']}] is not a valid resource ARN.")
+        self._refuse_what_cannot_be_converted(parameters["ResourceArn"])
         task_id = self.add_task(
             resource_arn=parameters["ResourceArn"],
             source=parameters["SourceLicenseContext"],
@@ -180,11 +214,34 @@ class LicenseManager:
         )
         return {"LicenseConversionTaskId": task_id}
 
+    def _refuse_what_cannot_be_converted(self, resource_arn: str) -> None:
+        """What the user guide asks for before a conversion. Which error AWS gives is not published: of those that the
+        operation has, these fit. https://docs.aws.amazon.com/license-manager/latest/userguide/conversion-prerequisites.html
+        """
+        instance_id = resource_arn.rpartition("/")[2]
+        state = self.instance_state(instance_id)
+        if state is None:
+            raise ServiceError(INVALID, f"Instance [{instance_id}] was not found.")
+        if state != STOPPED:
+            raise ServiceError(INVALID, f"Instance [{instance_id}] is {state}: it must be in the stopped state.")
+        tasks = self.tasks
+        if any(task["ResourceArn"] == resource_arn and task.get("Status") == IN_PROGRESS for task in tasks):
+            raise ServiceError(INVALID, f"A license conversion of instance [{instance_id}] is in progress.")
+        most, yesterday = self._configured["tasks_a_day"], self.clock() - 24 * 3600
+        if most is not None and sum(task["StartTime"] > yesterday for task in tasks) >= most:
+            raise ServiceError(RATE_LIMIT, f"No more than {most} license conversions can be begun in 24 hours.")
+
     def _get(self, parameters: Json, region: str) -> Json:
         task_id = parameters.get("LicenseConversionTaskId")
         task = self._tasks.get(str(task_id))
         if task is None or task.region not in (None, region):
             raise ServiceError(INVALID, f"License conversion task [{task_id}] was not found.")
+        return self._tell(task)
+
+    def _tell(self, task: Task) -> Json:
+        if task.begins_when_seen:
+            task = replace(task, start_time=self.clock(), begins_when_seen=False)
+            self._keep(task)
         return task.answer(self.clock())
 
     def _list(self, parameters: Json, region: str) -> Json:
@@ -198,11 +255,11 @@ class LicenseManager:
         for task in self._tasks.values():
             answer = task.answer(self.clock())
             if task.region in (None, region) and all(answer.get(member) == value for member, value in wanted):
-                found[self._place(task)] = answer
+                found[self._place(task)] = task
         rest = sorted(place for place in found if place > token)
         page = rest[: min(size or self._configured["page_size"], self._configured["page_size"])]
         more = {"NextToken": page[-1]} if len(rest) > len(page) else {}
-        return {"LicenseConversionTasks": [found[place] for place in page], **more}
+        return {"LicenseConversionTasks": [self._tell(found[place]) for place in page], **more}
 
     def _place(self, task: Task) -> str:
         """A place in the list that stays, so that tasks which come and go between two pages move no other."""

@@ -13,7 +13,8 @@ Context = str | Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Task:
-    """A task that ends by itself, `duration` seconds after `start_time` (epoch seconds).
+    """A task that ends by itself, `duration` seconds after `start_time` (epoch seconds). With `begins_when_seen` that is when
+    the service first tells of it: then whoever looks sees it run, however long it took to come.
 
     What License Manager leaves out before the end is not documented: `absent_in_progress` is a guess that tests vary.
     `lies` are answered whether true or not, None as a null; `without` names members that are never answered; `region`
@@ -32,11 +33,12 @@ class Task:
     lies: Mapping[str, Any] = field(default_factory=dict)
     without: Sequence[str] = ()
     region: str | None = None
+    begins_when_seen: bool = False
 
     def answer(self, now: float) -> dict[str, Any]:
         """The members that the service gives at `now`: true ones, then lies, less those that it keeps to itself."""
         end_time = min(now, self.start_time + self.duration)
-        in_progress = now - self.start_time < self.duration
+        in_progress = self.duration > 0 and (self.begins_when_seen or now - self.start_time < self.duration)
         failed = not in_progress and self.end_status == "FAILED"
         members = {
             "LicenseConversionTaskId": self.task_id,

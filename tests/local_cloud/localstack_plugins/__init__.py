@@ -7,6 +7,8 @@
 - ``server``: nothing but loopback
 - ``storage``: S3 in the run's own folder
 - ``observability``: dashboards and metric filters
+- ``conversions``: what a state machine that converts instances needs of EC2, License Manager and Step Functions
+- ``permissions``: IAM, for every call that is made in a role's or a person's name
 
 LocalStack finds them through ``entry_points/local_cloud-1.dist-info``. `settings` reads what ``cloud.py`` hands over.
 """

@@ -22,6 +22,7 @@ from localstack.services.cloudformation.resource_provider import (
     ProgressEvent,
     ResourceProvider,
     ResourceProviderExecutor,
+    ResourceProviderPayload,
 )
 from localstack.services.cloudformation.v2.entities import ChangeSet, Stack
 
@@ -67,8 +68,10 @@ class Change:
 class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
     """Carries out one change set up to its first failure; the lifecycle around it is the provider's."""
 
-    def __init__(self, change_set: ChangeSet) -> None:
+    def __init__(self, change_set: ChangeSet, caller_key: str) -> None:
+        """``caller_key`` is the access key of who asked for the deployment: resources are made in their name."""
         super().__init__(change_set=change_set)
+        self._caller_key = caller_key
         stack = change_set.stack
         self.resource_provider_executor = Providers(stack_name=stack.stack_name, stack_id=stack.stack_id)
         self.stack = stack
@@ -88,6 +91,12 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
         return None
 
     # What LocalStack's engine calls
+
+    def create_resource_provider_payload(self, *arguments: Any, **options: Any) -> ResourceProviderPayload | None:
+        payload = super().create_resource_provider_payload(*arguments, **options)
+        if payload:
+            payload["requestData"]["callerCredentials"]["accessKeyId"] = self._caller_key
+        return payload
 
     def _process_event(
         self,

@@ -11,7 +11,7 @@ import string
 import threading
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Any
 
@@ -24,7 +24,7 @@ from localstack.services.cloudformation.resource_provider import (
     ResourceRequest,
 )
 
-from tests.local_cloud.answers import Answer, AnswersReceiver
+from tests.local_cloud.answers import SERVICE_TIMEOUT, Answer, AnswersReceiver
 from tests.local_cloud.localstack_plugins.settings import Settings
 
 RESPONSE_BYTES = 4096
@@ -82,7 +82,7 @@ class WaitConditionHandle(ResourceProvider):  # type: ignore[misc]
 
     def create(self, request: ResourceRequest) -> ProgressEvent:
         key = f"{request.stack_id}|{request.logical_resource_id}|{uuid.uuid4()}"
-        return ProgressEvent(OperationStatus.SUCCESS, {"Id": answers().issue(key)})
+        return ProgressEvent(OperationStatus.SUCCESS, {"Id": answers().issue(key, handle=True)})
 
     def update(self, request: ResourceRequest) -> ProgressEvent:
         return ProgressEvent(OperationStatus.SUCCESS, dict(request.previous_state))
@@ -143,6 +143,8 @@ def _ask_function(
 ) -> ProgressEvent:
     """Send one lifecycle event and wait for its answer. What comes back always has a physical id to delete by."""
     request_id = answers().next_request_id()
+    key = f"{request.stack_id}|{request.logical_resource_id}|{request_id}"
+    hidden = answers().hidden_from(key)
     event = {
         "RequestType": request_type,
         "ServiceToken": properties["ServiceToken"],
@@ -150,12 +152,11 @@ def _ask_function(
         "RequestId": request_id,
         "LogicalResourceId": request.logical_resource_id,
         "ResourceType": request.resource_type,
-        "ResourceProperties": properties,
+        "ResourceProperties": _without(properties, hidden),
         **({} if request_type == "Create" else {"PhysicalResourceId": physical_id}),
-        **({} if old_properties is None else {"OldResourceProperties": old_properties}),
+        **({} if old_properties is None else {"OldResourceProperties": _without(old_properties, hidden)}),
     }
     model = {"ResourceProperties": properties, "PhysicalResourceId": physical_id, "Data": {}}
-    key = f"{request.stack_id}|{request.logical_resource_id}|{request_id}"
     payload = json.dumps({**event, "ResponseURL": answers().issue(key, event)})
     try:
         request.aws_client_factory.lambda_.invoke(
@@ -186,6 +187,11 @@ def _ask_function(
             model,
         )
     return ProgressEvent(OperationStatus.SUCCESS, model)
+
+
+def _without(properties: Mapping[str, Any], hidden: Collection[str]) -> dict[str, Any]:
+    """AWS documents nowhere that ServiceTimeout is among the properties that a function gets."""
+    return {name: value for name, value in properties.items() if name != SERVICE_TIMEOUT or name not in hidden}
 
 
 def _read_response(answer: Answer, event: Mapping[str, Any]) -> dict[str, Any]:

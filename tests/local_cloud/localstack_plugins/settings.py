@@ -25,6 +25,12 @@ class Settings:
     """Host and port to which functions send their part of a trace."""
     sandboxes: Path
     """Folder in which each sandbox gets one of its own: HOME, TMPDIR, output."""
+    node: str
+    """The program that runs the policy engine. Empty: permissions are not checked."""
+    policy_engine: Path
+    """Folder with the policy engine's node_modules."""
+    verdicts_file: Path
+    """Where LocalStack's process keeps what it has judged."""
 
     def to_environment(self) -> dict[str, str]:
         return {_PREFIX + name.upper(): str(value) for name, value in vars(self).items()}
@@ -43,4 +49,7 @@ class Settings:
             license_manager_url=value("LICENSE_MANAGER_URL"),
             trace_daemon=value("TRACE_DAEMON"),
             sandboxes=Path(value("SANDBOXES")),
+            node=value("NODE"),
+            policy_engine=Path(value("POLICY_ENGINE")),
+            verdicts_file=Path(value("VERDICTS_FILE")),
         )

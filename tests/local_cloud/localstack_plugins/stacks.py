@@ -48,6 +48,7 @@ from localstack.services.cloudformation.v2.provider import (
     find_stack_v2,
 )
 from localstack.services.plugins import Service, aws_provider
+from localstack.utils.aws.request_context import extract_access_key_id_from_auth_header
 from localstack.utils.threads import start_worker_thread
 
 from tests.local_cloud.localstack_plugins import resources
@@ -87,7 +88,7 @@ class LifecycleProvider(CloudformationProviderV2):  # type: ignore[misc]
         on_failure = request.get("OnFailure") or ("DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK")
         change_set = self._change_set(context, request, ChangeSetType.CREATE)
         change_set.stack.tags = change_set.tags
-        self._begin(change_set, on_failure)
+        self._begin(context, change_set, on_failure)
         return CreateStackOutput(StackId=change_set.stack.stack_id)
 
     @handler("UpdateStack", expand=False)  # type: ignore[untyped-decorator,unused-ignore]
@@ -101,7 +102,7 @@ class LifecycleProvider(CloudformationProviderV2):  # type: ignore[misc]
         change_set = self._change_set(context, request, ChangeSetType.UPDATE)
         if change_set.status == ChangeSetStatus.FAILED:
             raise ValidationError("No updates are to be performed.")
-        self._begin(change_set, "DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK")
+        self._begin(context, change_set, "DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK")
         return UpdateStackOutput(StackId=stack.stack_id)
 
     def _change_set(self, context: RequestContext, request: Any, kind: ChangeSetType) -> ChangeSet:
@@ -143,7 +144,7 @@ class LifecycleProvider(CloudformationProviderV2):  # type: ignore[misc]
                 f"ChangeSet [{change_set.change_set_id}] cannot be executed in its current status of [{change_set.status}]"
             )
         change_set.stack.tags = change_set.tags
-        self._begin(change_set, "DO_NOTHING" if disable_rollback else "ROLLBACK")
+        self._begin(context, change_set, "DO_NOTHING" if disable_rollback else "ROLLBACK")
         return ExecuteChangeSetOutput()
 
     @handler("CancelUpdateStack")  # type: ignore[untyped-decorator,unused-ignore]
@@ -167,11 +168,11 @@ class LifecycleProvider(CloudformationProviderV2):  # type: ignore[misc]
             deployment.delete_instead = True
             resources.cancelled[stack.stack_id].set()
         _set_status(stack, StackStatus.DELETE_IN_PROGRESS, "User Initiated")
-        start_worker_thread(lambda *_: self._delete(stack, deployment))
+        start_worker_thread(lambda *_: self._delete(stack, deployment, _key_of(context)))
 
     # The lifecycles, each on a thread of its own
 
-    def _begin(self, change_set: ChangeSet, on_failure: str) -> None:
+    def _begin(self, context: RequestContext, change_set: ChangeSet, on_failure: str) -> None:
         stack = change_set.stack
         create = change_set.change_set_type == ChangeSetType.CREATE
         if create:
@@ -181,7 +182,7 @@ class LifecycleProvider(CloudformationProviderV2):  # type: ignore[misc]
         _set_status(
             stack, StackStatus.CREATE_IN_PROGRESS if create else StackStatus.UPDATE_IN_PROGRESS, "User Initiated"
         )
-        deployment = self._deployments[stack.stack_id] = Deployment(Executor(change_set))
+        deployment = self._deployments[stack.stack_id] = Deployment(Executor(change_set, _key_of(context)))
 
         def run(*_: object) -> None:
             try:
@@ -261,11 +262,11 @@ class LifecycleProvider(CloudformationProviderV2):  # type: ignore[misc]
         }
         _set_status(stack, StackStatus.UPDATE_ROLLBACK_COMPLETE)
 
-    def _delete(self, stack: Stack, deployment: Deployment | None) -> None:
+    def _delete(self, stack: Stack, deployment: Deployment | None, caller_key: str) -> None:
         if deployment:
             deployment.finished.wait()
         resources.cancelled[stack.stack_id].clear()
-        executor = Executor(ChangeSet(stack, {"ChangeSetName": "delete"}, template_body=""))
+        executor = Executor(ChangeSet(stack, {"ChangeSetName": "delete"}, template_body=""), caller_key)
         if _remove_all(stack, executor):
             stack.resolved_exports = {}
             stack.deletion_time = datetime.now(UTC)
@@ -277,6 +278,10 @@ class LifecycleProvider(CloudformationProviderV2):  # type: ignore[misc]
                 stack, StackStatus.DELETE_FAILED,
                 f"The following resource(s) failed to delete: [{executor.failed_resource}].",
             )  # fmt: skip
+
+
+def _key_of(context: RequestContext) -> str:
+    return extract_access_key_id_from_auth_header(context.request.headers) or str(context.account_id)
 
 
 def _remove_all(stack: Stack, executor: Executor, until: Callable[[], bool] = lambda: False) -> bool:

@@ -1,0 +1,354 @@
+"""Who needs what, both ways: nothing is denied that should work, and no permission is there that nothing uses.
+
+A local cloud of its own, because what was judged is counted: the application is deployed, updated and deleted by somebody with
+the rights that docs/permissions.md gives a deployer, and each way through it is gone once, the broken ones too.
+"""
+
+import contextlib
+import json
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samcli.yamlhelper import yaml_dump, yaml_parse  # type: ignore[import-untyped]
+
+from scripts import waiting
+from tests.end_to_end.application import BUILT, EXAMPLES, NAME, READER
+from tests.local_cloud.cloud import ACCOUNT, ROOT, LocalCloud, Stack
+from tests.local_cloud.iam.engine import Engine
+from tests.local_cloud.iam.judge import Judge, Principal, Verdict
+from tests.local_cloud.iam.needs import Need
+from tests.local_cloud.iam.person import policy_of
+
+pytestmark = pytest.mark.skipif(
+    not LocalCloud.can_check_permissions(), reason="the policy engine is not installed: it needs Node, and `make setup`"
+)
+
+STACK_GATE = EXAMPLES / "stack-gate.yaml"
+BY_RESOURCE = STACK_GATE.read_text().replace("      LicenseConversionTaskId: !Ref", "      ResourceArn: !Ref").replace(
+    "    AllowedPattern: ^lct-[A-Za-z0-9]+$\n", ""
+)  # fmt: skip
+EXTERNAL_ID = "something-long"
+NOWHERE = "nowhere.handler"
+"""A handler that no module has: the function cannot even be imported."""
+REMOVED = "license-manager:GetLicenseConversionTask"
+FOREVER = float("inf")
+
+Grant = tuple[str, str, str]
+"""Role or person, action and resource, as a policy has them."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is left when all has been done."""
+
+    granted: set[Grant]
+    """Of the application's roles, by their logical ids."""
+    policies: Mapping[str, tuple[tuple[str, str], ...]]
+    """Name and document of the policies of each role, by its logical id."""
+    names: Mapping[str, str]
+    """Logical id by role name."""
+    verdicts: list[Verdict]
+    denied_stack: Stack
+
+    def owner(self, verdict: Verdict) -> str:
+        """The logical id of the role, or the name of who else it was."""
+        name = verdict.owner.rpartition("/")[2]
+        return self.names.get(name, name)
+
+    def used(self) -> set[Grant]:
+        return {(self.owner(one), *grant) for one in self.verdicts for grant in one.by}
+
+
+class Ways:
+    """Each way through the application, on a cloud where nothing else happens."""
+
+    def __init__(self, cloud: LocalCloud) -> None:
+        self._cloud = cloud
+        self._add = cloud.license_manager.add_task
+        self._functions = cloud.client("lambda")
+        self._steps = cloud.client("stepfunctions")
+
+    def go(self, application: Stack) -> None:
+        functions = physical_ids(self._cloud, "AWS::Lambda::Function")
+        machine = application.outputs["StateMachineArn"]
+        deleted = self._in_flight("deleted", machine)
+        stacks = self._healthy()
+        executions = [
+            self._start(machine),
+            self._start(machine, end_status="FAILED"),
+            self._start(machine, of_arn=True),
+        ]
+        self._cloud.delete_stack(deleted.id)
+        self._ended(*stacks)
+        self._finish(*executions)
+        with self._broken(functions["CheckTaskFunction"]):
+            self._ended(self._stack("broken-check", STACK_GATE, self._add(duration=FOREVER)))
+        waits = self._in_flight("waits-on", machine)
+        with self._broken(functions["CustomResourceFunction"]):
+            self._ended(self._stack("broken-door", STACK_GATE, self._add(duration=FOREVER)))
+            self._deliver_again(waits, functions["CustomResourceFunction"], functions["LastResortFunction"])
+            self._cloud.delete_stack(waits.id)
+        with self._broken(*functions.values()):
+            self._give_events_up(functions.values())
+
+    def _healthy(self) -> list[Stack]:
+        person = self._cloud.person("owner-of-a-stack", _with_own_stacks(policy_of("Who deploys a stack with a gate")))
+        waits, long, elsewhere = self._add(duration=8), self._add(duration=8), self._add(duration=8)
+        other_account = {"RoleArn": READER, "ExternalId": EXTERNAL_ID}
+        clock = {"TimeoutSeconds": "60", "WaitConditionTimeout": "90"}
+        return [
+            self._stack("waits", STACK_GATE, waits, by=person),
+            self._stack("terminal", STACK_GATE, self._add(duration=0)),
+            self._stack("long", EXAMPLES / "long-conversion.yaml", long, **clock),
+            self._stack("elsewhere", EXAMPLES / "cross-account-gate.yaml", elsewhere, **other_account),
+        ]
+
+    def _in_flight(self, name: str, machine: str) -> Stack:
+        """A stack that waits for a resource's newest task, which does not end, once its wait has begun."""
+        arn = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/{name}"
+        self._add(duration=FOREVER, resource_arn=arn)
+        stack = self._stack(name, BY_RESOURCE, arn)
+        _eventually(lambda: self._waits(machine, stack))
+        return stack
+
+    def _deliver_again(self, stack: Stack, door: str, last_resort: str) -> None:
+        """Lambda delivers an event twice, the second time to a function that is broken: the last resort looks for its wait."""
+        (create,) = self._cloud.requests(stack.id)
+        event = json.dumps({**create.request, "ResponseURL": create.url})
+        self._functions.invoke(FunctionName=door, InvocationType="Event", Payload=event)
+        _eventually(lambda: any(
+            one.action == "states:DescribeExecution" and one.principal.endswith(f"/{last_resort}")
+            for one in self._cloud.verdicts()
+        ))  # fmt: skip
+
+    def _waits(self, machine: str, stack: Stack) -> bool:
+        running = self._steps.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
+        return any(
+            stack.id in self._steps.describe_execution(executionArn=one["executionArn"])["input"] for one in running
+        )
+
+    def _stack(self, name: str, template: Path | str, task_id: str, *, by: Any = None, **parameters: str) -> Stack:
+        given = {"LicenseConversionTaskId": task_id, **parameters}
+        person = {"by": by} if by else {}
+        return self._cloud.create_stack(name, template, given, wait=False, **person)
+
+    def _ended(self, *stacks: Stack) -> None:
+        for stack in stacks:
+            self._cloud.wait_for_stack(stack.id)
+
+    def _start(self, machine: str, *, of_arn: bool = False, **task: Any) -> str:
+        """An execution that calls somebody back who never gave the token: that it may is judged before the token is."""
+        arn = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/called-back"
+        task_id = self._add(duration=0, resource_arn=arn, **task)
+        asked = {"ResourceArn": arn} if of_arn else {"LicenseConversionTaskId": task_id}
+        started = self._steps.start_execution(
+            stateMachineArn=machine, input=json.dumps({**asked, "TaskToken": "nobody's"})
+        )
+        return str(started["executionArn"])
+
+    def _finish(self, *executions: str) -> None:
+        for arn in executions:
+            _eventually(lambda arn=arn: self._steps.describe_execution(executionArn=arn)["status"] != "RUNNING")
+
+    @contextlib.contextmanager
+    def _broken(self, *functions: str) -> Iterator[None]:
+        handlers = {
+            name: self._functions.get_function_configuration(FunctionName=name)["Handler"] for name in functions
+        }
+        self._handled_by(dict.fromkeys(functions, NOWHERE))
+        try:
+            yield
+        finally:
+            self._handled_by(handlers)
+
+    def _handled_by(self, handlers: Mapping[str, str]) -> None:
+        for function, handler in handlers.items():
+            self._functions.update_function_configuration(FunctionName=function, Handler=handler)
+        for function in handlers:
+            self._functions.get_waiter("function_updated_v2").wait(FunctionName=function)
+        # LocalStack looks for events with the version before for two seconds more, and hides for minutes what it finds then.
+        time.sleep(3)
+
+    def _give_events_up(self, functions: Iterable[str]) -> None:
+        """Lambda hands an event on when the function has failed at it as often as it may."""
+        destinations = {}
+        for function in functions:
+            with contextlib.suppress(self._functions.exceptions.ResourceNotFoundException):
+                found = self._functions.get_function_event_invoke_config(FunctionName=function)
+                destinations[function] = found["DestinationConfig"]["OnFailure"]["Destination"]
+                self._functions.invoke(FunctionName=function, InvocationType="Event", Payload=b"{}")
+        assert destinations
+        roles = {name: self._functions.get_function_configuration(FunctionName=name)["Role"] for name in destinations}
+        expected = {(roles[name], destination) for name, destination in destinations.items()}
+        _eventually(lambda: expected <= {(one.owner, one.resource) for one in self._cloud.verdicts()})
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    with LocalCloud() as cloud:
+        trusted = {"GateAccountId": ACCOUNT, "ExternalId": EXTERNAL_ID}
+        cloud.create_stack("reader", EXAMPLES / "cross-account-role.yaml", trusted)
+        _deploy(cloud, f"AssumableRoleArns={READER}")
+        Ways(cloud).go(cloud.describe(NAME))
+        names = {name: logical_id for logical_id, name in physical_ids(cloud, "AWS::IAM::Role").items()}
+        policies = {logical_id: tuple(_policies(cloud, name)) for name, logical_id in names.items()}
+        assert waiting.executions(NAME, partial(cloud.client, of=cloud.deployer)) == []
+        cloud.sam("delete", "--no-prompts")
+        verdicts = cloud.verdicts()
+        denied_stack = _deploy_without(cloud)
+        _deploy(cloud, "LogLevel=DEBUG")  # an update; LocalStack can make none of what had a list as a parameter
+        verdicts += [one for one in cloud.verdicts()[len(verdicts) :] if one.owner.endswith("/deployer")]
+        yield Run(
+            {(role, *grant) for role, found in policies.items() for _, text in found for grant in grants(text)},
+            policies, names, verdicts, denied_stack,
+        )  # fmt: skip
+
+
+def _deploy(cloud: LocalCloud, *parameters: str) -> None:
+    cloud.sam("deploy", "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides", *parameters)
+
+
+def _deploy_without(cloud: LocalCloud) -> Stack:
+    """What a person sees whose gate may not look at its task: the stack that waited at it."""
+    template = yaml_parse(BUILT.read_text())
+    role = template["Resources"]["CheckTaskRole"]["Properties"]
+    for policy in role["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            if REMOVED in statement.get("Action", ()):
+                statement["Action"] = [action for action in statement["Action"] if action != REMOVED]
+    reduced = BUILT.with_name("template-without.yaml")  # beside the other: its paths are relative
+    reduced.write_text(yaml_dump(template))
+    cloud.deploy(NAME, reduced)
+    reduced.unlink()
+    return cloud.create_stack(
+        "denied", STACK_GATE, {"LicenseConversionTaskId": cloud.license_manager.add_task(duration=60)}
+    )
+
+
+def physical_ids(cloud: LocalCloud, kind: str) -> dict[str, str]:
+    """By logical id, of the application's resources of this type."""
+    pages = cloud.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=NAME)
+    return {
+        one["LogicalResourceId"]: one["PhysicalResourceId"]
+        for page in pages
+        for one in page["StackResourceSummaries"]
+        if one["ResourceType"] == kind
+    }
+
+
+def _policies(cloud: LocalCloud, role: str) -> Iterator[tuple[str, str]]:
+    users = cloud.client("iam")
+    for name in users.list_role_policies(RoleName=role)["PolicyNames"]:
+        yield name, json.dumps(users.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"])
+
+
+def grants(policy: str) -> Iterator[tuple[str, str]]:
+    """(action, resource) of each statement."""
+    for statement in json.loads(policy)["Statement"]:
+        for action in _as_list(statement["Action"]):
+            for resource in _as_list(statement["Resource"]):
+                yield action, resource
+
+
+def without(policy: str, grant: tuple[str, str]) -> str:
+    """The policy but for one action on one resource."""
+    document = json.loads(policy)
+    statements = []
+    for statement in document["Statement"]:
+        for action in _as_list(statement["Action"]):
+            left = [one for one in _as_list(statement["Resource"]) if (action, one) != grant]
+            if left:
+                statements.append({**statement, "Action": action, "Resource": left})
+    return json.dumps({**document, "Statement": statements})
+
+
+def _as_list(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+def never_seen(heading: str) -> set[str]:
+    """The first column of the table of two columns below a heading, or a line, of docs/permissions.md."""
+    document = (ROOT / "docs" / "permissions.md").read_text()
+    section = document.split(f"{heading}\n", 1)[1].split("\n#", 1)[0]
+    rows = re.findall(r"^\| (`[^|]+`) \| [^|]+ \|$", section, re.MULTILINE)
+    return {action for row in rows for action in re.findall(r"`([^`]+)`", row)}
+
+
+ROLES_NEVER_SEEN = "## What the local cloud sees of it"
+DEPLOYER_NEVER_SEEN = "What is in it although the local cloud never sees it used:"
+
+
+def _with_own_stacks(policy: str) -> str:
+    """The policy, and what the person's stacks have beside the gate."""
+    document = json.loads(policy)
+    own = {"Effect": "Allow", "Action": ["cloudformation:*", "ssm:*"], "Resource": "*"}
+    return json.dumps({**document, "Statement": [*document["Statement"], own]})
+
+
+def _eventually(what: Any, seconds: float = 200) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_nothing_is_denied_that_should_work(run: Run) -> None:
+    assert [one.reason for one in run.verdicts if not one.allowed] == []
+
+
+def test_each_role_and_the_people_were_judged(run: Run) -> None:
+    assert {run.owner(one) for one in run.verdicts} >= {*run.policies, "deployer", "owner-of-a-stack"}
+
+
+def test_no_permission_of_a_role_stays_unused_but_those_that_only_aws_uses(run: Run) -> None:
+    unused = run.granted - run.used()
+
+    assert {grant for grant in unused if grant[1] not in never_seen(ROLES_NEVER_SEEN)} == set()
+
+
+def test_no_permission_is_said_to_be_never_seen_that_is_seen(run: Run) -> None:
+    of_roles = {action for owner, action, _ in run.used() if owner in run.policies}
+    of_deployer = {action for owner, action, _ in run.used() if owner == "deployer"}
+
+    assert of_roles & never_seen(ROLES_NEVER_SEEN) == set()
+    assert of_deployer & never_seen(DEPLOYER_NEVER_SEEN) == set()
+
+
+def test_no_right_of_the_deployer_stays_unused_but_those_that_only_aws_asks_for(run: Run) -> None:
+    used = {(action, resource) for owner, action, resource in run.used() if owner == "deployer"}
+    unused = set(grants(policy_of("Who deploys the application"))) - used
+
+    assert {grant for grant in unused if not never_seen(DEPLOYER_NEVER_SEEN) & set(grant)} == set()
+
+
+def test_without_any_one_permission_something_fails_by_name(run: Run) -> None:
+    calls = [one for one in run.verdicts if one.allowed and run.owner(one) in run.policies]
+    missed = []
+    with Engine(LocalCloud.node(), LocalCloud.POLICY_ENGINE) as engine:
+        judge = Judge(engine)
+        for role, action, resource in sorted(run.granted & run.used()):
+            policies = tuple((name, without(text, (action, resource))) for name, text in run.policies[role])
+            again = (
+                judge.judge(Principal(one.principal, one.owner, policies), Need(one.action, one.resource, one.context))
+                for one in calls
+                if run.owner(one) == role
+            )
+            denied = next((one for one in again if not one.allowed), None)
+            if not (denied and action in denied.reason and denied.principal in denied.reason):
+                missed.append((role, action, resource))
+
+    assert missed == []
+
+
+def test_a_person_sees_the_action_and_the_role_when_one_permission_is_missing(run: Run) -> None:
+    (reason,) = run.denied_stack.failures
+
+    assert run.denied_stack.status == "ROLLBACK_COMPLETE"
+    assert f"is not authorized to perform: {REMOVED} on resource: * because no identity-based policy allows" in reason
+    assert "CheckTaskRole" in reason

@@ -1,0 +1,19 @@
+"""Waiting for what happens in another thread or process."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+LONG = 60.0
+"""Seconds. No expectation: what has not happened by then on the slowest machine will not happen."""
+
+
+def eventually(what: Callable[[], T], seconds: float = LONG, pause: float = 0.05) -> T:
+    """The first true value that `what` gives. Raises TimeoutError when it has given none for that many seconds."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"Still {found!r} after {seconds} seconds")
+        time.sleep(pause)
+    return found

@@ -1,0 +1,134 @@
+"""Verdicts: a principal's policies, an action and a resource, asked of the engine once and remembered."""
+
+import json
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.local_cloud.iam.engine import Engine
+from tests.local_cloud.iam.needs import Need
+
+_BECAUSE = {
+    "identity": "identity-based policy",
+    "pb": "permissions boundary",
+    "resource": "resource-based policy",
+    "session": "session policy",
+}
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who makes a call. ``arn`` is that of the role's session or of the user, ``owner`` that of the role or the user itself."""
+
+    arn: str
+    owner: str
+    policies: tuple[tuple[str, str], ...]
+    """Name and JSON document of each identity-based policy."""
+    boundary: str = ""
+    session_policy: str = ""
+
+    @property
+    def account(self) -> str:
+        return self.arn.split(":")[4]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was judged, and how. ``by`` has each (action, resource) of a policy, as it stands there, that allowed it."""
+
+    principal: str
+    owner: str
+    action: str
+    resource: str
+    context: Mapping[str, str | list[str]]
+    allowed: bool
+    by: tuple[tuple[str, str], ...]
+    reason: str
+    """AWS's sentence; empty when it is allowed."""
+
+    @classmethod
+    def read(cls, file: Path) -> "list[Verdict]":
+        """All that a run has kept so far, each once, oldest first."""
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [cls(**{**one, "by": tuple(map(tuple, one["by"]))}) for one in map(json.loads, lines)]
+
+
+class Judge:
+    """May be asked from any thread."""
+
+    def __init__(self, engine: Engine, file: Path | None = None) -> None:
+        """``file`` takes each new verdict as a line of JSON."""
+        self._engine = engine
+        self._file = file
+        self._lock = threading.Lock()
+        self._known: dict[tuple[object, ...], Verdict] = {}
+
+    def judge(self, principal: Principal, need: Need, trust: str = "", region: str = "") -> Verdict:
+        """``trust`` is the trust policy (JSON) of the role that is to be assumed, where it is known."""
+        context = {
+            "aws:PrincipalArn": principal.owner,
+            "aws:PrincipalAccount": principal.account,
+            "aws:RequestedRegion": region,
+            **need.context,
+        }
+        question = (principal, need.action, need.resource, json.dumps(context), trust)
+        if question not in self._known:
+            verdict = self._ask(principal, need, context, trust)
+            with self._lock:
+                if question not in self._known:
+                    self._known[question] = verdict
+                    self._keep(verdict)
+        return self._known[question]
+
+    def _ask(self, principal: Principal, need: Need, context: dict[str, Any], trust: str) -> Verdict:
+        answer = self._engine.simulate({
+            "request": {
+                "principal": principal.arn,
+                "action": need.action,
+                # Whose resource it is matters to resource policies alone, and a trust policy is the only one that is judged.
+                "resource": {
+                    "resource": need.resource,
+                    "accountId": need.resource.split(":")[4] if trust else principal.account,
+                },
+                "contextVariables": context,
+            },
+            "identityPolicies": [{"name": name, "policy": json.loads(text)} for name, text in principal.policies],
+            "serviceControlPolicies": [],
+            "resourceControlPolicies": [],
+            **({"resourcePolicy": json.loads(trust)} if trust else {}),
+            **({"sessionPolicy": json.loads(principal.session_policy)} if principal.session_policy else {}),
+            **_boundary(principal),
+        })  # fmt: skip
+        return Verdict(
+            principal.arn, principal.owner, need.action, need.resource, dict(context), answer["allowed"],
+            tuple(sorted({(action, resource) for action, resource in answer["by"]})),
+            "" if answer["allowed"] else _sentence(principal, need, answer),
+        )  # fmt: skip
+
+    def _keep(self, verdict: Verdict) -> None:
+        if self._file:
+            with self._file.open("a") as file:
+                file.write(json.dumps(asdict(verdict)) + "\n")
+
+
+def _boundary(principal: Principal) -> dict[str, Any]:
+    if not principal.boundary:
+        return {}
+    return {"permissionBoundaryPolicies": [{"name": "boundary", "policy": json.loads(principal.boundary)}]}
+
+
+def _sentence(principal: Principal, need: Need, answer: Mapping[str, Any]) -> str:
+    """https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html"""
+    policy = _BECAUSE[answer["denied"]]
+    because = (
+        f"with an explicit deny in a{'n' if policy[0] in 'aeiou' else ''} {policy}"
+        if answer["explicit"]
+        else f"because no {policy} allows the {need.action} action"
+    )
+    return f"User: {principal.arn} is not authorized to perform: {need.action} on resource: {need.resource} {because}"
+
+
+def first_denial(verdicts: Iterable[Verdict]) -> Verdict | None:
+    return next((one for one in verdicts if not one.allowed), None)

@@ -1,0 +1,136 @@
+"""What a state machine that converts instances meets on AWS, and open LocalStack lacks.
+
+- Step Functions reaches License Manager (`aws-sdk:licensemanager:…`): ours, beside LocalStack
+- errors of License Manager and EC2 have the names that Step Functions gives them
+- the Cause of a nested execution is cut
+- a JSONPath that may match many gives a list, of one match or of none too
+- an instance has a usage operation, which License Manager has changed or not, and takes a moment to stop
+
+Each service is changed when it is loaded, at its first call: nobody else waits for it.
+"""
+
+import json
+import re
+import threading
+import urllib.request
+from importlib import import_module
+from typing import Any, cast
+
+from localstack.services.plugins import Service, aws_provider
+
+from tests.local_cloud.localstack_plugins.settings import Settings
+
+STOPPING_SECONDS = 1.0
+CAUSE_CHARACTERS = 32_768
+"""https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html: the most that a Cause holds."""
+MAY_MATCH_MANY = re.compile(r"\*|\.\.|\[\?|\[\d*:\d*\]")
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@aws_provider(api="stepfunctions", name="converting")  # type: ignore[untyped-decorator,unused-ignore]  # LocalStack is untyped
+def stepfunctions() -> Service:
+    # In this order: whoever is imported later takes the changed functions themselves.
+    from localstack.services.stepfunctions.asl.utils import json_path  # noqa: PLC0415
+
+    json_path.extract_json = _extract_as_on_aws(json_path)
+    from localstack.services.stepfunctions.asl.utils import boto_client  # noqa: PLC0415
+
+    boto_client.boto_client_for = _with_license_manager(boto_client)
+    from localstack.services.stepfunctions.provider import StepFunctionsProvider  # noqa: PLC0415
+
+    services = "localstack.services.stepfunctions.asl.component.state.state_execution.state_task.service"
+    tasks, aws_sdk, nested = (
+        cast("Any", import_module(f"{services}.state_task_service{name}")) for name in ("", "_aws_sdk", "_sfn")
+    )
+    tasks.StateTaskService._SERVICE_NAME_SFN_TO_BOTO_OVERRIDES["licensemanager"] = "license-manager"
+    aws_sdk._SERVICE_ERROR_NAMES.update(licensemanager="LicenseManager", ec2="Ec2")
+    nested.to_json_str = _cut(nested.to_json_str)
+    return Service.for_provider(StepFunctionsProvider())
+
+
+def _extract_as_on_aws(json_path: Any) -> Any:
+    original = json_path.extract_json
+
+    def extract_json(path: str, data: Any) -> Any:
+        if MAY_MATCH_MANY.search(path) and not re.search(r"\[\d+\]$", path):
+            return [match.value for match in json_path.parse(path).find(data)]
+        return original(path, data)
+
+    return extract_json
+
+
+def _cut(to_json_str: Any) -> Any:
+    """The Cause of a nested execution that failed is its whole description, and is cut wherever the limit falls.
+
+    Its input, which the same function writes, comes with separators of its own, and stays whole.
+    """
+
+    def to_json_str_that_is_cut(value: Any, **separators: Any) -> str:
+        text = str(to_json_str(value, **separators))
+        return text if separators else text[:CAUSE_CHARACTERS]
+
+    return to_json_str_that_is_cut
+
+
+def _with_license_manager(boto_client: Any) -> Any:
+    original = boto_client.boto_client_for
+
+    def boto_client_for(service: str, region: str, state_credentials: Any) -> Any:
+        if service != "license-manager":
+            return original(service, region, state_credentials)
+        import boto3  # noqa: PLC0415
+
+        return boto3.client(  # with any key: nobody looks at it
+            "license-manager",
+            endpoint_url=Settings.from_environment().license_manager_url,
+            region_name=region,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=boto_client._BOTO_CLIENT_CONFIG,
+        )
+
+    return boto_client_for
+
+
+@aws_provider(api="ec2", name="converting")  # type: ignore[untyped-decorator,unused-ignore]  # LocalStack is untyped
+def ec2() -> Service:
+    from localstack.services.ec2.provider import Ec2Provider  # noqa: PLC0415
+    from localstack.services.moto import MotoFallbackDispatcher  # noqa: PLC0415
+
+    Instance: Any = import_module("moto.ec2.models.instances").Instance  # noqa: N806
+    instances: Any = import_module("moto.ec2.responses.instances")
+    known = "<instanceId>{{ instance.id }}</instanceId>"
+    assert known in instances.EC2_DESCRIBE_INSTANCES
+    instances.EC2_DESCRIBE_INSTANCES = instances.EC2_DESCRIBE_INSTANCES.replace(
+        known, known + "<usageOperation>{{ instance.usage_operation }}</usageOperation>"
+    )
+    Instance.usage_operation = property(lambda instance: _usage_operation(instance.id))
+    Instance.stop = _stop_slowly(Instance.stop)
+    return Service.for_provider(Ec2Provider(), dispatch_table_factory=MotoFallbackDispatcher)
+
+
+def _usage_operation(instance_id: str) -> str:
+    """EC2 and License Manager are one AWS: what a conversion has changed, EC2 tells."""
+    asked = f"{Settings.from_environment().license_manager_url}/_control/usage_operation"
+    with _direct.open(asked, json.dumps({"instance_id": instance_id}).encode(), timeout=10) as answer:
+        return str(json.load(answer))
+
+
+def _stop_slowly(stop: Any) -> Any:
+    """moto stops an instance at once, and then nobody has to wait for it."""
+
+    def stop_slowly(instance: Any) -> Any:
+        before = stop(instance)
+        if before.name != "stopped":
+            instance._state.name, instance._state.code = "stopping", 64
+            stopped = threading.Timer(STOPPING_SECONDS, _stopped, [instance])
+            stopped.daemon = True
+            stopped.start()
+        return before
+
+    return stop_slowly
+
+
+def _stopped(instance: Any) -> None:
+    if instance._state.name == "stopping":
+        instance._state.name, instance._state.code = "stopped", 80

@@ -1,0 +1,136 @@
+"""IAM in LocalStack: who makes a call, and no answer but AWS's AccessDenied for one that the caller's policies do not allow.
+
+LocalStack's open edition judges nothing, but it assumes roles as AWS does: each sandbox has a key of its own, and so have
+Step Functions and Lambda when they act in a role's name. The key of a request tells the role, or the person, that is judged
+(see ``tests.local_cloud.iam``). A key that belongs to neither is the account's root, which may do anything.
+"""
+
+import json
+from functools import cache
+from typing import Any
+
+from localstack.aws import handlers
+from localstack.aws.api import CommonServiceException, RequestContext
+from localstack.aws.chain import HandlerChain
+from localstack.http import Request, Response
+from localstack.runtime import hooks
+from localstack.services.edge import ROUTER
+from localstack.utils.aws.request_context import extract_access_key_id_from_auth_header
+from localstack.utils.patch import patch
+from moto.iam.models import IAMBackend, Role, iam_backends
+from moto.sts.models import AssumedRole, STSBackend
+
+from tests.local_cloud.iam import PATH
+from tests.local_cloud.iam.engine import Engine
+from tests.local_cloud.iam.judge import Judge, Principal, first_denial
+from tests.local_cloud.iam.needs import Call, needs_of
+from tests.local_cloud.localstack_plugins.settings import Settings
+
+_sessions: dict[str, AssumedRole] = {}
+"""By access key. moto has them in a list, which grows with every state of every execution."""
+
+
+@hooks.on_infra_start()  # type: ignore[untyped-decorator,unused-ignore]  # LocalStack is untyped
+def check_permissions() -> None:
+    if Settings.from_environment().node:
+        _gatekeeper()
+        handlers.serve_custom_service_request_handlers.append(_let_in)
+        ROUTER.add(PATH, _tell_outsiders, methods=["POST"])
+
+
+class Gatekeeper:
+    def __init__(self, settings: Settings) -> None:
+        self._engine = Engine(settings.node, settings.policy_engine)
+        self._judge = Judge(self._engine, settings.verdicts_file)
+
+    def denial(self, access_key: str, call: Call) -> str:
+        """AWS's sentence; empty for a call that is allowed, or that nobody judges."""
+        principal = principal_of(access_key)
+        if principal is None:
+            return ""
+        verdicts = (
+            self._judge.judge(
+                principal, need, _trust_of(need.resource) if need.action == "sts:AssumeRole" else "", call.region
+            )
+            for need in needs_of(call, self._engine)
+        )
+        denied = first_denial(verdicts)
+        return denied.reason if denied else ""
+
+
+@cache
+def _gatekeeper() -> Gatekeeper:
+    return Gatekeeper(Settings.from_environment())
+
+
+def principal_of(access_key: str) -> Principal | None:
+    """The role whose session has this key, or the user who has it; None for root, and for a role that nobody made here."""
+    if session := _sessions.get(access_key):
+        backend = _backend_of(session.role_arn)
+        role = _role(session.role_arn)
+        if role is None:
+            return None
+        boundary = _document(backend, role.permissions_boundary_arn)
+        return Principal(session.arn, role.arn, _policies(role), boundary, session.policy or "")
+    for backend in [one for account in list(iam_backends.values()) for one in list(account.values())]:
+        if user := backend.get_user_from_access_key_id(access_key):
+            return Principal(user.arn, user.arn, _policies(user))
+    return None
+
+
+def _policies(owner: Any) -> tuple[tuple[str, str], ...]:
+    attached = ((policy.name, policy.document) for policy in list(owner.managed_policies.values()))
+    return (*list(owner.policies.items()), *attached)
+
+
+def _document(backend: Any, policy_arn: str | None) -> str:
+    return str(backend.get_policy(policy_arn).document) if policy_arn else ""
+
+
+def _trust_of(role_arn: str) -> str:
+    """Empty for a role that nobody made here."""
+    role = _role(role_arn)
+    return role.assume_role_policy_document if role else ""
+
+
+def _role(arn: str) -> Role | None:
+    return next((one for one in list(_backend_of(arn).roles.values()) if one.arn == arn), None)
+
+
+def _backend_of(role_arn: str) -> IAMBackend:
+    _, partition, _, _, account, *_ = role_arn.split(":")
+    return iam_backends[account][partition]
+
+
+@patch(STSBackend.assume_role)  # type: ignore[untyped-decorator,unused-ignore]
+def _assume_role(assume_role: Any, self: STSBackend, *arguments: Any, **options: Any) -> AssumedRole:
+    session: AssumedRole = assume_role(self, *arguments, **options)
+    _sessions[session.access_key_id] = session
+    return session
+
+
+def _let_in(_: HandlerChain, context: RequestContext, __: Response) -> None:
+    if not (context.service and context.operation):
+        return
+    service, operation = context.service.signing_name, context.operation.name
+    access_key = extract_access_key_id_from_auth_header(context.request.headers) or ""
+    if operation == "CreateLogGroup" and context.is_internal_call and access_key in _sessions:
+        return  # LocalStack's own habit before each new log stream; Lambda makes a group only where there is none
+    call = Call(
+        service, operation, context.service_request or {}, context.account_id, context.region, context.partition
+    )
+    if denial := _gatekeeper().denial(access_key, call):
+        raise _as_the_service_says_it(context, denial)
+
+
+def _as_the_service_says_it(context: RequestContext, denial: str) -> CommonServiceException:
+    if "json" not in context.protocol or context.service.service_name == "sqs":
+        return CommonServiceException("AccessDenied", denial, 403, sender_fault=True)
+    status = 403 if context.protocol == "rest-json" else 400
+    return CommonServiceException("AccessDeniedException", denial, status, sender_fault=True)
+
+
+def _tell_outsiders(request: Request, **_: Any) -> Response:
+    """For the License Manager, which is not LocalStack's: ``{access_key, call}`` to ``{denial}``."""
+    asked = json.loads(request.get_data())
+    return Response(json.dumps({"denial": _gatekeeper().denial(asked["access_key"], Call(**asked["call"]))}))

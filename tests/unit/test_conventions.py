@@ -1,0 +1,72 @@
+"""What a newcomer is told, and what editors and hooks are told, is what holds here."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from editorconfig import get_properties
+
+ROOT = Path(__file__).parents[2]
+MAKEFILE = (ROOT / "Makefile").read_text()
+TRACKED = subprocess.run(
+    ["git", "ls-files", "-z"],  # noqa: S607
+    cwd=ROOT,
+    check=True,
+    stdout=subprocess.PIPE,
+    text=True,
+).stdout.split("\0")[:-1]
+TOLD = [name for name in TRACKED if re.search(r"\.md$|^\.github/|^\.devcontainer/|^\.ci/", name)]
+GENERATED = ("requirements/", "layers/dependencies/requirements.txt", "docs/benchmark-1000.svg")
+
+
+@pytest.mark.parametrize("name", [name for name in TRACKED if not name.startswith(GENERATED)])
+def test_a_file_has_the_form_that_editors_are_told(name: str) -> None:
+    path = ROOT / name
+    told = get_properties(str(path))
+    lines = path.read_bytes().decode(told["charset"]).split("\n")
+
+    assert not [line for line in lines if line.endswith((" ", "\t", "\r"))]
+    assert lines[-1] == ""
+    indents = {" ": "space", "\t": "tab"}
+    assert {indents[line[0]] for line in lines if line[:1] in indents and line[0]} <= {told["indent_style"]} | (
+        {"space"} if told["indent_style"] == "tab" else set()  # the values of make's variables
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in TRACKED if name.endswith(".md")])
+def test_a_link_leads_to_a_file_and_a_heading_that_are_there(name: str) -> None:
+    for target in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", (ROOT / name).read_text()):
+        file, _, heading = target.partition("#")
+        path = (ROOT / name).parent / file if file else ROOT / name
+        assert path.exists(), target
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}, target
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_a_make_command_that_somebody_is_told_is_there(name: str) -> None:
+    text = (ROOT / name).read_text()
+    told = re.findall(r"(?:`|run: |^|\")make ([a-z][a-z ]*)", text, re.MULTILINE)
+
+    assert {one for names in told for one in names.split()} <= set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+
+
+def test_what_runs_before_a_commit_is_what_is_checked() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    checked = re.findall(r"^\t\$\(BIN\)/(.+)$", MAKEFILE.split("\ncheck:")[1].split("\n\n")[0], re.MULTILINE)
+
+    for hook in hooks:
+        assert hook["language"] == "system"
+        asked = hook["entry"].removeprefix(".venv/bin/").removesuffix(" --force-exclude")
+        assert [line for line in checked if line.startswith(asked)]
+
+
+def test_the_container_sets_itself_up() -> None:
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+
+    assert (ROOT / ".devcontainer" / container["build"]["dockerfile"]).exists()
+    assert container["postCreateCommand"] == "make setup"
