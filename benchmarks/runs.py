@@ -1,6 +1,8 @@
 """One run: so many waits, these conversions, this limit; and what it came to."""
 
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from random import Random
 
 from benchmarks.clock import Clock
@@ -79,11 +81,16 @@ def run(case: Case, peer: type[Peer] | None = None) -> Result:
 
     if case.fleet:
         ours.wait(
-            waits, {"LicenseConversionTaskIds": [begin(number) for number in range(case.waits)], "TimeoutSeconds": case.timeout}
+            waits,
+            {
+                "LicenseConversionTaskIds": [begin(number) for number in range(case.waits)],
+                "TimeoutSeconds": case.timeout,
+            },
         )
     for number in range(0 if case.fleet else case.waits):
         clock.after(case.spread * number / case.waits, lambda number=number: wait(number))  # type: ignore[misc]
-    clock.run()
+    with redirect_stdout(StringIO()):  # metrics, which nobody reads here
+        clock.run()
     bills = [theirs.bill] if theirs else [ours.check.bill, ours.watch.bill]
     transitions = theirs.transitions if theirs else ours.transitions.entered
     dollars = transitions * TRANSITION + ours.table.dollars

@@ -111,7 +111,7 @@ class BenchmarkTable:
         return Place(item.since, item.words) if item else None
 
     def watched(self) -> Watched:
-        self._call(read_units=0.5)
+        self._call(read_units=1)
         return self._watched
 
     def may_start(self, now: float, until: float) -> bool:
@@ -124,7 +124,9 @@ class BenchmarkTable:
     def waiting(self, now: float) -> Iterator[Waiting]:
         found = [(gate, item) for gate, item in self.items.items() if not item.words and item.expires > now]
         size = sum(item.bytes for item in self.items.values())
-        self._call(read_units=max(SHARDS / 2, size / 8192), seconds=CALL_SECONDS * (SHARDS - 1) + MEGABYTE_SECONDS * size / 1e6)
+        self._call(
+            read_units=max(SHARDS, size / 4096), seconds=CALL_SECONDS * (SHARDS - 1) + MEGABYTE_SECONDS * size / 1e6
+        )
         return iter([Waiting(gate, item.tasks, item.token) for gate, item in found])
 
     def tell(self, gate: str, words: Sequence[Mapping[str, Any]]) -> str:

@@ -21,7 +21,7 @@ from license_conversion.wake import wake
 T = TypeVar("T")
 FEW = 1
 """So many tasks are no crowd: their gates go on by themselves."""
-EVERY = 12.0
+EVERY = 13.0
 """Seconds from the beginning of one look to that of the next, at least."""
 BETWEEN_CALLS = 0.1
 LEAST_BETWEEN_CALLS = 0.02
@@ -40,6 +40,9 @@ WORDS_BYTES = 200_000
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html"""
 WORD_SHARE = 10
 """Of what is left of that, a message may take this part, as in a fleet."""
+SAVES = 3
+"""A listing of what has ended is read where it takes this many times fewer calls than asking for each task: of how much it shows
+is not known before."""
 LAST_SECONDS = 60.0
 """Of the function's time, for a look that is under way when another one may take over."""
 
@@ -80,16 +83,12 @@ class Watch:
         """Of a whole listing: counted, or as many as there must be at least."""
 
     def run(self, until: float, report: Callable[[int, float], None] = telemetry.watched) -> None:
-        """Until nobody waits, License Manager answers no more, or time is up: then one gate is woken, to start the next watch.
+        """Until nobody waits, License Manager answers no more, or time is up. Whoever waits even then starts the next watch.
 
         `report` hears of each whole look: at how many gates, in how many seconds. Raises TableUnavailable.
         """
-        waiting: list[Waiting] = []
         try:
-            while (began := self._clock()) < until:
-                waiting = list(self._table.waiting(began))
-                if not waiting:
-                    break
+            while (began := self._clock()) < until and (waiting := list(self._table.waiting(began))):
                 self._look(waiting)
                 took = self._clock() - began
                 self._table.looked(began, took)
@@ -98,7 +97,9 @@ class Watch:
         except NoAnswer:
             telemetry.logger.warning("The watch ends: License Manager does not answer it")
         self._table.keep_watch(0.0)
-        self._wake([one.token for one in waiting[:1]])
+        # In this order: whoever has taken a place until now may have found this watch at work, whoever does it later will not.
+        left = list(self._table.waiting(self._clock()))
+        self._wake([one.token for one in left[:1]])
 
     def _look(self, waiting: Collection[Waiting]) -> None:
         gates: dict[str, list[Waiting]] = defaultdict(list)
@@ -109,15 +110,15 @@ class Watch:
         left = [task_id for task_id in gates if task_id not in running]
         words: dict[str, Mapping[str, Any]] = {}
         for status in (Status.SUCCEEDED, Status.FAILED):
-            words |= self._listed(status, len(left) // 2, set(left))
+            words |= self._listed(status, len(left) // SAVES, set(left))
             left = [task_id for task_id in left if task_id not in words]
         fleets = [one for one in waiting if len(one.task_ids) > 1]
-        self._tell((one for task_id in words for one in gates[task_id] if one not in fleets), words)
+        self._tell((one for task_id in words for one in gates[task_id] if len(one.task_ids) == 1), words)
         found: list[Waiting] = []
         for task_id in left[: max(VERDICTS, 2 * self._pages[Status.IN_PROGRESS])]:
             if word := self._word(task_id, alone=len(gates) <= FEW):
                 words[task_id] = word
-                found += (one for one in gates[task_id] if one not in fleets)
+                found += (one for one in gates[task_id] if len(one.task_ids) == 1)
             if len(found) >= BELLS:
                 self._tell(found, words)
                 found = []

@@ -120,8 +120,9 @@ class Crowd:
         try:
             place = self._table.place(gate)
             if place and place.words:
-                place = self._table.leave(gate)
-                return Heard(heard_at, place.words if place else ())
+                told = self._table.leave(gate)
+                # Whoever has said that has looked at all of the gate's tasks since it took the place.
+                return Heard(max(heard_at, place.since), told.words if told else ())
             if not place:
                 return Heard()
             watched = self._table.watched()

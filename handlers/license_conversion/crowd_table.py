@@ -72,7 +72,7 @@ class CrowdTable:
         return _place(self._call("delete_item", Key=self._place(gate), ReturnValues="ALL_OLD").get("Attributes"))
 
     def watched(self) -> Watched:
-        item = self._call("get_item", Key=self._key(WATCH, WATCH)).get("Item", {})
+        item = self._call("get_item", Key=self._key(WATCH, WATCH), ConsistentRead=True).get("Item", {})
         return Watched(
             *(float(item.get(name, {"N": "0"})["N"]) for name in ("Began", "Took", "WatchUntil", "StartUntil"))
         )
@@ -90,6 +90,7 @@ class CrowdTable:
             while True:
                 page = self._call(
                     "query",
+                    ConsistentRead=True,
                     KeyConditionExpression="Crowd = :crowd",
                     FilterExpression=f"{NO_WORDS} AND Expires > :now",
                     ExpressionAttributeValues={":crowd": {"S": self._crowd(shard)}, ":now": _typed(now)},

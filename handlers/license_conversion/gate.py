@@ -236,7 +236,7 @@ class Gate:
                 started_at=min(known.start_time or wait.started_at, wait.started_at),
                 deadline=wait.deadline,
                 random=self._random,
-                throttles=throttles,
+                throttles=0 if seen.in_crowd and not heard.silent else throttles,
                 in_crowd=seen.in_crowd,
             )
         return Waiting(

@@ -14,7 +14,8 @@ least lag for the calls that it makes."""
 FIRST_HOUR = 3600
 LONGEST_IN_CROWD = 120
 JITTER_IN_CROWD = 0.2
-"""A gate that others look for wakes by itself this rarely: in case they do not."""
+"""A gate that others look for wakes by itself this rarely: in case they do not. Then it asks, and after a throttle again in"""
+IN_SILENT_CROWD = 40
 JITTER = 0.05
 """A pause is shortened by up to this share of itself, so that gates which started together drift apart."""
 CLOSE = 30
@@ -37,13 +38,14 @@ def seconds_until_next_check(
 
     `started_at` is the task's StartTime, or the wait's own start where that is unknown. `random` gives 0 to 1.
     `throttles` counts the throttled checks in a row: each doubles the pause, and spreads it wider, because whoever asks
-    again at once keeps the throttle alive. `in_crowd`: the gate is woken when there is a word for it.
+    again at once keeps the throttle alive. `in_crowd`: the gate is woken when there is a word for it; a throttle there says that
+    nobody is at watch.
     """
     elapsed = max(0.0, (now - started_at).total_seconds())
     pause = LONGEST if elapsed >= FIRST_HOUR else min(LONGEST_IN_FIRST_HOUR, max(SHORTEST, FACTOR * math.sqrt(elapsed)))
     jitter = JITTER
     if in_crowd:
-        pause, jitter = LONGEST_IN_CROWD, JITTER_IN_CROWD
+        pause, jitter = IN_SILENT_CROWD if throttles else LONGEST_IN_CROWD, JITTER_IN_CROWD
     elif throttles:
         pause = min(LONGEST_WHEN_THROTTLED, pause * 2 ** min(throttles, 8))
         jitter = JITTER_WHEN_THROTTLED

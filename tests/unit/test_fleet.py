@@ -528,7 +528,7 @@ def check(
     task_ids = tuple(license_manager.tasks)
     request = Request.from_input({"LicenseConversionTaskIds": list(task_ids), "OnFailure": on_failure})
     shared = license_manager.shared()
-    gate = Gate(lambda _: shared, license_manager.clock, lambda: 0.0, license_manager.clock.sleep)
+    gate = Gate(lambda _: shared, license_manager.clock, lambda: 0.0, license_manager.clock.sleep, crowds=nobody)
     until = STARTED_AT + timedelta(hours=12)
     look_until = license_manager.clock() + timedelta(seconds=12.5)
     wait = Wait(STARTED_AT, until, until, look_until, "", known or Fleet.unseen(task_ids), throttles)
@@ -609,7 +609,7 @@ def test_a_whole_day_of_checks_fits_into_an_executions_history() -> None:
     license_manager = FakeLicenseManager(tasks(IN_PROGRESS=3))
     shared, clock = license_manager.shared(), license_manager.clock
     request = Request.from_input({"LicenseConversionTaskIds": list(ids(3)), "TimeoutSeconds": 86400})
-    gate = Gate(lambda _: shared, clock, lambda: 1.0, clock.sleep)
+    gate = Gate(lambda _: shared, clock, lambda: 1.0, clock.sleep, crowds=nobody)
     until = STARTED_AT + timedelta(days=1)
     wait = Wait(STARTED_AT, until, until, until, "", Fleet.unseen(ids(3)))
     checks = 1
@@ -627,7 +627,7 @@ def test_a_look_ends_before_the_state_machine_gives_the_check_up(attempt_seconds
     license_manager = FakeLicenseManager(tasks(SUCCEEDED=300))
     license_manager.no_listing, license_manager.call_seconds = AccessDenied("No list."), 0.2
     shared, clock = license_manager.shared(), license_manager.clock
-    task_check = TaskCheck(Gate(lambda _: shared, clock, lambda: 0.0, clock.sleep), clock)
+    task_check = TaskCheck(Gate(lambda _: shared, clock, lambda: 0.0, clock.sleep), clock, crowds=nobody)
 
     after = task_check.for_state_machine(
         {

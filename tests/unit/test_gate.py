@@ -64,7 +64,7 @@ def check(
     """One check, `after` seconds of a wait of one hour."""
     license_manager = FakeLicenseManager([answer])
     now = STARTED_AT + timedelta(seconds=after)
-    gate = Gate(lambda _: license_manager, lambda: now, lambda: share, region="eu-central-1")
+    gate = Gate(lambda _: license_manager, lambda: now, lambda: share, region="eu-central-1", crowds=nobody)
     wait = Wait(
         started_at=STARTED_AT,
         deadline=STARTED_AT + AN_HOUR,
@@ -104,7 +104,7 @@ FAULT = StillUnknown("License Manager answered 500: sorry")
 
 def test_a_check_asks_for_the_task_of_the_request_once() -> None:
     license_manager = FakeLicenseManager([IN_PROGRESS])
-    gate = Gate(lambda _: license_manager, lambda: STARTED_AT, lambda: 0.0)
+    gate = Gate(lambda _: license_manager, lambda: STARTED_AT, lambda: 0.0, crowds=nobody)
 
     until = STARTED_AT + AN_HOUR
     wait = Wait(STARTED_AT, until, until, look_until=until, look="", known=ConversionTask.unseen("lct-other"))
