@@ -376,13 +376,20 @@ def test_trouble_is_waited_out_with_the_last_task_in_hand(trouble: StillUnknown)
     assert wait.trouble == str(trouble)
 
 
-def test_a_throttle_slows_the_gate_down_more_with_each_in_a_row() -> None:
-    unthrottled = waiting(check(IN_PROGRESS, after=100)).seconds
-    paces = [waiting(check(THROTTLE, after=100, throttles=before)) for before in range(4)]
+def test_a_throttled_gate_takes_a_place_in_the_crowd_and_is_woken_there() -> None:
+    wait = waiting(check(THROTTLE, after=100))
+
+    assert (wait.awaits_word, wait.throttles, wait.seconds) == (True, 1, 120)
+
+
+def test_a_throttle_slows_a_gate_without_a_task_down_more_with_each_in_a_row() -> None:
+    """While nobody knows which task is the newest of a resource, nobody else can look for it."""
+    nameless = ConversionTask.unseen("", INSTANCE)
+    paces = [waiting(check(THROTTLE, after=100, throttles=before, seen=nameless)) for before in range(4)]
 
     assert [pace.throttles for pace in paces] == [1, 2, 3, 4]
-    assert [pace.seconds for pace in paces] == [21, 42, 83, 120]
-    assert unthrottled == 11
+    assert [pace.seconds for pace in paces] == [24, 48, 96, 120]
+    assert not any(pace.awaits_word for pace in paces)
 
 
 @pytest.mark.parametrize("answer", [IN_PROGRESS, FAULT], ids=["an answer", "a fault"])
@@ -390,17 +397,17 @@ def test_what_is_no_throttle_ends_the_row(answer: ConversionTask | Exception) ->
     wait = waiting(check(answer, after=100, throttles=5))
 
     assert wait.throttles == 0
-    assert wait.seconds == 11
+    assert wait.seconds == 12
 
 
 def test_the_pace_counts_from_the_tasks_own_start() -> None:
     long_running = task(Status="IN_PROGRESS", StartTime="2026-11-22T17:36:35Z")
 
-    assert waiting(check(long_running)).seconds == 21
+    assert waiting(check(long_running)).seconds == 17
 
 
 def test_the_pace_counts_from_the_start_of_the_wait_where_the_task_has_not_said() -> None:
-    assert waiting(check(IN_PROGRESS, after=200)).seconds == 21
+    assert waiting(check(IN_PROGRESS, after=200)).seconds == 17
 
 
 def test_the_last_check_comes_at_the_deadline() -> None:
@@ -417,7 +424,14 @@ def test_the_jitter_comes_from_outside() -> None:
 def test_a_gate_that_waits_keeps_what_the_next_check_needs() -> None:
     state = waiting(check(THROTTLE, after=100, seen=IN_PROGRESS)).state()
 
-    assert state == {"Ended": False, "SecondsUntilNextCheck": 21, "Throttles": 1, "Task": IN_PROGRESS.shape}
+    assert state == {
+        "Ended": False,
+        "SecondsUntilNextCheck": 120,
+        "Throttles": 1,
+        "Heard": (STARTED_AT + timedelta(seconds=100)).timestamp(),
+        "AwaitsWord": True,
+        "Task": IN_PROGRESS.shape,
+    }
 
 
 @pytest.mark.parametrize(
