@@ -11,8 +11,7 @@ from license_conversion.task import ConversionTask
 
 T = TypeVar("T")
 QUIET = 3.0
-LONGEST_QUIET = 16.0
-"""Seconds without a call after a throttle; doubled by each further one, up to this."""
+"""Seconds without a call after a throttle: short enough that a last look comes again after it."""
 BETWEEN_CALLS = 0.1
 LONGEST_BETWEEN_CALLS = 1.0
 """Seconds between two calls of one look at many tasks; doubled by each throttle, and a little less after each answer."""
@@ -28,7 +27,6 @@ class SharedLicenseManager:
         self._license_manager = license_manager
         self._monotonic = monotonic
         self.between_calls = BETWEEN_CALLS
-        self._quiet = QUIET
         self._quiet_until = float("-inf")
 
     def get_task(self, task_id: str) -> ConversionTask:
@@ -46,11 +44,9 @@ class SharedLicenseManager:
             result = call()
         except StillUnknown as unknown:
             if unknown.throttled:
-                self._quiet_until = self._monotonic() + self._quiet
-                self._quiet = min(LONGEST_QUIET, self._quiet * 2)
+                self._quiet_until = self._monotonic() + QUIET
                 self.between_calls = min(LONGEST_BETWEEN_CALLS, self.between_calls * 2)
             raise
-        self._quiet = QUIET
         self.between_calls = max(BETWEEN_CALLS, self.between_calls * RECOVERY)
         return result
 

@@ -5,7 +5,7 @@ import pytest
 from license_conversion.errors import StillUnknown
 from license_conversion.license_manager import LicenseManager
 from license_conversion.request import Account
-from license_conversion.shared import LONGEST_QUIET, QUIET, LicenseManagers, SharedLicenseManager
+from license_conversion.shared import QUIET, LicenseManagers, SharedLicenseManager
 from license_conversion.task import ConversionTask
 
 THROTTLE = StillUnknown("slow down", throttled=True)
@@ -48,27 +48,6 @@ def test_a_throttle_keeps_all_who_meet_from_calling_for_a_while() -> None:
     assert license_manager.calls == ["lct-1"]
     license_manager.now = QUIET
     assert shared.get_task("lct-3").task_id == "lct-3"
-
-
-def test_each_further_throttle_doubles_the_quiet_and_an_answer_ends_it() -> None:
-    license_manager = FakeLicenseManager()
-    license_manager.trouble = THROTTLE
-    shared = license_manager.shared()
-    quiets = []
-    for _ in range(5):
-        with pytest.raises(StillUnknown):
-            shared.get_task("lct-1")
-        begun, calls = license_manager.now, len(license_manager.calls)
-        while len(license_manager.calls) == calls:
-            license_manager.now += 1
-            with pytest.raises(StillUnknown):
-                shared.get_task("lct-1")
-        quiets.append(license_manager.now - begun)
-        license_manager.now += LONGEST_QUIET * 2
-
-    assert quiets[0] == QUIET
-    assert quiets == sorted(quiets)
-    assert quiets[-1] == LONGEST_QUIET
 
 
 def test_a_fault_is_no_throttle() -> None:
