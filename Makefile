@@ -32,7 +32,7 @@ CDK := $(if $(shell command -v node),.local/cdk/.installed)
 
 .PHONY: test
 test: setup build $(CDK) ## run every test
-	@$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadgroup
+	@$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadscope
 
 .PHONY: check
 check: $(VENV)/.development .local/scanners/.installed ## lint, types, templates, the state machine, weaknesses
@@ -162,7 +162,7 @@ FOR_LAMBDA := --python-platform aarch64-manylinux2014 --python-version 3.13 \
 FOR_LINUX := --universal --python-version 3.11
 AS_DEVELOPED := --constraint requirements/development.txt
 # What nobody loads, though a package asks for it: SAM's linter with a computer algebra, AWS's C runtime and its command line,
-# and what LocalStack has for Kinesis, DocumentDB, OpenSearch and the JVM. The local cloud's tests run without.
+# and what LocalStack has for Kinesis, DocumentDB and OpenSearch. The local cloud's tests run without.
 UNUSED := $(patsubst %,--no-emit-package %,\
-	awscli awscrt cfn-lint docutils jpype1 kclpy-ext localstack-twisted mpmath networkx opensearch-py pymongo sympy)
+	awscli awscrt cfn-lint docutils kclpy-ext mpmath networkx opensearch-py pymongo sympy)
 COMPILE := uv pip compile $(if $(UPGRADE),--upgrade) --quiet --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header

@@ -49,22 +49,44 @@ def _ways(state: Json) -> Iterator[tuple[str, str]]:
         yield f'-- "{" or ".join(conditions)}" -->', target
     if "Next" in state:
         yield "-->", state["Next"]
-    for catcher in state.get("Catch", ()):
-        yield f'-. "{_errors(catcher["ErrorEquals"])}" .->', catcher["Next"]
+    for place, catcher in enumerate(state.get("Catch", ())):
+        errors = _errors(catcher["ErrorEquals"])
+        yield f'-. "{errors.replace("any", "any other") if place else errors}" .->', catcher["Next"]
 
 
 def _condition(rule: Json) -> str:
-    """A rule in a few words: `Stack and Gate`, `Waiter TASK_TOKEN and Passed`, `Deadline`."""
+    """A rule in a few words: `Stack and Gate`, `Waiter TASK_TOKEN and Passed`, `GiveUpAt reached`.
+
+    That a variable is there, or is of a type, is left out where another part of the rule says more of it.
+    """
     for operator in ("And", "Or"):
         if operator in rule:
-            return f" {operator.lower()} ".join(dict.fromkeys(_part(part) for part in rule[operator]))
-    (compared,) = (name for name in rule if name not in ("Variable", "Next", "Comment"))
+            parts = rule[operator]
+            said = {name for part in parts if not _says_only_that_it_is_there(part) for name in _variables(part)}
+            told = [part for part in parts if not (_says_only_that_it_is_there(part) and part["Variable"] in said)]
+            return f" {operator.lower()} ".join(dict.fromkeys(_part(part) for part in told))
+    compared = _comparison(rule)
     value, variable = rule[compared], rule["Variable"].rpartition(".")[2]
-    if compared.endswith("Path"):
-        return str(value).rpartition(".")[2]
+    if compared == "TimestampGreaterThanEqualsPath":
+        return f"{value.rpartition('.')[2]} reached"
     if isinstance(value, bool):
         return variable if value else f"no {variable}"
+    if (compared, value) == ("StringGreaterThan", ""):
+        return f"{variable} not empty"
     return f"{variable} {value}"
+
+
+def _comparison(rule: Json) -> str:
+    (compared,) = (name for name in rule if name not in ("Variable", "Next", "Comment"))
+    return compared
+
+
+def _variables(rule: Json) -> set[str]:
+    return {value for name, value in rule.items() if name == "Variable" or name.endswith("Path")}
+
+
+def _says_only_that_it_is_there(rule: Json) -> bool:
+    return "Variable" in rule and _comparison(rule).startswith("Is") and rule[_comparison(rule)] is True
 
 
 def _part(rule: Json) -> str:
@@ -72,10 +94,13 @@ def _part(rule: Json) -> str:
 
 
 def _errors(names: Sequence[str]) -> str:
-    """`any error`, or whose errors: `Lambda errors`."""
+    """`any error`, or their names; those of one family together: `States.Timeout, Sfn.*`."""
     if "States.ALL" in names:
         return "any error"
-    return " or ".join(dict.fromkeys(f"{name.partition('.')[0]} errors" for name in names))
+    families: dict[str, list[str]] = {}
+    for name in names:
+        families.setdefault(name.partition(".")[0], []).append(name)
+    return ", ".join(family[0] if len(family) == 1 else f"{prefix}.*" for prefix, family in families.items())
 
 
 def page() -> str:

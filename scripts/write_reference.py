@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from license_conversion.properties import Property
+from license_conversion.properties import Integer, ListOf, OneOf, Property, ScalarOrList
 from license_conversion.request import EXECUTION_INPUT, STACK_PROPERTIES
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference.md"
 SCHEMAS: Mapping[str, tuple[str, Sequence[Property]]] = {
     "stack-properties": ("Properties of Custom::LicenseConversionTask", STACK_PROPERTIES),
-    "execution-input": ("Input of the state machine LicenseConversionGate, and of its task function", EXECUTION_INPUT),
+    "execution-input": ("Input of the state machine LicenseConversionGate, and of its check function", EXECUTION_INPUT),
 }
 
 
@@ -41,17 +41,42 @@ def table(properties: Sequence[Property]) -> str:
     return "\n".join(["| Name | Allowed | Default | Meaning |", "| --- | --- | --- | --- |", *rows])
 
 
+def syntax(properties: Sequence[Property]) -> str:
+    """The properties as the Syntax section of AWS's own reference pages shows them."""
+    lines = [f"  {one.name}: {_type(one.kind)}" for one in properties]
+    return "\n".join(["```yaml", "Type: Custom::LicenseConversionTask", "Properties:", *lines, "```"])
+
+
+def _type(kind: Any) -> str:
+    match kind:
+        case Integer():
+            return "Integer"
+        case OneOf():
+            return " | ".join(kind.values)
+        case ListOf():
+            return "[ String, ... ]"
+        case ScalarOrList():
+            return "String | [ String, ... ]"
+        case _:
+            return "String"
+
+
 def files() -> dict[Path, str]:
     """Every generated file with the text that it should have."""
     reference = REFERENCE.read_text()
     written = {}
     for name, (title, properties) in SCHEMAS.items():
         written[ROOT / "schemas" / f"{name}.schema.json"] = json.dumps(schema(title, properties), indent=2) + "\n"
-        begin, end = f"<!-- {name}: written by scripts/write_reference.py -->", f"<!-- {name}: end -->"
-        before, rest = reference.split(begin)
-        reference = f"{before}{begin}\n{table(properties)}\n{end}{rest.split(end)[1]}"
-    written[REFERENCE] = reference
+        reference = _with(reference, name, table(properties))
+    written[REFERENCE] = _with(reference, "syntax", syntax(STACK_PROPERTIES))
     return written
+
+
+def _with(page: str, name: str, text: str) -> str:
+    """The page with this text between the markers of that name."""
+    begin, end = f"<!-- {name}: written by scripts/write_reference.py -->", f"<!-- {name}: end -->"
+    before, rest = page.split(begin)
+    return f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}"
 
 
 def _cell(text: str) -> str:

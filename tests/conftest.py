@@ -1,9 +1,11 @@
 """What every test starts from: no credentials but made-up ones, and the same examples each time."""
 
 import os
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
 settings.load_profile("suite")
@@ -27,6 +29,20 @@ REAL_AWS = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
+
+
+class OneCloud(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped
+    """What needs the local cloud goes to one worker, first, because it is the longest: a second LocalStack would only compete
+    with it. Every other test goes to whoever has time. (xdist's own groups have no effect with pytest 9.2.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "the cloud" if nodeid.startswith("tests/end_to_end/") else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneCloud:
+    return OneCloud(config, log)
 
 
 @pytest.fixture(autouse=True)

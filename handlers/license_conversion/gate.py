@@ -13,7 +13,7 @@ from license_conversion import fleet, reason
 from license_conversion.crowd import Crowd, Heard
 from license_conversion.errors import GateError, StillUnknown
 from license_conversion.fleet import Fleet
-from license_conversion.pace import SHORTEST, seconds_until_next_check, seconds_until_repetition
+from license_conversion.pace import LONGEST, SHORTEST, seconds_until_next_check, seconds_until_repetition
 from license_conversion.request import Account, Request
 from license_conversion.shared import SharedLicenseManager
 from license_conversion.task import ConversionTask, Status
@@ -23,6 +23,9 @@ CAUSE_BYTES = 32_000
 """An execution's Cause has at most 32,768 characters.
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_ExecutionFailedEventDetails.html"""
 DETAIL_BYTES = 32_000
+CLOSE_LOOKS = timedelta(hours=1)
+"""How long a refusal is heard closely. A check is 9 events of an execution's 25,000.
+https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
 LARGE = 10
 """A fleet with more pending tasks than this is a crowd of its own."""
 
@@ -271,9 +274,16 @@ class Gate:
         until_deadline = (wait.deadline - now).total_seconds()
         if left <= 0 or until_deadline <= 0:
             return refused(error, wait.known)
-        seconds = math.ceil(min(left, until_deadline, SHORTEST))
+        # Not closely for ever: a service that says now this, now that, would fill the execution's history.
+        pause = min(left, SHORTEST) if now - wait.started_at < CLOSE_LOOKS else LONGEST
         return Waiting(
-            seconds, wait.known, trouble=str(error), heard=wait.heard, alone=wait.alone, refusal=refusal, error=error
+            math.ceil(min(pause, until_deadline)),
+            wait.known,
+            trouble=str(error),
+            heard=wait.heard,
+            alone=wait.alone,
+            refusal=refusal,
+            error=error,
         )
 
     def _listened(self, request: Request, wait: Wait) -> tuple[Wait, Heard]:

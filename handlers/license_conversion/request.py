@@ -17,22 +17,25 @@ MOST_TASKS = 1000
 FLEET_PREFIX = "license-conversion-fleet-"
 ARN = Text(r"arn:[^:\s]+:[^:\s]+:[^:\s]*:[^:\s]*:\S+", "an ARN", 2048)
 
-SERVICE_TOKEN = Property("ServiceToken", ARN, "The exported ARN of the gate's function.", "required")
+SERVICE_TOKEN = Property("ServiceToken", ARN, "The ARN that the application exports.", "required")
 SERVICE_TIMEOUT_SECONDS = Property(
     "ServiceTimeout",
     Integer(1, SERVICE_TIMEOUT),
-    "CloudFormation's own: seconds until it gives the resource up. The gate answers before it runs out.",
+    "CloudFormation's own: seconds that it waits for an answer. The gate answers before they are over.",
     str(SERVICE_TIMEOUT),
 )
-TASK = Property("LicenseConversionTaskId", TASK_ID, "The task to wait for.", "one of these three")
+TASK = Property("LicenseConversionTaskId", TASK_ID, "The task to wait for.", "exactly one of these three")
 TASKS = Property(
     "LicenseConversionTaskIds",
     ListOf(TASK_ID, MOST_TASKS),
     "A fleet: wait for all of them. With `OnFailure` FAIL the gate fails as soon as one task has FAILED.",
-    "one of these three",
+    "exactly one of these three",
 )
 RESOURCE = Property(
-    "ResourceArn", ARN, "Wait for the newest conversion task of this resource, by StartTime.", "one of these three"
+    "ResourceArn",
+    ARN,
+    "Wait for the newest conversion task of this resource, by StartTime.",
+    "exactly one of these three",
 )
 WAYS = (TASK, TASKS, RESOURCE)
 ROLE = Property(
@@ -109,7 +112,7 @@ EXECUTION_INPUT = (
     Property(
         "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID",
         ARN,
-        "Step Functions' own: links the executions in its console. The gate makes nothing of it.",
+        "Step Functions' own: links the executions in its console. The gate does not use it.",
     ),
 )
 
@@ -235,7 +238,7 @@ class Request:
 
     @classmethod
     def from_input(cls, execution_input: Any) -> Self:
-        """The input of an execution, or of a direct call of the task function. Raises InvalidRequest."""
+        """The input of an execution, or of a direct call of the check function. Raises InvalidRequest."""
         given = parse_all(EXECUTION_INPUT, execution_input, "input member")
         return cls._of(given, given.get("TimeoutSeconds", SERVICE_TIMEOUT))
 

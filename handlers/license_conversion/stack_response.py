@@ -54,7 +54,7 @@ def message(event: Mapping[str, Any], answer: Mapping[str, Any], waiter: str) ->
     """Where an end goes, and what: for the `waiter` HANDLE a signal to the one that the request names, else the response."""
     status, reason, physical_id = answer["Status"], answer["Reason"], answer["PhysicalResourceId"]
     if waiter == "HANDLE":
-        body = signal(status=status, reason=reason, unique_id=physical_id, data=answer["Data"])
+        body = signal(status=status, reason=reason, unique_id=physical_id or NO_ID, data=answer["Data"])
         return event["ResourceProperties"]["WaitConditionHandle"], body
     body = response(event, status=status, reason=reason, physical_id=physical_id, data=answer["Data"])
     return event["ResponseURL"], body

@@ -247,6 +247,7 @@ def _with_a_bus_that_is_missing(run: Executions) -> str:
         )
     functions.get_waiter("function_active_v2").wait(FunctionName="announce-nowhere")
     run.application.let("AnnounceEndRole", "events:*", "arn:aws:events:*:*:event-bus/nowhere")
+    run.application.let("AnnounceEndRole", "logs:*", "arn:aws:logs:*:*:log-group:/aws/lambda/announce-nowhere:*")
     described = run.step_functions.describe_state_machine(stateMachineArn=run.application.state_machine_arn)
     definition = described["definition"].replace(configuration["FunctionArn"], created["FunctionArn"])
     assert "announce-nowhere" in definition

@@ -194,7 +194,7 @@ def cloud(
         cloud = Cloud(license_manager, answers, clock)
         monkeypatch.setattr(WaitFunction, "_wait_interval", _wait_on(clock))
         monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=clock.move))
-        now = SimpleNamespace(now=lambda tz: clock.now.astimezone(tz))
+        now = SimpleNamespace(now=lambda tz: clock().astimezone(tz))
         monkeypatch.setattr(state, "datetime", SimpleNamespace(datetime=now, timezone=timezone))  # $$.State.EnteredTime
         monkeypatch.setattr(LambdaSimpleBackend, "invoke", _invoke_through(cloud))
         _reset(moto_server)

@@ -88,14 +88,13 @@ def test_a_fleet_that_goes_on_has_a_line_for_each_failed_task(cloud: Cloud) -> N
     }
 
 
-def test_a_fleet_that_has_ended_is_answered_by_the_first_invocation(cloud: Cloud) -> None:
+def test_a_fleet_that_has_ended_is_answered_by_the_first_check(cloud: Cloud) -> None:
     task_ids = fleet_of(cloud, 12, longest=0)
 
-    cloud.invoke("CustomResource", of_stack(cloud, task_ids))
+    (answer,) = cloud.gate(of_stack(cloud, task_ids))
 
-    assert [answer["Data"]["Succeeded"] for answer in cloud.bodies()] == ["12"]
-    assert cloud.executions() == []
-    assert cloud.invocations == ["CustomResource", "AnnounceEnd"]
+    assert answer["Data"]["Succeeded"] == "12"
+    assert cloud.invocations == ["CustomResource", "CheckTask", "AnnounceEnd", "AnswerStack"]
 
 
 def test_what_the_first_look_saw_is_not_asked_for_again(cloud: Cloud) -> None:

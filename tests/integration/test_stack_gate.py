@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -35,14 +36,26 @@ def test_the_end_is_answered_within_a_tenth_of_the_conversion(cloud: Cloud) -> N
     assert 300 <= (cloud.clock.now - started).total_seconds() <= 330
 
 
-def test_a_terminal_task_is_answered_by_the_first_invocation_and_nothing_else_is_started(cloud: Cloud) -> None:
+def test_a_terminal_task_is_answered_by_the_first_check(cloud: Cloud) -> None:
     cloud.license_manager.add_task(TASK, duration=0)
+    started = cloud.clock.now
 
-    cloud.invoke("CustomResource", cloud.event("create"))
+    (answer,) = cloud.gate(cloud.event("create"))
 
-    assert [answer["Status"] for answer in cloud.bodies()] == ["SUCCESS"]
-    assert cloud.executions() == []
-    assert cloud.invocations == ["CustomResource", "AnnounceEnd"]
+    assert answer["Status"] == "SUCCESS"
+    assert cloud.clock.now == started
+    assert cloud.invocations == ["CustomResource", "CheckTask", "AnnounceEnd", "AnswerStack"]
+
+
+def test_a_request_that_is_delivered_twice_has_one_wait_and_one_answer(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(TASK, duration=300)
+    event = cloud.event("create")
+
+    cloud.gate(event)
+    cloud.gate(event)
+
+    assert len(cloud.executions()) == 1
+    assert len(cloud.bodies()) == 1
 
 
 def test_a_failed_conversion_fails_the_resource_with_a_reason_that_says_it_all(cloud: Cloud) -> None:
@@ -90,25 +103,51 @@ def test_a_misspelt_property_is_refused_at_once_with_the_name_that_was_meant(clo
 
     assert answer["Status"] == "FAILED"
     assert "Did you mean LicenseConversionTaskId?" in answer["Reason"]
-    assert cloud.license_manager.calls == []
-
-
-def test_a_task_that_license_manager_does_not_know_is_refused_at_once(cloud: Cloud) -> None:
-    (answer,) = cloud.gate(cloud.event("create"))
-
-    assert answer["Status"] == "FAILED"
-    assert TASK in answer["Reason"]
-    assert "InvalidParameterValueException" in answer["Reason"]
+    assert cloud.invocations == ["CustomResource"]
     assert cloud.executions() == []
 
 
-@pytest.mark.parametrize("denial", ["AccessDeniedException", "AuthorizationException"])
-def test_a_denial_names_the_action_and_the_role(cloud: Cloud, denial: str) -> None:
-    cloud.license_manager.add_task(TASK, duration=60)
-    cloud.license_manager.faults.queue(denial, times=None)
+def test_a_task_that_license_manager_does_not_know_for_ten_seconds_is_refused(cloud: Cloud) -> None:
+    started = cloud.clock.now
 
     (answer,) = cloud.gate(cloud.event("create"))
 
+    assert 10 <= (cloud.clock.now - started).total_seconds() <= 12
+    assert answer["Status"] == "FAILED"
+    assert TASK in answer["Reason"]
+    assert "InvalidParameterValueException" in answer["Reason"]
+
+
+def test_a_task_that_is_too_new_to_be_known_is_waited_for(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(TASK, duration=60)
+    cloud.license_manager.faults.queue("InvalidParameterValueException", times=2)
+
+    (answer,) = cloud.gate(cloud.event("create"))
+
+    assert answer["Status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("at", [0, 3], ids=["at the start", "in the middle of a wait"])
+def test_a_role_that_is_too_new_to_be_effective_is_waited_for(cloud: Cloud, at: int) -> None:
+    cloud.license_manager.add_task(TASK, duration=600)
+    for _ in range(at):
+        cloud.license_manager.faults.queue("ServerInternalException")
+    cloud.license_manager.faults.queue("AccessDeniedException", times=5)
+
+    (answer,) = cloud.gate(cloud.event("create"))
+
+    assert answer["Status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("denial", ["AccessDeniedException", "AuthorizationException"])
+def test_a_denial_for_thirty_seconds_names_the_action_and_the_role(cloud: Cloud, denial: str) -> None:
+    cloud.license_manager.add_task(TASK, duration=60)
+    cloud.license_manager.faults.queue(denial, times=None)
+    started = cloud.clock.now
+
+    (answer,) = cloud.gate(cloud.event("create"))
+
+    assert 30 <= (cloud.clock.now - started).total_seconds() <= 32
     assert "license-manager:GetLicenseConversionTask" in answer["Reason"]
     assert "arn:aws:iam::123456789012:role/gate" in answer["Reason"]
 
@@ -163,26 +202,27 @@ def test_an_answer_that_is_not_taken_is_sent_again_and_is_the_same(cloud: Cloud,
     cloud.license_manager.add_task(TASK, duration=0)
     cloud.answers.misbehave(kind, kind)
 
-    cloud.invoke("CustomResource", cloud.event("create"))
+    cloud.gate(cloud.event("create"))
 
     sent = [answer.body for answer in cloud.answers.answers()]
     assert len(sent) == 3
     assert len(set(sent)) == 1
 
 
-def test_an_answer_that_nobody_takes_is_sent_by_a_wait_and_is_the_same(cloud: Cloud) -> None:
+def test_an_answer_that_nobody_takes_is_sent_by_the_last_resort_and_is_the_same(cloud: Cloud) -> None:
     cloud.license_manager.add_task(TASK, duration=0)
-    cloud.answers.misbehave(503, 503, 503)
+    answer_stack = cloud.functions["AnswerStack"]
+    cloud.functions["AnswerStack"] = lambda event, _: answer_stack(event, Context("AnswerStack", milliseconds=1000))
+    cloud.answers.misbehave(503)
 
-    cloud.functions["CustomResource"](cloud.event("create"), Context("CustomResource", milliseconds=4000))
+    cloud.gate(cloud.event("create"))
     (wait,) = cloud.executions()
-    ended = cloud.finish(wait["executionArn"])
 
     sent = [answer.body for answer in cloud.answers.answers()]
-    assert ended["status"] == "SUCCEEDED"
-    assert len(sent) > 3
+    assert wait["status"] == "SUCCEEDED"
+    assert cloud.invocations.count("LastResort") == 1
+    assert len(sent) == 2
     assert len(set(sent)) == 1
-    assert cloud.invocations.count("CheckTask") == 0
 
 
 def test_a_delete_that_cannot_be_answered_is_an_error_of_the_invocation(cloud: Cloud) -> None:
@@ -258,19 +298,29 @@ def test_no_echo_and_attributes_of_one_request_are_not_in_the_next(cloud: Cloud)
     assert cloud.bodies()[1]["Data"] == {}
 
 
+class ImportModuleError(Exception):
+    """What Lambda reports of a function that cannot be imported."""
+
+
+class TimedOut(Exception):  # noqa: N818 - Lambda's word
+    """What Lambda reports of a function that takes too long."""
+
+
+ImportModuleError.__name__ = "Runtime.ImportModuleError"
+TimedOut.__name__ = "Sandbox.Timedout"
+
+
 def _break(_event: object, _context: object) -> None:
-    raise ModuleNotFoundError("No module named 'crhelper'")
+    raise ImportModuleError("Unable to import module: No module named 'crhelper'")
 
 
 def test_a_verdict_is_answered_as_the_last_resort_when_the_answering_function_is_broken(cloud: Cloud) -> None:
     cloud.license_manager.add_task(TASK, duration=60)
-    cloud.invoke("CustomResource", cloud.event("create"))
-    cloud.functions["CustomResource"] = _break
-    (execution,) = cloud.executions()
+    cloud.functions["AnswerStack"] = _break
 
-    ended = cloud.finish(execution["executionArn"])
+    (answer,) = cloud.gate(cloud.event("create"))
 
-    (answer,) = cloud.bodies()
+    (ended,) = cloud.executions()
     assert (answer["Status"], answer["Data"]["Status"]) == ("SUCCESS", "SUCCEEDED")
     assert ended["status"] == "SUCCEEDED"
 
@@ -283,7 +333,52 @@ def test_a_broken_check_is_answered_with_what_broke(cloud: Cloud) -> None:
 
     assert answer["Status"] == "FAILED"
     assert answer["PhysicalResourceId"] == TASK
-    assert "No module named 'crhelper'" in answer["Reason"]
+    for part in ("Runtime.ImportModuleError", "Unable to import module: No module named 'crhelper'"):
+        assert part in answer["Reason"]
+
+
+def test_a_check_that_hangs_until_the_deadline_is_answered_before_cloudformation_gives_up(cloud: Cloud) -> None:
+    cloud.license_manager.add_task(TASK, duration=60)
+    started = cloud.clock.now
+
+    def hang(event: dict[str, Any], _context: object) -> None:
+        cloud.clock.move(event["Gate"]["AttemptSeconds"])
+        raise TimedOut("The task timed out.")
+
+    cloud.functions["CheckTask"] = hang
+
+    (answer,) = cloud.gate(cloud.event("create"))
+
+    assert 3500 <= (cloud.clock.now - started).total_seconds() < 3600
+    assert answer["Status"] == "FAILED"
+    assert "Sandbox.Timedout" in answer["Reason"]
+
+
+def test_a_broken_gate_says_what_lambda_said_and_what_to_do(cloud: Cloud) -> None:
+    cloud.functions["CheckTask"] = _break
+
+    ended = cloud.execute({"LicenseConversionTaskId": TASK})
+
+    assert ended["error"] == "LicenseConversion.GateBroken"
+    for part in ("the conversion is not affected", "the log of the check function", "Runtime.ImportModuleError"):
+        assert part in ended["cause"]
+
+
+def test_a_function_that_answers_after_its_error_was_waited_out_is_asked_again(cloud: Cloud) -> None:
+    """Whatever Lambda says that is none of our function's own errors."""
+    cloud.license_manager.add_task(TASK, duration=60)
+    check, broken = cloud.functions["CheckTask"], ["Lambda.TooManyRequestsException"] * 4
+
+    def throttled(event: dict[str, Any], context: Any) -> Any:
+        if broken:
+            raise type(broken.pop(), (Exception,), {})("Rate exceeded")
+        return check(event, context)
+
+    cloud.functions["CheckTask"] = throttled
+
+    (answer,) = cloud.gate(cloud.event("create"))
+
+    assert answer["Status"] == "SUCCESS"
 
 
 def test_no_log_line_contains_a_response_url(cloud: Cloud, log: Callable[[], str]) -> None:

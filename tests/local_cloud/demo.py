@@ -138,10 +138,14 @@ class Demo:
 
         machine = self._application.outputs["StateMachineArn"]
         found = self._cloud.client("stepfunctions").list_executions(stateMachineArn=machine)["executions"]
-        waits = [one["status"] for one in found]
+        # Stack two's Delete may come while the execution that has just answered it is on its way to its end.
+        waits = ["FAILED" if one["status"] == "ABORTED" else one["status"] for one in found]
         counts = ", ".join(f"{waits.count(status)} {status}" for status in ("SUCCEEDED", "FAILED", "RUNNING"))
         self._screen.say(f"The waits were {len(waits)} executions of one state machine: {counts}.")
-        _expect(sorted(waits) == ["FAILED", "SUCCEEDED", "SUCCEEDED"], f"Among the executions are others: {waits}")
+        _expect(
+            sorted(waits) == ["FAILED", "SUCCEEDED", "SUCCEEDED", "SUCCEEDED"],
+            f"Among the executions are others: {waits}",
+        )
 
         with self._screen.step("Deleting the application", "The application is deleted"):
             _expect_status(self._cloud.delete_stack(self._application.id), "DELETE_COMPLETE")

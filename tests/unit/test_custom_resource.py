@@ -195,7 +195,7 @@ def test_an_unknown_request_type_is_refused_in_a_sentence_that_names_it_and_is_c
     answer = door.answer()
     assert answer["Status"] == "FAILED"
     assert answer["Reason"] == (f"RequestType: {request_type!r} is not allowed: it must be Create, Update or Delete.")
-    assert counted()["MalformedEvents"] == 1
+    assert counted()["GatesRefused"] == 1
 
 
 def test_an_event_without_a_request_type_is_refused_too(door: Door) -> None:
@@ -210,7 +210,7 @@ def test_an_event_without_a_request_type_is_refused_too(door: Door) -> None:
 # A malformed event in a warm function
 
 ADDRESS = ("ResponseURL", "StackId", "RequestId", "LogicalResourceId")
-SAYS_NOT_WHOM = [
+SAYS_NOT_WHOM: list[Any] = [
     {"key1": "value1"},
     {},
     [],

@@ -47,25 +47,49 @@ def test_a_rule_is_told_in_a_few_words() -> None:
             ],
             "Next": "F",
         },
+        {
+            "And": [
+                {"Variable": "$.Token", "IsPresent": True},
+                {"Variable": "$.Token", "IsString": True},
+                {"Variable": "$.Token", "StringGreaterThan": ""},
+            ],
+            "Next": "G",
+        },
+        {
+            "And": [{"Variable": "$.A", "IsPresent": True}, {"Variable": "$.B", "StringEquals": "b"}],
+            "Next": "H",
+        },
     ]
-    ends = {name: {"Type": "Succeed"} for name in "BCDEFG"}
-    definition = {"StartAt": "A", "States": {"A": {"Type": "Choice", "Choices": rules, "Default": "G"}, **ends}}
+    ends = {name: {"Type": "Succeed"} for name in "BCDEFGHI"}
+    definition = {"StartAt": "A", "States": {"A": {"Type": "Choice", "Choices": rules, "Default": "I"}, **ends}}
 
     drawing = flowchart(definition)
 
-    for words in ("Stack", "no Passed", "Waiter STACK", "Deadline", "Outcome BROKEN and (A or B)", "else"):
+    for words in (
+        "Stack",
+        "no Passed",
+        "Waiter STACK",
+        "Deadline reached",
+        "Outcome BROKEN and (A or B)",
+        "Token not empty",
+        "A and B b",
+        "else",
+    ):
         assert f'-- "{words}" -->' in drawing
 
 
 def test_an_error_is_dotted_and_says_whose_it_is() -> None:
     catchers = [
-        {"ErrorEquals": ["Lambda.ServiceException", "Lambda.SdkClientException"], "Next": "B"},
+        {"ErrorEquals": ["Lambda.ServiceException", "Lambda.SdkClientException", "States.Timeout"], "Next": "B"},
         {"ErrorEquals": ["States.ALL"], "Next": "C"},
     ]
+    tasks = {
+        "A": {"Type": "Task", "Next": "C", "Catch": catchers},
+        "D": {"Type": "Task", "Next": "C", "Catch": catchers[1:]},
+    }
     ends = {name: {"Type": "Fail"} for name in "BC"}
-    definition = {"StartAt": "A", "States": {"A": {"Type": "Task", "Next": "C", "Catch": catchers}, **ends}}
+    drawing = flowchart({"StartAt": "A", "States": {**tasks, **ends}})
 
-    drawing = flowchart(definition)
-
-    assert 's0 -. "Lambda errors" .-> s1' in drawing
-    assert 's0 -. "any error" .-> s2' in drawing
+    assert 's0 -. "Lambda.*, States.Timeout" .-> s2' in drawing
+    assert 's0 -. "any other error" .-> s3' in drawing
+    assert 's1 -. "any error" .-> s3' in drawing

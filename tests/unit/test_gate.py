@@ -315,6 +315,22 @@ def test_a_refusal_does_not_outlast_the_deadline() -> None:
     assert (end.outcome, end.reason) == (Outcome.REFUSED, str(NEW_ROLE))
 
 
+@pytest.mark.parametrize("hours", [1, 12, 24])
+def test_a_service_that_says_now_this_now_that_does_not_fill_an_executions_history(hours: int) -> None:
+    """25,000 events, of which a check takes 9: an execution that runs into that limit tells nobody."""
+    deadline = STARTED_AT + timedelta(hours=hours)
+    license_manager = FakeLicenseManager([NEW_ROLE, NEW_ID] * 50_000)
+    now, checks, refusal = STARTED_AT, 0, None
+    gate = Gate(lambda _: license_manager, lambda: now, lambda: 1.0)
+
+    while now < deadline:
+        wait = Wait(STARTED_AT, deadline, deadline, deadline, "", ConversionTask.unseen(TASK_ID), refusal=refusal)
+        still = waiting(gate.check(Request((TASK_ID,), timeout=hours * 3600), wait))
+        now, checks, refusal = now + timedelta(seconds=still.seconds), checks + 1, still.refusal
+
+    assert checks * 9 < 25_000
+
+
 def test_a_refusal_that_is_waited_out_is_said_meanwhile_and_looked_at_every_few_seconds() -> None:
     still = waiting(check(NEW_ROLE))
 

@@ -3,10 +3,10 @@
 import io
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from socket import gaierror
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import pytest
@@ -20,6 +20,8 @@ from botocore.exceptions import (
     ReadTimeoutError,
     SSLError,
 )
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from urllib3 import HTTPResponse
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NameResolutionError
@@ -28,7 +30,9 @@ from license_conversion.errors import AccessDenied, GateError, InvalidRequest, S
 from license_conversion.license_manager import LicenseManager
 from license_conversion.request import Account
 from license_conversion.task import ConversionTask, Status
+from tests.unit.strategies import any_json
 
+T = TypeVar("T")
 TASK_ID = "lct-0123456789abcdef0"
 ROLE = "arn:aws:iam::123456789012:role/license-conversion-gate"
 INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
@@ -477,3 +481,145 @@ def test_what_the_service_says_at_great_length_still_fits_into_a_cause(
         look()
 
     assert len(str(raised.value)) <= 32_768
+
+
+# Anything that JSON can say
+
+MEMBERS = [
+    "LicenseConversionTaskId",
+    "ResourceArn",
+    "SourceLicenseContext",
+    "DestinationLicenseContext",
+    "Status",
+    "StatusMessage",
+    "StartTime",
+    "EndTime",
+    "LicenseConversionTime",
+]
+members = st.dictionaries(
+    st.sampled_from(MEMBERS), any_json | st.sampled_from([TASK_ID, "lct-other", INSTANCE, "SUCCEEDED", 1e9]), max_size=9
+)
+tasks = members | any_json
+listings = (
+    st.fixed_dictionaries(
+        {}, optional={"LicenseConversionTasks": st.lists(tasks, max_size=4) | any_json, "NextToken": any_json}
+    )
+    | any_json
+)
+on_the_wire = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+
+
+def wired(body: Any) -> bytes:
+    """As a service has it: NaN, infinity and lone surrogates too, which Python writes and reads."""
+    return json.dumps(body).encode()
+
+
+def said(call: Callable[[], T]) -> T | None:
+    """What the call gives; None for what is not known yet."""
+    try:
+        return call()
+    except StillUnknown:
+        return None
+
+
+@given(body=tasks)
+@on_the_wire
+def test_whatever_a_task_parses_as_is_its_own_or_not_known_yet(wire: Wire, body: Any) -> None:
+    wire.answers(wired(body))
+
+    task = said(look)
+
+    if task:
+        assert task.task_id == TASK_ID
+        assert all(type(value) is str for value in task.attributes().values())
+        wired(task.shape)
+        about = body.get("LicenseConversionTaskId")
+        if task.terminal:
+            assert about in (TASK_ID, None)
+            assert task.status == body["Status"]
+
+
+@given(body=listings)
+@on_the_wire
+def test_whatever_a_listing_parses_as_its_newest_task_is_the_resources_or_there_is_none(wire: Wire, body: Any) -> None:
+    wire.answers(wired(body))
+
+    try:
+        task = said(lambda: LicenseManager(ROLE).newest_task(INSTANCE))
+    except InvalidRequest:  # it has none
+        return
+    assert task is None or task.shape.get("ResourceArn", INSTANCE) == INSTANCE
+    assert task is None or task.task_id.startswith("lct-")
+
+
+@given(body=listings)
+@on_the_wire
+def test_whatever_a_listing_parses_as_its_running_tasks_are_ids_and_run(wire: Wire, body: Any) -> None:
+    wire.answers(wired(body))
+
+    page = said(LicenseManager(ROLE).page_in_progress)
+
+    if page:
+        for task in page.tasks:
+            assert task.task_id.startswith("lct-")
+            assert not task.terminal
+
+
+NOTHING: dict[str, Any] = {"LicenseConversionTasks": []}
+OLD, NEW = 1_763_833_195, 1_763_833_999
+
+
+def listed(*found: Any) -> dict[str, Any]:
+    return {"LicenseConversionTasks": list(found)}
+
+
+def of_instance(task_id: str, **more: Any) -> dict[str, Any]:
+    return {"LicenseConversionTaskId": task_id, "ResourceArn": INSTANCE, "Status": "IN_PROGRESS", **more}
+
+
+def test_a_listing_that_contains_what_its_filter_excludes_is_not_somebody_elses_task(wire: Wire) -> None:
+    somebody_elses = of_instance("lct-theirs", ResourceArn=INSTANCE + "0", StartTime=NEW)
+    wire.answers(listed(somebody_elses, of_instance(TASK_ID, StartTime=OLD)))
+
+    assert LicenseManager(ROLE).newest_task(INSTANCE).task_id == TASK_ID
+
+    wire.answers(listed(somebody_elses))
+    with pytest.raises(InvalidRequest, match="no conversion task"):
+        LicenseManager(ROLE).newest_task(INSTANCE)
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED", "CANCELLED"])
+def test_a_listing_of_what_runs_that_contains_what_has_ended_does_not_keep_a_gate_waiting(
+    wire: Wire, status: str
+) -> None:
+    wire.answers(listed(of_instance(TASK_ID, Status=status), of_instance("lct-1")))
+
+    assert LicenseManager(ROLE).page_in_progress().answers.keys() == {"lct-1"}
+
+
+@pytest.mark.parametrize("token", [True, 5, ["x"], {"x": "y"}], ids=repr)
+def test_a_token_that_is_no_text_is_not_the_end_of_a_list(wire: Wire, token: Any) -> None:
+    """The newest task may stand on the next page."""
+    wire.answers({**listed(of_instance(TASK_ID)), "NextToken": token})
+
+    assert said(lambda: LicenseManager(ROLE).newest_task(INSTANCE)) is None
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "text", [], {}, [None], {"LicenseConversionTaskId": None}], ids=repr)
+def test_what_is_no_task_in_a_listing_hides_none_that_is(wire: Wire, wrong: Any) -> None:
+    wire.answers(listed(wrong, of_instance(TASK_ID), wrong))
+
+    assert said(lambda: LicenseManager(ROLE).newest_task(INSTANCE).task_id) in (TASK_ID, None)
+    page = said(LicenseManager(ROLE).page_in_progress)
+    assert page is None or page.answers.keys() == {TASK_ID}
+
+
+@pytest.mark.parametrize(
+    "body", [{"LicenseConversionTasks": None}, {}, NOTHING, {**NOTHING, "NextToken": None}], ids=repr
+)
+def test_a_listing_without_tasks_is_an_empty_one(wire: Wire, body: Any) -> None:
+    wire.answers(body)
+
+    page = LicenseManager(ROLE).page_in_progress()
+
+    assert (page.answers, page.token) == ({}, "")

@@ -29,8 +29,10 @@ def test_a_parameter_says_what_it_is_has_a_default_and_refuses_nonsense(name: st
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_readme_says_what_each_parameter_is(name: str) -> None:
-    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (.+?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_getting_started_says_what_each_parameter_is(name: str) -> None:
+    rows = re.findall(
+        r"^\| (`\w+`(?:, `\w+`)*) \| (.+?) \|", (ROOT / "docs" / "getting-started.md").read_text(), re.MULTILINE
+    )
     defaults = {one: said for names, said in rows for one in re.findall(r"\w+", names)}
     default = str(PARAMETERS[name]["Default"])
 

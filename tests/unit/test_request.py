@@ -1,15 +1,28 @@
 """Properties of a stack, or input of a state machine -> one request."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPSConnection
 from itertools import combinations
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from license_conversion.errors import InvalidRequest
-from license_conversion.request import EXECUTION_INPUT, STACK_PROPERTIES, Account, Request, fleet_id, is_own_id
+from license_conversion.request import (
+    EXECUTION_INPUT,
+    LAST_RESORT_SECONDS,
+    MARGIN,
+    STACK_PROPERTIES,
+    Account,
+    Request,
+    Times,
+    fleet_id,
+    is_own_id,
+)
 from tests.unit.strategies import any_json, any_text
 
 TASK_ID = "lct-0123456789abcdef0"
@@ -165,6 +178,72 @@ def test_a_wrong_value_is_refused_by_name_value_and_what_is_allowed(name: str, v
 
 def test_a_misspelt_property_is_answered_with_the_one_that_was_probably_meant() -> None:
     assert "Did you mean TimeoutSeconds?" in refusal_of_properties(TimeoutSecond="60")
+
+
+# When a wait ends, and what fits in before whoever waits gives up
+
+BEGAN = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
+EVENTS = 25_000
+"""Of an execution. https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
+TURN = 9
+"""Events of one check and one pause."""
+
+
+def times(*, answers_request: bool = True, **more: Any) -> tuple[Times, float]:
+    """A wait's times, and its deadline in seconds since it began."""
+    found = Request.from_properties(properties(**more)).times(BEGAN, answers_request=answers_request)
+    return found, (found.deadline - BEGAN).total_seconds()
+
+
+@pytest.mark.parametrize("timeout_seconds", [None, 1, 30], ids=["what is left", "a second", "half a minute"])
+def test_one_hang_at_any_step_after_the_deadline_leaves_the_answer_in_time(timeout_seconds: int | None) -> None:
+    more: dict[str, Any] = {} if timeout_seconds is None else {"TimeoutSeconds": timeout_seconds}
+    for service_timeout in range(60, 3601):
+        found, deadline = times(ServiceTimeout=service_timeout, **more)
+
+        last_check = (found.checks_until - BEGAN).total_seconds()
+        assert deadline <= last_check
+        hangs = found.attempt_seconds  # the last check, or the answer after it
+        last_resort = min(LAST_RESORT_SECONDS, max(2, (service_timeout - deadline) // 3))
+        assert last_check + hangs + last_resort <= service_timeout, service_timeout
+        assert last_resort >= 4
+        assert found.attempt_seconds >= 5
+
+
+def test_a_check_that_lambda_fails_just_before_it_is_given_up_is_tried_again_in_time() -> None:
+    for service_timeout in range(60, 3601):
+        found, _ = times(ServiceTimeout=service_timeout)
+
+        assert found.give_up_at + timedelta(seconds=found.pause_seconds) <= found.checks_until
+
+
+def test_the_state_machine_reads_whole_seconds() -> None:
+    found, _ = times(ServiceTimeout=300)
+
+    assert found.state() == {"GiveUpAt": "2026-11-22T17:44:12Z", "AttemptSeconds": 25, "PauseSeconds": 10}
+
+
+def test_until_the_stack_is_answered_a_handle_gives_the_wait_no_more_time_than_the_request_has() -> None:
+    _, until_answered = times(WaitConditionHandle=HANDLE, ServiceTimeout=600)
+    _, until_signalled = times(WaitConditionHandle=HANDLE, ServiceTimeout=600, answers_request=False)
+
+    assert (until_answered, until_signalled) == (540, 43_000)
+
+
+def test_a_signal_comes_before_a_wait_condition_of_twelve_hours_gives_up() -> None:
+    found, _ = times(WaitConditionHandle=HANDLE, answers_request=False)
+
+    last = found.checks_until + timedelta(seconds=found.attempt_seconds + LAST_RESORT_SECONDS)
+    assert last - BEGAN <= timedelta(seconds=43_200)
+
+
+def test_a_whole_wait_for_a_lambda_that_does_not_work_fits_into_an_executions_history() -> None:
+    """However long a gate may wait: an execution that runs into that limit tells nobody."""
+    for timeout in range(1, 86_401):
+        found = Times.of(BEGAN, timeout, MARGIN)
+
+        turns = (timeout + MARGIN) / found.pause_seconds
+        assert turns * TURN < EVENTS * 0.9, timeout
 
 
 # The three ways to name a task
@@ -357,6 +436,81 @@ def test_a_refused_handle_is_not_repeated_because_it_is_a_credential(handle: Any
     assert "AWS::CloudFormation::WaitConditionHandle" in refusal
     assert "X-Amz" not in refusal
     assert "s3.amazonaws.com" not in refusal
+
+
+@pytest.mark.parametrize(
+    ("handle", "wrong"),
+    [
+        pytest.param("", "it is empty", id="empty"),
+        pytest.param(5, "it is no string", id="a number"),
+        pytest.param("https://host:abc/c0ffee", "its host or its port is none", id="a word for a port"),
+        pytest.param("https://host:99999/c0ffee", "its host or its port is none", id="a port that none can be"),
+        pytest.param("https://host:0/c0ffee", "its host or its port is none", id="port nought"),
+        pytest.param("https://host:/c0ffee", "its host or its port is none", id="half a port"),
+        pytest.param("https://[abc/c0ffee", "its host or its port is none", id="half an address"),
+        pytest.param("https://a..b/c0ffee", "its host or its port is none", id="an empty label"),
+        pytest.param("https://-a.b/c0ffee", "its host or its port is none", id="a dash in front"),
+        pytest.param(f"https://{'a' * 64}.b/c0ffee", "its host or its port is none", id="a label too long"),
+        pytest.param("https:///c0ffee", "its host or its port is none", id="no host"),
+        pytest.param("https://user:c0ffee@host/x", "it has a user name in it", id="a user and a secret"),
+        pytest.param("https://h\u00f6st/c0ffee", "it has characters that no URL has", id="no ASCII"),
+        pytest.param("https://host/c0ffee x", "it has characters that no URL has", id="a blank"),
+        pytest.param("https://host/c0ffee\n", "it has characters that no URL has", id="a newline"),
+        pytest.param("http://host/c0ffee", "it does not begin with https://", id="no TLS"),
+        pytest.param("c0ffee", "it does not begin with https://", id="a word"),
+        pytest.param("https://host", "it names nothing on its host", id="a host alone"),
+        pytest.param("https://host/?c0ffee", "it names nothing on its host", id="a query alone"),
+        pytest.param(f"https://host/{'c0ffee' * 1000}", "it is longer than a URL can be", id="too long"),
+    ],
+)
+def test_a_handle_that_no_connection_can_be_made_to_is_refused_in_a_sentence_that_does_not_show_it(
+    handle: Any, wrong: str
+) -> None:
+    refusal = refusal_of_properties(WaitConditionHandle=handle)
+
+    shown = "the value (a credential, not shown)" if handle else "''"
+    assert refusal == (
+        f"WaitConditionHandle: {shown} is not allowed, {wrong}: it must be the URL that Ref gives of an "
+        "AWS::CloudFormation::WaitConditionHandle."
+    )
+    assert "c0ffee" not in refusal
+
+
+@given(handle=any_text | any_text.map("https://{}/key".format) | any_text.map("https://host/{}".format))
+def test_a_handle_that_is_taken_is_one_that_a_request_can_be_made_to(handle: str) -> None:
+    try:
+        Request.from_properties(properties(WaitConditionHandle=handle))
+    except InvalidRequest:
+        return
+    parts = urlsplit(handle)
+    HTTPSConnection(parts.netloc).close()
+    parts.netloc.encode("idna")
+    f"{parts.path}?{parts.query}".encode("ascii")
+
+
+@pytest.mark.parametrize(
+    "host", ["s3.amazonaws.com", "s3.cn-north-1.amazonaws.com.cn", "127.0.0.1:4566", "localhost:8443"]
+)
+def test_the_handles_of_all_partitions_and_of_a_local_cloud_are_taken(host: str) -> None:
+    handle = f"https://{host}/arn%3Aaws%3Acloudformation/key?Signature=c0ffee"
+
+    assert Request.from_properties(properties(WaitConditionHandle=handle)).wait_condition_handle == handle
+
+
+# A trigger
+
+
+@pytest.mark.parametrize("value", ["2", 2, 2.5, True, "", "x" * 1024, ["1", 2, False], []], ids=repr)
+def test_a_trigger_may_be_any_scalar_or_list_and_means_nothing(value: Any) -> None:
+    assert Request.from_properties(properties(Trigger=value)) == Request.from_properties(properties())
+    assert Request.from_input({"LicenseConversionTaskId": TASK_ID, "Trigger": value}) == Request.from_input(
+        {"LicenseConversionTaskId": TASK_ID}
+    )
+
+
+@pytest.mark.parametrize("value", ["x" * 1025, ["x" * 1000, "y" * 25], {"a": "b"}, None, [None], [["x"]]], ids=repr)
+def test_a_trigger_of_another_kind_or_too_long_is_refused(value: Any) -> None:
+    assert "a text, number or boolean, or a list of them, of at most 1,024 characters" in refusal_of_properties(Trigger=value)
 
 
 def test_a_request_does_not_show_its_handle() -> None:

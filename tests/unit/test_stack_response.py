@@ -310,6 +310,15 @@ def test_a_request_that_names_a_handle_has_the_handle_signalled() -> None:
     assert json.loads(body)["UniqueId"] == TASK_ID
 
 
+@pytest.mark.parametrize("physical_id", ["", None], ids=["empty", "none"])
+def test_a_signal_always_has_a_unique_id_because_cloudformation_counts_none_without(physical_id: str | None) -> None:
+    event = {**EVENT, "ResourceProperties": {"WaitConditionHandle": HANDLE}}
+
+    _, body = message(event, {**ANSWER, "PhysicalResourceId": physical_id}, "HANDLE")
+
+    assert json.loads(body)["UniqueId"]
+
+
 # For how long it is sent
 
 

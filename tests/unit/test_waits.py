@@ -531,7 +531,6 @@ def test_what_step_functions_does_not_say_of_a_requests_wait_is_an_error(
 @pytest.mark.parametrize(
     ("error", "has_told"),
     [
-        ("", True),
         ("LicenseConversion.Failed", True),
         ("LicenseConversion.TimedOut", True),
         ("LicenseConversion.InvalidRequest", True),
@@ -541,4 +540,11 @@ def test_what_step_functions_does_not_say_of_a_requests_wait_is_an_error(
     ],
 )
 def test_an_execution_that_ended_with_an_error_of_ours_has_told_whoever_waited(error: str, has_told: bool) -> None:
-    assert told(error) is has_told
+    assert told({"status": "FAILED", "error": error}) is has_told
+
+
+def test_an_execution_that_succeeded_has_told_and_one_that_was_stopped_by_hand_has_not() -> None:
+    assert told({"status": "SUCCEEDED"})
+    assert not told({"status": "ABORTED"})
+    assert not told({"status": "TIMED_OUT", "error": "States.Timeout"})
+    assert told({"status": "ABORTED", "error": "LicenseConversion.Stopped"})
