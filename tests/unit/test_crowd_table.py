@@ -130,7 +130,7 @@ def test_large_places_are_read_page_by_page(dynamodb: Any) -> None:
 
 
 @pytest.mark.parametrize("account", [Account("arn:role"), Account("arn:role", "external"), Account(region="us-west-2")])
-def test_each_account_and_region_is_a_crowd_of_its_own(dynamodb: Any, account: Account) -> None:  # noqa: ARG001
+def test_each_account_and_region_is_a_crowd_of_its_own(dynamodb: Any, account: Account) -> None:
     CrowdTable("crowd", Account()).take_place("one", ["lct-1"], "token", NOW)
 
     assert CrowdTable("crowd", account).place("one") is None

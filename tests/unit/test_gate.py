@@ -321,7 +321,7 @@ def test_a_service_that_says_now_this_now_that_does_not_fill_an_executions_histo
     deadline = STARTED_AT + timedelta(hours=hours)
     license_manager = FakeLicenseManager([NEW_ROLE, NEW_ID] * 50_000)
     now, checks, refusal = STARTED_AT, 0, None
-    gate = Gate(lambda _: license_manager, lambda: now, lambda: 1.0)
+    gate = Gate(lambda _: license_manager, lambda: now, lambda: 1.0, crowds=nobody)
 
     while now < deadline:
         wait = Wait(STARTED_AT, deadline, deadline, deadline, "", ConversionTask.unseen(TASK_ID), refusal=refusal)

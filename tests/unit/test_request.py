@@ -510,7 +510,9 @@ def test_a_trigger_may_be_any_scalar_or_list_and_means_nothing(value: Any) -> No
 
 @pytest.mark.parametrize("value", ["x" * 1025, ["x" * 1000, "y" * 25], {"a": "b"}, None, [None], [["x"]]], ids=repr)
 def test_a_trigger_of_another_kind_or_too_long_is_refused(value: Any) -> None:
-    assert "a text, number or boolean, or a list of them, of at most 1,024 characters" in refusal_of_properties(Trigger=value)
+    assert "a text, number or boolean, or a list of them, of at most 1,024 characters" in refusal_of_properties(
+        Trigger=value
+    )
 
 
 def test_a_request_does_not_show_its_handle() -> None:

@@ -29,6 +29,7 @@ class Account(LicenseManager):
         self.tasks = dict(tasks)
         self.messages: dict[str, str] = {}
         self.page = page
+        self.listed = True
         self.calls: list[str] = []
         self.denied: dict[str, Exception] = {}
         self.then: Callable[[float], None] = lambda _: None
@@ -52,7 +53,7 @@ class Account(LicenseManager):
 
     def page_of(self, status: Status, token: str = "") -> Page:
         self._called(str(status))
-        listed = [task_id for task_id, one in self.tasks.items() if one == status]
+        listed = [task_id for task_id, one in self.tasks.items() if one == status and self.listed]
         first = int(token or 0)
         more = str(first + self.page) if first + self.page < len(listed) else ""
         return Page({one: self._shape(one) for one in listed[first : first + self.page]}, more)
@@ -111,11 +112,11 @@ def test_a_task_that_has_left_the_listing_is_asked_for_and_its_gate_is_woken() -
 
 def test_a_task_that_no_listing_shows_has_not_ended_for_that() -> None:
     account = crowd(50)
-    account.page_of = lambda status, token="": Page({}, "")  # type: ignore[method-assign]
+    account.listed = False
 
     account.watch(1)
 
-    assert len(account.calls) == 50
+    assert set(account.tasks) <= set(account.calls)
     assert not any(account.words(gate) for gate in account.table.items)
 
 
