@@ -37,22 +37,27 @@ class Case:
 
 @dataclass(frozen=True)
 class Result:
-    """`calls`, `throttles` and `dollars` are for a wait, or for a task of a fleet; lags are in seconds."""
+    """`calls`, `throttles` and `dollars` are for a wait, or for a task of a fleet; `ends` are pairs of when a task ended,
+    in seconds since the beginning, and how much later that was seen.
+    """
 
     case: Case
     way: str
-    lags: tuple[float, ...]
+    ends: tuple[tuple[float, float], ...]
     calls: float
     throttles: float
     failed: int
     dollars: float
     checks: float
 
+    @property
+    def lags(self) -> list[float]:
+        return sorted(lag for _, lag in self.ends)
+
     def lag(self, share: float) -> float:
         """The lag that this share of the tasks has at most. NaN when no end was seen."""
-        if not self.lags:
-            return float("nan")
-        return self.lags[min(len(self.lags) - 1, int(len(self.lags) * share))]
+        lags = self.lags
+        return lags[min(len(lags) - 1, int(len(lags) * share))] if lags else float("nan")
 
 
 OURS = "License Conversion Gate"
@@ -98,7 +103,7 @@ def run(case: Case, peer: type[Peer] | None = None) -> Result:
     return Result(
         case,
         peer.name if peer else OURS,
-        tuple(sorted(waits.lags.values())),
+        tuple((service.end_of(task_id), lag) for task_id, lag in waits.lags.items()),
         service.bucket.calls / case.waits,
         service.bucket.throttles / case.waits,
         waits.failed,

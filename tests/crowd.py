@@ -26,7 +26,7 @@ class MemoryTable:
 
     called: Callable[[str], None] = lambda _: None
     items: dict[str, Item] = field(default_factory=dict)
-    about_watch: Watched = Watched()
+    about_watch: Watched = field(default_factory=Watched)
 
     def take_place(self, gate: str, task_ids: Collection[str], token: str, now: float) -> bool:
         self.called("take_place")

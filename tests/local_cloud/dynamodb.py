@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Self
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -47,7 +48,8 @@ class DynamoDBServer:
         request = Request(environ)
         if self.away:
             return _error("InternalServerError", "It is away.", 500)(environ, start_response)
-        body = request.get_data()  # werkzeug keeps it for moto too
+        body = request.get_data()
+        environ["wsgi.input"] = BytesIO(body)  # moto reads it again
         operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
         key, _, region, *_ = request.headers.get("Authorization", "").partition("Credential=")[2].split("/") + [""] * 3
         if denial := self.denial(operation, json.loads(body or b"{}"), region, key):

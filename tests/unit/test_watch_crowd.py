@@ -23,7 +23,7 @@ FAULT = StillUnknown("sorry")
 
 
 class Account(LicenseManager):
-    """Tasks by id, in pages, and whoever waits for them. `calls` has each id that was asked for and each status that was listed."""
+    """Tasks by id, in pages, and whoever waits for them. `calls`: each id that was asked for, each status that was listed."""
 
     def __init__(self, tasks: Mapping[str, str], *, page: int = 100) -> None:
         self.tasks = dict(tasks)
