@@ -9,6 +9,7 @@ os.environ["POWERTOOLS_LOG_LEVEL"] = "CRITICAL"
 
 from benchmarks import cold_start
 from benchmarks.aims import AIMS, ANY, LARGEST, Aim, bound
+from benchmarks.gates import Trouble
 from benchmarks.peers import PEERS
 from benchmarks.plot import lag_chart
 from benchmarks.runs import Case, Result, run
@@ -79,7 +80,14 @@ def _limits() -> Iterator[str]:
     for case, name in (
         (Case("10 s to 10 min", 1000), "1,000, 10 s to 10 min, 10, 100"),
         (Case("20 to 60 min", 1000, spread=600), "1,000 spread over 10 min, 20 to 60 min, 10, 100"),
-        (Case("20 to 60 min", 1000, any_sandbox=True), "1,000, 20 to 60 min, 10, 100, **any free sandbox is used**"),
+        (
+            Case("2 to 10 min", 1000, trouble=Trouble(transitions=500)),
+            "1,000, 2 to 10 min, 10, 100, **500 transitions a second**",
+        ),
+        (
+            Case("2 to 10 min", 10_000, trouble=Trouble(transitions=500)),
+            "10,000, 2 to 10 min, 10, 100, **500 transitions a second**",
+        ),
         (Case("a tail of 12 h", 1000), "1,000, a tail of 12 h, 10, 100"),
         (Case("2 to 10 min", 1000, fleet=True), "a fleet of 1,000, 2 to 10 min, 10, 100"),
         (Case("20 to 60 min", 1000, page=25, fleet=True), "a fleet of 1,000, 20 to 60 min, 10, 25"),

@@ -102,8 +102,8 @@ class CdkProvider(Peer):
     """Its waiter state machine: every 5 seconds for an hour at most; an error that is not its own retry signal fails the
     wait. Its retry is the Task state's, one transition each.
 
-    aws-cdk-lib 2.275.0, aws_cdk/custom_resources/__init__.py, `ProviderProps`: `query_interval` 5 seconds; `total_timeout` at most
-    1 hour, which it is given here (30 minutes is the default).
+    aws-cdk-lib 2.275.0, aws_cdk/custom_resources/__init__.py, `ProviderProps`: `query_interval` 5 seconds; `total_timeout` at
+    most 1 hour, which it is given here (30 minutes is the default).
     """
 
     name = "CDK Provider"
