@@ -213,7 +213,7 @@ class LicenseManager:
     def _throttled(self) -> bool:
         if self.rate == float("inf"):
             return False
-        self._left = min(self.rate, self._left + (self._scheduler.now - self._at) * self.rate)
+        self._left = min(max(1.0, self.rate), self._left + (self._scheduler.now - self._at) * self.rate)
         self._at = self._scheduler.now
         if self._left < 1:
             return True
