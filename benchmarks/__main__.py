@@ -8,7 +8,8 @@ from pathlib import Path
 os.environ["POWERTOOLS_LOG_LEVEL"] = "CRITICAL"
 
 from benchmarks import cold_start
-from benchmarks.aims import AIMS, LARGEST, Aim
+from benchmarks.aims import AIMS, ANY, LARGEST, Aim, bound
+from benchmarks.gates import Trouble
 from benchmarks.peers import PEERS
 from benchmarks.plot import lag_chart
 from benchmarks.runs import Case, Result, run
@@ -28,14 +29,17 @@ def _row(name: str, result: Result) -> str:
 
 
 def _aims(aims: Sequence[Aim]) -> Iterator[str]:
-    yield "| Aim | p50 | p99 | calls | reached: p50 | p99 | calls | failed | |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
+    yield "| Aim | p50 | p99 | calls | reached: p50 | p99 | calls | failed | $ for 1,000 | |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
     for aim in aims:
         result = _said(aim.what, aim.reached())
-        p50 = f"{aim.p50:.0f} s" if aim.p50 < float("inf") else "–"  # noqa: RUF001
-        reached = f"{result.lag(0.5):.0f} s | {result.lag(0.99):.0f} s | {result.calls:.1f} | {result.failed}"
+        p50, p99, calls = (
+            f"{one:g}{unit}" if one < ANY else "–"  # noqa: RUF001
+            for one, unit in ((aim.p50, " s"), (aim.p99, " s"), (aim.calls, ""))
+        )
+        reached = f"{result.lag(0.5):.1f} s | {result.lag(0.99):.1f} s | {result.calls:.2f} | {result.failed}"
         met = "met" if aim.met_by(result) else "**not met**"
-        yield f"| {aim.what} | {p50} | {aim.p99:.0f} s | {aim.calls:.0f} | {reached} | {met} |"
+        yield f"| {aim.what} | {p50} | {p99} | {calls} | {reached} | {1000 * result.dollars:.2f} | {met} |"
 
 
 def _said(what: str, result: Result) -> Result:
@@ -76,13 +80,32 @@ def _limits() -> Iterator[str]:
     for case, name in (
         (Case("10 s to 10 min", 1000), "1,000, 10 s to 10 min, 10, 100"),
         (Case("20 to 60 min", 1000, spread=600), "1,000 spread over 10 min, 20 to 60 min, 10, 100"),
-        (Case("20 to 60 min", 1000, any_sandbox=True), "1,000, 20 to 60 min, 10, 100, **any free sandbox is used**"),
+        (
+            Case("2 to 10 min", 1000, trouble=Trouble(transitions=500)),
+            "1,000, 2 to 10 min, 10, 100, **500 transitions a second**",
+        ),
+        (
+            Case("2 to 10 min", 10_000, trouble=Trouble(transitions=500)),
+            "10,000, 2 to 10 min, 10, 100, **500 transitions a second**",
+        ),
         (Case("a tail of 12 h", 1000), "1,000, a tail of 12 h, 10, 100"),
         (Case("2 to 10 min", 1000, fleet=True), "a fleet of 1,000, 2 to 10 min, 10, 100"),
         (Case("20 to 60 min", 1000, page=25, fleet=True), "a fleet of 1,000, 20 to 60 min, 10, 25"),
         (Case("20 to 60 min", 1000, rate=5, fleet=True), "a fleet of 1,000, 20 to 60 min, 5, 100"),
     ):
         yield _row(name, _said(name, run(case)))
+
+
+def _bounds() -> Iterator[str]:
+    yield ""
+    yield "### The distance to the physical bound"
+    yield ""
+    yield "| waits, conversions | least p99: a Get for each end | least p99: ends listed |"
+    yield "| --- | ---: | ---: |"
+    for waits in (100, 1000, 10_000):
+        for conversions, seconds in (("20 to 60 min", 2400.0), ("2 to 10 min", 480.0)):
+            asked, listed = (bound(Case(conversions, waits, page=page), seconds=seconds) for page in (1, 100))
+            yield f"| {waits:,}, {conversions} | {asked:,.1f} s | {listed:,.1f} s |"
 
 
 def _cold_starts() -> Iterator[str]:
@@ -100,7 +123,8 @@ def _cold_starts() -> Iterator[str]:
 
 def main() -> None:
     lines = [
-        *_aims((*AIMS, LARGEST)),
+        *_aims((*AIMS, *LARGEST)),
+        *_bounds(),
         *_against_peers(Case("2 to 10 min", 1), "One wait, 2 to 10 min"),
         *_against_peers(Case("20 to 60 min", 100), "100 waits at once, 20 to 60 min"),
         *_against_peers(Case("20 to 60 min", 1000), "1,000 waits at once, 20 to 60 min", "benchmark-1000.svg"),

@@ -22,6 +22,8 @@ def _tail(random: Random) -> float:
 
 CONVERSIONS: Mapping[str, Draw] = {
     "10 s to 10 min": lambda random: random.uniform(10, 10 * MINUTE),
+    "10 min": lambda random: 10 * MINUTE,  # noqa: ARG005
+    "ended": lambda random: 0.0,  # noqa: ARG005
     "2 to 10 min": lambda random: random.uniform(2 * MINUTE, 10 * MINUTE),
     "20 to 60 min": lambda random: random.uniform(20 * MINUTE, 60 * MINUTE),
     "a tail of 12 h": _tail,

@@ -1,111 +1,270 @@
-"""Our gates: the real state machine's states, the real check, in virtual time."""
+"""Our gates: the real state machine's states, the real check and the real watch, in virtual time."""
 
 import json
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.clock import Clock
+from benchmarks.clock import BEGINNING, Clock
 from benchmarks.functions import Function
 from benchmarks.license_manager import LicenseManagerService
+from benchmarks.table import BenchmarkTable
 from benchmarks.waits import Waits
 from check_task import TaskCheck
 from license_conversion import telemetry
+from license_conversion.crowd import Crowd
+from license_conversion.errors import TableUnavailable
 from license_conversion.gate import Gate
 from license_conversion.license_manager import LicenseManager
 from license_conversion.shared import SharedLicenseManager
 from license_conversion.task import iso
+from watch_crowd import LAST_SECONDS, Watch
 
-ASL = json.loads((Path(__file__).parent.parent / "statemachine" / "gate.asl.json").read_text())["States"]
+MACHINE = json.loads((Path(__file__).parent.parent / "statemachine" / "gate.asl.json").read_text())
+ASL = MACHINE["States"]
 STATE_SECONDS = 0.025
 """What Step Functions takes for a state."""
+WAKE_SECONDS, WAKES_AT_ONCE = 0.025, 10
+"""SendTaskSuccess, and how many of them license_conversion.wake makes at once."""
+START_SECONDS = 0.12
+"""An asynchronous invocation, and Lambda's queue."""
+WATCH_SECONDS = 900.0
+MODEL_EPOCH = BEGINNING.timestamp()
+
+State = dict[str, Any]
 
 
-def states(first: str, until: str = "") -> int:
-    """How many states an execution enters from `first` to before `until`, or to its end, each Choice by its default.
+class Crash(BaseException):
+    """A function is killed: nothing of ours may catch it."""
 
-    Each is a transition on the bill.
+
+@dataclass(frozen=True)
+class Trouble:
+    """Times are in seconds since the beginning. A watch is `killed_every` so many seconds; it cannot start, and does not live,
+    during `no_watch`; the table does not answer during `table_away`. `transitions` are how many states a second all executions
+    together may enter.
     """
-    entered, name = 0, first
-    while True:
+
+    killed_every: float = math.inf
+    no_watch: tuple[float, float] = (math.inf, math.inf)
+    table_away: tuple[float, float] = (math.inf, math.inf)
+    transitions: float = math.inf
+
+
+NO_TROUBLE = Trouble()
+
+
+def holds(rule: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
+    """A rule of a Choice, as far as they are met here."""
+    if "And" in rule:
+        return all(holds(part, state) for part in rule["And"])
+    if "Or" in rule:
+        return any(holds(part, state) for part in rule["Or"])
+    value: Any = state if rule["Variable"].startswith("$.") else {}  # the context object says nothing that matters here
+    for member in rule["Variable"].split(".")[1:]:
+        value = value.get(member) if isinstance(value, Mapping) else None
+    (operator,) = rule.keys() - {"Variable", "Next"}
+    if operator == "IsPresent":
+        return (value is not None) is rule[operator]
+    return operator in ("BooleanEquals", "StringEquals") and value == rule[operator]
+
+
+def walk(name: str, state: Mapping[str, Any]) -> tuple[int, str]:
+    """How many states an execution enters from `name` on until one that takes time, or the end, this one included; and which
+    that is. Each is a transition on the bill.
+    """
+    entered = 1
+    while ASL[name]["Type"] in ("Choice", "Pass"):
+        chosen = (rule["Next"] for rule in ASL[name].get("Choices", ()) if holds(rule, state))
+        name = next(chosen, "") or ASL[name].get("Default") or ASL[name]["Next"]
         entered += 1
-        state = ASL[name]
-        if state["Type"] in ("Succeed", "Fail"):
-            return entered
-        name = state.get("Next") or state["Default"]
-        if name == until:
-            return entered
+    return entered, name
 
 
-TURN = states("Check Task", until="Check Task")
-BEFORE = states("Who Comes?", until="First Check")
-AFTER = 1 + states("Announce End") + states("Who Waits?", until="Gate Passed?")
-"""`Task Terminal?`, then a success that is announced; `Conversion Done` instead of `Conversion Not Done`."""
+@dataclass
+class Transitions:
+    """How many states were entered. With a quota, they are entered as late as it takes."""
+
+    clock: Clock
+    quota: float
+    entered: int = 0
+    _free_at: float = 0.0
+
+    def seconds(self, states: int) -> float:
+        """Until so many more are entered."""
+        self.entered += states
+        self._free_at = max(self._free_at, self.clock.now) + states / self.quota
+        return max(states * STATE_SECONDS, self._free_at - self.clock.now)
+
+
+@dataclass
+class Execution:
+    """A wait. `input` and what a check left; while it sleeps in the crowd, the token that wakes it."""
+
+    event: State
+    state: State
+    waits: Waits
+    token: str = ""
+
+    @property
+    def tasks(self) -> list[str]:
+        given = self.event["Input"]
+        return given.get("LicenseConversionTaskIds") or [given["LicenseConversionTaskId"]]
 
 
 class Gates:
-    """Executions of the state machine, and the function that checks for them."""
+    """Executions of the state machine, the function that checks for them, the watch, and its table."""
 
-    def __init__(self, clock: Clock, service: LicenseManagerService, random: Random, *, any_sandbox: bool) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        service: LicenseManagerService,
+        random: Random,
+        *,
+        any_sandbox: bool,
+        trouble: Trouble = NO_TROUBLE,
+    ) -> None:
         self._clock = clock
         self._service = service
         self._random = random
-        self.function = Function(clock, self._start, Random(1) if any_sandbox else None)  # noqa: S311 - a simulation
-        self.transitions = 0
+        self._trouble = trouble
+        self.table = BenchmarkTable(clock, trouble.table_away)
+        self.check = Function(clock, self._start, Random(1) if any_sandbox else None)  # noqa: S311 - a simulation
+        self.watch: Function[None] = Function(clock, lambda: None)
+        self.transitions = Transitions(clock, trouble.transitions)
+        self._number = 0
+        self._asleep: dict[str, Execution] = {}
 
-    def _start(self) -> TaskCheck:
-        """What a cold start makes: the real adapter, with a client of ours at the seam."""
+    def _license_manager(self) -> LicenseManager:
+        """The real adapter, with a client of ours at the seam."""
         manager = LicenseManager("arn:aws:iam::123456789012:role/check")
         vars(manager)["_client"] = self._service
-        shared = SharedLicenseManager(manager, self._clock.monotonic, self._clock.sleep)
-        gate = Gate(lambda _: shared, self._clock.utc, self._random.random, self._clock.sleep)
+        return manager
+
+    def _seconds(self) -> float:
+        return MODEL_EPOCH + self._clock.now
+
+    def _start(self) -> TaskCheck:
+        """What a cold start makes."""
+        shared = SharedLicenseManager(self._license_manager(), self._clock.monotonic)
+        crowd = Crowd(self.table, self._start_watch, self._wake, self._seconds)
+        gate = Gate(
+            lambda _: shared, self._clock.utc, self._random.random, crowds=lambda _: crowd, sleep=self._clock.sleep
+        )
         return TaskCheck(gate, self._clock.utc)
 
-    def wait(self, waits: Waits, execution_input: dict[str, Any]) -> None:
+    def wait(self, waits: Waits, execution_input: State) -> None:
         """One execution from now on. `waits` hears which tasks a check saw ended, and how the execution ends."""
-        self.transitions += BEFORE
+        self._number += 1
         event = {
             "Input": execution_input,
-            "Gate": ASL["Open Gate to Caller"]["Parameters"],
             "StartedAt": iso(self._clock.utc()),
-            "Execution": "arn:aws:states:us-east-1:123456789012:execution:LicenseConversionGate:one",
+            "Execution": f"arn:aws:states:us-east-1:123456789012:execution:LicenseConversionGate:{self._number}",
         }
-        self._clock.after(BEFORE * STATE_SECONDS, lambda: self._check(waits, event, busy=0))
+        execution = Execution(event, ASL["Open Gate to Caller"]["Parameters"], waits)
+        states, name = walk(MACHINE["StartAt"], {})
+        self._after(states, 0, lambda: self._check(name, execution))
 
-    def _check(self, waits: Waits, event: dict[str, Any], busy: int) -> None:
-        after: dict[str, Any] = {}
+    def _after(self, states: int, pause: float, what: Callable[[], None]) -> None:
+        self._clock.after(self.transitions.seconds(states) + pause, what)
+
+    def _check(self, name: str, execution: Execution, busy: int = 0) -> None:
+        after: State = {}
 
         def check(task_check: TaskCheck) -> None:
-            after.update(task_check.for_state_machine(event))
+            after.update(task_check.for_state_machine({**execution.event, "Gate": execution.state}))
             telemetry.metrics.clear_metrics()  # nobody reads them here
 
-        self.transitions += 1
-        if not self.function.invoke(check):
-            first = not event["Gate"]["Checks"]
-            retry = ASL["First Check" if first else "Check Task"]["Retry"][0]
-            if busy < retry["MaxAttempts"]:
-                pause = retry["IntervalSeconds"] * retry["BackoffRate"] ** busy
-                pause = min(pause, retry.get("MaxDelaySeconds", pause))
-                pause *= self._random.random() if "JitterStrategy" in retry else 1
-                self._clock.after(pause, lambda: self._check(waits, event, busy + 1))
-            elif first:
-                waits.end(passed=False, tasks=_tasks(event))
-            else:
-                self.transitions += 2
-                pause = event["Gate"]["AttemptSeconds"]
-                self._clock.after(pause, lambda: self._check(waits, event, busy=0))
-            return
-        if after["Ended"]:
-            self.transitions += AFTER
-            waits.end(passed=after["Passed"], tasks=_tasks(event))
-            return
+        if not self.check.invoke(check):
+            return self._throttled(name, execution, busy)
+        execution.state = after
         if "Pending" in after:
-            waits.seen(set(_tasks(event)) - set(after["Pending"]))
-        self.transitions += TURN - 1
-        pause = (TURN - 1) * STATE_SECONDS + after["SecondsUntilNextCheck"]
-        self._clock.after(pause, lambda: self._check(waits, {**event, "Gate": after}, busy=0))
+            execution.waits.seen(set(execution.tasks) - set(after["Pending"]))
+        elif after["Ended"] and after["Passed"]:
+            execution.waits.seen(execution.tasks)
+        return self._go_on(ASL[name]["Next"], execution)
 
+    def _throttled(self, name: str, execution: Execution, busy: int) -> None:
+        """By Lambda."""
+        retry = ASL[name]["Retry"][-1]
+        if name == "First Check" and busy < retry["MaxAttempts"]:
+            pause = min(retry["IntervalSeconds"] * retry["BackoffRate"] ** busy, retry["MaxDelaySeconds"])
+            return self._after(1, pause * self._random.random(), lambda: self._check(name, execution, busy + 1))
+        if name == "First Check":
+            return execution.waits.end(passed=False)
+        return self._go_on("Wait for Lambda", execution)
 
-def _tasks(event: dict[str, Any]) -> list[str]:
-    given = event["Input"]
-    return given.get("LicenseConversionTaskIds") or [given["LicenseConversionTaskId"]]
+    def _go_on(self, name: str, execution: Execution) -> None:
+        state = execution.state
+        states, name = walk(name, state)
+        match name:
+            case "Wait for Next Check":
+                self._after(states, state["SecondsUntilNextCheck"], lambda: self._go_on(ASL[name]["Next"], execution))
+            case "Wait for Lambda":
+                self._after(states, state["PauseSeconds"], lambda: self._go_on(ASL[name]["Next"], execution))
+            case "Check Task":
+                self._after(states, 0, lambda: self._check(name, execution))
+            case "Wait for Word":
+                self._after(states, 0, lambda: self._wait_for_word(execution))
+            case "Announce End":
+                self._after(states, 0, lambda: self._go_on(ASL[name]["Next"], execution))
+            case _:
+                self.transitions.seconds(states)
+                execution.waits.end(passed=state["Passed"])
+
+    def _wait_for_word(self, execution: Execution) -> None:
+        self._number += 1
+        token = execution.token = f"token-{self._number}"
+        self._asleep[token] = execution
+        self._clock.after(execution.state["SecondsUntilNextCheck"], lambda: self._wakes(token, "Check Task"))
+
+        def take_place(task_check: TaskCheck) -> None:
+            try:
+                task_check.take_place({**execution.event, "Gate": execution.state, "Token": token})
+            except TableUnavailable:
+                self._wakes(token, "Wait for Lambda")
+
+        if not self.check.invoke(take_place):
+            self._wakes(token, "Wait for Lambda")
+
+    def _wakes(self, token: str, name: str) -> None:
+        """A token that is used up wakes nobody."""
+        execution = self._asleep.pop(token, None)
+        if execution:
+            self._go_on(name, execution)
+
+    def _wake(self, tokens: Collection[str]) -> None:
+        tokens = list(tokens)
+        for first in range(0, len(tokens), WAKES_AT_ONCE):
+            self._clock.sleep(WAKE_SECONDS)
+            for token in tokens[first : first + WAKES_AT_ONCE]:
+                self._wakes(token, "Check Task")
+
+    def _start_watch(self) -> None:
+        self._clock.after(START_SECONDS, self._watch)
+
+    def _watch(self) -> None:
+        if self._lives_until(math.inf) > self._clock.now:
+            self.watch.invoke(self._look_for_all)
+
+    def _lives_until(self, killed: float) -> float:
+        begin, end = self._trouble.no_watch
+        return min(killed, begin) if self._clock.now < end else killed
+
+    def _look_for_all(self, _: None) -> None:
+        every = self._trouble.killed_every
+        killed = self._clock.now + (self._random.expovariate(1 / every) if every < math.inf else math.inf)
+
+        def sleep(seconds: float) -> None:
+            self._clock.sleep(seconds)
+            if self._clock.now >= self._lives_until(killed):
+                raise Crash
+
+        watch = Watch(self.table, self._license_manager(), self._wake, self._seconds, sleep)
+        try:
+            watch.run(self._seconds() + WATCH_SECONDS - LAST_SECONDS, report=lambda *_: None)
+        except (Crash, TableUnavailable):
+            return

@@ -80,12 +80,17 @@ class LicenseManagerService:
 
         return self._call("GetLicenseConversionTask", answer)
 
-    def list_license_conversion_tasks(self, *, Filters: Any, NextToken: str = "0") -> dict[str, Any]:  # noqa: ARG002, N803
+    def list_license_conversion_tasks(self, *, Filters: Any, NextToken: str = "0") -> dict[str, Any]:  # noqa: N803
         def answer() -> dict[str, Any]:
-            self._running = [numbered for numbered in self._running if not self.ended(numbered[1])]
-            first = bisect_right(self._running, (int(NextToken), "~"))
-            page = self._running[first : first + self._page]
-            more = {"NextToken": str(page[-1][0])} if first + self._page < len(self._running) else {}
+            if Filters[0]["Values"][0] == "SUCCEEDED":
+                listed = [numbered for numbered in enumerate(self._ends, 1) if self.ended(numbered[1])]
+            elif Filters[0]["Values"][0] == "IN_PROGRESS":
+                listed = self._running = [numbered for numbered in self._running if not self.ended(numbered[1])]
+            else:
+                listed = []
+            first = bisect_right(listed, (int(NextToken), "~"))
+            page = listed[first : first + self._page]
+            more = {"NextToken": str(page[-1][0])} if first + self._page < len(listed) else {}
             return {"LicenseConversionTasks": [self._answer(task_id) for _, task_id in page], **more}
 
         answered = self._call("ListLicenseConversionTasks", answer)

@@ -72,7 +72,8 @@ class Peer(ABC):
     def _answered(self, waits: Waits, progress: Progress, status: str) -> None:
         progress.throttles = 0 if status else progress.throttles + 1
         if status == "SUCCEEDED":
-            waits.end(passed=True, tasks=[progress.task_id])
+            waits.seen([progress.task_id])
+            waits.end(passed=True)
         elif (not status and self.throttle_fails) or self._clock.now - progress.began > self.longest:
             waits.end(passed=False)
         else:
@@ -81,7 +82,10 @@ class Peer(ABC):
 
 
 class Crhelper(Peer):
-    """Its own polling: an EventBridge rule of two minutes, at the rule's own whole minutes; any error fails the stack."""
+    """Its own polling: an EventBridge rule of two minutes, at the rule's own whole minutes; any error fails the stack.
+
+    crhelper 2.0.12, crhelper/resource_helper.py: `polling_interval=2` and `rate({} {})` in `_put_rule`.
+    """
 
     name = "crhelper's polling"
     throttle_fails = True
@@ -97,6 +101,9 @@ class Crhelper(Peer):
 class CdkProvider(Peer):
     """Its waiter state machine: every 5 seconds for an hour at most; an error that is not its own retry signal fails the
     wait. Its retry is the Task state's, one transition each.
+
+    aws-cdk-lib 2.275.0, aws_cdk/custom_resources/__init__.py, `ProviderProps`: `query_interval` 5 seconds; `total_timeout` at
+    most 1 hour, which it is given here (30 minutes is the default).
     """
 
     name = "CDK Provider"

@@ -1,11 +1,13 @@
 """One run: so many waits, these conversions, this limit; and what it came to."""
 
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from random import Random
 
 from benchmarks.clock import Clock
 from benchmarks.conversions import CONVERSIONS
-from benchmarks.gates import Gates
+from benchmarks.gates import NO_TROUBLE, Gates, Trouble
 from benchmarks.license_manager import LicenseManagerService
 from benchmarks.peers import Peer
 from benchmarks.waits import Waits
@@ -29,26 +31,33 @@ class Case:
     fleet: bool = False
     seed: int = 11
     any_sandbox: bool = False
+    trouble: Trouble = NO_TROUBLE
+    timeout: int = DAY
 
 
 @dataclass(frozen=True)
 class Result:
-    """`calls`, `throttles` and `dollars` are for a wait, or for a task of a fleet; lags are in seconds."""
+    """`calls`, `throttles` and `dollars` are for a wait, or for a task of a fleet; `ends` are pairs of when a task ended,
+    in seconds since the beginning, and how much later that was seen.
+    """
 
     case: Case
     way: str
-    lags: tuple[float, ...]
+    ends: tuple[tuple[float, float], ...]
     calls: float
     throttles: float
     failed: int
     dollars: float
     checks: float
 
+    @property
+    def lags(self) -> list[float]:
+        return sorted(lag for _, lag in self.ends)
+
     def lag(self, share: float) -> float:
         """The lag that this share of the tasks has at most. NaN when no end was seen."""
-        if not self.lags:
-            return float("nan")
-        return self.lags[min(len(self.lags) - 1, int(len(self.lags) * share))]
+        lags = self.lags
+        return lags[min(len(lags) - 1, int(len(lags) * share))] if lags else float("nan")
 
 
 OURS = "License Conversion Gate"
@@ -60,7 +69,7 @@ def run(case: Case, peer: type[Peer] | None = None) -> Result:
     service = LicenseManagerService(clock, case.rate, case.page)
     waits = Waits(clock, service)
     conversions, jitter = Random(case.seed), Random(case.seed + 1)  # noqa: S311 - a simulation
-    ours = Gates(clock, service, jitter, any_sandbox=case.any_sandbox)
+    ours = Gates(clock, service, jitter, any_sandbox=case.any_sandbox, trouble=case.trouble)
     theirs = peer(clock, service, jitter) if peer else None
 
     def begin(number: int) -> str:
@@ -73,25 +82,31 @@ def run(case: Case, peer: type[Peer] | None = None) -> Result:
         if theirs:
             theirs.wait(waits, task_id)
         else:
-            ours.wait(waits, {"LicenseConversionTaskId": task_id, "TimeoutSeconds": DAY})
+            ours.wait(waits, {"LicenseConversionTaskId": task_id, "TimeoutSeconds": case.timeout})
 
     if case.fleet:
         ours.wait(
-            waits, {"LicenseConversionTaskIds": [begin(number) for number in range(case.waits)], "TimeoutSeconds": DAY}
+            waits,
+            {
+                "LicenseConversionTaskIds": [begin(number) for number in range(case.waits)],
+                "TimeoutSeconds": case.timeout,
+            },
         )
     for number in range(0 if case.fleet else case.waits):
         clock.after(case.spread * number / case.waits, lambda number=number: wait(number))  # type: ignore[misc]
-    clock.run()
-    bill = theirs.bill if theirs else ours.function.bill
-    transitions = theirs.transitions if theirs else ours.transitions
-    dollars = transitions * TRANSITION + bill.invocations * INVOCATION + bill.gb_seconds * GB_SECOND
+    with redirect_stdout(StringIO()):  # metrics, which nobody reads here
+        clock.run()
+    bills = [theirs.bill] if theirs else [ours.check.bill, ours.watch.bill]
+    transitions = theirs.transitions if theirs else ours.transitions.entered
+    dollars = transitions * TRANSITION + ours.table.dollars
+    dollars += sum(bill.invocations * INVOCATION + bill.gb_seconds * GB_SECOND for bill in bills)
     return Result(
         case,
         peer.name if peer else OURS,
-        tuple(sorted(waits.lags.values())),
+        tuple((service.end_of(task_id), lag) for task_id, lag in waits.lags.items()),
         service.bucket.calls / case.waits,
         service.bucket.throttles / case.waits,
         waits.failed,
         dollars / case.waits,
-        bill.invocations / case.waits,
+        bills[0].invocations / case.waits,
     )

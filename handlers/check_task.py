@@ -1,17 +1,22 @@
 """Step Functions comes in here: one check of a task.
 
 Two callers: our own state machine (`Input`, `Gate`, `StartedAt` and `Execution` in the event), which gets the gate's new
-state; and a state machine with a loop of its own, which sends a request and gets the task.
+state, or hands over a `Token` with which the gate is woken in the crowd; and a state machine with a loop of its own, which
+sends a request and gets the task.
 """
 
+import json
 import random
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
-from license_conversion import telemetry
-from license_conversion.errors import CheckBroken, GateError, InvalidRequest
+from license_conversion import aws, telemetry
+from license_conversion.crowd import Crowd
+from license_conversion.crowd_table import CrowdTable
+from license_conversion.errors import CheckBroken, GateError, InvalidRequest, TableUnavailable
 from license_conversion.gate import (
     Ended,
     Gate,
@@ -23,13 +28,15 @@ from license_conversion.gate import (
     refused,
     utc_now,
 )
-from license_conversion.request import Request
+from license_conversion.request import Account, Request, Times
 from license_conversion.settings import Settings
 from license_conversion.shared import LicenseManagers
 from license_conversion.task import ConversionTask
+from license_conversion.wake import wake
 
 OURS = {"Input", "Gate", "StartedAt", "Execution"}
 """The members of our state machine's events."""
+TAKES_PLACE = OURS | {"Token"}
 KEPT = ("Waiter", "GiveUpAt", "AttemptSeconds", "PauseSeconds")
 """The members of a gate's state that no check but one that can read its request changes."""
 
@@ -56,30 +63,14 @@ class TaskCheck:
         if not before["Checks"]:
             telemetry.count("GatesStarted")
         try:
-            properties = stack_event.get("ResourceProperties")
-            request = Request.from_properties(properties) if stack else Request.from_input(event["Input"])
+            request = _request(event)
         except InvalidRequest as error:
             refusal = refused(error, ConversionTask.unseen())
             telemetry.decided(refusal)
             telemetry.ended(refusal)
             return after | refusal.state(stack_event)
-        started_at = datetime.fromisoformat(stack["RequestedAt"] if stack else event["StartedAt"])
-        times = request.times(started_at, answers_request=before["Waiter"] == "STACK")
-        wait = Wait(
-            started_at=started_at,
-            deadline=times.deadline,
-            checks_until=times.checks_until,
-            # What a look has found when the state machine gives the attempt up is lost: half of one leaves time for its last
-            # call.
-            look_until=self._clock() + timedelta(seconds=before["AttemptSeconds"] / 2),
-            look=f"execution {event['Execution']}",
-            known=known_before(request, before),
-            throttles=before.get("Throttles", 0),
-            refusal=refusal_before(before),
-            shares=before["Checks"] > 0,
-            patience=before.get("Patience", 0),
-            signals_handle=bool(request.wait_condition_handle),
-        )
+        wait, times = self._wait(request, event)
+        started_at = wait.started_at
         telemetry.about(checks=after["Checks"])
         with telemetry.traced("check"):
             result = self._gate.check(request, wait)
@@ -97,6 +88,33 @@ class TaskCheck:
             times = request.times(started_at, answers_request=False)
             after["Answer"] = answer(result.known)
         return after | times.state() | result.state()
+
+    def take_place(self, event: Mapping[str, Any]) -> None:
+        """The gate waits in the crowd, until its `Token` is called."""
+        request = _request(event)
+        self._gate.take_place(request, self._wait(request, event)[0], event["Token"])
+
+    def _wait(self, request: Request, event: Mapping[str, Any]) -> tuple[Wait, Times]:
+        stack, before = _stack(event), event["Gate"]
+        started_at = datetime.fromisoformat(stack["RequestedAt"] if stack else event["StartedAt"])
+        times = request.times(started_at, answers_request=before["Waiter"] == "STACK")
+        wait = Wait(
+            started_at=started_at,
+            deadline=times.deadline,
+            checks_until=times.checks_until,
+            # What a look has found when the state machine gives the attempt up is lost: half of one leaves time for its last
+            # call.
+            look_until=self._clock() + timedelta(seconds=before["AttemptSeconds"] / 2),
+            look=f"execution {event['Execution']}",
+            known=known_before(request, before),
+            throttles=before.get("Throttles", 0),
+            refusal=refusal_before(before),
+            signals_handle=bool(request.wait_condition_handle),
+            gate=event["Execution"].rpartition(":")[2],
+            heard=before.get("Heard", 0.0),
+            alone=tuple(before.get("Alone", ())),
+        )
+        return wait, times
 
     def for_caller(self, event: Any) -> dict[str, Any]:
         """The task as it is now, with `SecondsUntilNextCheck` while it is not terminal.
@@ -129,7 +147,7 @@ class TaskCheck:
 
 def _is_our_state_machines(event: Any) -> bool:
     """A caller's own event may be anything, no object even."""
-    return isinstance(event, Mapping) and event.keys() == OURS
+    return isinstance(event, Mapping) and event.keys() in (OURS, TAKES_PLACE)
 
 
 def _stack(event: Any) -> Mapping[str, Any]:
@@ -140,18 +158,51 @@ def _stack(event: Any) -> Mapping[str, Any]:
     return found
 
 
+def _request(event: Mapping[str, Any]) -> Request:
+    """Of our state machine's event. Raises InvalidRequest."""
+    stack = _stack(event)
+    return (
+        Request.from_properties(stack["Event"]["ResourceProperties"]) if stack else Request.from_input(event["Input"])
+    )
+
+
+class Crowds:
+    """The crowd of each account and region, kept for as long as the function is warm."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._known: dict[Account, Crowd] = {}
+
+    def __call__(self, account: Account) -> Crowd:
+        if account not in self._known:
+            table = CrowdTable(self._settings.table_name, account)
+            self._known[account] = Crowd(table, partial(self._start_watch, account), wake, time.time)
+        return self._known[account]
+
+    def _start_watch(self, account: Account) -> None:
+        """Nobody waits for it: where it does not start, a gate that wakes starts the next one, or asks by itself."""
+        event = {"RoleArn": account.role_arn, "ExternalId": account.external_id, "Region": account.region}
+        function, payload = self._settings.watch_function, json.dumps(event).encode()
+        try:
+            aws.client("lambda", attempts=2).invoke(FunctionName=function, InvocationType="Event", Payload=payload)
+            telemetry.logger.info("The gate starts a watch")
+        except aws.failures() as error:
+            telemetry.logger.warning(f"The watch could not be started: {error}")
+
+
 @cache
 def _task_check() -> TaskCheck:
     settings = Settings.from_env()
-    return TaskCheck(Gate(LicenseManagers(settings.role_arn), utc_now, random.random, region=settings.region))
+    managers, crowds = LicenseManagers(settings.role_arn), Crowds(settings)
+    return TaskCheck(Gate(managers, utc_now, random.random, crowds=crowds, region=settings.region))
 
 
-def handler(event: Any, context: Any) -> dict[str, Any]:
+def handler(event: Any, context: Any) -> dict[str, Any] | None:
     """Lambda's entry point for state machines."""
     return handle(_task_check(), event, context)
 
 
-def handle(task_check: TaskCheck, event: Any, context: Any) -> dict[str, Any]:
+def handle(task_check: TaskCheck, event: Any, context: Any) -> dict[str, Any] | None:
     """One event, with its log and its metrics."""
     stack_event = _stack(event).get("Event", {})
     telemetry.begin(
@@ -161,9 +212,16 @@ def handle(task_check: TaskCheck, event: Any, context: Any) -> dict[str, Any]:
         logical_resource_id=stack_event.get("LogicalResourceId"),
     )
     try:
+        if _is_our_state_machines(event) and "Token" in event:
+            task_check.take_place(event)
+            return None
         if _is_our_state_machines(event):
             return task_check.for_state_machine(event)
         return task_check.for_caller(event)
+    except TableUnavailable as error:
+        telemetry.count("TableFailures")
+        telemetry.logger.warning(f"The gate has no place in the crowd: {error}")
+        raise
     except GateError as error:
         telemetry.count("CallsRefused")  # an error of the function that is its caller's, which no alarm counts
         telemetry.logger.info(f"The caller is refused: {error}")

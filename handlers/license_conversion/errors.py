@@ -38,15 +38,15 @@ for _error in (GateError, InvalidRequest, AccessDenied, CheckBroken):
 
 
 class StillUnknown(Exception):  # noqa: N818 - no error for anybody: the gate waits on
-    """License Manager gave no verdict this time: a throttle, its own fault, or the network's.
+    """License Manager gave no verdict this time: a throttle, its own fault, or the network's."""
 
-    `soon`: nobody asked it, because the next check will probably find the answer without a call.
-    """
-
-    def __init__(self, message: str, *, throttled: bool = False, soon: bool = False) -> None:
+    def __init__(self, message: str, *, throttled: bool = False) -> None:
         super().__init__(message)
         self.throttled = throttled
-        self.soon = soon
+
+
+class TableUnavailable(Exception):  # noqa: N818 - says what happened
+    """The crowd's table cannot be read or written now. Never ends a gate: it asks by itself."""
 
 
 class AnswerNotDelivered(Exception):  # noqa: N818 - says what happened

@@ -1,7 +1,7 @@
 """Many tasks in one gate: what is known of them, and one look at those that still run."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -148,6 +148,13 @@ class Fleet:
         message = shorten(task.status_message, room // MESSAGE_SHARE)
         return replace(self, pending=pending, failed={**self.failed, task.task_id: message})
 
+    def with_words(self, words: Iterable[Mapping[str, Any]]) -> Self:
+        """The fleet after what the watch said of its tasks."""
+        fleet = self
+        for word in words:
+            fleet = fleet.with_seen(ConversionTask(word))
+        return fleet
+
     def asked_last(self, asked: tuple[str, ...], unconfirmed: int) -> Self:
         """The fleet whose next look comes to the other tasks first."""
         others = tuple(task_id for task_id in self.pending if task_id not in set(asked))
@@ -167,6 +174,7 @@ class Look:
 
 def look(
     fleet: Fleet,
+    to_ask: Sequence[str],
     license_manager: SharedLicenseManager,
     clock: Callable[[], datetime],
     sleep: Callable[[float], None],
@@ -174,20 +182,11 @@ def look(
     until: datetime,
     stop_at_failure: bool,
 ) -> Look:
-    """One look at the pending tasks: one listing when that costs fewer calls than asking for each, then the verdicts.
+    """One look at those of the pending tasks: each is asked for by itself, and that answer is the verdict.
 
-    A task that has left the listing is asked for by itself, and that answer is the verdict. A terminal task is never asked
-    about again. No call begins after `until`: the tasks that the look has not come to are the next one's. The listing gets
-    half the time, so that each look comes to some. Raises InvalidRequest and AccessDenied.
+    A terminal task is never asked about again. No call begins after `until`: the tasks that the look has not come to are the
+    next one's. Raises InvalidRequest and AccessDenied.
     """
-    to_ask = fleet.pending
-    try:
-        if len(to_ask) > 1:
-            seconds = (until - clock()).total_seconds() / 2
-            listed = license_manager.running_tasks(len(to_ask) - 1, seconds)
-            to_ask = tuple(task_id for task_id in to_ask if task_id not in (listed or {}))
-    except StillUnknown as unknown:
-        return Look(replace(fleet, unconfirmed=len(fleet.pending)), str(unknown), unknown.throttled)
     trouble, throttled, unknown_status, asked = "", False, False, 0
     for task_id in to_ask:
         pause = license_manager.between_calls if len(fleet.task_ids) > 1 else 0.0
@@ -204,7 +203,9 @@ def look(
             if throttled:
                 break
         asked += 1
-    return Look(fleet.asked_last(to_ask[:asked], unconfirmed=len(to_ask) - asked), trouble, throttled, unknown_status)
+    return Look(
+        fleet.asked_last(tuple(to_ask[:asked]), unconfirmed=len(to_ask) - asked), trouble, throttled, unknown_status
+    )
 
 
 def _fitting(parts: Iterable[str], limit: int) -> list[str]:

@@ -109,11 +109,10 @@ class LicenseManager:
             raise InvalidRequest(sentence, grace=NEW_TASK)
         return max(tasks, key=lambda task: task.start_time or EARLIEST)
 
-    def page_in_progress(self, token: str = "") -> Page:
-        """A page of the tasks that are IN_PROGRESS: the first one, or the one that `token` names."""
-        page = self._page("Status", Status.IN_PROGRESS, token)
-        running = {i: a for i, a in page.answers.items() if a.get("Status", Status.IN_PROGRESS) == Status.IN_PROGRESS}
-        return Page(running, page.token)
+    def page_of(self, status: Status, token: str = "") -> Page:
+        """A page of the tasks that have this status: the first one, or the one that `token` names."""
+        page = self._page("Status", status, token)
+        return Page({i: task for i, task in page.answers.items() if task.get("Status", status) == status}, page.token)
 
     def _page(self, name: str, value: str, token: str) -> Page:
         """botocore has no paginator for this operation; page size and order are the service's secret."""

@@ -129,8 +129,9 @@ read yet."""
 LAST_RESORT_SECONDS = 8
 PAUSE_SECONDS = 10
 """How long the state machine waits for Lambda to recover."""
-MOST_PAUSES = 1800
-"""In a whole wait. A turn of the state machine is 9 events of the 25,000 that an execution can have.
+MOST_PAUSES = 1700
+"""In a whole wait. A turn of the state machine is 9 events of the 25,000 that an execution can have, 14 where it is the crowd's
+table that fails.
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
 
 

@@ -1,6 +1,6 @@
 """GetLicenseConversionTask's answer -> a status, attributes, an output. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -81,6 +81,16 @@ class ConversionTask:
         """A task before the first look at it: what the request says of it."""
         said = {"LicenseConversionTaskId": task_id, "ResourceArn": resource_arn}
         return cls({name: value for name, value in said.items() if value})
+
+    def with_words(self, words: Iterable[Mapping[str, Any]]) -> Self:
+        """The task as the watch has seen it last."""
+        said = [type(self)(word) for word in words]
+        return next((task for task in said if task.task_id == self.task_id and task.seen), self)
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """The tasks that are waited for: itself, once it has a name."""
+        return (self.task_id,) if self.task_id and not self.terminal else ()
 
     @property
     def task_id(self) -> str:

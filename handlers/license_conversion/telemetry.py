@@ -102,6 +102,14 @@ def ended(result: Ended, started_at: datetime | None = None) -> None:
                 metrics.add_metric("DetectionLag", MetricUnit.Seconds, late)
 
 
+def watched(waiting: int, took: float) -> None:
+    """One whole look of the watch at the gates of a crowd."""
+    metrics.add_metric("GatesInCrowd", MetricUnit.Count, waiting)
+    metrics.add_metric("SecondsToLook", MetricUnit.Seconds, took)
+    flush()  # a watch goes on for a quarter of an hour
+    logger.info("The crowd is watched", extra={"gates": waiting, "look_seconds": round(took, 1)})
+
+
 def count(name: str, value: float = 1) -> None:
     metrics.add_metric(name, MetricUnit.Count, value)
 

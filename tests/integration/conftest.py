@@ -39,16 +39,22 @@ import last_resort
 from check_task import TaskCheck
 from custom_resource import StackGate
 from license_conversion import telemetry
+from license_conversion.crowd import Crowd
 from license_conversion.gate import Gate
+from license_conversion.license_manager import LicenseManager
 from license_conversion.shared import LicenseManagers
 from license_conversion.waits import Waits
+from license_conversion.wake import wake
+from tests.crowd import MemoryTable
 from tests.eventually import eventually
 from tests.local_cloud.answers import AnswersReceiver
 from tests.local_cloud.license_manager import LicenseManagerServer
+from watch_crowd import Watch
 
 ROOT = Path(__file__).parents[2]
 ACCOUNT = "123456789012"
 FUNCTION_ARN = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:"
+WATCH_SECONDS = 840.0
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/gate"
 LONGEST_EXECUTION = 240.0
 """Seconds of a real clock, for a fleet of a thousand on a busy machine. No expectation."""
@@ -95,6 +101,7 @@ class Cloud:
     answers: AnswersReceiver
     clock: Clock
     state_machine_arn: str = ""
+    table: MemoryTable = field(default_factory=MemoryTable)
     functions: dict[str, Callable[[dict[str, Any], Any], Any]] = field(default_factory=dict)
     invocations: list[str] = field(default_factory=list)
 
@@ -239,11 +246,13 @@ def _create_state_machine() -> str:
 
 def _functions(cloud: Cloud) -> dict[str, Callable[[dict[str, Any], Any], Any]]:
     """The handlers, with the fake clock where their entry points have the real one."""
+    crowd = Crowd(cloud.table, partial(_start_watch, cloud), wake, cloud.clock.seconds)
     gate = Gate(
-        LicenseManagers(ROLE, cloud.clock.seconds, cloud.clock.move),
+        LicenseManagers(ROLE, cloud.clock.seconds),
         cloud.clock,
         random.Random(0).random,  # noqa: S311 - jitter
-        cloud.clock.move,
+        crowds=lambda _: crowd,
+        sleep=cloud.clock.move,
         region="us-east-1",
     )
     waits = Waits(cloud.state_machine_arn, cloud.clock.seconds, cloud.clock.move)
@@ -256,6 +265,13 @@ def _functions(cloud: Cloud) -> dict[str, Callable[[dict[str, Any], Any], Any]]:
         "LastResort": last_resort.handler,
         "AnnounceEnd": announce_end.handler,
     }
+
+
+def _start_watch(cloud: Cloud) -> None:
+    """An asynchronous invocation."""
+    watch = Watch(cloud.table, LicenseManager(ROLE), wake, cloud.clock.seconds, cloud.clock.move)
+    until = cloud.clock.seconds() + WATCH_SECONDS
+    threading.Thread(target=watch.run, args=(until, lambda *_: None), daemon=True).start()
 
 
 def _invoke_through(cloud: Cloud) -> Callable[..., bytes]:

@@ -24,6 +24,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +35,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.local_cloud import iam
 from tests.local_cloud.answers import Answer, AnswersClient, Issued, Misbehaviour
+from tests.local_cloud.dynamodb import DynamoDBServer
 from tests.local_cloud.iam.judge import Verdict
 from tests.local_cloud.iam.needs import Call
 from tests.local_cloud.iam.person import policy_of
@@ -100,6 +102,7 @@ class LocalCloud:
     def __init__(self, *, port: int = 0, retry_seconds: int = 1) -> None:
         """``retry_seconds`` before Lambda's first retry of an asynchronous event, twice that before the second; AWS: 60."""
         self.license_manager = LicenseManagerServer(instance_state=self._instance_state)
+        self.dynamodb = DynamoDBServer()
         self._trace_daemon = TraceDaemon()
         self._port = port or _free_port()
         self._retry_seconds = retry_seconds
@@ -116,6 +119,7 @@ class LocalCloud:
             self._folder = Path(tempfile.mkdtemp(prefix="local-cloud-"))
             starting.callback(shutil.rmtree, self._folder, ignore_errors=True)
             starting.enter_context(self.license_manager)
+            starting.enter_context(self.dynamodb)
             starting.enter_context(self._trace_daemon)
             settings = self._settings()
             starting.callback(self._stop)
@@ -126,7 +130,8 @@ class LocalCloud:
                 self._port = _free_port()
                 self._start(settings)
             if settings.node:
-                self.license_manager.denial = self._license_manager_denial
+                self.license_manager.denial = partial(self._denial, "license-manager")
+                self.dynamodb.denial = partial(self._denial, "dynamodb")
             self._answers = AnswersClient(settings.answers_url_file.read_text(), settings.authority)
             threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
             self._resources = starting.pop_all()
@@ -149,6 +154,7 @@ class LocalCloud:
             authority=self._folder / "authority.pem",
             answers_url_file=self._folder / "answers.url",
             license_manager_url=self.license_manager.url,
+            dynamodb_url=self.dynamodb.url,
             trace_daemon=self._trace_daemon.address,
             sandboxes=self._folder / "sandboxes",
             node=self.node() if self.can_check_permissions() else "",
@@ -272,6 +278,7 @@ class LocalCloud:
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ENDPOINT_URL_LICENSE_MANAGER": self.license_manager.url,
+            "AWS_ENDPOINT_URL_DYNAMODB": self.dynamodb.url,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ACCESS_KEY_ID": ROOT_USER.access_key_id,
@@ -300,14 +307,15 @@ class LocalCloud:
         """Each call that was judged, once for each principal, action, resource and context; oldest first."""
         return Verdict.read(self._folder / "verdicts.jsonl")
 
-    def _license_manager_denial(self, operation: str, parameters: Any, region: str, access_key: str) -> str:
-        call = Call("license-manager", operation, parameters, ACCOUNT, region)
+    def _denial(self, service: str, operation: str, parameters: Any, region: str, access_key: str) -> str:
+        """What IAM says to a call of a service that is not LocalStack's."""
+        call = Call(service, operation, parameters, ACCOUNT, region)
         asked = json.dumps({"access_key": access_key, "call": asdict(call)}).encode()
         with _direct.open(f"{self.endpoint_url}{iam.PATH}", asked, timeout=30) as reply:
             return str(json.load(reply)["denial"])
 
     def client(self, service: str, of: Credentials = ROOT_USER) -> Any:
-        """A boto3 client of this cloud; ``license-manager`` is the License Manager beside it."""
+        """A boto3 client of this cloud; ``license-manager`` and ``dynamodb`` are those beside it."""
         if (service, of) not in self._clients:
             self._clients[service, of] = self._new_client(service, of)
         return self._clients[service, of]
@@ -315,13 +323,17 @@ class LocalCloud:
     def _new_client(self, service: str, of: Credentials = ROOT_USER) -> Any:
         return boto3.Session().client(
             service,  # type: ignore[call-overload]
-            endpoint_url=self.license_manager.url if service == "license-manager" else self.endpoint_url,
+            endpoint_url=self._beside.get(service, self.endpoint_url),
             region_name=REGION,
             aws_access_key_id=of.access_key_id,
             aws_secret_access_key=of.secret_access_key,
             # CloudWatch Logs there answers 500 when a group is made while it lists them; other calls are not repeated
             config=Config(read_timeout=120, proxies={}, retries={"total_max_attempts": 5 if service == "logs" else 1}),
         )
+
+    @property
+    def _beside(self) -> Mapping[str, str]:
+        return {"license-manager": self.license_manager.url, "dynamodb": self.dynamodb.url}
 
     # Stacks
 

@@ -200,17 +200,33 @@ def resource_arn(task_id: str) -> str:
 
 
 class LicenseManager:
-    """GetLicenseConversionTask and ListLicenseConversionTasks. `asked` hears of each call."""
+    """GetLicenseConversionTask and ListLicenseConversionTasks. `asked` hears of each call. `rate` is how many of them a second
+    are not throttled.
+    """
 
     def __init__(self, scheduler: Scheduler, faults: Faults, asked: Callable[[], None]) -> None:
         self._scheduler, self._faults, self._asked = scheduler, faults, asked
         self.tasks: dict[str, Task] = {}
+        self.rate = float("inf")
+        self._left, self._at = 0.0, 0.0
+
+    def _throttled(self) -> bool:
+        if self.rate == float("inf"):
+            return False
+        self._left = min(max(1.0, self.rate), self._left + (self._scheduler.now - self._at) * self.rate)
+        self._at = self._scheduler.now
+        if self._left < 1:
+            return True
+        self._left -= 1
+        return False
 
     def list_license_conversion_tasks(self, *, Filters: list[dict[str, Any]], NextToken: str = "") -> dict[str, Any]:  # noqa: N803
-        """Tasks that are IN_PROGRESS, or those of a resource, one a page."""
+        """Tasks of a status, or those of a resource, one a page."""
         self._asked()
         (by,) = Filters
         (value,) = by["Values"]
+        if self._throttled():
+            raise error("RateLimitExceededException", "ListLicenseConversionTasks")
         if by["Name"] == "ResourceArns" and self.denies(value):
             raise error("AccessDeniedException", "ListLicenseConversionTasks")
 
@@ -252,6 +268,8 @@ class LicenseManager:
             return self._shape(task, unknown=fault is Fault.STALE)
 
         self._asked()
+        if self._throttled():
+            raise error("RateLimitExceededException", "GetLicenseConversionTask")
         result: dict[str, Any] = perform(self._faults, "GetTask", get)
         return result
 

@@ -86,10 +86,14 @@ class Execution:
         """The states that it has entered, and what with."""
         self.status = "RUNNING"
         self.output: Any = None
+        self.token = ""
+        """Of the Task state that it is in."""
+        self.called_back: Done = lambda _: None
         self.error = self.cause = ""
         self._context: Data = {
             "Execution": {"Input": json.loads(text), "Id": arn, "StartTime": _iso(self.start_date)},
             "State": {},
+            "Task": {},
         }
         self._step = 0
 
@@ -97,6 +101,14 @@ class Execution:
         machine = definition()
         self._after(machine["TimeoutSeconds"], lambda: self._end("TIMED_OUT", error="States.Timeout"), any_step=True)
         self._enter(machine["StartAt"], json.loads(self.input))
+
+    def call_back(self, token: str) -> bool:
+        """SendTaskSuccess. False: the token is used up."""
+        if self.status != "RUNNING" or token != self.token:
+            return False
+        self.token = ""
+        self._scheduler.after(0, lambda: self.called_back({}))
+        return True
 
     def abort(self, error: str, cause: str) -> None:
         self._end("ABORTED", error=error, cause=cause)
@@ -215,6 +227,9 @@ class Attempts:
 
     def go_on(self) -> None:
         execution = self._execution
+        execution.token = execution._context["Task"]["Token"] = (
+            f"token|{execution.name}|{execution._step}|{self._attempt}"
+        )
         parameters = execution.filled(self._state["Parameters"], self._data)
         payload = json.dumps(parameters.get("Payload"))
         match self._state["Resource"]:
@@ -222,6 +237,8 @@ class Attempts:
                 function = parameters["FunctionName"].rsplit(":", 1)[-1]
                 if parameters.get("InvocationType") == "Event":
                     function += ":Event"
+            case "arn:aws:states:::lambda:invoke.waitForTaskToken":
+                function = f"{parameters['FunctionName'].rsplit(':', 1)[-1]}:Token"
             case "arn:aws:states:::aws-sdk:cloudwatch:putMetricData":
                 function = "PutMetricData"
             case "arn:aws:states:::aws-sdk:sfn:sendTaskFailure":
@@ -244,12 +261,14 @@ class Attempts:
                 self._attempt += 1
                 self._fail(error, cause)
 
+        execution.called_back = done
         seconds = self._state.get("TimeoutSeconds")
         if "TimeoutSecondsPath" in self._state:
             seconds = execution._at(self._state["TimeoutSecondsPath"], self._data)
         if seconds:
             execution._after(seconds, lambda: failed("States.Timeout", ""))
-        execution._invoke(function, payload, done, failed)
+        waits_for_token = function.endswith(":Token")
+        execution._invoke(function, payload, (lambda _: None) if waits_for_token else done, failed)
 
     def _done(self, result: Data) -> None:
         execution, state = self._execution, self._state
@@ -285,6 +304,8 @@ class Attempts:
         raise AssertionError(f"{self._name} does not catch {error}")
 
     def _tell(self, pause: float = 0) -> None:
+        if self._state["Resource"].endswith(".waitForTaskToken"):
+            return  # a time-out there is a turn like any other
         self._execution._lost(self._name, self._entered, self._execution._scheduler.now + pause)
 
 

@@ -1,4 +1,4 @@
-"""Everything that CloudFormation, Lambda, Step Functions and License Manager can do to a gate, in every order.
+"""Everything that CloudFormation, Lambda, Step Functions, DynamoDB and License Manager can do to a gate, in every order.
 
 Hypothesis makes the orders; the promises are checked by the model. MODEL_EXAMPLES sets how many orders, MODEL_SEED which. Without
 either they are the same ones each time: what fails then is the change, and not the luck of the run. `make model` draws others.
@@ -81,7 +81,7 @@ no_crashes = (Fault.REFUSED, Fault.THROTTLED, Fault.LOST, Fault.SLOW, Fault.SLOW
 invokes = ("Invoke AnswerStack", "Invoke CheckTask", "Invoke LastResort")
 clients = (
     "StartExecution", "DescribeExecution", "ListExecutions", "StopExecution", "GetExecutionHistory", "GetTask", "ListTasks",
-    "Put",
+    "Put", "Table", "SendTaskSuccess", "Invoke WatchCrowd",
 )  # fmt: skip
 faults = st.one_of(
     st.tuples(st.sampled_from(clients), st.sampled_from((*no_crashes, *crashes))),
@@ -93,6 +93,8 @@ faults = st.one_of(
     st.tuples(st.just("PutMetricData"), st.just(Fault.REFUSED)),
 )
 weathers = st.one_of(
+    st.tuples(st.just("Table"), st.sampled_from(no_crashes)),
+    st.tuples(st.sampled_from(("SendTaskSuccess", "Invoke WatchCrowd")), st.sampled_from((Fault.REFUSED, Fault.LOST))),
     st.tuples(st.sampled_from(("GetTask", "ListTasks")), st.sampled_from((*no_crashes, Fault.STALE))),
     st.tuples(st.just("Put"), st.sampled_from(no_crashes)),
     st.tuples(st.just("StartExecution"), st.sampled_from((Fault.THROTTLED, Fault.REFUSED))),
@@ -237,6 +239,16 @@ class StacksAtTheGate(RuleBasedStateMachine):
     def arrange(self, some: list[tuple[str, Fault]]) -> None:
         for call, fault in some:
             self.world.faults.queued[call].append(fault)
+
+    @rule(rate=st.sampled_from((0.2, 1.0, 5.0)))
+    def limit(self, rate: float) -> None:
+        """So that crowds exist: License Manager takes so many calls a second, until `settle`."""
+        self.world.license_manager.rate = rate
+
+    @rule(then=pauses)
+    def kill_watches(self, then: float) -> None:
+        self.world.kill_watches()
+        self.world.run_for(then)
 
     @rule(weather=weathers, seconds=st.sampled_from((10.0, 45.0, 200.0, 1000.0)))
     def weather(self, weather: tuple[str, Fault], seconds: float) -> None:

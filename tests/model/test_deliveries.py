@@ -407,6 +407,72 @@ def test_a_throttle_that_does_not_end_is_a_wait_that_ran_out_in_time(world: Worl
     assert answer_in_time(world, service_timeout)["Reason"].startswith("The wait ran out")
 
 
+# A crowd: License Manager takes a call in two seconds, and four stacks wait
+
+
+def crowd(world: World, seconds: float = 300) -> list[str]:
+    """Four stacks, each with a task of its own, of which the gates have places by then."""
+    world.license_manager.rate = 0.5
+    tasks = [TASK[:-1] + str(number) for number in range(1, 5)]
+    for resource, task_id in zip(world.cloudformation.resources, tasks, strict=True):
+        task(world, task_id, seconds=seconds)
+        named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": task_id}
+        world.cloudformation.create(resource, named, keeps_failed=True)
+    world.scheduler.run_for(60)
+    return tasks
+
+
+def answered(world: World) -> list[str]:
+    return [(request.answer or {}).get("Status", "") for request in world.cloudformation.requests]
+
+
+def test_a_crowd_is_woken_by_its_watch(world: World) -> None:
+    crowd(world)
+    assert len(world.table.items) >= 2
+    assert any(not watch.ended for watch in world.watches)
+
+    world.scheduler.run_for(300)
+
+    assert answered(world) == ["SUCCESS"] * 4
+    assert not world.table.items
+
+
+@pytest.mark.parametrize("every", [1.0, 7.0, 13.0, 40.0])
+def test_a_watch_that_is_killed_again_and_again_fails_nobody(world: World, every: float) -> None:
+    crowd(world)
+    for _ in range(int(600 / every)):
+        world.kill_watches()
+        world.scheduler.run_for(every)
+
+    assert answered(world) == ["SUCCESS"] * 4
+
+
+@pytest.mark.parametrize("call", ["Table", "SendTaskSuccess", "Invoke WatchCrowd"])
+@pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.SLOW_FAILURE])
+def test_a_crowd_without_its_table_its_bells_or_its_watch_hears_of_the_end(
+    world: World, call: str, fault: Fault
+) -> None:
+    crowd(world)
+    world.faults.weather[call] = (fault, FOR_EVER)
+    world.scheduler.run_for(600)
+
+    assert answered(world) == ["SUCCESS"] * 4
+    world.faults.clear()
+
+
+@pytest.mark.parametrize("call", ["Table", "GetTask", "ListTasks", "SendTaskSuccess"])
+@pytest.mark.parametrize("fault", [Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.LOST])
+@pytest.mark.parametrize("nth", range(8))
+def test_a_death_at_any_call_of_a_crowd_fails_nobody(world: World, call: str, fault: Fault, nth: int) -> None:
+    crowd(world, seconds=100)
+    world.scheduler.run_for(39)
+    world.faults.queued[call].extend([None] * nth + [fault])  # type: ignore[list-item]
+    world.scheduler.run_for(600)
+
+    assert answered(world) == ["SUCCESS"] * 4
+    world.faults.clear()
+
+
 # A caller's own execution
 
 

@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -24,17 +24,22 @@ import last_resort
 from check_task import TaskCheck
 from custom_resource import StackGate
 from license_conversion import stack_response, telemetry
-from license_conversion.errors import AnswerNotDelivered
+from license_conversion.crowd import Crowd
+from license_conversion.errors import AnswerNotDelivered, TableUnavailable
 from license_conversion.gate import Gate
+from license_conversion.license_manager import LicenseManager as Adapter
 from license_conversion.shared import LicenseManagers
 from license_conversion.stack_response import deliver
 from license_conversion.waits import Waits
+from tests.crowd import MemoryTable
 from tests.model.aws_clients import STATE_MACHINE, LicenseManager, StepFunctions
 from tests.model.cloudformation import FUNCTION, MALFORMED, SECRET, CloudFormation, Request
-from tests.model.faults import LATENCY, Fault, Faults
+from tests.model.faults import LATENCY, SLOW_SECONDS, Fault, Faults
 from tests.model.interpreter import Done, Execution, Failed
-from tests.model.scheduler import Killed, Process, Scheduler
+from tests.model.scheduler import BEGINNING, Killed, Process, Scheduler
+from watch_crowd import LAST_SECONDS, Watch
 
+WATCH_SECONDS = 900.0
 TIMEOUTS = {"CustomResource": 60, "CheckTask": 30, "AnswerStack": 30, "LastResort": 60}
 RETRY_SECONDS = 60.0
 LAST_RESORT_ATTEMPTS = 3
@@ -85,6 +90,8 @@ class World:
         self.cloudformation = CloudFormation(
             self.scheduler, self.license_manager, self._deliver, self._in_flight, self.fail
         )
+        self.table = MemoryTable(self._table_is_called)
+        self.watches: list[Process] = []
         self.broken: list[str] = []
         self.log = StringIO()
         self._random = random.Random(seed)  # noqa: S311 - jitter
@@ -131,12 +138,61 @@ class World:
         send = partial(deliver, sleep=sleep, monotonic=now)
         if function == "CheckTask":
             managers = LicenseManagers("arn:aws:iam::123456789012:role/gate", now)
-            gate = Gate(managers, clock, self._random.random, sleep, "us-east-1")
+            crowd = Crowd(self.table, self._start_watch, self._wake, self._seconds)
+            gate = Gate(managers, clock, self._random.random, crowds=lambda _: crowd, sleep=sleep, region="us-east-1")
             return partial(check_task.handle, TaskCheck(gate, clock))
         if function == "AnswerStack":
             return partial(answer_stack.handle, clock=clock, deliver_=send)
         waits = Waits(STATE_MACHINE, now, sleep, self._random.random)
         return partial(custom_resource.handle, StackGate(waits, clock, send))
+
+    # The crowd
+
+    def _seconds(self) -> float:
+        return BEGINNING.timestamp() + self.scheduler.now
+
+    def _table_is_called(self, call: str) -> None:
+        """A call that is killed, fails or takes its time does so before it is performed, or after it."""
+        fault = self.faults.before("Table")
+        if fault in (Fault.REFUSED, Fault.THROTTLED, Fault.SLOW_FAILURE):
+            raise TableUnavailable(call)
+        if fault is Fault.SLOW_REPLY:
+            self.scheduler.sleep(SLOW_SECONDS)
+
+    def _wake(self, tokens: Collection[str]) -> None:
+        for token in tokens:
+            fault = self.faults.before("SendTaskSuccess")
+            if fault in (None, Fault.SLOW, Fault.LOST, Fault.SLOW_REPLY, Fault.CRASH_AFTER):
+                self.step_functions.executions[token.split("|")[1]].call_back(token)
+            self.faults.after(fault)
+
+    def _start_watch(self) -> None:
+        """An asynchronous invocation, which may be lost."""
+        fault = self.faults.before("Invoke WatchCrowd")
+        if fault in (None, Fault.SLOW, Fault.LOST, Fault.SLOW_REPLY, Fault.CRASH_AFTER):
+            self.scheduler.after(LATENCY, self._run_watch)
+        self.faults.after(fault)
+
+    def _run_watch(self) -> None:
+        def main() -> None:
+            watch = Watch(self.table, Adapter("arn:role"), self._wake, self._seconds, self.scheduler.sleep)
+            try:
+                watch.run(self._seconds() + WATCH_SECONDS - LAST_SECONDS)
+            except TableUnavailable:
+                pass
+            except Killed:
+                pass
+            except Exception as unforeseen:
+                self.fail(f"the watch raises {unforeseen!r}")
+
+        self.watches.append(self.scheduler.spawn(main, WATCH_SECONDS))
+
+    def kill_watches(self) -> None:
+        """Wherever they are."""
+        for watch in self.watches:
+            if not watch.ended:
+                watch.expires = self.scheduler.now
+        self.watches.clear()
 
     def _now(self, zone: tzinfo) -> datetime:
         return self.scheduler.clock().astimezone(zone)
@@ -231,7 +287,7 @@ class World:
                 event = json.loads(payload)
                 result = json.loads(json.dumps(handler(event, Context(scheduler, function, f"{request.number}"))))
                 idle.append(handler)
-            except AnswerNotDelivered as undelivered:
+            except (AnswerNotDelivered, TableUnavailable) as undelivered:
                 error = f"{type(undelivered).__name__}: {undelivered}"
                 idle.append(handler)
             except Killed:
@@ -286,7 +342,8 @@ class World:
     def _invoke(self, request: Request, function: str, payload: str, done: Done, failed: Failed) -> None:
         if function in ("PutMetricData", "AnnounceEnd:Event"):
             return self._call(function, payload, done, failed)
-        fault = self.faults.next(f"Invoke {function}")
+        function, _, waits_for_token = function.partition(":")
+        fault = self.faults.next("TakePlace" if waits_for_token else f"Invoke {function}")
         request.given_up_by += bool(fault) and function == "LastResort"
         if fault is Fault.THROTTLED:
             return self.scheduler.after(LATENCY, lambda: failed("Lambda.TooManyRequestsException", "Rate Exceeded."))
@@ -414,6 +471,7 @@ class World:
     def settle(self) -> None:
         """No more faults: everything comes to its end."""
         self.faults.clear()
+        self.license_manager.rate = math.inf
         self.scheduler.run_out(LONGEST_WAIT)
         self.check()
         assert self.scheduler.idle

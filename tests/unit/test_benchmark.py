@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from benchmarks.aims import AIMS, Aim
-from benchmarks.gates import AFTER, BEFORE, TURN
+from benchmarks.gates import walk
 from benchmarks.peers import CdkProvider
 from benchmarks.runs import Case, run
 
@@ -44,8 +45,19 @@ def test_the_same_case_has_the_same_result() -> None:
     assert run(case) == run(case)
 
 
-def test_a_turn_of_the_state_machine_has_three_states() -> None:
-    assert (BEFORE, TURN, AFTER) == (2, 3, 6)
+@pytest.mark.parametrize(
+    ("after", "states", "next_state"),
+    [
+        ({"Ended": False}, 2, "Wait for Next Check"),
+        ({"Ended": False, "AwaitsWord": True}, 2, "Wait for Word"),
+        ({"Ended": True, "Passed": True, "Announcement": {}}, 3, "Announce End"),
+    ],
+    ids=["alone", "in a crowd", "at the end"],
+)
+def test_an_execution_walks_through_the_states_of_the_real_definition(
+    after: dict[str, Any], states: int, next_state: str
+) -> None:
+    assert walk("Gate Ended?", after) == (states, next_state)
 
 
 def test_a_throttle_fails_the_cdk_providers_waits_and_none_of_ours() -> None:
@@ -53,7 +65,3 @@ def test_a_throttle_fails_the_cdk_providers_waits_and_none_of_ours() -> None:
 
     assert run(case, CdkProvider).failed > 0
     assert run(case).failed == 0
-
-
-def test_the_last_gates_of_a_crowd_are_not_sent_back_for_a_listing_that_nobody_reads_any_more() -> None:
-    assert run(Case("20 to 60 min", 100)).lag(0.99) <= 75

@@ -13,12 +13,13 @@ from check_task import TaskCheck
 from license_conversion.errors import AccessDenied, InvalidRequest, StillUnknown
 from license_conversion.fleet import Fleet, Look, look
 from license_conversion.gate import Ended, Gate, Outcome, Wait, Waiting, cause, known_before
-from license_conversion.license_manager import LicenseManager, Page
+from license_conversion.license_manager import LicenseManager
 from license_conversion.request import Request, fleet_id
 from license_conversion.shared import SharedLicenseManager
 from license_conversion.stack_response import message, response
 from license_conversion.task import ConversionTask, Status
 from license_conversion.text import MARK
+from tests.crowd import nobody
 
 STARTED_AT = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
 EXECUTION_BYTES = 256 * 1024
@@ -52,21 +53,18 @@ class Clock:
 
 
 class FakeLicenseManager(LicenseManager):
-    """Tasks by id, in pages. `got` has each id that was asked for, `listings` the calls for a listing.
+    """Tasks by id. `got` has each id that was asked for.
 
     `troubles` are raised in the place of the calls of these numbers, from 1.
     """
 
-    def __init__(self, tasks: dict[str, str], *, page: int = 100, messages: dict[str, str] | None = None) -> None:
+    def __init__(self, tasks: dict[str, str], *, messages: dict[str, str] | None = None) -> None:
         self.tasks = tasks
         self.messages = messages or {}
         self.got: list[str] = []
-        self.listings = 0
         self.troubles: dict[int, Exception] = {}
-        self.no_listing: Exception | None = None
         self.clock = Clock()
         self.call_seconds = 0.0
-        self.page_size = page
 
     def get_task(self, task_id: str) -> ConversionTask:
         self.got.append(task_id)
@@ -74,19 +72,9 @@ class FakeLicenseManager(LicenseManager):
         said = {"StatusMessage": self.messages[task_id]} if task_id in self.messages else {}
         return ConversionTask({"LicenseConversionTaskId": task_id, "Status": self.tasks[task_id], **said})
 
-    def page_in_progress(self, token: str = "") -> Page:
-        self.listings += 1
-        self._called()
-        if self.no_listing:
-            raise self.no_listing
-        running = [task_id for task_id, status in self.tasks.items() if status == IN_PROGRESS]
-        first = int(token or 0)
-        more = str(first + self.page_size) if first + self.page_size < len(running) else ""
-        return Page({one: {"Status": IN_PROGRESS} for one in running[first : first + self.page_size]}, more)
-
     @property
     def calls(self) -> int:
-        return len(self.got) + self.listings
+        return len(self.got)
 
     def _called(self) -> None:
         self.clock.sleep(self.call_seconds)
@@ -94,7 +82,7 @@ class FakeLicenseManager(LicenseManager):
             raise trouble
 
     def shared(self) -> SharedLicenseManager:
-        return SharedLicenseManager(self, self.clock.monotonic, self.clock.sleep)
+        return SharedLicenseManager(self, self.clock.monotonic)
 
 
 def ids(count: int) -> tuple[str, ...]:
@@ -116,8 +104,10 @@ def looked(
     stop_at_failure: bool = False,
 ) -> tuple[Fleet, Look]:
     clock = license_manager.clock
+    fleet = fleet or Fleet.unseen(tuple(license_manager.tasks))
     found = look(
-        fleet or Fleet.unseen(tuple(license_manager.tasks)),
+        fleet,
+        fleet.pending,
         license_manager.shared(),
         clock,
         clock.sleep,
@@ -297,25 +287,6 @@ def test_messages_are_shortened_before_there_are_too_many() -> None:
 # One look
 
 
-def test_a_fleet_in_progress_costs_one_listing_and_no_more() -> None:
-    license_manager = FakeLicenseManager(tasks(IN_PROGRESS=50))
-
-    fleet, _ = looked(license_manager)
-
-    assert (license_manager.listings, license_manager.got) == (1, [])
-    assert len(fleet.pending) == 50
-
-
-def test_a_task_that_has_left_the_listing_is_asked_for_and_that_is_the_verdict() -> None:
-    license_manager = FakeLicenseManager(tasks(IN_PROGRESS=3, SUCCEEDED=1, FAILED=1), messages={ids(5)[4]: "No."})
-
-    fleet, _ = looked(license_manager)
-
-    assert (license_manager.listings, license_manager.got) == (1, list(ids(5)[3:]))
-    assert fleet.pending == ids(3)
-    assert fleet.failed == {ids(5)[4]: "No."}
-
-
 @pytest.mark.parametrize("status", [IN_PROGRESS, "CANCELLED", ""])
 def test_a_task_that_is_not_listed_has_not_ended_for_that(status: str) -> None:
     license_manager = FakeLicenseManager({ids(2)[0]: SUCCEEDED, ids(2)[1]: "CANCELLED"})
@@ -330,7 +301,7 @@ def test_a_task_that_is_not_listed_has_not_ended_for_that(status: str) -> None:
 def test_a_task_that_has_ended_is_never_asked_for_again() -> None:
     license_manager = FakeLicenseManager(tasks(SUCCEEDED=2, FAILED=2, IN_PROGRESS=3))
     fleet, _ = looked(license_manager)
-    ended = set(license_manager.got)
+    ended = set(ids(7)) - set(fleet.pending)
     license_manager.tasks.update(dict.fromkeys(ids(7), SUCCEEDED))
     license_manager.got.clear()
 
@@ -341,62 +312,6 @@ def test_a_task_that_has_ended_is_never_asked_for_again() -> None:
     assert len(fleet.failed) == 2
 
 
-@pytest.mark.parametrize(
-    ("fleet", "others", "listings"),
-    [
-        pytest.param(1, 0, 0, id="one task is asked for by itself"),
-        pytest.param(2, 0, 1, id="one page for two tasks"),
-        pytest.param(10, 100, 2, id="two pages for ten tasks"),
-        pytest.param(10, 10_000, 9, id="a listing that would cost more is given up"),
-    ],
-)
-def test_a_listing_is_made_only_when_it_costs_fewer_calls(fleet: int, others: int, listings: int) -> None:
-    known = tasks(IN_PROGRESS=fleet + others)
-    license_manager = FakeLicenseManager(known)
-
-    looked(license_manager, Fleet.unseen(tuple(known)[:fleet]))
-
-    assert license_manager.listings == listings
-    assert len(license_manager.got) == (fleet if listings in (0, 9) else 0)
-
-
-def test_a_listing_that_costs_more_is_not_begun_again_at_once() -> None:
-    known = tasks(IN_PROGRESS=10_000)
-    license_manager = FakeLicenseManager(known)
-    shared, clock, fleet = license_manager.shared(), license_manager.clock, Fleet.unseen(tuple(known)[:10])
-    for _ in range(3):
-        look(fleet, shared, clock, clock.sleep, until=clock() + timedelta(seconds=16), stop_at_failure=False)
-        clock.sleep(10)
-
-    assert license_manager.listings == 9
-    assert len(license_manager.got) == 30
-
-
-def test_the_pages_of_a_listing_and_the_questions_after_it_do_not_come_at_once() -> None:
-    known = tasks(IN_PROGRESS=500, SUCCEEDED=20)
-    license_manager = FakeLicenseManager(known, page=50)
-
-    looked(license_manager)
-
-    assert license_manager.calls == 30
-    assert license_manager.clock.seconds >= 2.9 - 1e-6
-
-
-@pytest.mark.parametrize(
-    "trouble",
-    [AccessDenied("No list."), InvalidRequest("No filter."), FAULT],
-    ids=["denied", "refused", "broken"],
-)
-def test_whoever_may_not_list_asks_for_each_task(trouble: Exception) -> None:
-    license_manager = FakeLicenseManager(tasks(SUCCEEDED=5))
-    license_manager.no_listing = trouble
-
-    fleet, _ = looked(license_manager)
-
-    assert fleet.terminal
-    assert license_manager.got == list(ids(5))
-
-
 def test_a_throttle_stops_the_look_and_keeps_what_was_found() -> None:
     license_manager = FakeLicenseManager(tasks(SUCCEEDED=10))
     license_manager.troubles = {5: THROTTLE}
@@ -404,19 +319,9 @@ def test_a_throttle_stops_the_look_and_keeps_what_was_found() -> None:
     fleet, found = looked(license_manager)
 
     assert license_manager.calls == 5
-    assert set(fleet.pending) == set(ids(10)[3:])
-    assert (found.throttled, fleet.unconfirmed) == (True, 7)
+    assert set(fleet.pending) == set(ids(10)[4:])
+    assert (found.throttled, fleet.unconfirmed) == (True, 6)
     assert str(THROTTLE) in found.trouble
-
-
-def test_a_throttled_listing_ends_the_look() -> None:
-    license_manager = FakeLicenseManager(tasks(SUCCEEDED=10))
-    license_manager.troubles = {1: THROTTLE}
-
-    fleet, found = looked(license_manager)
-
-    assert (license_manager.calls, found.throttled) == (1, True)
-    assert fleet.pending == ids(10)
 
 
 def test_a_fault_of_one_task_does_not_keep_the_others_from_being_asked_for() -> None:
@@ -425,8 +330,8 @@ def test_a_fault_of_one_task_does_not_keep_the_others_from_being_asked_for() -> 
 
     fleet, found = looked(license_manager)
 
-    assert fleet.pending == ids(5)[1:2]
-    assert found.trouble == f"{ids(5)[1]}: {FAULT}"
+    assert fleet.pending == ids(5)[2:3]
+    assert found.trouble == f"{ids(5)[2]}: {FAULT}"
     assert not found.throttled
 
 
@@ -467,32 +372,29 @@ def test_a_look_ends_in_time_for_its_function_and_the_next_ones_come_to_the_rest
     assert sorted(license_manager.got) == sorted(ids(300))
 
 
-def test_a_listing_that_takes_all_its_time_leaves_some_for_the_verdicts() -> None:
-    license_manager = FakeLicenseManager(tasks(IN_PROGRESS=200, SUCCEEDED=50), page=100)
-    license_manager.call_seconds = 7.0
-
-    fleet, _ = looked(license_manager)
-
-    assert license_manager.listings == 2
-    assert len(fleet.pending) < 250
-
-
 @pytest.mark.parametrize("seconds", [0.0, 0.5, 1.0, 4.0])
 @pytest.mark.parametrize("between_calls", [0.1, 1.0])
 def test_no_call_of_a_look_begins_when_its_time_is_over(seconds: float, between_calls: float) -> None:
-    license_manager = FakeLicenseManager(tasks(SUCCEEDED=300, IN_PROGRESS=300), page=20)
+    license_manager = FakeLicenseManager(tasks(SUCCEEDED=300, IN_PROGRESS=300))
     license_manager.call_seconds = 0.2
     shared, clock, fleet = license_manager.shared(), license_manager.clock, Fleet.unseen(ids(600))
     shared.between_calls = between_calls
 
-    look(fleet, shared, clock, clock.sleep, until=clock() + timedelta(seconds=seconds), stop_at_failure=False)
+    look(
+        fleet,
+        fleet.pending,
+        shared,
+        clock,
+        clock.sleep,
+        until=clock() + timedelta(seconds=seconds),
+        stop_at_failure=False,
+    )
 
     assert clock.seconds <= seconds + license_manager.call_seconds + 1e-6
 
 
 def test_tasks_that_do_not_end_do_not_keep_the_look_from_the_others() -> None:
     license_manager = FakeLicenseManager(tasks(IN_PROGRESS=400, FAILED=1))
-    license_manager.no_listing = AccessDenied("No list.")
     fleet = Fleet.unseen(ids(401))
 
     for _ in range(5):
@@ -534,7 +436,7 @@ def check(
     task_ids = tuple(license_manager.tasks)
     request = Request.from_input({"LicenseConversionTaskIds": list(task_ids), "OnFailure": on_failure})
     shared = license_manager.shared()
-    gate = Gate(lambda _: shared, license_manager.clock, lambda: 0.0, license_manager.clock.sleep)
+    gate = Gate(lambda _: shared, license_manager.clock, lambda: 0.0, crowds=nobody, sleep=license_manager.clock.sleep)
     until = STARTED_AT + timedelta(seconds=deadline)
     look_until = license_manager.clock() + timedelta(seconds=12.5)
     wait = Wait(
@@ -649,7 +551,7 @@ def test_a_whole_day_of_checks_fits_into_an_executions_history() -> None:
     license_manager = FakeLicenseManager(tasks(IN_PROGRESS=3))
     shared, clock = license_manager.shared(), license_manager.clock
     request = Request.from_input({"LicenseConversionTaskIds": list(ids(3)), "TimeoutSeconds": 86400})
-    gate = Gate(lambda _: shared, clock, lambda: 1.0, clock.sleep)
+    gate = Gate(lambda _: shared, clock, lambda: 1.0, crowds=nobody, sleep=clock.sleep)
     until = STARTED_AT + timedelta(days=1)
     wait = Wait(STARTED_AT, until, until, until, "", Fleet.unseen(ids(3)))
     checks = 1
@@ -665,14 +567,14 @@ def test_a_whole_day_of_checks_fits_into_an_executions_history() -> None:
 @pytest.mark.parametrize("attempt_seconds", [5, 9, 27])
 def test_a_look_ends_before_the_state_machine_gives_the_check_up(attempt_seconds: int) -> None:
     license_manager = FakeLicenseManager(tasks(SUCCEEDED=300))
-    license_manager.no_listing, license_manager.call_seconds = AccessDenied("No list."), 0.2
+    license_manager.call_seconds = 0.2
     shared, clock = license_manager.shared(), license_manager.clock
-    task_check = TaskCheck(Gate(lambda _: shared, clock, lambda: 0.0, clock.sleep), clock)
+    task_check = TaskCheck(Gate(lambda _: shared, clock, lambda: 0.0, crowds=nobody, sleep=clock.sleep), clock)
 
     after = task_check.for_state_machine(
         {
             "Input": {"LicenseConversionTaskIds": list(ids(300))},
-            "Gate": {"Waiter": "CALLER", "AttemptSeconds": attempt_seconds, "Checks": 1},
+            "Gate": {"Waiter": "CALLER", "AttemptSeconds": attempt_seconds, "Checks": 1, "Alone": list(ids(300))},
             "StartedAt": STARTED_AT.isoformat(),
             "Execution": "arn:execution",
         }

@@ -14,6 +14,7 @@ from license_conversion.gate import Ended, Gate, Outcome, Refusal, Wait, Waiting
 from license_conversion.request import Account, Request
 from license_conversion.shared import SharedLicenseManager
 from license_conversion.task import ATTRIBUTES, ConversionTask
+from tests.crowd import nobody
 from tests.unit.strategies import any_json
 
 TASK_ID = "lct-0123456789abcdef0"
@@ -64,7 +65,7 @@ def check(
     """One check, `after` seconds of a wait of one hour."""
     license_manager = FakeLicenseManager([answer])
     now = STARTED_AT + timedelta(seconds=after)
-    gate = Gate(lambda _: license_manager, lambda: now, lambda: share, region="eu-central-1")
+    gate = Gate(lambda _: license_manager, lambda: now, lambda: share, region="eu-central-1", crowds=nobody)
     wait = Wait(
         started_at=STARTED_AT,
         deadline=STARTED_AT + AN_HOUR,
@@ -104,7 +105,7 @@ FAULT = StillUnknown("License Manager answered 500: sorry")
 
 def test_a_check_asks_for_the_task_of_the_request_once() -> None:
     license_manager = FakeLicenseManager([IN_PROGRESS])
-    gate = Gate(lambda _: license_manager, lambda: STARTED_AT, lambda: 0.0)
+    gate = Gate(lambda _: license_manager, lambda: STARTED_AT, lambda: 0.0, crowds=nobody)
 
     until = STARTED_AT + AN_HOUR
     wait = Wait(STARTED_AT, until, until, look_until=until, look="", known=ConversionTask.unseen("lct-other"))
@@ -320,7 +321,7 @@ def test_a_service_that_says_now_this_now_that_does_not_fill_an_executions_histo
     deadline = STARTED_AT + timedelta(hours=hours)
     license_manager = FakeLicenseManager([NEW_ROLE, NEW_ID] * 50_000)
     now, checks, refusal = STARTED_AT, 0, None
-    gate = Gate(lambda _: license_manager, lambda: now, lambda: 1.0)
+    gate = Gate(lambda _: license_manager, lambda: now, lambda: 1.0, crowds=nobody)
 
     while now < deadline:
         wait = Wait(STARTED_AT, deadline, deadline, deadline, "", ConversionTask.unseen(TASK_ID), refusal=refusal)
@@ -391,13 +392,20 @@ def test_trouble_is_waited_out_with_the_last_task_in_hand(trouble: StillUnknown)
     assert wait.trouble == str(trouble)
 
 
-def test_a_throttle_slows_the_gate_down_more_with_each_in_a_row() -> None:
-    unthrottled = waiting(check(IN_PROGRESS, after=100)).seconds
-    paces = [waiting(check(THROTTLE, after=100, throttles=before)) for before in range(4)]
+def test_a_throttled_gate_takes_a_place_in_the_crowd_and_is_woken_there() -> None:
+    wait = waiting(check(THROTTLE, after=100))
+
+    assert (wait.awaits_word, wait.throttles, wait.seconds) == (True, 1, 120)
+
+
+def test_a_throttle_slows_a_gate_without_a_task_down_more_with_each_in_a_row() -> None:
+    """While nobody knows which task is the newest of a resource, nobody else can look for it."""
+    nameless = ConversionTask.unseen("", INSTANCE)
+    paces = [waiting(check(THROTTLE, after=100, throttles=before, seen=nameless)) for before in range(4)]
 
     assert [pace.throttles for pace in paces] == [1, 2, 3, 4]
-    assert [pace.seconds for pace in paces] == [21, 42, 83, 120]
-    assert unthrottled == 11
+    assert [pace.seconds for pace in paces] == [24, 48, 96, 120]
+    assert not any(pace.awaits_word for pace in paces)
 
 
 @pytest.mark.parametrize("answer", [IN_PROGRESS, FAULT], ids=["an answer", "a fault"])
@@ -405,17 +413,17 @@ def test_what_is_no_throttle_ends_the_row(answer: ConversionTask | Exception) ->
     wait = waiting(check(answer, after=100, throttles=5))
 
     assert wait.throttles == 0
-    assert wait.seconds == 11
+    assert wait.seconds == 12
 
 
 def test_the_pace_counts_from_the_tasks_own_start() -> None:
     long_running = task(Status="IN_PROGRESS", StartTime="2026-11-22T17:36:35Z")
 
-    assert waiting(check(long_running)).seconds == 21
+    assert waiting(check(long_running)).seconds == 17
 
 
 def test_the_pace_counts_from_the_start_of_the_wait_where_the_task_has_not_said() -> None:
-    assert waiting(check(IN_PROGRESS, after=200)).seconds == 21
+    assert waiting(check(IN_PROGRESS, after=200)).seconds == 17
 
 
 def test_the_last_check_comes_at_the_deadline() -> None:
@@ -439,7 +447,14 @@ def test_no_figure_depends_on_two_clocks_agreeing() -> None:
 def test_a_gate_that_waits_keeps_what_the_next_check_needs() -> None:
     state = waiting(check(THROTTLE, after=100, seen=IN_PROGRESS)).state()
 
-    assert state == {"Ended": False, "SecondsUntilNextCheck": 21, "Throttles": 1, "Task": IN_PROGRESS.shape}
+    assert state == {
+        "Ended": False,
+        "SecondsUntilNextCheck": 120,
+        "Throttles": 1,
+        "Heard": (STARTED_AT + timedelta(seconds=100)).timestamp(),
+        "AwaitsWord": True,
+        "Task": IN_PROGRESS.shape,
+    }
 
 
 @pytest.mark.parametrize(

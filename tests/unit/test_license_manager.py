@@ -557,7 +557,7 @@ def test_whatever_a_listing_parses_as_its_newest_task_is_the_resources_or_there_
 def test_whatever_a_listing_parses_as_its_running_tasks_are_ids_and_run(wire: Wire, body: Any) -> None:
     wire.answers(wired(body))
 
-    page = said(LicenseManager(ROLE).page_in_progress)
+    page = said(lambda: LicenseManager(ROLE).page_of(Status.IN_PROGRESS))
 
     if page:
         for task in page.tasks:
@@ -594,7 +594,7 @@ def test_a_listing_of_what_runs_that_contains_what_has_ended_does_not_keep_a_gat
 ) -> None:
     wire.answers(listed(of_instance(TASK_ID, Status=status), of_instance("lct-1")))
 
-    assert LicenseManager(ROLE).page_in_progress().answers.keys() == {"lct-1"}
+    assert LicenseManager(ROLE).page_of(Status.IN_PROGRESS).answers.keys() == {"lct-1"}
 
 
 @pytest.mark.parametrize("token", [True, 5, ["x"], {"x": "y"}], ids=repr)
@@ -610,7 +610,7 @@ def test_what_is_no_task_in_a_listing_hides_none_that_is(wire: Wire, wrong: Any)
     wire.answers(listed(wrong, of_instance(TASK_ID), wrong))
 
     assert said(lambda: LicenseManager(ROLE).newest_task(INSTANCE).task_id) in (TASK_ID, None)
-    page = said(LicenseManager(ROLE).page_in_progress)
+    page = said(lambda: LicenseManager(ROLE).page_of(Status.IN_PROGRESS))
     assert page is None or page.answers.keys() == {TASK_ID}
 
 
@@ -620,6 +620,6 @@ def test_what_is_no_task_in_a_listing_hides_none_that_is(wire: Wire, wrong: Any)
 def test_a_listing_without_tasks_is_an_empty_one(wire: Wire, body: Any) -> None:
     wire.answers(body)
 
-    page = LicenseManager(ROLE).page_in_progress()
+    page = LicenseManager(ROLE).page_of(Status.IN_PROGRESS)
 
     assert (page.answers, page.token) == ({}, "")

@@ -26,13 +26,14 @@ from localstack.services.cloudformation.resource_provider import (
 )
 from localstack.services.cloudformation.v2.entities import ChangeSet, Stack
 
-from tests.local_cloud.localstack_plugins import observability, resources
+from tests.local_cloud.localstack_plugins import observability, resources, tables
 
 _OURS: dict[str, type[ResourceProvider]] = {
     "AWS::CloudFormation::CustomResource": resources.CustomResource,
     "AWS::CloudFormation::WaitCondition": resources.WaitCondition,
     "AWS::CloudFormation::WaitConditionHandle": resources.WaitConditionHandle,
     "AWS::CloudWatch::Dashboard": observability.Dashboard,
+    "AWS::DynamoDB::Table": tables.Table,
     "AWS::Logs::MetricFilter": observability.MetricFilter,
     "AWS::Logs::QueryDefinition": observability.QueryDefinition,
 }

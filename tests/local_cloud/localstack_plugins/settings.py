@@ -21,6 +21,7 @@ class Settings:
     answers_url_file: Path
     """Where LocalStack's process writes the address of the answers receiver once that listens."""
     license_manager_url: str
+    dynamodb_url: str
     trace_daemon: str
     """Host and port to which functions send their part of a trace."""
     sandboxes: Path
@@ -47,6 +48,7 @@ class Settings:
             authority=Path(value("AUTHORITY")),
             answers_url_file=Path(value("ANSWERS_URL_FILE")),
             license_manager_url=value("LICENSE_MANAGER_URL"),
+            dynamodb_url=value("DYNAMODB_URL"),
             trace_daemon=value("TRACE_DAEMON"),
             sandboxes=Path(value("SANDBOXES")),
             node=value("NODE"),

@@ -1,0 +1,98 @@
+"""A crowd at the deployed gate: License Manager takes two calls a second, and twelve executions wait at once."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.application import Application
+from tests.eventually import eventually
+
+CROWD = 12
+SECONDS = 20.0
+TIMEOUT = 90
+
+
+class Crowd:
+    """Executions that are started together, each for a task of its own."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self._license_manager = application.cloud.license_manager
+        self._step_functions = application.cloud.client("stepfunctions")
+        self._license_manager.faults.limit(2, 2)
+        self.arns = [self._start(self._license_manager.add_task(duration=SECONDS)) for _ in range(CROWD)]
+
+    def _start(self, task_id: str) -> str:
+        return self.application.start({"LicenseConversionTaskId": task_id, "TimeoutSeconds": TIMEOUT})
+
+    def statuses(self) -> list[str]:
+        return [self._step_functions.describe_execution(executionArn=arn)["status"] for arn in self.arns]
+
+    def end(self) -> list[str]:
+        eventually(lambda: "RUNNING" not in self.statuses(), TIMEOUT + 60, pause=1)
+        return self.statuses()
+
+    def history(self, arn: str) -> list[dict[str, Any]]:
+        pages = self._step_functions.get_paginator("get_execution_history").paginate(executionArn=arn)
+        return [dict(event) for page in pages for event in page["events"]]
+
+    def states(self) -> list[list[str]]:
+        """Which states each execution has entered, in order."""
+        return [
+            [one["stateEnteredEventDetails"]["name"] for one in self.history(arn) if "stateEnteredEventDetails" in one]
+            for arn in self.arns
+        ]
+
+    def watched(self) -> bool:
+        """Whether somebody is at watch."""
+        table = self.application.cloud.client("dynamodb")
+        (name,) = table.list_tables()["TableNames"]
+        return any("WatchUntil" in item for item in table.scan(TableName=name)["Items"])
+
+
+@pytest.fixture
+def crowd(application: Application) -> Iterator[Crowd]:
+    yield Crowd(application)
+    application.cloud.license_manager.faults.clear()
+    application.cloud.dynamodb.away = False
+
+
+def test_gates_that_are_throttled_are_woken_by_one_watch(crowd: Crowd) -> None:
+    assert crowd.end() == ["SUCCEEDED"] * CROWD
+
+    waited = [states for states in crowd.states() if "Wait for Word" in states]
+    assert len(waited) > CROWD / 2
+    assert all(states[states.index("Wait for Word") + 1] == "Check Task" for states in waited)
+    assert any("TaskTimedOut" not in {one["type"] for one in crowd.history(arn)} for arn in crowd.arns)
+    assert "ListLicenseConversionTasks" in {one.operation for one in crowd.application.cloud.license_manager.calls}
+
+
+def test_no_task_token_is_in_a_log(crowd: Crowd) -> None:
+    crowd.end()
+    scheduled = [
+        one["taskScheduledEventDetails"]["parameters"]
+        for arn in crowd.arns
+        for one in crowd.history(arn)
+        if "taskScheduledEventDetails" in one
+    ]
+    tokens = {json.loads(parameters)["Payload"]["Token"] for parameters in scheduled if '"Token"' in parameters}
+
+    assert tokens
+    lines = "\n".join(crowd.application.cloud.log_lines())
+    assert not [token for token in tokens if token in lines]
+
+
+def test_a_watch_that_is_killed_fails_nobody(crowd: Crowd) -> None:
+    eventually(crowd.watched, 60)
+
+    assert crowd.application.cloud.kill_runtimes(crowd.application.function_arn("WatchCrowdFunction"))
+
+    assert crowd.end() == ["SUCCEEDED"] * CROWD
+
+
+def test_a_table_that_is_away_fails_nobody(crowd: Crowd) -> None:
+    crowd.application.cloud.dynamodb.away = True
+
+    assert crowd.end() == ["SUCCEEDED"] * CROWD

@@ -1,0 +1,341 @@
+"""One look after another at all who wait."""
+
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import watch_crowd
+from license_conversion.crowd import WATCH
+from license_conversion.errors import AccessDenied, InvalidRequest, StillUnknown, TableUnavailable
+from license_conversion.fleet import Fleet
+from license_conversion.license_manager import LicenseManager, Page
+from license_conversion.task import ConversionTask, Status
+from tests.crowd import MemoryTable, away
+from watch_crowd import EVERY, WORDS_BYTES, Watch
+
+NOW = 1_795_369_195.0
+QUARTER = 840.0
+IN_PROGRESS, SUCCEEDED, FAILED = "IN_PROGRESS", "SUCCEEDED", "FAILED"
+THROTTLE = StillUnknown("slow down", throttled=True)
+FAULT = StillUnknown("sorry")
+
+
+class Account(LicenseManager):
+    """Tasks by id, in pages, and whoever waits for them. `calls`: each id that was asked for, each status that was listed."""
+
+    def __init__(self, tasks: Mapping[str, str], *, page: int = 100) -> None:
+        self.tasks = dict(tasks)
+        self.messages: dict[str, str] = {}
+        self.page = page
+        self.listed = True
+        self.calls: list[str] = []
+        self.denied: dict[str, Exception] = {}
+        self.then: Callable[[float], None] = lambda _: None
+        self.seconds = 0.0
+        self.table = MemoryTable()
+        self.woken: list[str] = []
+        self.looks: list[tuple[int, float]] = []
+
+    def _shape(self, task_id: str) -> dict[str, Any]:
+        said = {"StatusMessage": self.messages[task_id]} if task_id in self.messages else {}
+        return {"LicenseConversionTaskId": task_id, "Status": self.tasks[task_id], **said}
+
+    def _called(self, what: str) -> None:
+        self.calls.append(what)
+        if what in self.denied:
+            raise self.denied[what]
+
+    def get_task(self, task_id: str) -> ConversionTask:
+        self._called(task_id)
+        return ConversionTask.from_answer(task_id, self._shape(task_id))
+
+    def page_of(self, status: Status, token: str = "") -> Page:
+        self._called(str(status))
+        listed = [task_id for task_id, one in self.tasks.items() if one == status and self.listed]
+        first = int(token or 0)
+        more = str(first + self.page) if first + self.page < len(listed) else ""
+        return Page({one: self._shape(one) for one in listed[first : first + self.page]}, more)
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.then(self.seconds)
+
+    def join(self, gate: str, *task_ids: str) -> None:
+        self.table.take_place(gate, task_ids, f"token of {gate}", NOW)
+
+    def watch(self, seconds: float = QUARTER) -> None:
+        def wake(tokens: Any) -> None:
+            self.woken.extend(tokens)
+
+        watch = Watch(self.table, self, wake, lambda: NOW + self.seconds, self.sleep)
+        watch.run(NOW + self.seconds + seconds, lambda gates, took: self.looks.append((gates, took)))
+
+    def words(self, gate: str) -> list[Mapping[str, Any]]:
+        return self.table.items[gate].words
+
+
+def crowd(count: int, status: str = IN_PROGRESS, *, page: int = 100) -> Account:
+    """So many gates, each with a task of its own."""
+    account = Account({f"lct-{number}": status for number in range(count)}, page=page)
+    for task_id in account.tasks:
+        account.join(f"gate of {task_id}", task_id)
+    return account
+
+
+# One look
+
+
+def test_a_crowd_in_progress_costs_one_listing_a_look() -> None:
+    account = crowd(50)
+
+    account.watch(EVERY * 10)
+
+    assert account.calls == [IN_PROGRESS] * 10
+    assert not any(account.words(gate) for gate in account.table.items)
+
+
+def test_a_task_that_has_left_the_listing_is_asked_for_and_its_gate_is_woken() -> None:
+    account = crowd(50)
+    account.tasks["lct-7"] = SUCCEEDED
+    account.messages["lct-7"] = "Done."
+
+    account.watch(1)
+
+    assert account.calls == [IN_PROGRESS, "lct-7"]
+    assert account.words("gate of lct-7") == [
+        {"LicenseConversionTaskId": "lct-7", "Status": SUCCEEDED, "StatusMessage": "Done."}
+    ]
+    assert account.woken[0] == "token of gate of lct-7"
+
+
+def test_a_task_that_no_listing_shows_has_not_ended_for_that() -> None:
+    account = crowd(50)
+    account.listed = False
+
+    account.watch(1)
+
+    assert set(account.tasks) <= set(account.calls)
+    assert not any(account.words(gate) for gate in account.table.items)
+
+
+def test_where_many_have_ended_the_ends_are_listed() -> None:
+    account = crowd(500, SUCCEEDED)
+    for number in range(100):
+        account.tasks[f"lct-{number}"] = FAILED
+
+    account.watch(60)
+
+    assert account.calls[:6] == [IN_PROGRESS, *[SUCCEEDED] * 4, FAILED]
+    assert len(account.calls) == 6
+    assert {word["Status"] for gate in account.table.items for word in account.words(gate)} == {SUCCEEDED, FAILED}
+    assert len(set(account.woken)) == 500
+
+
+def test_ends_of_years_are_not_read_to_their_end_and_not_begun_again() -> None:
+    account = crowd(12, SUCCEEDED, page=10)
+    old = {f"lct-old-{number}": SUCCEEDED for number in range(10_000)}
+    account.tasks = {**old, **account.tasks}
+
+    account.watch(60)
+
+    assert account.calls[:6] == [IN_PROGRESS, *[SUCCEEDED] * 4, FAILED]
+    assert account.calls[6:] == [f"lct-{number}" for number in range(12)]
+    assert all(account.words(gate) for gate in account.table.items)
+
+
+def test_a_listing_that_would_cost_more_calls_than_there_are_tasks_is_left_out() -> None:
+    account = crowd(5)
+    account.tasks |= {f"lct-other-{number}": IN_PROGRESS for number in range(1000)}
+
+    account.watch(EVERY * 2)
+
+    assert account.calls.count(IN_PROGRESS) == 4  # tried once, and not again
+    assert account.calls.count("lct-0") == 2
+
+
+@pytest.mark.parametrize(
+    "trouble", [AccessDenied("no"), InvalidRequest("no"), FAULT], ids=["denied", "refused", "broken"]
+)
+def test_whoever_may_not_list_asks_for_each_task(trouble: Exception) -> None:
+    account = crowd(20)
+    account.tasks["lct-3"] = SUCCEEDED
+    account.denied = dict.fromkeys((IN_PROGRESS, SUCCEEDED, FAILED), trouble)
+
+    account.watch(1)
+
+    assert set(account.tasks) <= set(account.calls)
+    assert account.words("gate of lct-3")
+    assert not account.words("gate of lct-4")
+
+
+@pytest.mark.parametrize("trouble", [AccessDenied("no"), InvalidRequest("no")], ids=["denied", "refused"])
+def test_a_task_that_is_refused_is_left_to_its_gate(trouble: Exception) -> None:
+    account = crowd(20)
+    del account.tasks["lct-3"]
+    account.denied["lct-3"] = trouble
+
+    account.watch(1)
+
+    assert account.words("gate of lct-3") == [{"LicenseConversionTaskId": "lct-3"}]
+
+
+def test_a_fault_of_one_task_keeps_no_other_from_its_verdict() -> None:
+    account = crowd(20, SUCCEEDED)
+    account.denied |= {"lct-0": FAULT, SUCCEEDED: FAULT}
+
+    account.watch(1)
+
+    assert not account.words("gate of lct-0")
+    assert all(account.words(f"gate of lct-{number}") for number in range(1, 20))
+
+
+def test_a_status_that_nobody_knows_is_told_as_it_is() -> None:
+    account = crowd(20)
+    account.tasks["lct-3"] = "PAUSED"
+
+    account.watch(1)
+
+    assert account.words("gate of lct-3") == [{"LicenseConversionTaskId": "lct-3", "Status": "PAUSED"}]
+
+
+def test_all_gates_of_one_task_are_told() -> None:
+    account = crowd(5)
+    account.join("another", "lct-2")
+    account.tasks["lct-2"] = SUCCEEDED
+
+    account.watch(1)
+
+    assert account.words("another") == account.words("gate of lct-2") != []
+    assert account.calls.count("lct-2") == 1
+
+
+def test_a_fleet_is_told_once_a_look() -> None:
+    account = Account({f"lct-{number}": SUCCEEDED for number in range(300)})
+    account.tasks["lct-299"] = IN_PROGRESS
+    account.join("fleet", *account.tasks)
+
+    account.watch(1)
+
+    assert len(account.words("fleet")) == 299
+    assert account.woken.count("token of fleet") == 1
+
+
+def test_the_words_for_a_fleet_fit_into_an_item_and_its_first_messages_are_whole() -> None:
+    account = Account({f"lct-{number:046}": FAILED for number in range(1000)})
+    account.messages = dict.fromkeys(account.tasks, "ü" * 5_000)
+    account.join("fleet", *account.tasks)
+
+    account.watch(60)
+
+    words = account.words("fleet")
+    assert sum(len(str(word).encode()) for word in words) < WORDS_BYTES + 150_000
+    assert words[0]["StatusMessage"] == "ü" * 5_000
+    assert Fleet.unseen(tuple(account.tasks)).with_words(words).terminal
+
+
+# When it ends
+
+
+def test_the_last_one_is_told_that_its_task_still_runs_and_goes_on_alone() -> None:
+    account = crowd(1)
+
+    account.watch()
+
+    assert account.calls == ["lct-0"]
+    assert account.words("gate of lct-0") == [{"LicenseConversionTaskId": "lct-0", "Status": IN_PROGRESS}]
+    assert account.table.about_watch.until == 0
+
+
+def test_a_watch_at_which_nobody_waits_ends_at_once() -> None:
+    account = Account({})
+
+    account.watch()
+
+    assert (account.calls, account.seconds) == ([], 0)
+
+
+def test_whoever_came_while_the_watch_was_ending_is_woken_to_start_the_next() -> None:
+    account = Account({"lct-0": IN_PROGRESS})
+
+    def comes(call: str) -> None:
+        if call == "keep_watch":
+            account.table.called = lambda _: None
+            account.join("late", "lct-0")
+
+    account.table.called = comes
+
+    account.watch()
+
+    assert account.woken == ["token of late"]
+
+
+def test_a_watch_whose_time_is_up_wakes_one_gate() -> None:
+    account = crowd(50)
+    for item in account.table.items.values():
+        item.expires += QUARTER
+
+    account.watch()
+
+    assert QUARTER <= account.seconds < QUARTER + EVERY
+    assert len(account.woken) == 1
+    assert account.table.about_watch.until == 0
+
+
+def test_a_watch_says_that_it_watches_only_when_license_manager_answers() -> None:
+    account = crowd(50)
+    account.denied[IN_PROGRESS] = THROTTLE
+    kept: list[str] = []
+    account.table.called = kept.append
+
+    account.watch()
+
+    assert kept.count("keep_watch") == 1  # that it ends
+    assert account.looks == []
+    assert account.seconds < WATCH + 10
+
+
+def test_a_throttled_call_is_repeated_at_a_slower_pace() -> None:
+    account = crowd(50)
+    account.denied[IN_PROGRESS] = THROTTLE
+    account.then = lambda now: account.denied.clear() if now > 10 else None
+
+    account.watch(11)
+
+    assert len(account.calls) < 10
+    assert account.looks[0][0] == 50
+
+
+def test_a_table_that_is_away_ends_the_watch() -> None:
+    account = crowd(50)
+    account.table.called = away
+
+    with pytest.raises(TableUnavailable):
+        account.watch()
+
+
+def test_a_watch_says_of_each_whole_look_when_it_began() -> None:
+    account = crowd(50)
+
+    account.watch(EVERY * 3)
+
+    assert [gates for gates, _ in account.looks] == [50, 50, 50]
+    assert account.table.about_watch.began == pytest.approx(NOW + 2 * EVERY)
+
+
+# The entry point
+
+
+def test_a_watch_that_breaks_says_so_and_fails(lines: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("GATE_TABLE_NAME", "crowd")
+    context = SimpleNamespace(aws_request_id="1", get_remaining_time_in_millis=lambda: 900_000)
+
+    with pytest.raises(TableUnavailable):
+        watch_crowd.handler({"RoleArn": "", "ExternalId": "", "Region": ""}, context)
+
+    said = lines()
+    assert "The watch broke" in said
+    assert "WatchesStarted" in said
