@@ -303,6 +303,8 @@ class Gate:
         known, alone = wait.known, wait.alone
         now = self._clock()
         last = now >= wait.deadline
+        if not wait.gate:  # a caller who asks itself again: no place can call it
+            return self._ask(request, wait, known.pending)
         joins = bool(wait.heard) or len(known.pending) > LARGE
         asks_all = last or heard.silent or not joins
         to_ask = known.pending if asks_all else alone

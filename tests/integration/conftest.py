@@ -10,8 +10,9 @@ import threading
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timezone
 from functools import cached_property, partial
 from io import StringIO
 from pathlib import Path
@@ -29,7 +30,12 @@ from moto.stepfunctions.parser.asl.component.state import state
 from moto.stepfunctions.parser.asl.component.state.choice.comparison.operator.implementations.is_operator import (
     IsTimestamp,
 )
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
+    StateTaskServiceCallback,
+)
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
+from moto.stepfunctions.parser.asl.eval.callback.callback import CallbackEndpoint, CallbackOutcome
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 import announce_end
 import answer_stack
@@ -47,6 +53,7 @@ from license_conversion.waits import Waits
 from license_conversion.wake import wake
 from tests.crowd import MemoryTable
 from tests.eventually import eventually
+from tests.integration.clock import Clock, Closed
 from tests.local_cloud.answers import AnswersReceiver
 from tests.local_cloud.license_manager import LicenseManagerServer
 from watch_crowd import Watch
@@ -58,24 +65,6 @@ WATCH_SECONDS = 840.0
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/gate"
 LONGEST_EXECUTION = 240.0
 """Seconds of a real clock, for a fleet of a thousand on a busy machine. No expectation."""
-
-
-class Clock:
-    """A clock that only moves when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = datetime.now(UTC)  # response URLs carry the time at which they were really signed
-        self._lock = threading.Lock()
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def seconds(self) -> float:
-        return self.now.timestamp()
-
-    def move(self, seconds: float) -> None:
-        with self._lock:
-            self.now += timedelta(seconds=seconds)
 
 
 class Context:
@@ -104,6 +93,7 @@ class Cloud:
     table: MemoryTable = field(default_factory=MemoryTable)
     functions: dict[str, Callable[[dict[str, Any], Any], Any]] = field(default_factory=dict)
     invocations: list[str] = field(default_factory=list)
+    watches: list[threading.Thread] = field(default_factory=list)
 
     @cached_property
     def step_functions(self) -> Any:
@@ -165,6 +155,13 @@ class Cloud:
         assert found
         return found
 
+    def threads(self) -> int:
+        """The executions that run, and the watches."""
+        state_machines = stepfunctions_parser_backends[ACCOUNT]["us-east-1"].state_machines
+        executions = (execution for one in state_machines for execution in one.executions)
+        running = sum(execution.exec_status == "RUNNING" for execution in executions)
+        return running + sum(watch.is_alive() for watch in self.watches)
+
     def bodies(self) -> list[Any]:
         return [answer.json for answer in self.answers.answers()]
 
@@ -202,7 +199,9 @@ def cloud(
     with LicenseManagerServer(clock=clock.seconds) as license_manager, AnswersReceiver(server) as answers:
         monkeypatch.setenv("AWS_ENDPOINT_URL_LICENSE_MANAGER", license_manager.url)
         cloud = Cloud(license_manager, answers, clock)
+        clock.awake_or_asleep = cloud.threads
         monkeypatch.setattr(WaitFunction, "_wait_interval", _wait_on(clock))
+        monkeypatch.setattr(StateTaskServiceCallback, "_wait_for_task_token_timeout", _wait_for_token_on(clock))
         monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=clock.move))
         now = SimpleNamespace(now=lambda tz: clock().astimezone(tz))
         monkeypatch.setattr(state, "datetime", SimpleNamespace(datetime=now, timezone=timezone))  # $$.State.EnteredTime
@@ -213,13 +212,24 @@ def cloud(
         cloud.state_machine_arn = _create_state_machine()
         cloud.functions = _functions(cloud)
         yield cloud
+        clock.closed = True
 
 
 def _wait_on(clock: Clock) -> Callable[..., None]:
-    """A Wait state that moves the clock."""
+    """A Wait state on the fake clock."""
 
     def wait(_self: object, env: object, wait_seconds: int) -> None:
-        clock.move(wait_seconds)
+        clock.sleep(wait_seconds)
+
+    return wait
+
+
+def _wait_for_token_on(clock: Clock) -> Callable[..., CallbackOutcome | None]:
+    """A task that waits for its token, on the fake clock."""
+
+    def wait(_self: object, timeout_seconds: int, callback_endpoint: CallbackEndpoint) -> CallbackOutcome | None:
+        clock.sleep(timeout_seconds, woken=lambda: callback_endpoint.get_outcome() is not None)
+        return callback_endpoint.get_outcome()
 
     return wait
 
@@ -269,9 +279,14 @@ def _functions(cloud: Cloud) -> dict[str, Callable[[dict[str, Any], Any], Any]]:
 
 def _start_watch(cloud: Cloud) -> None:
     """An asynchronous invocation."""
-    watch = Watch(cloud.table, LicenseManager(ROLE), wake, cloud.clock.seconds, cloud.clock.move)
-    until = cloud.clock.seconds() + WATCH_SECONDS
-    threading.Thread(target=watch.run, args=(until, lambda *_: None), daemon=True).start()
+    watch = Watch(cloud.table, LicenseManager(ROLE), wake, cloud.clock.seconds, cloud.clock.sleep)
+
+    def run() -> None:
+        with suppress(Closed):
+            watch.run(cloud.clock.seconds() + WATCH_SECONDS, lambda *_: None)
+
+    cloud.watches.append(threading.Thread(target=run, daemon=True))
+    cloud.watches[-1].start()
 
 
 def _invoke_through(cloud: Cloud) -> Callable[..., bytes]:

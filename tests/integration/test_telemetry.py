@@ -146,7 +146,7 @@ def test_a_check_that_breaks_is_counted_for_the_alarm(cloud: Cloud, counted: Cal
     """A state machine's event without what every one of them has."""
     event = {"Input": {}, "Gate": {"Waiter": "CALLER"}, "StartedAt": "2026-11-25T12:00:00Z", "Execution": "wait"}
 
-    with pytest.raises(Exception, match="AttemptSeconds"):
+    with pytest.raises(Exception, match="Checks"):
         cloud.invoke("CheckTask", event)
 
     found = counted()

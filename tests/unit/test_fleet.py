@@ -479,33 +479,6 @@ def test_a_gate_that_goes_on_waits_for_all_of_them() -> None:
     assert end.known.attributes()["Failed"] == "2"
 
 
-@pytest.mark.parametrize(
-    ("waited", "seconds"),
-    [(0, 5), (100, 11), (1000, 15), (3599, 15), (3600, 60), (40_000, 60)],
-)
-def test_a_fleet_is_looked_at_more_closely_for_an_hour(waited: float, seconds: int) -> None:
-    license_manager = FakeLicenseManager(tasks(IN_PROGRESS=3))
-    license_manager.clock.seconds = waited
-
-    assert waiting(check(license_manager)).seconds == seconds
-
-
-def test_a_look_that_did_not_come_to_all_is_soon_followed_by_the_next() -> None:
-    license_manager = FakeLicenseManager(tasks(SUCCEEDED=500))
-    license_manager.clock.seconds = 2000
-
-    assert waiting(check(license_manager)).seconds == 5
-
-
-def test_throttles_in_a_row_slow_a_fleet_down() -> None:
-    license_manager = FakeLicenseManager(tasks(SUCCEEDED=10))
-    license_manager.troubles = {1: THROTTLE}
-
-    wait = waiting(check(license_manager, throttles=2))
-
-    assert (wait.throttles, wait.seconds) == (3, 40)
-
-
 def test_no_throttle_decides_a_fleet_its_last_look_comes_again() -> None:
     license_manager = FakeLicenseManager(tasks(SUCCEEDED=10))
     license_manager.troubles = {1: THROTTLE}
@@ -536,15 +509,6 @@ def test_a_throttled_fleet_is_not_looked_at_more_closely_than_one_that_is_not() 
     license_manager.troubles = {license_manager.calls + 1: THROTTLE}
 
     assert waiting(check(license_manager)).seconds >= 2 * unthrottled
-
-
-def test_a_throttle_that_let_some_verdicts_through_is_the_first_in_a_row() -> None:
-    license_manager = FakeLicenseManager(tasks(SUCCEEDED=10))
-    license_manager.troubles = {5: THROTTLE}
-
-    wait = waiting(check(license_manager, throttles=4))
-
-    assert (wait.throttles, wait.seconds) == (1, 10)
 
 
 def test_a_whole_day_of_checks_fits_into_an_executions_history() -> None:

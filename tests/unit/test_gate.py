@@ -38,7 +38,7 @@ class FakeLicenseManager(SharedLicenseManager):
     def newest_task(self, resource_arn: str) -> ConversionTask:
         return self.get_task(resource_arn)
 
-    def get_task(self, task_id: str, *, last: bool = False) -> ConversionTask:
+    def get_task(self, task_id: str) -> ConversionTask:
         self.asked_for.append(task_id)
         answer = next(self._answers)
         if isinstance(answer, Exception):
@@ -61,12 +61,14 @@ def check(
     share: float = 0.0,
     refusal: Refusal | None = None,
     account: Account = Account(),  # noqa: B008 - frozen
+    gate: str = "execution",
 ) -> Waiting | Ended:
     """One check, `after` seconds of a wait of one hour."""
     license_manager = FakeLicenseManager([answer])
     now = STARTED_AT + timedelta(seconds=after)
-    gate = Gate(lambda _: license_manager, lambda: now, lambda: share, region="eu-central-1", crowds=nobody)
+    checking = Gate(lambda _: license_manager, lambda: now, lambda: share, region="eu-central-1", crowds=nobody)
     wait = Wait(
+        gate=gate,
         started_at=STARTED_AT,
         deadline=STARTED_AT + AN_HOUR,
         checks_until=STARTED_AT + AN_HOUR + timedelta(seconds=LEFT_FOR_LOOKS),
@@ -77,7 +79,7 @@ def check(
         signals_handle=signals_handle,
         refusal=refusal,
     )
-    return gate.check(Request((TASK_ID,), timeout=3600, fails_on_failure=fails_on_failure, account=account), wait)
+    return checking.check(Request((TASK_ID,), timeout=3600, fails_on_failure=fails_on_failure, account=account), wait)
 
 
 def ended(result: Waiting | Ended) -> Ended:
@@ -396,6 +398,13 @@ def test_a_throttled_gate_takes_a_place_in_the_crowd_and_is_woken_there() -> Non
     wait = waiting(check(THROTTLE, after=100))
 
     assert (wait.awaits_word, wait.throttles, wait.seconds) == (True, 1, 120)
+
+
+def test_a_throttled_caller_that_asks_again_by_itself_waits_for_no_word() -> None:
+    """Nothing could wake it."""
+    wait = waiting(check(THROTTLE, after=100, gate=""))
+
+    assert (wait.awaits_word, wait.throttles, wait.seconds) == (False, 1, 24)
 
 
 def test_a_throttle_slows_a_gate_without_a_task_down_more_with_each_in_a_row() -> None:
