@@ -389,7 +389,7 @@ class CloudFormation:
             self._check_failure(request, said["Reason"])
         elif not self._is_right_id(request, physical_id):
             self._fail(f"{request} succeeds with another id: {said}")
-        elif not request.handle or said["Data"].get("Status") in ("SUCCEEDED", "FAILED"):
+        elif not request.handle or _ended(said["Data"]):
             self._check_success(request, said["Data"])
         else:
             self._check_names(request, said["Data"])
@@ -487,6 +487,13 @@ class CloudFormation:
 def resource_id(request: Request) -> str:
     assert request.physical_id
     return request.physical_id
+
+
+def _ended(data: Mapping[str, str]) -> bool:
+    """Whether it is a verdict, and not what is known when a handle's stack is answered at once: of a fleet, one may have FAILED."""
+    if "Total" in data:
+        return int(data["Succeeded"]) + int(data["Failed"]) == int(data["Total"])
+    return data.get("Status") in ("SUCCEEDED", "FAILED")
 
 
 def next_handle(number: int) -> str:

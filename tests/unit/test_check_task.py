@@ -36,7 +36,7 @@ class FakeLicenseManager(SharedLicenseManager):
         self.said = said
         self.asked: list[str] = []
 
-    def get_task(self, task_id: str, *, last: bool = False) -> ConversionTask:
+    def get_task(self, task_id: str) -> ConversionTask:
         self.asked.append(task_id)
         if isinstance(self.said, Exception):
             raise self.said
