@@ -154,8 +154,7 @@ class CrowdTable:
         try:
             answer: dict[str, Any] = getattr(self._client, operation)(TableName=self._name, **arguments)
         except aws.failures() as error:
-            code = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
-            raise TableUnavailable(f"The crowd's table does not answer {operation}: {code}") from error
+            raise TableUnavailable(f"The crowd's table does not answer: {error}") from error
         return answer
 
 

@@ -22,15 +22,13 @@ class Table(ResourceProvider):  # type: ignore[misc]
     def create(self, request: ResourceRequest) -> ProgressEvent:
         wanted = request.desired_state
         name = wanted.get("TableName") or made_up_id(request)
-        made = _dynamodb(request).create_table(
-            TableName=name, **{one: wanted[one] for one in MADE_OF if wanted.get(one)}
-        )
+        _dynamodb(request).create_table(TableName=name, **{one: wanted[one] for one in MADE_OF if wanted.get(one)})
         if ttl := wanted.get("TimeToLiveSpecification"):
             _dynamodb(request).update_time_to_live(
                 TableName=name,
                 TimeToLiveSpecification={"AttributeName": ttl["AttributeName"], "Enabled": _is_true(ttl["Enabled"])},
             )
-        arn = made["TableDescription"]["TableArn"]
+        arn = f"arn:aws:dynamodb:{request.region_name}:{request.account_id}:table/{name}"  # moto has an account of its own
         return ProgressEvent(OperationStatus.SUCCESS, {**wanted, "TableName": name, "Arn": arn})
 
     def update(self, request: ResourceRequest) -> ProgressEvent:
