@@ -35,6 +35,8 @@ MALFORMED = "/of-no-request"
 """Where an event that is no request is answered, if it says where."""
 SECRET = "ThisIsACredential"
 """What no log may show."""
+FAULTY_PUTS = 5
+"""So many in the margin are more than the gate promises to outlast."""
 
 
 class State(StrEnum):
@@ -78,6 +80,7 @@ class Request:
     stopped: bool = False
     given_up_by: int = 0
     hard_faults: int = 0
+    faulty_puts: list[float] = field(default_factory=list)
 
     @property
     def task_ids(self) -> tuple[str, ...]:
@@ -308,9 +311,13 @@ class CloudFormation:
 
         An invocation for the request (the first, the second, or one of the last resort's three in their place) must have
         come through, and before the margin that the gate keeps for the answer began; of a wait's verdict, not all nine
-        attempts of the last resort may have failed; and of the margin, three seconds must not have been taken by faults.
+        attempts of the last resort may have failed; of the margin, three seconds must not have been taken by faults; and not
+        so many PUTs in it may have met one.
         """
         begin = request.expiry - request.margin - 3
+        if sum(at >= begin for at in request.faulty_puts) >= FAULTY_PUTS:
+            self.excused["faulty PUTs"] += 1
+            return False
         came_through = [at for at in (request.good_attempt, request.last_resort) if at is not None]
         if request.given_up_by >= LAST_RESORTS or not came_through or min(came_through) > begin:
             return False
@@ -490,7 +497,7 @@ def resource_id(request: Request) -> str:
 
 
 def _ended(data: Mapping[str, str]) -> bool:
-    """Whether it is a verdict, and not what is known when a handle's stack is answered at once: of a fleet, one may have FAILED."""
+    """Whether it is a verdict, and not what is known when a handle's stack is answered at once."""
     if "Total" in data:
         return int(data["Succeeded"]) + int(data["Failed"]) == int(data["Total"])
     return data.get("Status") in ("SUCCEEDED", "FAILED")

@@ -418,6 +418,7 @@ class World:
         sender = self._invocation.request if self._invocation else None
         if fault and sender:
             sender.hard_faults += 1
+            sender.faulty_puts.append(self.scheduler.now)
         self.scheduler.sleep(LATENCY)
         match fault:
             case Fault.CRASH_BEFORE:
