@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ class Ways:
         self._cloud.delete_stack(deleted.id)
         self._ended(*stacks)
         self._finish(*executions)
+        self._crowd(functions["CheckTaskFunction"])
         with self._broken(functions["CheckTaskFunction"]):
             self._ended(self._stack("broken-check", STACK_GATE, self._add(duration=FOREVER)))
         waits = self._in_flight("waits-on", machine)
@@ -116,6 +118,27 @@ class Ways:
         stack = self._stack(name, BY_RESOURCE, arn)
         _eventually(lambda: self._waits(machine, stack))
         return stack
+
+    def _crowd(self, check_task: str) -> None:
+        """A gate takes a place, again when there is a word at it already, and hears the word."""
+        gate = {"Waiter": "CALLER", "Checks": 1, "AttemptSeconds": 25, "PauseSeconds": 10}
+        event = {
+            "Input": {"LicenseConversionTaskId": self._add(duration=0)},
+            "Gate": {**gate, "Heard": time.time()},
+            "StartedAt": datetime.now(UTC).isoformat(),
+            "Execution": "arn:aws:states:us-east-1:000000000000:execution:by-hand:gate",
+        }
+
+        def woken() -> bool:
+            payload = json.dumps({**event, "Token": "nobody's"})
+            self._functions.invoke(FunctionName=check_task, Payload=payload)
+            return any(
+                one.action == "states:SendTaskSuccess" and one.principal.endswith(f"/{check_task}")
+                for one in self._cloud.verdicts()
+            )
+
+        _eventually(woken)
+        self._functions.invoke(FunctionName=check_task, Payload=json.dumps(event))
 
     def _deliver_again(self, stack: Stack, door: str, last_resort: str) -> None:
         """Lambda delivers an event twice, the second time to a function that is broken: the last resort looks for its wait."""
@@ -181,7 +204,10 @@ class Ways:
         for function in functions:
             with contextlib.suppress(self._functions.exceptions.ResourceNotFoundException):
                 found = self._functions.get_function_event_invoke_config(FunctionName=function)
-                destinations[function] = found["DestinationConfig"]["OnFailure"]["Destination"]
+                destination = found["DestinationConfig"]["OnFailure"].get("Destination")
+                if not destination:
+                    continue  # the watch: a gate that wakes starts the next one
+                destinations[function] = destination
                 self._functions.invoke(FunctionName=function, InvocationType="Event", Payload=b"{}")
         assert destinations
         roles = {name: self._functions.get_function_configuration(FunctionName=name)["Role"] for name in destinations}

@@ -351,6 +351,7 @@ class World:
             return self.scheduler.after(LATENCY, lambda: failed("Lambda.ServiceException", "Internal."))
 
         if fault is Fault.SLOW_FAILURE:
+            self._lost_to(function, request).append((self.scheduler.now, self.scheduler.now + SLOW_FAILURE))
             return self.scheduler.after(SLOW_FAILURE, lambda: failed("Lambda.ServiceException", "Internal."))
 
         def ended(result: Any, error: str) -> None:

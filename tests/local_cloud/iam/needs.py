@@ -49,6 +49,7 @@ _PARAMETERS = {
     "LayerVersion": ("VersionNumber",),
     "StateMachineName": ("name",),
     "AlarmName": ("AlarmNames",),
+    "RuleName": ("Name", "Rule"),
     "DashboardName": ("DashboardNames",),
 }
 """Parameters that name what the placeholder of an ARN means, where the two names differ."""

@@ -13,7 +13,7 @@ from localstack.services.cloudformation.resource_provider import (
 from tests.local_cloud.localstack_plugins.resources import made_up_id
 from tests.local_cloud.localstack_plugins.settings import Settings
 
-MADE_OF = ("BillingMode", "AttributeDefinitions", "KeySchema", "SSESpecification")
+MADE_OF = ("BillingMode", "AttributeDefinitions", "KeySchema")
 
 
 class Table(ResourceProvider):  # type: ignore[misc]
@@ -22,7 +22,10 @@ class Table(ResourceProvider):  # type: ignore[misc]
     def create(self, request: ResourceRequest) -> ProgressEvent:
         wanted = request.desired_state
         name = wanted.get("TableName") or made_up_id(request)
-        _dynamodb(request).create_table(TableName=name, **{one: wanted[one] for one in MADE_OF if wanted.get(one)})
+        made_of = {one: wanted[one] for one in MADE_OF if wanted.get(one)}
+        if encryption := dict(wanted.get("SSESpecification") or {}):
+            made_of["SSESpecification"] = {"Enabled": _is_true(encryption.pop("SSEEnabled")), **encryption}
+        _dynamodb(request).create_table(TableName=name, **made_of)
         if ttl := wanted.get("TimeToLiveSpecification"):
             _dynamodb(request).update_time_to_live(
                 TableName=name,

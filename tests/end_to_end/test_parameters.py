@@ -1,0 +1,105 @@
+"""The application with every parameter set, on a local cloud of its own: who deploys has rights on one stack's name alone."""
+
+import json
+import platform
+from collections.abc import Iterator
+
+import pytest
+
+from tests.end_to_end.application import BUILT, NAME, Application
+from tests.local_cloud.cloud import ACCOUNT, REGION, LocalCloud
+
+READER = "reader-of-any-account"
+READERS = f"arn:aws:iam::*:role/{READER}"
+OTHERS_BUS = f"arn:aws:events:{REGION}:444455556666:event-bus/ops"
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[LocalCloud]:
+    with LocalCloud() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def parameters(cloud: LocalCloud) -> dict[str, str]:
+    """What an organisation has before it deploys."""
+    network, keys, users, topics = (cloud.client(service) for service in ("ec2", "kms", "iam", "sns"))
+    vpc = network.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        network.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{number}.0/24")["Subnet"]["SubnetId"] for number in (1, 2)
+    ]
+    group = network.create_security_group(GroupName="gate", Description="The gate", VpcId=vpc)["GroupId"]
+    statement = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    boundary = users.create_policy(
+        PolicyName="boundary", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    )
+    return {
+        "LogLevel": "DEBUG",
+        "LogRetentionDays": "7",
+        "Tracing": "PassThrough",
+        "EventBusName": OTHERS_BUS,
+        "PermissionsBoundaryArn": boundary["Policy"]["Arn"],
+        "AlarmTopicArn": topics.create_topic(Name="alarms")["TopicArn"],
+        "KmsKeyArn": keys.create_key()["KeyMetadata"]["Arn"],
+        "AssumableRoleArns": READERS,
+        "SubnetIds": ",".join(subnets),
+        "SecurityGroupIds": group,
+        "Architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
+    }
+
+
+@pytest.fixture(scope="module")
+def organisations(cloud: LocalCloud, parameters: dict[str, str]) -> Application:
+    return Application(cloud, cloud.deploy(NAME, BUILT, parameters))
+
+
+def test_every_parameter_of_the_template_is_set(cloud: LocalCloud, parameters: dict[str, str]) -> None:
+    known = cloud.client("cloudformation").get_template_summary(TemplateBody=BUILT.read_text())["Parameters"]
+
+    assert set(parameters) == {one["ParameterKey"] for one in known}
+
+
+def test_a_gate_there_waits_for_a_task(organisations: Application) -> None:
+    task_id = organisations.cloud.license_manager.add_task(duration=2)
+
+    ended = organisations.finish(organisations.start({"LicenseConversionTaskId": task_id}))
+
+    assert ended["status"] == "SUCCEEDED", ended["cause"]
+    assert json.loads(ended["output"])["Status"] == "SUCCEEDED"
+
+
+def test_a_role_in_any_account_is_one_of_the_own_organization(organisations: Application) -> None:
+    """This account is in none. The role itself would let everybody in who comes from it."""
+    cloud = organisations.cloud
+    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    role = cloud.client("iam").create_role(RoleName=READER, AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    task_id = cloud.license_manager.add_task(duration=2)
+
+    ended = organisations.finish(organisations.start({"LicenseConversionTaskId": task_id, "RoleArn": role}))
+
+    assert (ended["status"], ended["error"]) == ("FAILED", "LicenseConversion.AccessDenied")
+    assert "sts:AssumeRole" in ended["cause"]
+
+
+def test_its_functions_are_in_the_network_and_under_the_boundary(
+    organisations: Application, parameters: dict[str, str]
+) -> None:
+    cloud = organisations.cloud
+    resources = cloud.client("cloudformation").describe_stack_resources(StackName=NAME)["StackResources"]
+    named = [(one["ResourceType"], one["PhysicalResourceId"]) for one in resources]
+    functions = [
+        cloud.client("lambda").get_function_configuration(FunctionName=name)
+        for kind, name in named
+        if kind == "AWS::Lambda::Function"
+    ]
+    roles = [cloud.client("iam").get_role(RoleName=name)["Role"] for kind, name in named if kind == "AWS::IAM::Role"]
+
+    assert len(functions) >= 6
+    for function in functions:
+        assert ",".join(sorted(function["VpcConfig"]["SubnetIds"])) == ",".join(
+            sorted(parameters["SubnetIds"].split(","))
+        )
+        assert function["VpcConfig"]["SecurityGroupIds"] == [parameters["SecurityGroupIds"]]
+    boundaries = {role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn") for role in roles}
+    assert boundaries == {parameters["PermissionsBoundaryArn"]}
