@@ -52,7 +52,8 @@ def _seeds(
     timeout: int = 86400,
 ) -> list[Case]:
     return [
-        Case(conversions, waits, fleet=fleet, reuse=reuse, trouble=trouble, timeout=timeout, seed=seed) for seed in SEEDS
+        Case(conversions, waits, fleet=fleet, reuse=reuse, trouble=trouble, timeout=timeout, seed=seed)
+        for seed in SEEDS
     ]
 
 
@@ -79,7 +80,7 @@ AIMS = (
     ),
     Aim(
         "1,000 gates, 20 to 60 min, no watch can start for 10 min: what ended then",
-        _seeds(HOUR_LONG, 1000, trouble=Trouble(no_watch=AWAY)),
+        _seeds(HOUR_LONG, 1000, trouble=Trouble(no_watch=AWAY))[:1],
         p99=ANY,
         during=AWAY,
     ),

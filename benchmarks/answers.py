@@ -17,7 +17,7 @@ EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:gate:1"
 ANSWERS = {
     "GetLicenseConversionTask": {"LicenseConversionTaskId": TASK_ID, "Status": "IN_PROGRESS", "StartTime": BEGAN},
     "StartExecution": {"executionArn": EXECUTION, "startDate": BEGAN},
-    "DescribeExecution": {"executionArn": EXECUTION, "stateMachineArn": "", "status": "ABORTED", "startDate": BEGAN, "input": "{}"},
+    "DescribeExecution": {"executionArn": EXECUTION, "status": "ABORTED", "startDate": BEGAN, "input": "{}"},
     "GetExecutionHistory": {"events": []},
     "PutEvents": {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]},
     "Query": {"Items": [], "Count": 0, "ScannedCount": 0},

@@ -11,9 +11,9 @@ any page, and is seen when its page is read again. Where x of the tasks run, the
 has ended, has min(x, 1 - x) N / P pages; so the p99 of the lag is that of U min(x, 1 - x) K, where U and x are even from 0 to
 1 and K is the time of a listing of N. That is 0.43 K.
 
-*Within so many calls*: a look at what runs takes a page for each P of the tasks that still run: over the whole time
-(B + T / 2) N / P pages. With C calls a wait, one of them a Get for each end (where that is the cheaper way to tell it), what is left
-pays for so many looks, and an end waits until the next one.
+*Within so many calls*: a look at what runs takes a page for each P of the tasks that still run: with a look each second that is
+(B + T / 2) N / P pages in all. Of C calls a wait one is a Get for its end, where that is the faster way to tell ends; the others
+pay for the looks, and an end waits until the next one.
 """
 
 import math

@@ -3,9 +3,10 @@
 Each is a new process (`sandbox`) of the Python that the local cloud runs the functions on, with the built layer and our code, not
 compiled, as Lambda has them. AWS is on loopback, over TLS, and answers at once.
 
-*The start* is what the processor works until the handler is imported: Lambda gives a start a whole one, whatever the memory
-(https://serverlessland.com/content/service/lambda/guides/effectively-running-java-on-serverless/init-heavy-lifting; its reference does
-not say so). *The call* is by the clock, in a group of processes with the quota of that memory; where the machine has none, it is
+*The start* is what the processor works until the handler is imported: Lambda gives a start a whole one, whatever the memory. Its
+reference does not say so, a guide of AWS's does:
+https://serverlessland.com/content/service/lambda/guides/effectively-running-java-on-serverless/init-heavy-lifting
+*The call* is by the clock, in a group of processes with the quota of that memory; where the machine has none, it is
 computed: the processor's time by the share, and the time in which the function waited.
 """
 
@@ -170,7 +171,7 @@ def _run(start: Start, environment: Mapping[str, str], group: str) -> Mapping[st
 
 def _took(by_size: Mapping[int, Sequence[Mapping[str, Any]]], *, quota: bool) -> Took:
     def seconds(size: int, invocations: slice) -> float:
-        spent = [one for said in by_size[size] for one in said["took"][invocations]]
+        spent: list[tuple[float, float]] = [one for said in by_size[size] for one in said["took"][invocations]]
         return min(clock if quota else worked / share(size) + (clock - worked) for clock, worked in spent)
 
     all_of_them = [said for said_of_size in by_size.values() for said in said_of_size]
@@ -190,19 +191,19 @@ def tables() -> Iterator[str]:
     rule = " | ".join("---:" for _ in SIZES)
     yield "### Cold start, size and memory"
     yield ""
-    yield f"The share of the processor: {how}. Seconds until the first invocation is done, and in brackets seconds × dollars for a million."
+    yield f"Seconds until the first invocation is done; in brackets their product with the price of a million. The share: {how}."
     yield ""
     yield f"| | start | peak | {sizes} |"
     yield f"| --- | ---: | ---: | {rule} |"
     for (_, name), took in measured.items():
-        yield f"| {name} | {took.start:.2f} s | {took.peak:.0f} MB | {_products(took, boosted=True)} |"
+        yield f"| {name} | {took.start:.2f} s | {took.peak:.0f} MB | {products(took, boosted=True)} |"
     yield ""
     yield "The same, were the start given no more than the invocations (computed):"
     yield ""
     yield f"| | {sizes} |"
     yield f"| --- | {rule} |"
     for (_, name), took in measured.items():
-        yield f"| {name} | {_products(took, boosted=False)} |"
+        yield f"| {name} | {products(took, boosted=False)} |"
     yield ""
     yield "A warm invocation, in milliseconds, besides the time of the calls:"
     yield ""
@@ -214,13 +215,13 @@ def tables() -> Iterator[str]:
     yield f"The layer has {_layer_megabytes():.1f} MB, unpacked."
 
 
-def _products(took: Took, *, boosted: bool) -> str:
+def products(took: Took, *, boosted: bool) -> str:
     """Each memory's time, and its product of time and price; the least of the products stands out."""
-    times = {size: took.start / (1 if boosted else share(size)) + took.call[size] for size in SIZES}
-    products = {size: 1e6 * times[size] ** 2 * size / 1024 * GB_SECOND for size in SIZES}
+    times = {size: took.start / (1 if boosted else share(size)) + call for size, call in took.call.items()}
+    products = {size: 1e6 * times[size] ** 2 * size / 1024 * GB_SECOND for size in times}
     least = min(products, key=lambda size: products[size])
-    said = {size: f"{times[size]:.2f} ({products[size]:.1f})" for size in SIZES}
-    return " | ".join(f"**{said[size]}**" if size == least else said[size] for size in SIZES)
+    said = {size: f"{times[size]:.2f} ({products[size]:.1f})" for size in times}
+    return " | ".join(f"**{one}**" if size == least else one for size, one in said.items())
 
 
 def _layer_megabytes() -> float:

@@ -89,7 +89,7 @@ class Peer(ABC):
 class Crhelper(Peer):
     """Its own polling. crhelper 2.0.12, crhelper/resource_helper.py:
 
-    - `CfnResource.__init__`: `polling_interval=2`; `_put_rule`: `rate({} {})` of so many minutes, for each wait a rule of its own;
+    - `CfnResource.__init__`: `polling_interval=2`; `_put_rule`: `rate({} {})`, in minutes, a rule of its own for each wait;
     - `_wrap_function`: any error of the poll function, so a throttle too, is `FAILED`, and `_polling_init` answers with that;
     - nothing ends the polling: CloudFormation does, after an hour.
 
@@ -100,7 +100,7 @@ class Crhelper(Peer):
     throttle_fails = True
     longest = HOUR
     functions_gb = (MEMORY_GB,)
-    interval = MINUTE * signature(CfnResource).parameters["polling_interval"].default
+    interval: float = MINUTE * signature(CfnResource).parameters["polling_interval"].default
 
     def first(self) -> float:
         return self._random.uniform(self.interval / 2, self.interval)
@@ -115,8 +115,8 @@ class CdkProvider(Peer):
     - util.ts, `calculateRetryPolicy`: `DEFAULT_INTERVAL` 5 seconds, `backoffRate` 1, and total time-out / interval attempts. The
       time-out is 30 minutes when nothing is said (`DEFAULT_TIMEOUT`); here it is an hour, all that a stack waits;
     - waiter-state-machine.ts: one Task with a `Retry` on States.ALL, so that a check is one transition;
-    - runtime/framework.ts, `isComplete`: not complete is an error of the class `Retry`. runtime/cfn-response.ts, `safeHandler`: any
-      other one, so a throttle in the user's function too, is answered `FAILED`;
+    - runtime/framework.ts, `isComplete`: not complete is an error of the class `Retry`;
+    - runtime/cfn-response.ts, `safeHandler`: any other error, so a throttle in the user's function too, is answered `FAILED`;
     - provider.ts, `createFunction`: says no memory, so Lambda's 128 MB, and invokes the user's function and waits for it.
     """
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
-from queue import Queue
+from multiprocessing.queues import Queue
 
 from benchmarks.peers import Peer
 from benchmarks.runs import Case, Result, run
@@ -22,7 +22,7 @@ def results(jobs: Iterable[Job]) -> Mapping[Job, Result]:
     for processor in processors:
         mine.put(processor)
     found = {}
-    with ProcessPoolExecutor(len(processors), context, _stay, (mine,)) as pool:
+    with ProcessPoolExecutor(len(processors), context, initializer=_stay, initargs=(mine,)) as pool:
         running = {pool.submit(run, *job): job for job in todo}
         for done in as_completed(running):
             result = found[running[done]] = done.result()
