@@ -1,64 +1,118 @@
-"""`make benchmark`: runs every case, and writes docs/benchmarks.md (between its markers) and its charts."""
+"""`make benchmark`: runs every case, and writes docs/benchmarks.md (between its markers) and its chart."""
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ["POWERTOOLS_LOG_LEVEL"] = "CRITICAL"
 
-from benchmarks import cold_start
-from benchmarks.aims import AIMS, ANY, LARGEST, Aim, bound
+from benchmarks import cold_start, pool
+from benchmarks.aims import AIMS, ANY, HOUR_LONG, SEEDS, Aim, alone
+from benchmarks.bounds import Bound
 from benchmarks.gates import Trouble
-from benchmarks.peers import PEERS
+from benchmarks.peers import PEERS, Peer
 from benchmarks.plot import lag_chart
-from benchmarks.runs import Case, Result, run
+from benchmarks.runs import Case, Result, together
 
 DOCS = Path(__file__).parent.parent / "docs"
 BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 HEAD = "| {} | lag p50 | lag p99 | calls | throttled | failed | $ for 1,000 |"
 RULE = "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
 WAYS = (None, *PEERS)
+NONE = "–"  # noqa: RUF001
+LIMITED = Trouble(transitions=500, burst=800)
+
+
+@dataclass(frozen=True)
+class Against:
+    """A table of all ways to wait."""
+
+    title: str
+    cases: Sequence[Case]
+    chart: str = ""
+
+
+AGAINST = (
+    Against("One wait, 2 to 10 min", alone("2 to 10 min", 200)),
+    Against("100 waits at once, 20 to 60 min", [Case(HOUR_LONG, 100)]),
+    Against("1,000 waits at once, 20 to 60 min", [Case(HOUR_LONG, 1000)], "benchmark-1000.svg"),
+)
+LIMITS: Mapping[str, Case] = {
+    **{
+        f"{waits:,}, {conversions}, {rate}, {page}": Case(conversions, waits, rate, page)
+        for waits, conversions in ((100, "10 s to 10 min"), (1000, HOUR_LONG))
+        for rate in (5, 10, 20)
+        for page in (25, 100)
+    },
+    "a fleet of 1,000, 20 to 60 min, 10, 25": Case(HOUR_LONG, 1000, page=25, fleet=True),
+    "a fleet of 1,000, 20 to 60 min, 5, 100": Case(HOUR_LONG, 1000, rate=5, fleet=True),
+    "a fleet of 1,000, 2 to 10 min, 10, 100": Case("2 to 10 min", 1000, fleet=True),
+    "1,000, 10 s to 10 min, 10, 100": Case("10 s to 10 min", 1000),
+    "1,000 spread over 10 min, 20 to 60 min, 10, 100": Case(HOUR_LONG, 1000, spread=600),
+    "1,000, a tail of 12 h, 10, 100": Case("a tail of 12 h", 1000),
+    "10,000, 2 to 10 min, 10, 25": Case("2 to 10 min", 10_000, page=25),
+    "1,000, 2 to 10 min, 10, 100": Case("2 to 10 min", 1000),
+    "the same, **500 transitions a second**": Case("2 to 10 min", 1000, trouble=LIMITED),
+    "10,000, 2 to 10 min, 10, 100, **500 transitions a second**": Case("2 to 10 min", 10_000, trouble=LIMITED),
+}
+BOUNDS = (
+    ("100 gates at once, 20 to 60 min", Bound(100, begin=1200, seconds=2400)),
+    ("1,000 gates at once, 20 to 60 min", Bound(1000, begin=1200, seconds=2400)),
+    ("10,000 gates at once, 20 to 60 min", Bound(10_000, begin=1200, seconds=2400)),
+    ("10,000 gates at once, 2 to 10 min", Bound(10_000, begin=120, seconds=480)),
+)
+Run = Callable[[Case, type[Peer] | None], Result]
 
 
 def _row(name: str, result: Result) -> str:
-    lags = (f"{result.lag(share):,.0f} s" if result.lags else "never" for share in (0.5, 0.99))
-    failed = f"{result.failed / result.case.waits:.0%}" if result.case.waits > 1 else str(result.failed)
+    lags = (f"{result.lag(share):,.1f} s" if result.lags else "never" for share in (0.5, 0.99))
+    failed = f"{result.failed / result.waits:.0%}"
     said = (*lags, f"{result.calls:.1f}", f"{result.throttles:.1f}", failed, f"{1000 * result.dollars:.2f}")
     return f"| {name} | {' | '.join(said)} |"
 
 
-def _aims(aims: Sequence[Aim]) -> Iterator[str]:
+def _aims(run: Run) -> Iterator[str]:
     yield "| Aim | p50 | p99 | calls | reached: p50 | p99 | calls | failed | $ for 1,000 | |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
-    for aim in aims:
-        result = _said(aim.what, aim.reached())
+    for aim in AIMS:
+        result = _reached(aim, run)
         p50, p99, calls = (
-            f"{one:g}{unit}" if one < ANY else "–"  # noqa: RUF001
-            for one, unit in ((aim.p50, " s"), (aim.p99, " s"), (aim.calls, ""))
+            f"{one:g}{unit}" if one < ANY else NONE for one, unit in ((aim.p50, " s"), (aim.p99, " s"), (aim.calls, ""))
         )
         reached = f"{result.lag(0.5):.1f} s | {result.lag(0.99):.1f} s | {result.calls:.2f} | {result.failed}"
         met = "met" if aim.met_by(result) else "**not met**"
         yield f"| {aim.what} | {p50} | {p99} | {calls} | {reached} | {1000 * result.dollars:.2f} | {met} |"
 
 
-def _said(what: str, result: Result) -> Result:
-    sys.stderr.write(f"{what}: {result.way}\n")
-    return result
+def _reached(aim: Aim, run: Run) -> Result:
+    return aim.reached(lambda case: run(case, None))
 
 
-def _against_peers(case: Case, title: str, chart: str = "") -> Iterator[str]:
-    results = [_said(title, run(case, peer)) for peer in WAYS]
+def _bounds(run: Run) -> Iterator[str]:
+    yield "### The distance to the physical bound"
     yield ""
-    yield f"### {title}"
+    yield "| p99 | a Get for each end | ends listed | within the aim's calls | reached | distance |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
+    for what, bound in BOUNDS:
+        (aim,) = (aim for aim in AIMS if aim.what == what)
+        within, reached = bound.within(aim.calls), _reached(aim, run).lag(0.99)
+        said = " | ".join(f"{one:,.1f} s" for one in (bound.asked, bound.listed, within, reached, reached - within))
+        yield f"| {what} | {said} |"
+
+
+def _against_peers(against: Against, run: Run) -> Iterator[str]:
+    results = [together([run(case, peer) for case in against.cases]) for peer in WAYS]
+    yield f"### {against.title}"
     yield ""
-    if chart:
+    if against.chart:
         rows = [
-            (one.way, one.lag(0.5), one.lag(0.99), f"{one.failed / case.waits:.0%} failed" if one.failed else "")
+            (one.way, one.lag(0.5), one.lag(0.99), f"{one.failed / one.waits:.0%} failed" if one.failed else "")
             for one in results
         ]
-        (DOCS / chart).write_text(lag_chart(f"{title}: seconds until the end is seen", rows))
-        yield f"![{title}]({chart})"
+        (DOCS / against.chart).write_text(lag_chart(f"{against.title}: seconds until the end is seen", rows))
+        yield f"![{against.title}]({against.chart})"
         yield ""
     yield HEAD.format("way to wait")
     yield RULE
@@ -66,75 +120,41 @@ def _against_peers(case: Case, title: str, chart: str = "") -> Iterator[str]:
         yield _row(result.way, result)
 
 
-def _limits() -> Iterator[str]:
-    yield ""
-    yield "### The gate at other limits and page sizes"
+def _limits(run: Run) -> Iterator[str]:
+    yield "### The gate at other limits, page sizes and quotas"
     yield ""
     yield HEAD.format("waits, conversions, requests a second, page")
     yield RULE
-    for waits, conversions in ((100, "10 s to 10 min"), (1000, "20 to 60 min")):
-        for rate in (5, 10, 20):
-            for page in (25, 100):
-                name = f"{waits:,}, {conversions}, {rate}, {page}"
-                yield _row(name, _said(name, run(Case(conversions, waits, rate, page))))
-    for case, name in (
-        (Case("10 s to 10 min", 1000), "1,000, 10 s to 10 min, 10, 100"),
-        (Case("20 to 60 min", 1000, spread=600), "1,000 spread over 10 min, 20 to 60 min, 10, 100"),
-        (
-            Case("2 to 10 min", 1000, trouble=Trouble(transitions=500)),
-            "1,000, 2 to 10 min, 10, 100, **500 transitions a second**",
-        ),
-        (
-            Case("2 to 10 min", 10_000, trouble=Trouble(transitions=500)),
-            "10,000, 2 to 10 min, 10, 100, **500 transitions a second**",
-        ),
-        (Case("a tail of 12 h", 1000), "1,000, a tail of 12 h, 10, 100"),
-        (Case("2 to 10 min", 1000, fleet=True), "a fleet of 1,000, 2 to 10 min, 10, 100"),
-        (Case("20 to 60 min", 1000, page=25, fleet=True), "a fleet of 1,000, 20 to 60 min, 10, 25"),
-        (Case("20 to 60 min", 1000, rate=5, fleet=True), "a fleet of 1,000, 20 to 60 min, 5, 100"),
-    ):
-        yield _row(name, _said(name, run(case)))
-
-
-def _bounds() -> Iterator[str]:
-    yield ""
-    yield "### The distance to the physical bound"
-    yield ""
-    yield "| waits, conversions | least p99: a Get for each end | least p99: ends listed |"
-    yield "| --- | ---: | ---: |"
-    for waits in (100, 1000, 10_000):
-        for conversions, seconds in (("20 to 60 min", 2400.0), ("2 to 10 min", 480.0)):
-            asked, listed = (bound(Case(conversions, waits, page=page), seconds=seconds) for page in (1, 100))
-            yield f"| {waits:,}, {conversions} | {asked:,.1f} s | {listed:,.1f} s |"
-
-
-def _cold_starts() -> Iterator[str]:
-    yield ""
-    yield "### Cold start and size"
-    yield ""
-    yield "| | time, as deployed | time, with bytecode | peak memory, as deployed |"
-    yield "| --- | ---: | ---: | ---: |"
-    yield "| stock crhelper, clients at import | 1 | 1 | 1 |"
-    for deployed, compiled in zip(cold_start.measure(bytecode=False), cold_start.measure(bytecode=True), strict=True):
-        yield f"| {deployed.handler} | {deployed.time:.2f} | {compiled.time:.2f} | {deployed.memory:.2f} |"
-    yield ""
-    yield f"The layer has {cold_start.layer_megabytes():.1f} MB, unpacked."
+    for name, case in LIMITS.items():
+        yield _row(name, run(case, None))
 
 
 def main() -> None:
-    lines = [
-        *_aims((*AIMS, *LARGEST)),
-        *_bounds(),
-        *_against_peers(Case("2 to 10 min", 1), "One wait, 2 to 10 min"),
-        *_against_peers(Case("20 to 60 min", 100), "100 waits at once, 20 to 60 min"),
-        *_against_peers(Case("20 to 60 min", 1000), "1,000 waits at once, 20 to 60 min", "benchmark-1000.svg"),
-        *_limits(),
-        *_cold_starts(),
+    jobs = [
+        *((case, None) for aim in AIMS for case in aim.cases),
+        *((case, peer) for against in AGAINST for case in against.cases for peer in WAYS),
+        *((case, None) for case in LIMITS.values()),
     ]
+    found = pool.results(jobs)
+
+    def run(case: Case, peer: type[Peer] | None) -> Result:
+        return found[case, peer]
+
+    sys.stderr.write("Cold starts\n")
+    parts = (
+        _aims(run),
+        _bounds(run),
+        *(_against_peers(against, run) for against in AGAINST),
+        _limits(run),
+        cold_start.tables(),
+    )
+    lines = [line for part in parts for line in (*part, "")]
+    seeds = ", ".join(map(str, SEEDS))
     page = DOCS / "benchmarks.md"
     text = page.read_text()
     before, after = text.split(BEGIN)[0], text.split(END)[1]
-    page.write_text("\n".join([before + BEGIN, "", *lines, "", END]) + after)
+    said = f"All from one run, with the seeds {seeds}; the gates that are alone have {len(AIMS[0].cases):,} others."
+    page.write_text("\n".join([before + BEGIN, "", said, "", *lines, END]) + after)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from benchmarks.clock import BEGINNING, Clock
-from benchmarks.functions import Function
+from benchmarks.functions import Function, Reuse
 from benchmarks.license_manager import LicenseManagerService
 from benchmarks.table import BenchmarkTable
 from benchmarks.waits import Waits
@@ -32,6 +32,7 @@ WAKE_SECONDS, WAKES_AT_ONCE = 0.025, 10
 START_SECONDS = 0.12
 """An asynchronous invocation, and Lambda's queue."""
 WATCH_SECONDS = 900.0
+UNLIMITED = 1e9
 MODEL_EPOCH = BEGINNING.timestamp()
 
 State = dict[str, Any]
@@ -45,13 +46,14 @@ class Crash(BaseException):
 class Trouble:
     """Times are in seconds since the beginning. A watch is `killed_every` so many seconds; it cannot start, and does not live,
     during `no_watch`; the table does not answer during `table_away`. `transitions` are how many states a second all executions
-    together may enter.
+    together may enter, and `burst` how many at once.
     """
 
     killed_every: float = math.inf
     no_watch: tuple[float, float] = (math.inf, math.inf)
     table_away: tuple[float, float] = (math.inf, math.inf)
-    transitions: float = math.inf
+    transitions: float = UNLIMITED
+    burst: float = UNLIMITED
 
 
 NO_TROUBLE = Trouble()
@@ -86,18 +88,22 @@ def walk(name: str, state: Mapping[str, Any]) -> tuple[int, str]:
 
 @dataclass
 class Transitions:
-    """How many states were entered. With a quota, they are entered as late as it takes."""
+    """How many states were entered: `burst` of them at once and `rate` a second, those that come too soon in their order."""
 
     clock: Clock
-    quota: float
+    rate: float
+    burst: float
     entered: int = 0
-    _free_at: float = 0.0
+    _since_full: float = 0.0
+    """How many were entered since the bucket was full, less those for which it has filled again."""
+    _at: float = 0.0
 
     def seconds(self, states: int) -> float:
         """Until so many more are entered."""
         self.entered += states
-        self._free_at = max(self._free_at, self.clock.now) + states / self.quota
-        return max(states * STATE_SECONDS, self._free_at - self.clock.now)
+        self._since_full = max(0.0, self._since_full - (self.clock.now - self._at) * self.rate) + states
+        self._at = self.clock.now
+        return max(states * STATE_SECONDS, (self._since_full - self.burst) / self.rate)
 
 
 @dataclass
@@ -124,7 +130,7 @@ class Gates:
         service: LicenseManagerService,
         random: Random,
         *,
-        any_sandbox: bool,
+        reuse: Reuse,
         trouble: Trouble = NO_TROUBLE,
     ) -> None:
         self._clock = clock
@@ -132,9 +138,9 @@ class Gates:
         self._random = random
         self._trouble = trouble
         self.table = BenchmarkTable(clock, trouble.table_away)
-        self.check = Function(clock, self._start, Random(1) if any_sandbox else None)  # noqa: S311 - a simulation
+        self.check = Function(clock, self._start, reuse)
         self.watch: Function[None] = Function(clock, lambda: None)
-        self.transitions = Transitions(clock, trouble.transitions)
+        self.transitions = Transitions(clock, trouble.transitions, trouble.burst)
         self._number = 0
         self._asleep: dict[str, Execution] = {}
 

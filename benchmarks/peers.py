@@ -5,17 +5,21 @@ assumptions. The limits of their own (an hour, a function policy's size) are mod
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
 from random import Random
 
 from botocore.exceptions import ClientError
+from crhelper import CfnResource
 
 from benchmarks.clock import Clock
 from benchmarks.functions import INVOCATION_SECONDS, MEMORY_GB, Bill
 from benchmarks.license_manager import CALL_SECONDS, LicenseManagerService
 from benchmarks.waits import Waits
 
-HOUR = 3600.0
+MINUTE = 60.0
+HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 
@@ -37,10 +41,11 @@ class Peer(ABC):
     longest = DAY
     """Seconds; a wait that is not over by then has failed."""
     transitions_a_check = 0
-    lambda_a_check = True
+    functions_gb: Sequence[float] = ()
+    """The memory of each function that runs for a check."""
 
     def __init__(self, clock: Clock, service: LicenseManagerService, random: Random) -> None:
-        self.bill = Bill()
+        self.bills = [Bill() for _ in self.functions_gb] or [Bill()]
         self.transitions = 0
         self._clock = clock
         self._service = service
@@ -60,9 +65,9 @@ class Peer(ABC):
 
     def _check(self, waits: Waits, progress: Progress) -> None:
         self.transitions += self.transitions_a_check
-        if self.lambda_a_check:
-            self.bill.invocations += 1
-            self.bill.gb_seconds += (CALL_SECONDS + INVOCATION_SECONDS) * MEMORY_GB
+        for bill, memory in zip(self.bills, self.functions_gb, strict=False):
+            bill.invocations += 1
+            bill.gb_seconds += (CALL_SECONDS + INVOCATION_SECONDS) * memory
         self._clock.after(CALL_SECONDS, lambda: self._answered(waits, progress, status))
         try:
             status = self._service.ask(progress.task_id)
@@ -82,37 +87,48 @@ class Peer(ABC):
 
 
 class Crhelper(Peer):
-    """Its own polling: an EventBridge rule of two minutes, at the rule's own whole minutes; any error fails the stack.
+    """Its own polling. crhelper 2.0.12, crhelper/resource_helper.py:
 
-    crhelper 2.0.12, crhelper/resource_helper.py: `polling_interval=2` and `rate({} {})` in `_put_rule`.
+    - `CfnResource.__init__`: `polling_interval=2`; `_put_rule`: `rate({} {})`, in minutes, a rule of its own for each wait;
+    - `_wrap_function`: any error of the poll function, so a throttle too, is `FAILED`, and `_polling_init` answers with that;
+    - nothing ends the polling: CloudFormation does, after an hour.
+
+    When in its period a rule that was just made fires first is not documented: here anywhere in its second half.
     """
 
     name = "crhelper's polling"
     throttle_fails = True
     longest = HOUR
+    functions_gb = (MEMORY_GB,)
+    interval: float = MINUTE * signature(CfnResource).parameters["polling_interval"].default
 
     def first(self) -> float:
-        return self._random.uniform(60, 120)
+        return self._random.uniform(self.interval / 2, self.interval)
 
     def pause(self, progress: Progress) -> float:  # noqa: ARG002
-        return 120 - CALL_SECONDS
+        return self.interval - CALL_SECONDS
 
 
 class CdkProvider(Peer):
-    """Its waiter state machine: every 5 seconds for an hour at most; an error that is not its own retry signal fails the
-    wait. Its retry is the Task state's, one transition each.
+    """Its waiter state machine. aws-cdk-lib 2.275.0, custom-resources/lib/provider-framework:
 
-    aws-cdk-lib 2.275.0, aws_cdk/custom_resources/__init__.py, `ProviderProps`: `query_interval` 5 seconds; `total_timeout` at
-    most 1 hour, which it is given here (30 minutes is the default).
+    - util.ts, `calculateRetryPolicy`: `DEFAULT_INTERVAL` 5 seconds, `backoffRate` 1, and total time-out / interval attempts. The
+      time-out is 30 minutes when nothing is said (`DEFAULT_TIMEOUT`); here it is an hour, all that a stack waits;
+    - waiter-state-machine.ts: one Task with a `Retry` on States.ALL, so that a check is one transition;
+    - runtime/framework.ts, `isComplete`: not complete is an error of the class `Retry`;
+    - runtime/cfn-response.ts, `safeHandler`: any other error, so a throttle in the user's function too, is answered `FAILED`;
+    - provider.ts, `createFunction`: says no memory, so Lambda's 128 MB, and invokes the user's function and waits for it.
     """
 
     name = "CDK Provider"
     throttle_fails = True
     longest = HOUR
     transitions_a_check = 1
+    functions_gb = (0.125, MEMORY_GB)
+    interval = 5.0
 
     def pause(self, progress: Progress) -> float:  # noqa: ARG002
-        return 5.0
+        return self.interval
 
 
 class FixedLoop(Peer):
@@ -121,7 +137,6 @@ class FixedLoop(Peer):
     """
 
     name = "fixed 60 s, with Retry"
-    lambda_a_check = False
     transitions_a_check = 3
 
     def pause(self, progress: Progress) -> float:
@@ -135,7 +150,6 @@ class Backoff(Peer):
     """A loop whose pause grows by half from 5 seconds to 5 minutes, half of it random; a throttle is one more step."""
 
     name = "exponential backoff"
-    lambda_a_check = False
     transitions_a_check = 3
 
     def pause(self, progress: Progress) -> float:

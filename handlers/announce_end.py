@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 SOURCE = "license-conversion-gate"
 ATTEMPTS = 3
 
+aws.prepare("events")
+
 
 class EventNotTaken(Exception):  # noqa: N818 - says what happened
     """The bus is missing, throttled, or refuses the entry. Lambda invokes the function again."""

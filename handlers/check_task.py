@@ -40,6 +40,8 @@ TAKES_PLACE = OURS | {"Token"}
 KEPT = ("Waiter", "GiveUpAt", "AttemptSeconds", "PauseSeconds")
 """The members of a gate's state that no check but one that can read its request changes."""
 
+aws.prepare("license-manager")
+
 
 class TaskCheck:
     """One check, in the shape that the caller needs."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from license_conversion import telemetry
+from license_conversion import aws, telemetry
 from license_conversion.errors import AnswerNotDelivered, InvalidRequest
 from license_conversion.gate import utc_now
 from license_conversion.lifecycle import Event, Lifecycle
@@ -22,6 +22,8 @@ ADDRESS = ("ResponseURL", "StackId", "RequestId", "LogicalResourceId")
 """Who an event is from. Without all of it there is nobody to answer."""
 ENOUGH_TO_ANSWER = 20.0
 """Seconds of an invocation that a search for waits leaves for what comes after it."""
+
+aws.prepare("stepfunctions")
 
 
 class StackGate:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from license_conversion import telemetry
+from license_conversion import aws, telemetry
 from license_conversion.crowd import WATCH
 from license_conversion.crowd_table import CrowdTable, Waiting
 from license_conversion.errors import GateError, StillUnknown
@@ -45,6 +45,8 @@ SAVES = 3
 is not known before."""
 LAST_SECONDS = 60.0
 """Of the function's time, for a look that is under way when another one may take over."""
+
+aws.prepare("dynamodb", "license-manager", "stepfunctions")
 
 
 class NoAnswer(Exception):  # noqa: N818 - says what happened

@@ -1,8 +1,9 @@
-"""The one place that makes AWS clients. boto3 is imported with the first one: a start that needs none does without it,
-and it is the largest part of what a start with one takes (docs/benchmarks.md).
+"""The one place that makes AWS clients. boto3 is imported with the first one: a function that needs none does without it, and
+it is the largest part of what a start with one takes (docs/benchmarks.md).
 """
 # ruff: noqa: PLC0415
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,16 @@ def client(service: str, *, attempts: int, account: Account = Account()) -> Any:
     config = _config(attempts)
     client_of: Any = _assumed(account, config).client if account.role_arn else boto3.client  # typed by literal names
     return client_of(service, region_name=account.region or None, config=config)
+
+
+def prepare(*services: str) -> None:
+    """Take over what the first client of each costs, most of which botocore keeps. For a function's start alone: there Lambda
+    gives it a whole processor, and in an invocation with 256 MB a seventh of one. Elsewhere than in Lambda it does nothing.
+    https://serverlessland.com/content/service/lambda/guides/effectively-running-java-on-serverless/init-heavy-lifting
+    """
+    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+        for service in services:
+            client(service, attempts=1)
 
 
 def regions_of(service: str) -> list[str]:

@@ -1,0 +1,56 @@
+"""The physical bound: the least lag that License Manager's limit allows at all, whoever asks and whatever is shared.
+
+N waits begin at once, their tasks end evenly within T seconds, the first one after B; R requests a second, pages of P.
+
+*A Get for each end*: ends come at N / T a second and are told at R. What comes faster than it can be told waits, the last one
+for N / R - T seconds; no end is told sooner than a call takes.
+
+*Listings*: a page's token comes with the page before it, so that pages are read one after another, each in 1 / R seconds or in
+what it takes (`page_seconds`). Tasks are listed in the order in which they started, not in that of their ends, so an end is on
+any page, and is seen when its page is read again. Where x of the tasks run, the shorter of the two listings, what runs and what
+has ended, has min(x, 1 - x) N / P pages; so the p99 of the lag is that of U min(x, 1 - x) K, where U and x are even from 0 to
+1 and K is the time of a listing of N. That is 0.43 K.
+
+*Within so many calls*: a look at what runs takes a page for each P of the tasks that still run: with a look each second that is
+(B + T / 2) N / P pages in all. Of C calls a wait one is a Get for its end, where that is the faster way to tell ends; the others
+pay for the looks, and an end waits until the next one.
+"""
+
+import math
+from dataclasses import dataclass
+
+from benchmarks.license_manager import CALL_SECONDS, TASK_SECONDS
+
+SHARE = 0.43
+"""Of U min(x, 1 - x): 99 of 100 are below it. With y twice the share: 1 - y + y ln y = 0.01."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    waits: int
+    begin: float
+    seconds: float
+    rate: float = 10
+    page: int = 100
+
+    @property
+    def page_seconds(self) -> float:
+        return max(1 / self.rate, CALL_SECONDS + TASK_SECONDS * min(self.page, self.waits))
+
+    @property
+    def asked(self) -> float:
+        """The least p99 with a Get for each end."""
+        return max(0.99 * self.waits / self.rate - 0.99 * self.seconds, 0.0) + CALL_SECONDS
+
+    @property
+    def listed(self) -> float:
+        """The least p99 of somebody who does nothing but list."""
+        return (max(1.0, SHARE * self.waits / self.page) + 1) * self.page_seconds
+
+    def within(self, calls: float) -> float:
+        """The least p99 for `calls` of them a wait."""
+        pages = math.ceil(self.waits / self.page) * (self.begin + self.seconds / 2)
+        if self.asked > self.listed:
+            return max(self.listed, pages / (calls * self.waits))
+        between = pages / ((calls - 1) * self.waits)
+        return max(min(self.asked, self.listed), 0.99 * between + CALL_SECONDS)
