@@ -142,8 +142,9 @@ reference: $(VENV)/.demo ## write the schemas, the reference tables and the draw
 	$(BIN)/python scripts/draw_state_machine.py
 
 .PHONY: pictures
-pictures: $(VENV)/.development cloud build ## record the demo and draw it for README.md
+pictures: $(VENV)/.development cloud build ## record the demo and the dashboard, and draw them for README.md and docs/operations.md
 	@$(BIN)/python -m scripts.record_demo
+	@$(BIN)/python -m scripts.draw_dashboard
 
 .PHONY: clean
 clean: ## remove what the other commands made
