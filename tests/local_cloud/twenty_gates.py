@@ -18,7 +18,7 @@ _EXAMPLE = Path(__file__).parents[2] / "examples" / "stack-gate.yaml"
 _FOREVER = float("inf")
 _INCOMPLETE = {"Input": {}, "Gate": {"Waiter": "CALLER"}, "StartedAt": "2026-11-25T12:00:00Z", "Execution": "wait"}
 """A state machine's event without what every one of them has."""
-_SECONDS = 240
+_SECONDS = 400
 """For all gates of a part of the run to end, on the slowest machine."""
 
 
