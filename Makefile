@@ -141,6 +141,11 @@ reference: $(VENV)/.demo ## write the schemas, the reference tables and the draw
 	PYTHONPATH=handlers:. $(BIN)/python scripts/write_reference.py
 	$(BIN)/python scripts/draw_state_machine.py
 
+.PHONY: pictures
+pictures: $(VENV)/.development cloud build ## record the demo and the dashboard, and draw them for README.md and docs/operations.md
+	@$(BIN)/python -m scripts.record_demo
+	@$(BIN)/python -m scripts.draw_dashboard
+
 .PHONY: clean
 clean: ## remove what the other commands made
 	rm -rf $(VENV) .local .aws-sam dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .build.log

@@ -33,12 +33,12 @@ MODE = 0o100644 << 16
 
 def version() -> str:
     """The version of the project: pyproject.toml is where it is said, and the others are held to it."""
-    return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"])
 
 
 def changelog_heading() -> tuple[str, str]:
     """The version that the change log begins with, and what stands behind it: its date, or that it has none yet."""
-    found = re.search(r"^## (\S+) - (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    found = re.search(r"^## (\S+) - (.+)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     if found is None:
         raise ValueError("CHANGELOG.md has no heading of the form '## <version> - <date>'.")
     return found[1], found[2]
@@ -61,7 +61,7 @@ def build(folder: Path) -> Path:
     content = {path: (ROOT / path).read_bytes() for path in _tracked(*COPIED)}
     content["handlers.zip"] = _zip(_handlers())
     content["dependencies.zip"] = _zip(_dependencies())
-    content["template.yaml"] = template((ROOT / "template.yaml").read_text()).encode()
+    content["template.yaml"] = template((ROOT / "template.yaml").read_text("utf-8")).encode()
     top = f"{NAME}-{version()}"
     folder.mkdir(parents=True, exist_ok=True)
     release = folder / f"{top}.zip"

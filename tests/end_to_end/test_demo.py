@@ -1,10 +1,16 @@
-"""What the demo's screen promises a pipe. The demo itself is a command that fails when anything goes otherwise than told."""
+"""What the demo's screen promises a pipe, and that the picture of it is current. The demo itself is a command that fails when
+anything goes otherwise than told.
+"""
+
+import io
 
 import pytest
 
+from scripts.record_demo import COLUMNS, PICTURES, first_scene, shown, story
+from tests.end_to_end.application import Application
 from tests.local_cloud.cloud import LocalCloud
-from tests.local_cloud.demo import ATTRIBUTES, as_rows
-from tests.local_cloud.screen import WIDEST, Screen, style_of
+from tests.local_cloud.demo import ATTRIBUTES, Demo, as_rows
+from tests.local_cloud.screen import WIDEST, Screen, plain_console, style_of
 
 REASON = "License conversion FAILED: [i-0123456789abcdef0] is launched from an Amazon owned AMI. " * 3
 
@@ -58,3 +64,12 @@ def test_all_eleven_attributes_have_a_row_and_empty_ones_can_be_seen() -> None:
 )
 def test_colour_tells_good_from_bad(what: str, style: str) -> None:
     assert style_of(what) == style
+
+
+def test_the_pictures_show_what_the_demo_shows_today(application: Application) -> None:
+    told = io.StringIO()
+    Demo(Screen(plain_console(COLUMNS, file=told)), application.cloud, application.stack).a_stack_waits()
+    lines = told.getvalue().splitlines()
+
+    for picture in PICTURES.values():
+        assert story(shown(picture)) == story(lines[first_scene(lines)]), "run `make pictures`"

@@ -349,11 +349,11 @@ class LocalCloud:
         )
         return self.describe(stack_name)
 
-    def sam(self, *arguments: str) -> str:
-        """A command of SAM's by the deployer, in the folder of samconfig.toml. Raise RuntimeError with its output if it fails."""
+    def sam(self, *arguments: str, folder: Path = ROOT) -> str:
+        """A command of SAM's by the deployer, where a samconfig.toml is. Raise RuntimeError with its output if it fails."""
         done = subprocess.run(
             [sys.executable, "-m", "samcli", *arguments],
-            cwd=ROOT, env=self._environment_for_sam(), check=False,
+            cwd=folder, env=self._environment_for_sam(), check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         if done.returncode:

@@ -5,11 +5,11 @@ while is announced: what stays to be read is otherwise the same in both, line by
 """
 
 import contextlib
-import shutil
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import IO
 
 from rich.console import Console
 from rich.live import Live
@@ -20,13 +20,13 @@ _INDENT = " " * 3
 
 
 class Screen:
-    """Writes to standard output. Colour on a terminal only, and none where NO_COLOR is set."""
+    """Writes to a console. Colour on a terminal only, and none where NO_COLOR is set."""
 
-    def __init__(self) -> None:
-        terminal = sys.stdout.isatty()
-        self._width = min(WIDEST, shutil.get_terminal_size().columns) if terminal else WIDEST
-        self._console = Console(force_terminal=terminal, highlight=False, markup=False, emoji=False)
-        self._ticks = terminal and not self._console.is_dumb_terminal
+    def __init__(self, console: Console | None = None) -> None:
+        """``console``: one that `plain_console` makes; standard output without it."""
+        self._console = console or plain_console(width=None if sys.stdout.isatty() else WIDEST)
+        self._width = min(WIDEST, self._console.width)
+        self._ticks = self._console.is_terminal and not self._console.is_dumb_terminal
 
     def heading(self, title: str, text: str) -> None:
         """A title in bold, and below it what is shown and why it matters."""
@@ -90,6 +90,14 @@ class Screen:
             text, self._width, initial_indent=indent, subsequent_indent=indent,
             break_on_hyphens=False, break_long_words=False,
         )  # fmt: skip
+
+
+def plain_console(width: int | None, *, file: IO[str] | None = None, record: bool = False) -> Console:
+    """A console that shows what it is given, as it is; ``width`` in columns, None for the terminal's own."""
+    terminal = (file or sys.stdout).isatty()
+    return Console(
+        file=file, width=width, record=record, force_terminal=terminal, highlight=False, markup=False, emoji=False
+    )
 
 
 def style_of(what: str) -> str:

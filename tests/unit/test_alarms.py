@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
+from license_conversion.telemetry import NAMESPACE, SERVICE
+
 ROOT = Path(__file__).parents[2]
 RESOURCES: Mapping[str, Mapping[str, Any]] = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
 ALARMS = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::CloudWatch::Alarm"}
@@ -16,7 +18,6 @@ FUNCTIONS = [name for name, one in RESOURCES.items() if one["Type"] == "AWS::Ser
 DASHBOARD: Mapping[str, Any] = json.loads(RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 COST = (ROOT / "docs" / "cost.md").read_text()
-NAMESPACE = "LicenseConversionGate"
 AWS_METRICS = {
     ("AWS/Lambda", "Errors"),
     ("AWS/Lambda", "Throttles"),
@@ -93,6 +94,19 @@ def test_operations_says_what_to_do_about_every_alarm() -> None:
 
 def test_operations_says_what_every_metric_of_ours_counts() -> None:
     assert set(re.findall(r"`(\w+)`", rows("Metrics of ours"))) == put()
+
+
+def test_operations_says_which_metrics_are_neither_shown_nor_watched() -> None:
+    seen = {name for _, name in shown()} | {alarm["MetricName"] for alarm in ALARMS.values()}
+    (said,) = re.findall(r"the one dimension `service`\. (.+) are in no widget", OPERATIONS)
+
+    assert set(re.findall(r"`(\w+)`", said)) == put() - seen
+
+
+def test_every_line_of_the_dashboard_has_the_dimension_that_the_code_writes() -> None:
+    lines = [line for widget in DASHBOARD["widgets"] for line in widget["properties"].get("metrics", ())]
+
+    assert {tuple(line[2:4]) for line in lines if line[0] == NAMESPACE} == {("service", SERVICE)}
 
 
 def test_the_dashboard_shows_metrics_that_somebody_puts() -> None:

@@ -1,0 +1,70 @@
+"""What dashboard, alarms and saved queries look at is what a run writes: twenty gates and all that can happen to them."""
+
+import json
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
+
+from tests.end_to_end.application import ROOT, Application
+from tests.local_cloud.metrics import Point, written
+from tests.local_cloud.twenty_gates import GATES, TwentyGates
+from tests.unit.test_alarms import ALARMS, DASHBOARD, NAMESPACE, put, shown
+
+RESOURCES: Mapping[str, Mapping[str, Any]] = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
+SERVICE = (("service", "license-conversion-gate"),)
+
+
+@pytest.fixture(scope="module")
+def began() -> float:
+    return time.time()
+
+
+@pytest.fixture(scope="module")
+def points(application: Application, began: float) -> list[Point]:
+    TwentyGates(application.cloud, application.stack).run()
+    return [point for point in written(application.cloud, began) if point.namespace == NAMESPACE]
+
+
+def test_the_run_writes_every_metric_that_the_code_names_and_no_other(points: list[Point]) -> None:
+    assert {point.name for point in points} == put()
+
+
+def test_every_metric_has_the_dimension_that_alarms_and_dashboard_ask_for(points: list[Point]) -> None:
+    lines = [line for widget in DASHBOARD["widgets"] for line in widget["properties"].get("metrics", ())]
+
+    assert {point.dimensions for point in points} == {SERVICE}
+    assert {tuple(line[2:4]) for line in lines if line[0] == NAMESPACE} == set(SERVICE)
+
+
+def test_the_run_writes_every_metric_that_dashboard_and_alarms_name(points: list[Point]) -> None:
+    named = {name for namespace, name in shown() if namespace == NAMESPACE}
+    named |= {alarm["MetricName"] for alarm in ALARMS.values() if alarm["Namespace"] == NAMESPACE}
+
+    assert named <= {point.name for point in points}
+
+
+def test_the_run_writes_every_field_that_the_queries_name(application: Application, points: list[Point]) -> None:
+    queries = [one["Properties"]["QueryString"] for one in RESOURCES.values() if "QueryString" in one["Properties"]]
+    queries += [widget["properties"]["query"] for widget in DASHBOARD["widgets"] if widget["type"] == "log"]
+    named = {
+        field for query in queries for field in re.findall(r"[\w@]+", re.findall(r"fields ([^|\n]+)", query)[0])
+    }  # fmt: skip
+    lines = [json.loads(line) for line in application.cloud.log_lines() if line.startswith("{")]
+
+    assert {"task_id", "outcome", "reason"} < named
+    assert {name for name in named if not name.startswith("@")} <= {key for line in lines for key in line}
+
+
+def test_every_gate_is_counted_at_its_beginning_and_at_its_end(points: list[Point]) -> None:
+    """At least once: what a check has counted is counted again where the state machine had given the attempt up."""
+    total = {name: sum(point.value for point in points if point.name == name) for name in put()}
+    ends = ("GatesSucceeded", "GatesFailed", "GatesTimedOut", "GatesRefused", "WaitsStopped")
+
+    broken_before_their_first_check = total["GatesBroken"]
+    assert broken_before_their_first_check == 2
+    assert total["GatesStarted"] >= GATES - 2
+    assert sum(total[end] for end in ends) >= GATES - 2
