@@ -18,6 +18,7 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 COST = (ROOT / "docs" / "cost.md").read_text()
 NAMESPACE = "LicenseConversionGate"
 AWS_METRICS = {
+    ("AWS/Events", "FailedInvocations"),
     ("AWS/Lambda", "Errors"),
     ("AWS/Lambda", "Throttles"),
     ("AWS/Lambda", "Duration"),
@@ -31,7 +32,8 @@ AWS_METRICS = {
     ("AWS/States", "ExecutionsTimedOut"),
     ("AWS/States", "ExecutionThrottled"),
 }
-"""https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+"""https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
+https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
 https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html"""
 
