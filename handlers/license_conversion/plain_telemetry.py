@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 SERVICE = os.environ.get("POWERTOOLS_SERVICE_NAME", "license-conversion-gate")
+"""The application's stack, the one dimension of each metric: two stacks in one account do not ring each other's alarms."""
 NAMESPACE = "LicenseConversionGate"
 
 

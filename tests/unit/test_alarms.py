@@ -68,7 +68,7 @@ def test_an_alarm_looks_at_one_metric_that_somebody_puts(name: str) -> None:
     assert "Metrics" not in alarm
     if alarm["Namespace"] == NAMESPACE:
         assert alarm["MetricName"] in put()
-        assert alarm["Dimensions"] == [{"Name": "service", "Value": "license-conversion-gate"}]
+        assert alarm["Dimensions"] == [{"Name": "service", "Value": {"Ref": "AWS::StackName"}}]
     else:
         assert (alarm["Namespace"], alarm["MetricName"]) in AWS_METRICS
 
@@ -99,6 +99,24 @@ def test_operations_says_what_every_metric_of_ours_counts() -> None:
 
 def test_the_dashboard_shows_metrics_that_somebody_puts() -> None:
     assert shown() <= {(NAMESPACE, name) for name in put()} | AWS_METRICS
+
+
+def test_two_stacks_of_the_application_do_not_ring_each_others_alarms() -> None:
+    """Each metric of ours has the stack's name as its one dimension, where it is put and where it is looked at."""
+    widgets = [widget["properties"] for widget in DASHBOARD["widgets"]]
+    lines = [line for widget in widgets for line in widget.get("metrics", ()) if line[0] == NAMESPACE]
+    definition = json.loads((ROOT / "statemachine" / "gate.asl.json").read_text())["States"]
+    data = [one["Parameters"]["MetricData"] for one in definition.values() if "MetricData" in one.get("Parameters", {})]
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    variables = template["Globals"]["Function"]["Environment"]["Variables"]
+
+    assert {tuple(line[2:4]) for line in lines} == {("service", "${AWS::StackName}")}
+    assert len(data) == 2
+    assert all(one["Dimensions"] == [{"Name": "service", "Value": "${Service}"}] for metrics in data for one in metrics)
+    assert RESOURCES["LicenseConversionGate"]["Properties"]["DefinitionSubstitutions"]["Service"] == {
+        "Ref": "AWS::StackName"
+    }
+    assert variables["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
