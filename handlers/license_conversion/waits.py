@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from license_conversion import aws
-from license_conversion.request import is_own_id
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -118,6 +117,8 @@ class Waits:
 
     def _is_superseded(self, arn: str, event: Mapping[str, Any], requested_at: str, give_up: float) -> bool:
         found = self._until(give_up, self._client.describe_execution, executionArn=arn)
+        from license_conversion.request import is_own_id  # noqa: PLC0415 - the last resort tells also where it is broken
+
         stack = json.loads(found["input"])["Stack"]
         if stack["RequestedAt"] > requested_at:
             return False

@@ -188,7 +188,7 @@ def test_a_caller_by_sync_is_told_by_step_functions_whatever_its_input_is(
 @pytest.mark.parametrize("in_event", [True, False], ids=["the event says it", "the event does not say it"])
 def test_whoever_has_been_told_is_not_told_again(
     answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    end: dict[str, str], in_event: bool,
+    end: dict[str, Any], in_event: bool,
 ) -> None:  # fmt: skip
     found = Execution(of_stack(answers), {"Waiter": "STACK"}, **end)
 
@@ -212,7 +212,7 @@ def test_whoever_has_been_told_is_not_told_again(
 )
 def test_an_end_without_a_word_is_counted_so_that_an_alarm_rings(
     answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    *, end: dict[str, str], state: dict[str, Any], metrics: list[str],
+    *, end: dict[str, Any], state: dict[str, Any], metrics: list[str],
 ) -> None:  # fmt: skip
     ends(monkeypatch, Execution(of_stack(answers), state, **end))
 
