@@ -35,6 +35,8 @@ from license_conversion.waiters import Waiters
 if TYPE_CHECKING:
     from license_conversion.waits import Waits
 
+WAITERS_TOLD = "Custom::WaitersTold"
+"""The application's own resource (tell_waiters.py): no deployment fails because of it, and no deletion."""
 ENDED = "Step Functions Execution Status Change"
 ERROR_BYTES = 1500
 LOOK_AGAIN_SECONDS = 3.0
@@ -113,7 +115,9 @@ def _tell_of_end(end: Mapping[str, Any], context: Any) -> None:
 def _answer_request(record: Mapping[str, Any], context: Any) -> None:
     """What Lambda gave up. `record` is its record for a destination."""
     request = record["requestPayload"]
-    if request["RequestType"] == "Delete":
+    if request.get("ResourceType") == WAITERS_TOLD:
+        _send(request, {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": None, "Data": {}}, "STACK", context)
+    elif request["RequestType"] == "Delete":
         _stop_waits(request, context)
         _send(request, {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": None, "Data": {}}, "STACK", context)
     elif refusal := _refusal(request):

@@ -177,6 +177,19 @@ class Waits:
             return False
         return found["status"] == "RUNNING" or told(found)
 
+    def running(self, seconds: float) -> list[str]:
+        """The ARNs of all that run. Raises one of `aws.failures` after `seconds`."""
+        return list(self._running("", self._monotonic() + seconds))
+
+    def described(self, arn: str, seconds: float) -> Mapping[str, Any]:
+        """DescribeExecution's answer. Raises one of `aws.failures` after `seconds`."""
+        return self._until(self._monotonic() + seconds, self._described, arn)
+
+    def end(self, arn: str, cause: str, seconds: float) -> None:
+        """Stop this one; whoever waited has been told. Raises one of `aws.failures` after `seconds`."""
+        give_up = self._monotonic() + seconds
+        self._until(give_up, self._client.stop_execution, executionArn=arn, error=STOPPED, cause=cause)
+
     def ended(self, arn: str, seconds: float) -> Mapping[str, Any]:
         """DescribeExecution's answer for an execution that has ended. It is eventually consistent: it may say RUNNING for a
         moment. Raises one of `aws.failures` after `seconds`, TimeoutError where it still says so.

@@ -15,10 +15,12 @@ import pytest
 
 from scripts import waiting
 from tests.end_to_end.application import EXAMPLES, NAME, Application
+from tests.end_to_end.test_second_net import Waiting
 from tests.eventually import eventually
 from tests.local_cloud.cloud import ARTIFACTS, LocalCloud, Stack
 
 UPGRADED = "upgraded"
+DELETED = "The gate was deleted while you waited, the conversion is not affected"
 STACK_GATE = (EXAMPLES / "stack-gate.yaml").read_text().replace(f"{NAME}-ServiceToken", f"{UPGRADED}-ServiceToken")
 
 
@@ -99,22 +101,28 @@ def test_a_gate_that_waits_is_answered_though_everything_is_updated_under_it(sec
     assert not [line for line in second.cloud.log_lines() if any(secret in line for secret in secrets)]
 
 
-def test_a_gate_that_waits_hears_nothing_when_the_application_is_deleted(second: Second) -> None:
-    """It stays until its ServiceTimeout, and nobody is left for its Delete either: docs/upgrading.md says what to do."""
+def test_whoever_waits_hears_that_the_application_is_deleted(second: Second) -> None:
+    """A stack, a wait condition and a task token, before anything else of the application goes: docs/upgrading.md."""
     answered = second.cloud.create_stack(
         "answered-before", STACK_GATE, {"LicenseConversionTaskId": second.cloud.license_manager.add_task(duration=0)}
     )
-    stack = second.gate(
-        "waits-while-deleted", second.cloud.license_manager.add_task(duration=float("inf")), ServiceTimeout="15"
-    )
+    waiting = Waiting(second.cloud, second.stack)
+    executions = [waiting.of(who) for who in (waiting.stack.id, waiting.handle.id, "TaskToken")]
 
     deleted = second.cloud.delete_stack(UPGRADED)
-    ended = second.cloud.wait_for_stack(stack.id)
 
-    assert deleted.status == "DELETE_COMPLETE"
-    assert ended.status == "ROLLBACK_FAILED"
-    assert "did not receive a response" in ended.failures[0]
-    assert second.cloud.answers(stack.id) == []
+    assert (deleted.status, deleted.failures) == ("DELETE_COMPLETE", [])
+    stack, handle = (second.cloud.wait_for_stack(one.id) for one in (waiting.stack, waiting.handle))
+    assert [one.partition(". Execution")[0].rpartition("returned: ")[2] for one in stack.failures] == [DELETED]
+    assert [one for one in handle.failures if one.startswith("Conversion1: ") and DELETED in one]
+    assert stack.status == "ROLLBACK_COMPLETE", "its Delete still found the function"
+    assert [answer["Status"] for answer in waiting.answers(stack)] == ["FAILED", "SUCCESS"]
+    caller = waiting.ended(waiting.callers["waitForTaskToken"])
+    assert (caller["error"], DELETED in caller["cause"]) == ("LicenseConversion.GateBroken", True)
+    assert waiting.ended(waiting.callers["sync:2"])["status"] == "FAILED"
+    assert len(set(executions)) == 3
+    denied = [one for one in second.cloud.verdicts() if "TellWaitersRole" in one.owner and not one.allowed]
+    assert [one.reason for one in denied] == []
     left = second.cloud.delete_stack(answered.id)
     assert left.status == "DELETE_FAILED"
     assert "Function not found" in left.failures[-1]

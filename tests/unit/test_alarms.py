@@ -12,7 +12,11 @@ from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 ROOT = Path(__file__).parents[2]
 RESOURCES: Mapping[str, Mapping[str, Any]] = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
 ALARMS = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::CloudWatch::Alarm"}
-FUNCTIONS = [name for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"]
+WITH_ITS_STACK = "TellWaitersFunction"
+"""Invoked when the application is deployed or deleted, and at no other time: whoever does that sees it, and the alarms go too."""
+FUNCTIONS = [
+    name for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function" and name != WITH_ITS_STACK
+]
 DASHBOARD: Mapping[str, Any] = json.loads(RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 COST = (ROOT / "docs" / "cost.md").read_text()

@@ -74,7 +74,7 @@ def ours(module: Path) -> set[str]:
 
 
 def test_all_that_it_imports_is_in_it_and_nothing_more(unpacked: Path) -> None:
-    needed, to_read = {f"{PACKAGE}/__init__.py"}, {"last_resort.py"}
+    needed, to_read = {f"{PACKAGE}/__init__.py"}, {"last_resort.py", "tell_waiters.py"}
     while to_read:
         one = to_read.pop()
         needed.add(one)
@@ -124,8 +124,9 @@ def test_it_answers_though_every_other_module_is_broken_and_there_is_no_layer(
     assert "Runtime.UserCodeSyntaxError" in answer.json["Reason"]
 
 
-def test_the_template_has_it_built_so() -> None:
-    function = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]["LastResortFunction"]
+@pytest.mark.parametrize("name", ["LastResortFunction", "TellWaitersFunction"])
+def test_the_template_has_it_built_so(name: str) -> None:
+    function = yaml_parse((ROOT / "template.yaml").read_text())["Resources"][name]
 
     assert function["Metadata"]["BuildMethod"] == "makefile"
     assert "SkipBuild" not in function["Metadata"]

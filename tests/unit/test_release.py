@@ -61,4 +61,7 @@ def test_a_template_that_says_it_otherwise_is_no_release(folder: str) -> None:
 def test_the_last_resort_alone_gets_its_own_zip() -> None:
     said = release.template(TEMPLATE.read_text())
 
-    assert re.findall(r"CodeUri: last-resort\.zip\n(?: +.*\n)*? +Handler: (\S+)", said) == ["last_resort.handler"]
+    assert re.findall(r"CodeUri: last-resort\.zip\n(?: +.*\n)*? +Handler: (\S+)", said) == [
+        "last_resort.handler",
+        "tell_waiters.handler",
+    ]
