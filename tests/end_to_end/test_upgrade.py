@@ -20,6 +20,17 @@ from tests.eventually import eventually
 from tests.local_cloud.cloud import ARTIFACTS, LocalCloud, Stack
 
 UPGRADED = "upgraded"
+FOREVER = float("inf")
+NEXT, OLDER = "the next release", "an older definition"
+NEXT_CHECK = f"""
+import check_task_before
+
+def handler(event, context):
+    release = event.pop("Release", {OLDER!r})
+    kept = event["Gate"].pop("Seen", [])
+    state = check_task_before.handler(event, context)
+    return {{**state, "Seen": [*kept, release]}} if state else state
+"""
 DELETED = "The gate was deleted while you waited, the conversion is not affected"
 STACK_GATE = (EXAMPLES / "stack-gate.yaml").read_text().replace(f"{NAME}-ServiceToken", f"{UPGRADED}-ServiceToken")
 
@@ -47,6 +58,11 @@ class Second:
     def waiting(self) -> list[str]:
         return waiting.executions(UPGRADED, self.cloud.client)
 
+    def finish(self, stack: Stack, task_id: str) -> Stack:
+        """The stack that waits for this task, once the task has ended."""
+        self.cloud.license_manager.finish_task(task_id)
+        return self.cloud.wait_for_stack(stack.id)
+
     def definition(self) -> dict[str, Any]:
         found = self.cloud.client("stepfunctions").describe_state_machine(
             stateMachineArn=self.stack.outputs["StateMachineArn"]
@@ -58,19 +74,33 @@ class Second:
         return str(found["Configuration"]["CodeSha256"])
 
     def next_release(self) -> str:
-        """The template with code and a definition that are not those of before."""
+        """The template with code and a definition of another shape: the definition says more, and the check keeps more."""
         s3 = self.cloud.client("s3")
         template = self.template
         code, definition = (
             re.findall(pattern, template)[0] for pattern in (rf"CodeUri: s3://{ARTIFACTS}/(\w+)", r"Key: '?(\w+)")
         )
-        packed = io.BytesIO(s3.get_object(Bucket=ARTIFACTS, Key=code)["Body"].read())
-        with zipfile.ZipFile(packed, "a") as archive:
-            archive.writestr("release.txt", "the next one")
-        s3.put_object(Bucket=ARTIFACTS, Key="next-code", Body=packed.getvalue())
+        packed, changed = io.BytesIO(s3.get_object(Bucket=ARTIFACTS, Key=code)["Body"].read()), io.BytesIO()
+        with zipfile.ZipFile(packed) as before, zipfile.ZipFile(changed, "w") as archive:
+            for name in before.namelist():
+                archive.writestr(name.replace("check_task.py", "check_task_before.py"), before.read(name))
+            archive.writestr("check_task.py", NEXT_CHECK)
+        s3.put_object(Bucket=ARTIFACTS, Key="next-code", Body=changed.getvalue())
         states = json.loads(s3.get_object(Bucket=ARTIFACTS, Key=definition)["Body"].read())
-        s3.put_object(Bucket=ARTIFACTS, Key="next-states", Body=json.dumps({**states, "Comment": "The next one."}))
+        for name in ("First Check", "Check Task", "Wait for Word"):
+            states["States"][name]["Parameters"]["Payload"]["Release"] = NEXT
+        s3.put_object(Bucket=ARTIFACTS, Key="next-states", Body=json.dumps({**states, "Comment": NEXT}))
         return template.replace(code, "next-code").replace(definition, "next-states")
+
+    def seen(self) -> list[str]:
+        """What the checks of the one wait that runs have kept of the releases whose definition asked them, each once."""
+        (name,) = self.waiting()
+        machine = self.stack.outputs["StateMachineArn"].replace(":stateMachine:", ":execution:")
+        events = self.cloud.client("stepfunctions").get_execution_history(executionArn=f"{machine}:{name}")["events"]
+        entered = [
+            json.loads(one["stateEnteredEventDetails"]["input"]) for one in events if "stateEnteredEventDetails" in one
+        ]
+        return sorted({release for state in entered for release in state.get("Seen", [])})
 
 
 @pytest.fixture(scope="module")
@@ -84,21 +114,38 @@ def second(application: Application) -> Iterator[Second]:
 
 
 def test_a_gate_that_waits_is_answered_though_everything_is_updated_under_it(second: Second) -> None:
-    task = second.cloud.license_manager.add_task(duration=14)
+    """The newest check is asked by the older definition, with a state that an older check has kept."""
+    task = second.cloud.license_manager.add_task(duration=FOREVER)
     stack = second.gate("waits-while-updated", task)
     code = second.code()
 
     updated = second.cloud.update_stack(UPGRADED, second.next_release(), {"LogLevel": "DEBUG"})
 
-    assert len(second.waiting()) == 1
     assert (updated.status, updated.failures) == ("UPDATE_COMPLETE", [])
     assert second.code() != code
-    assert second.definition()["Comment"] == "The next one."
-    ended = second.cloud.wait_for_stack(stack.id)
+    assert second.definition()["Comment"] == NEXT
+    eventually(lambda: second.seen() == [OLDER])
+    ended = second.finish(stack, task)
     assert (ended.status, ended.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
     assert len(second.cloud.answers(stack.id)) == 1
     secrets = [issued.signature for issued in second.cloud.requests(stack.id)]
     assert not [line for line in second.cloud.log_lines() if any(secret in line for secret in secrets)]
+
+
+def test_a_gate_that_waits_is_answered_though_the_update_is_taken_back(second: Second) -> None:
+    """The check of before is asked by the newer definition, which says more, with a state in which there is more."""
+    task = second.cloud.license_manager.add_task(duration=FOREVER)
+    stack = second.gate("waits-while-downgraded", task)
+    eventually(lambda: second.seen() == [NEXT])
+    code = second.code()
+
+    updated = second.cloud.update_stack(UPGRADED, second.template)
+
+    assert (updated.status, updated.failures) == ("UPDATE_COMPLETE", [])
+    assert second.code() != code
+    ended = second.finish(stack, task)
+    assert (ended.status, ended.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
+    assert len(second.cloud.answers(stack.id)) == 1
 
 
 def test_whoever_waits_hears_that_the_application_is_deleted(second: Second) -> None:
