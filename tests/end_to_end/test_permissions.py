@@ -208,6 +208,8 @@ class Ways:
         for function in functions:
             with contextlib.suppress(self._functions.exceptions.ResourceNotFoundException):
                 found = self._functions.get_function_event_invoke_config(FunctionName=function)
+                if not found["DestinationConfig"]["OnFailure"]:
+                    continue  # a watch that dies is followed by another
                 destinations[function] = found["DestinationConfig"]["OnFailure"]["Destination"]
                 self._functions.invoke(FunctionName=function, InvocationType="Event", Payload=b"{}")
         assert destinations
