@@ -8,7 +8,6 @@ Three come here:
 - Lambda, when it has given up an event of CloudFormation's: the function broke, or was throttled for too long.
   `requestPayload` is CloudFormation's event.
   https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
-
 - EventBridge, when an execution has ended in another way than by its last state: Step Functions ended it, or somebody stopped it.
   Whoever waited has heard nothing, or the execution has told them; that is looked up.
   https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
@@ -20,28 +19,29 @@ it is imported when it is needed, and when it cannot be known whether there is a
 first answer only, so the worst of that is a FAILED where a wait would have succeeded; the worst of silence is an hour.
 """
 
-import json
 import os
 import re
-import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from license_conversion.errors import AnswerNotDelivered
+from license_conversion.errors import AnswerNotDelivered, NobodyListens
+from license_conversion.plain_telemetry import count, log
 from license_conversion.stack_response import requested_at, seconds_left, send
 from license_conversion.text import shorten
+from license_conversion.waiters import Waiters
 
 if TYPE_CHECKING:
     from license_conversion.waits import Waits
 
+WAITERS_TOLD = "Custom::WaitersTold"
+"""The application's own resource (tell_waiters.py): no deployment fails because of it, and no deletion."""
 ENDED = "Step Functions Execution Status Change"
-SERVICE = "license-conversion-gate"
 ERROR_BYTES = 1500
 LOOK_AGAIN_SECONDS = 3.0
 """Step Functions lists an execution a moment after it began, and a killed function's record can be here sooner."""
-REFUSED, BROKEN = "LicenseConversion.InvalidRequest", "LicenseConversion.GateBroken"
+REFUSED = "LicenseConversion.InvalidRequest"
 TASK_ID = re.compile(r"lct-[A-Za-z0-9]{1,46}")
 CREDENTIAL = re.compile(r"https://\S*(?:X-Amz-|Signature=)\S*")
 """A presigned URL. What broke is quoted to a person, and may itself quote what it was given."""
@@ -51,13 +51,13 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     """Lambda's entry point. Raises AnswerNotDelivered, so that whoever sent the event sends it again."""
     try:
         if event.get("detail-type") == ENDED:
-            _tell_of_end(event["detail"]["executionArn"], context)
+            _tell_of_end(event["detail"], context)
         elif "requestPayload" in event:
             _answer_request(event, context)
         else:
             _answer_wait(event, context)
     except AnswerNotDelivered:
-        _count("AnswersNotDelivered")
+        count("AnswersNotDelivered")
         raise
 
 
@@ -75,41 +75,49 @@ def _answer_wait(event: Mapping[str, Any], context: Any) -> None:
     _send(stack["Event"], answer, gate["Waiter"], context)
 
 
-def _tell_of_end(arn: str, context: Any) -> None:
-    """Tell whoever waited for an execution that has ended without a word. Raises what keeps it from that: Lambda tries again."""
+def _tell_of_end(end: Mapping[str, Any], context: Any) -> None:
+    """Tell whoever waited for an execution that has ended without a word. `end` is the detail of Step Functions' event.
+
+    Raises what keeps it from that, so that Lambda tries again.
+    """
     from license_conversion.waits import told  # noqa: PLC0415 - boto3 may be what is broken
 
-    waits = _waits()
-    ended = waits.described(arn)
-    if ended["status"] == "RUNNING" or told(ended):
+    if told(end):  # where the event says the error, the many ends that were told cost no call
         return
+    waits, arn, seconds = _waits(), end["executionArn"], seconds_left(context) / 4
+    ended = waits.ended(arn, seconds)
+    if told(ended):
+        return
+    waiters = Waiters.of(waits, arn, ended["input"], seconds)
+    by_hand = ended["status"] == "ABORTED"
+    if not by_hand and not waiters.state.get("Ended"):
+        count("GatesBroken")
     why = _quoted(f"{ended['status']}, {ended.get('error') or 'no error'}: {ended.get('cause') or 'no cause'}")
-    reason = f"The gate itself broke, the conversion is not affected. Execution {arn} ended {why}"
-    given, state = json.loads(ended["input"]), waits.last_state(arn)
-    waiter, stack = _waiter(given, state), given.get("Stack") if isinstance(given, Mapping) else None
-    if waiter == "TASK_TOKEN":
-        waits.tell_caller(given["TaskToken"], state if state.get("Ended") else {"Error": BROKEN, "Cause": reason})
-        _count("LastResortAnswers")
-    elif waiter and stack:
-        known = state.get("Task", {}).get("LicenseConversionTaskId") or stack["PhysicalResourceId"]
-        verdict = state.get("Answer") if state.get("Ended") else None
-        _send(stack["Event"], verdict or _failed(reason, known), waiter, context)
-
-
-def _waiter(given: Any, state: Mapping[str, Any]) -> str:
-    """Who waits, as the state machine sees it. `""`: nobody whom it would tell; a .sync caller hears from Step Functions."""
-    if state.get("Waiter"):
-        return "" if state["Waiter"] == "CALLER" else str(state["Waiter"])
-    given = given if isinstance(given, Mapping) else {}  # it ended before it had a state of its own
-    if isinstance(given.get("Gate"), Mapping) and isinstance(given.get("Stack"), Mapping):
-        return str(given["Gate"].get("Waiter", ""))
-    return "TASK_TOKEN" if isinstance(given.get("TaskToken"), str) and given["TaskToken"] else ""
+    broke = "Somebody stopped the gate" if by_hand else "The gate itself broke"
+    undelivered: AnswerNotDelivered | None = None
+    for waiter in waiters.names:
+        try:
+            status = waiters.tell(
+                f"{broke}, the conversion is not affected. Execution {arn} ended {why}", waiter, waits, seconds, _now()
+            )
+        except NobodyListens as error:
+            count("AnswersNotDelivered")
+            _log("ERROR", f"Nobody could be told: {error}", waiters.event)
+        except AnswerNotDelivered as error:
+            undelivered = error
+        else:
+            count("LastResortAnswers")
+            _log("INFO", f"Told the {waiter} {status} as the last resort", waiters.event, execution=arn)
+    if undelivered:
+        raise undelivered
 
 
 def _answer_request(record: Mapping[str, Any], context: Any) -> None:
     """What Lambda gave up. `record` is its record for a destination."""
     request = record["requestPayload"]
-    if request["RequestType"] == "Delete":
+    if request.get("ResourceType") == WAITERS_TOLD:
+        _send(request, {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": None, "Data": {}}, "STACK", context)
+    elif request["RequestType"] == "Delete":
         _stop_waits(request, context)
         _send(request, {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": None, "Data": {}}, "STACK", context)
     elif refusal := _refusal(request):
@@ -147,7 +155,7 @@ def _failed(reason: str, physical_id: str | None) -> dict[str, Any]:
 def _stop_waits(request: Mapping[str, Any], context: Any) -> None:
     """A Delete always succeeds, and stops the wait that belongs to the resource if it can."""
     try:
-        requested = requested_at(request, datetime.now(UTC))
+        requested = requested_at(request, _now())
         _waits().stop(request, f"{requested:%Y-%m-%dT%H:%M:%SZ}", seconds_left(context) / 2)
     except Exception as error:  # the wait then ends by itself
         _log("WARNING", f"The waits of the resource could not be stopped: {type(error).__name__}", request)
@@ -173,25 +181,25 @@ def _waits() -> "Waits":
 
 
 def _send(request: Mapping[str, Any], answer: Mapping[str, Any], waiter: str, context: Any) -> None:
-    send(request, answer, waiter, seconds_left(context), now=datetime.now(UTC))
-    _count("LastResortAnswers")
+    send(request, answer, waiter, seconds_left(context), now=_now())
+    count("LastResortAnswers")
     _log("INFO", f"Answered {answer['Status']} as the last resort", request)
 
 
-def _log(level: str, message_: str, request: Mapping[str, Any]) -> None:
-    """A line with the keys that the other functions' lines have, so that one query finds them all."""
-    line = {
-        "level": level,
-        "message": message_,
-        "timestamp": datetime.now(UTC).isoformat(" ", "milliseconds").replace("+00:00", "+0000").replace(".", ","),
-        "service": SERVICE,
-        "task_id": request.get("PhysicalResourceId") or _task_id(request),
-        "stack_id": request.get("StackId"),
-        "logical_resource_id": request.get("LogicalResourceId"),
-        "request_type": request.get("RequestType"),
-    }
-    sys.stdout.write(json.dumps({key: value for key, value in line.items() if value}) + "\n")
-    sys.stdout.flush()
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _log(level: str, message: str, request: Mapping[str, Any], **more: str) -> None:
+    log(
+        level,
+        message,
+        task_id=request.get("PhysicalResourceId") or _task_id(request),
+        stack_id=request.get("StackId"),
+        logical_resource_id=request.get("LogicalResourceId"),
+        request_type=request.get("RequestType"),
+        **more,
+    )
 
 
 def _task_id(request: Mapping[str, Any]) -> str | None:
@@ -203,23 +211,3 @@ def _task_id(request: Mapping[str, Any]) -> str | None:
 
 def _quoted(what: str) -> str:
     return shorten(CREDENTIAL.sub("(a URL that is a credential)", what), ERROR_BYTES)
-
-
-def _count(metric: str) -> None:
-    """One more, in CloudWatch's embedded metric format, as the other functions' metrics."""
-    line = {
-        "_aws": {
-            "Timestamp": round(time.time() * 1000),
-            "CloudWatchMetrics": [
-                {
-                    "Namespace": "LicenseConversionGate",
-                    "Dimensions": [["service"]],
-                    "Metrics": [{"Name": metric, "Unit": "Count"}],
-                }
-            ],
-        },
-        "service": SERVICE,
-        metric: 1,
-    }
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()

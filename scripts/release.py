@@ -23,10 +23,11 @@ NAME = "license-conversion-gate"
 COPIED = ("CHANGELOG.md", "LICENSE", "README.md", "docs", "examples", "samconfig.toml", "schemas", "statemachine")
 """What goes into a release as it is."""
 PACKED = {
+    "CodeUri: handlers # a part of it: handlers/Makefile": "CodeUri: last-resort.zip",
     "CodeUri: handlers": "CodeUri: handlers.zip",
     "ContentUri: layers/dependencies": "ContentUri: dependencies.zip",
 }
-"""What the template of a release says in place of the folders that `sam build` reads."""
+"""What the template of a release says in place of the folders that `sam build` reads, in this order."""
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file knows
 MODE = 0o100644 << 16
 
@@ -60,7 +61,8 @@ def build(folder: Path) -> Path:
     """The release's zip file, written to `folder`."""
     content = {path: (ROOT / path).read_bytes() for path in _tracked(*COPIED)}
     content["handlers.zip"] = _zip(_handlers())
-    content["dependencies.zip"] = _zip(_dependencies())
+    content["last-resort.zip"] = _zip(_made(ROOT / "handlers", "LastResortFunction"))
+    content["dependencies.zip"] = _zip(_made(LAYER, "DependenciesLayer"))
     content["template.yaml"] = template((ROOT / "template.yaml").read_text("utf-8")).encode()
     top = f"{NAME}-{version()}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,16 +81,17 @@ def template(text: str) -> str:
 
 
 def _handlers() -> dict[str, bytes]:
-    return {path.removeprefix("handlers/"): (ROOT / path).read_bytes() for path in _tracked("handlers")}
+    return {path.removeprefix("handlers/"): (ROOT / path).read_bytes() for path in _tracked("handlers/*.py")}
 
 
-def _dependencies() -> dict[str, bytes]:
+def _made(source: Path, logical_id: str) -> dict[str, bytes]:
+    """What the Makefile in `source` makes of it, as `sam build` has it made."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         subprocess.run(  # noqa: S603 - our own Makefile
-            ["make", "--silent", "build-DependenciesLayer", f"ARTIFACTS_DIR={folder}"],  # noqa: S607
-            cwd=LAYER,
+            ["make", "--silent", f"build-{logical_id}", f"ARTIFACTS_DIR={folder}"],  # noqa: S607
+            cwd=source,
             env=environment,
             check=True,
         )

@@ -1,4 +1,4 @@
-"""Which gates wait at a deployed application. `make delete` asks, because a stack that waits would get no answer any more.
+"""Which gates wait at a deployed application. `make delete` asks, because whoever waits would hear that the gate is deleted.
 
     python -m scripts.waiting
 
@@ -32,4 +32,4 @@ if __name__ == "__main__":
     name = tomllib.loads(SAMCONFIG.read_text())["default"]["global"]["parameters"]["stack_name"]
     session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
     if names := executions(name, session.client):
-        sys.exit(f"Gates wait at {name}, and would get no answer any more: " + ", ".join(names))
+        sys.exit(f"Gates wait at {name}, and would hear that it is deleted: " + ", ".join(names))

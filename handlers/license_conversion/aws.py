@@ -7,17 +7,17 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from license_conversion.request import Account
-
 if TYPE_CHECKING:
     import boto3
     from botocore.config import Config
+
+    from license_conversion.request import Account  # the last resort comes here though request.py is broken
 
 CONNECT_SECONDS = 2
 READ_SECONDS = 5
 
 
-def client(service: str, *, attempts: int, account: Account = Account()) -> Any:  # noqa: B008 - frozen
+def client(service: str, *, attempts: int, account: "Account | None" = None) -> Any:
     """boto3's client of `service`, in the account and region of `account`: the function's own, if that says nothing.
 
     `attempts` is how many times a call is tried in all, with botocore's standard backoff between two.
@@ -25,8 +25,9 @@ def client(service: str, *, attempts: int, account: Account = Account()) -> Any:
     import boto3
 
     config = _config(attempts)
-    client_of: Any = _assumed(account, config).client if account.role_arn else boto3.client  # typed by literal names
-    return client_of(service, region_name=account.region or None, config=config)
+    assumed = _assumed(account, config) if account and account.role_arn else boto3
+    client_of: Any = assumed.client  # typed by literal names
+    return client_of(service, region_name=(account and account.region) or None, config=config)
 
 
 def prepare(*services: str) -> None:
@@ -69,7 +70,7 @@ def _config(attempts: int) -> "Config":
     return Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries=retries)  # type: ignore[arg-type]
 
 
-def _assumed(account: Account, config: "Config") -> "boto3.Session":
+def _assumed(account: "Account", config: "Config") -> "boto3.Session":
     """A session with the credentials of the account's role: botocore renews them shortly before they expire."""
     import boto3
     import botocore.session

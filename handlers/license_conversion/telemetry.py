@@ -19,9 +19,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from license_conversion.errors import InvalidRequest
 from license_conversion.gate import Ended, Outcome, Waiting
+from license_conversion.plain_telemetry import NAMESPACE, SERVICE
 
-SERVICE = "license-conversion-gate"
-NAMESPACE = "LicenseConversionGate"
 ANNOTATIONS = ("task_id", "stack_id", "logical_resource_id", "execution")
 """The keys of a log line that a trace can be searched by."""
 

@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from license_conversion import aws
-from license_conversion.request import is_own_id
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -118,6 +117,8 @@ class Waits:
 
     def _is_superseded(self, arn: str, event: Mapping[str, Any], requested_at: str, give_up: float) -> bool:
         found = self._until(give_up, self._client.describe_execution, executionArn=arn)
+        from license_conversion.request import is_own_id  # noqa: PLC0415 - the last resort tells also where it is broken
+
         stack = json.loads(found["input"])["Stack"]
         if stack["RequestedAt"] > requested_at:
             return False
@@ -130,13 +131,16 @@ class Waits:
         return physical_id == (stack["PhysicalResourceId"] or self._until(give_up, self._task_id, arn))
 
     def _task_id(self, arn: str) -> str:
-        return str(self.last_state(arn).get("Task", {}).get("LicenseConversionTaskId", ""))
+        return str(self._last_state(arn).get("Task", {}).get("LicenseConversionTaskId", ""))
 
-    def last_state(self, arn: str) -> Mapping[str, Any]:
-        """The data of the last state that the execution entered. Raises one of `aws.failures`."""
-        entered = self._last_event(arn, "stateEnteredEventDetails")
-        state: Mapping[str, Any] = json.loads(entered.get("input", "{}"))
-        return state
+    def last_state(self, arn: str, seconds: float) -> Any:
+        """The data of the last state that the execution entered; empty where that is not known. A caller's may be anything.
+        Raises one of `aws.failures` after `seconds`.
+        """
+        return self._until(self._monotonic() + seconds, self._last_state, arn)
+
+    def _last_state(self, arn: str) -> Any:
+        return json.loads(self._last_event(arn, "stateEnteredEventDetails").get("input", "{}"))
 
     def _last_event(self, arn: str, details: str) -> Mapping[str, Any]:
         """The details of the last event that has such; empty where none of the last ones has."""
@@ -149,30 +153,54 @@ class Waits:
                 return found
         return {}
 
-    def tell_caller(self, token: str, verdict: Mapping[str, Any]) -> None:
+    def tell_caller(self, token: str, verdict: Mapping[str, Any], seconds: float) -> None:
         """Call a task token back: `verdict` has `Passed` and `Output`, or `Error` and `Cause`. A caller that has gone is no
-        error. Raises one of `aws.failures`.
+        error. Raises one of `aws.failures` after `seconds`.
         """
         gone = self._client.exceptions
-        with suppress(gone.TaskTimedOut, gone.TaskDoesNotExist, gone.InvalidToken):
-            if verdict.get("Passed"):
-                self._client.send_task_success(taskToken=token, output=json.dumps(verdict["Output"]))
-            else:
-                self._client.send_task_failure(taskToken=token, error=verdict["Error"], cause=verdict["Cause"])
+
+        def tell() -> None:
+            with suppress(gone.TaskTimedOut, gone.TaskDoesNotExist, gone.InvalidToken):
+                if verdict.get("Passed"):
+                    self._client.send_task_success(taskToken=token, output=json.dumps(verdict["Output"]))
+                else:
+                    self._client.send_task_failure(taskToken=token, error=verdict["Error"], cause=verdict["Cause"])
+
+        self._until(self._monotonic() + seconds, tell)
 
     def of_request(self, event: Mapping[str, Any]) -> bool:
         """Whether the request has a wait that answers or has answered. Raises one of `aws.failures` when that is not
         known."""
         try:
-            found = self.described(self._arn(name(event)))
+            found = self._described(self._arn(name(event)))
         except self._client.exceptions.ExecutionDoesNotExist:
             return False
         return found["status"] == "RUNNING" or told(found)
 
-    def described(self, arn: str) -> Mapping[str, Any]:
-        """DescribeExecution's answer, with the Error and Cause of whoever stopped it, which AWS documents in the history
-        alone. Raises one of `aws.failures`.
+    def running(self, seconds: float) -> list[str]:
+        """The ARNs of all that run. Raises one of `aws.failures` after `seconds`."""
+        return list(self._running("", self._monotonic() + seconds))
+
+    def described(self, arn: str, seconds: float) -> Mapping[str, Any]:
+        """DescribeExecution's answer. Raises one of `aws.failures` after `seconds`."""
+        return self._until(self._monotonic() + seconds, self._described, arn)
+
+    def end(self, arn: str, cause: str, seconds: float) -> None:
+        """Stop this one; whoever waited has been told. Raises one of `aws.failures` after `seconds`."""
+        give_up = self._monotonic() + seconds
+        self._until(give_up, self._client.stop_execution, executionArn=arn, error=STOPPED, cause=cause)
+
+    def ended(self, arn: str, seconds: float) -> Mapping[str, Any]:
+        """DescribeExecution's answer for an execution that has ended. It is eventually consistent: it may say RUNNING for a
+        moment. Raises one of `aws.failures` after `seconds`, TimeoutError where it still says so.
         """
+        give_up = self._monotonic() + seconds
+        while (found := self._until(give_up, self._described, arn))["status"] == "RUNNING":
+            self._sleep(FIRST_PAUSE)
+        return found
+
+    def _described(self, arn: str) -> Mapping[str, Any]:
+        """With the Error and Cause of whoever stopped it, which AWS documents in the history alone."""
         found: Mapping[str, Any] = self._client.describe_execution(executionArn=arn)
         if found["status"] == "ABORTED" and not found.get("error"):
             return {**found, **self._last_event(arn, "executionAbortedEventDetails")}

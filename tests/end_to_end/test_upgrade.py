@@ -15,10 +15,23 @@ import pytest
 
 from scripts import waiting
 from tests.end_to_end.application import EXAMPLES, NAME, Application
+from tests.end_to_end.test_second_net import Waiting
 from tests.eventually import eventually
 from tests.local_cloud.cloud import ARTIFACTS, LocalCloud, Stack
 
 UPGRADED = "upgraded"
+FOREVER = float("inf")
+NEXT, OLDER = "the next release", "an older definition"
+NEXT_CHECK = f"""
+import check_task_before
+
+def handler(event, context):
+    release = event.pop("Release", {OLDER!r})
+    kept = event["Gate"].pop("Seen", [])
+    state = check_task_before.handler(event, context)
+    return {{**state, "Seen": [*kept, release]}} if state else state
+"""
+DELETED = "The gate was deleted while you waited, the conversion is not affected"
 STACK_GATE = (EXAMPLES / "stack-gate.yaml").read_text().replace(f"{NAME}-ServiceToken", f"{UPGRADED}-ServiceToken")
 
 
@@ -45,6 +58,11 @@ class Second:
     def waiting(self) -> list[str]:
         return waiting.executions(UPGRADED, self.cloud.client)
 
+    def finish(self, stack: Stack, task_id: str) -> Stack:
+        """The stack that waits for this task, once the task has ended."""
+        self.cloud.license_manager.finish_task(task_id)
+        return self.cloud.wait_for_stack(stack.id)
+
     def definition(self) -> dict[str, Any]:
         found = self.cloud.client("stepfunctions").describe_state_machine(
             stateMachineArn=self.stack.outputs["StateMachineArn"]
@@ -56,19 +74,33 @@ class Second:
         return str(found["Configuration"]["CodeSha256"])
 
     def next_release(self) -> str:
-        """The template with code and a definition that are not those of before."""
+        """The template with code and a definition of another shape: the definition says more, and the check keeps more."""
         s3 = self.cloud.client("s3")
         template = self.template
         code, definition = (
             re.findall(pattern, template)[0] for pattern in (rf"CodeUri: s3://{ARTIFACTS}/(\w+)", r"Key: '?(\w+)")
         )
-        packed = io.BytesIO(s3.get_object(Bucket=ARTIFACTS, Key=code)["Body"].read())
-        with zipfile.ZipFile(packed, "a") as archive:
-            archive.writestr("release.txt", "the next one")
-        s3.put_object(Bucket=ARTIFACTS, Key="next-code", Body=packed.getvalue())
+        packed, changed = io.BytesIO(s3.get_object(Bucket=ARTIFACTS, Key=code)["Body"].read()), io.BytesIO()
+        with zipfile.ZipFile(packed) as before, zipfile.ZipFile(changed, "w") as archive:
+            for name in before.namelist():
+                archive.writestr(name.replace("check_task.py", "check_task_before.py"), before.read(name))
+            archive.writestr("check_task.py", NEXT_CHECK)
+        s3.put_object(Bucket=ARTIFACTS, Key="next-code", Body=changed.getvalue())
         states = json.loads(s3.get_object(Bucket=ARTIFACTS, Key=definition)["Body"].read())
-        s3.put_object(Bucket=ARTIFACTS, Key="next-states", Body=json.dumps({**states, "Comment": "The next one."}))
+        for name in ("First Check", "Check Task", "Wait for Word"):
+            states["States"][name]["Parameters"]["Payload"]["Release"] = NEXT
+        s3.put_object(Bucket=ARTIFACTS, Key="next-states", Body=json.dumps({**states, "Comment": NEXT}))
         return template.replace(code, "next-code").replace(definition, "next-states")
+
+    def seen(self) -> list[str]:
+        """What the checks of the one wait that runs have kept of the releases whose definition asked them, each once."""
+        (name,) = self.waiting()
+        machine = self.stack.outputs["StateMachineArn"].replace(":stateMachine:", ":execution:")
+        events = self.cloud.client("stepfunctions").get_execution_history(executionArn=f"{machine}:{name}")["events"]
+        entered = [
+            json.loads(one["stateEnteredEventDetails"]["input"]) for one in events if "stateEnteredEventDetails" in one
+        ]
+        return sorted({release for state in entered for release in state.get("Seen", [])})
 
 
 @pytest.fixture(scope="module")
@@ -82,39 +114,62 @@ def second(application: Application) -> Iterator[Second]:
 
 
 def test_a_gate_that_waits_is_answered_though_everything_is_updated_under_it(second: Second) -> None:
-    task = second.cloud.license_manager.add_task(duration=14)
+    """The newest check is asked by the older definition, with a state that an older check has kept."""
+    task = second.cloud.license_manager.add_task(duration=FOREVER)
     stack = second.gate("waits-while-updated", task)
     code = second.code()
 
     updated = second.cloud.update_stack(UPGRADED, second.next_release(), {"LogLevel": "DEBUG"})
 
-    assert len(second.waiting()) == 1
     assert (updated.status, updated.failures) == ("UPDATE_COMPLETE", [])
     assert second.code() != code
-    assert second.definition()["Comment"] == "The next one."
-    ended = second.cloud.wait_for_stack(stack.id)
+    assert second.definition()["Comment"] == NEXT
+    eventually(lambda: second.seen() == [OLDER])
+    ended = second.finish(stack, task)
     assert (ended.status, ended.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
     assert len(second.cloud.answers(stack.id)) == 1
     secrets = [issued.signature for issued in second.cloud.requests(stack.id)]
     assert not [line for line in second.cloud.log_lines() if any(secret in line for secret in secrets)]
 
 
-def test_a_gate_that_waits_hears_nothing_when_the_application_is_deleted(second: Second) -> None:
-    """It stays until its ServiceTimeout, and nobody is left for its Delete either: docs/upgrading.md says what to do."""
+def test_a_gate_that_waits_is_answered_though_the_update_is_taken_back(second: Second) -> None:
+    """The check of before is asked by the newer definition, which says more, with a state in which there is more."""
+    task = second.cloud.license_manager.add_task(duration=FOREVER)
+    stack = second.gate("waits-while-downgraded", task)
+    eventually(lambda: second.seen() == [NEXT])
+    code = second.code()
+
+    updated = second.cloud.update_stack(UPGRADED, second.template)
+
+    assert (updated.status, updated.failures) == ("UPDATE_COMPLETE", [])
+    assert second.code() != code
+    ended = second.finish(stack, task)
+    assert (ended.status, ended.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
+    assert len(second.cloud.answers(stack.id)) == 1
+
+
+def test_whoever_waits_hears_that_the_application_is_deleted(second: Second) -> None:
+    """A stack, a wait condition and a task token, before anything else of the application goes: docs/upgrading.md."""
     answered = second.cloud.create_stack(
         "answered-before", STACK_GATE, {"LicenseConversionTaskId": second.cloud.license_manager.add_task(duration=0)}
     )
-    stack = second.gate(
-        "waits-while-deleted", second.cloud.license_manager.add_task(duration=float("inf")), ServiceTimeout="15"
-    )
+    waiting = Waiting(second.cloud, second.stack)
+    executions = [waiting.of(who) for who in (waiting.stack.id, waiting.handle.id, "TaskToken")]
 
     deleted = second.cloud.delete_stack(UPGRADED)
-    ended = second.cloud.wait_for_stack(stack.id)
 
-    assert deleted.status == "DELETE_COMPLETE"
-    assert ended.status == "ROLLBACK_FAILED"
-    assert "did not receive a response" in ended.failures[0]
-    assert second.cloud.answers(stack.id) == []
+    assert (deleted.status, deleted.failures) == ("DELETE_COMPLETE", [])
+    stack, handle = (second.cloud.wait_for_stack(one.id) for one in (waiting.stack, waiting.handle))
+    assert [one.partition(". Execution")[0].rpartition("returned: ")[2] for one in stack.failures] == [DELETED]
+    assert [one for one in handle.failures if one.startswith("Conversion1: ") and DELETED in one]
+    assert stack.status == "ROLLBACK_COMPLETE", "its Delete still found the function"
+    assert [answer["Status"] for answer in waiting.answers(stack)] == ["FAILED", "SUCCESS"]
+    caller = waiting.ended(waiting.callers["waitForTaskToken"])
+    assert (caller["error"], DELETED in caller["cause"]) == ("LicenseConversion.GateBroken", True)
+    assert waiting.ended(waiting.callers["sync:2"])["status"] == "FAILED"
+    assert len(set(executions)) == 3
+    denied = [one for one in second.cloud.verdicts() if "TellWaitersRole" in one.owner and not one.allowed]
+    assert [one.reason for one in denied] == []
     left = second.cloud.delete_stack(answered.id)
     assert left.status == "DELETE_FAILED"
     assert "Function not found" in left.failures[-1]

@@ -9,6 +9,7 @@ that `LocalCloud.client` gives are the account's root. What LocalStack lacks is 
 """
 
 import contextlib
+import hashlib
 import importlib.util
 import json
 import os
@@ -56,6 +57,7 @@ _FIRST_CALLS = (
 )  # fmt: skip
 _START_SECONDS = 60
 ARTIFACTS = "aws-sam-cli-managed-default-local"  # named as SAM names the bucket that it makes for --resolve-s3
+_TEMPLATE_BYTES = 51_200  # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 _RUNTIME_PYTHON = ROOT / ".local/lambda-runtime/bin/python"
 
 
@@ -411,12 +413,20 @@ class LocalCloud:
     ) -> Stack:
         stack_id: str = getattr(self.client("cloudformation", by), operation)(
             StackName=stack_name,
-            TemplateBody=template.read_text() if isinstance(template, Path) else template,
+            **self._template(template.read_text() if isinstance(template, Path) else template),
             Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in (parameters or {}).items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
             **options,
         )["StackId"]
         return self.wait_for_stack(stack_id) if wait else self.describe(stack_id)
+
+    def _template(self, body: str) -> dict[str, str]:
+        """A request has room for the body of a small template; a larger one is read from S3, as `sam deploy` has it."""
+        if len(body.encode()) <= _TEMPLATE_BYTES:
+            return {"TemplateBody": body}
+        key = f"{hashlib.sha256(body.encode()).hexdigest()}.template"
+        self.client("s3").put_object(Bucket=ARTIFACTS, Key=key, Body=body.encode())
+        return {"TemplateURL": f"https://s3.{REGION}.amazonaws.com/{ARTIFACTS}/{key}"}
 
     def delete_stack(self, stack: str, *, wait: bool = True) -> Stack:
         stack_id = self.describe(stack).id

@@ -14,11 +14,16 @@ from license_conversion.telemetry import NAMESPACE, SERVICE
 ROOT = Path(__file__).parents[2]
 RESOURCES: Mapping[str, Mapping[str, Any]] = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
 ALARMS = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::CloudWatch::Alarm"}
-FUNCTIONS = [name for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"]
+WITH_ITS_STACK = "TellWaitersFunction"
+"""Invoked when the application is deployed or deleted, and at no other time: whoever does that sees it, and the alarms go too."""
+FUNCTIONS = [
+    name for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function" and name != WITH_ITS_STACK
+]
 DASHBOARD: Mapping[str, Any] = json.loads(RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 COST = (ROOT / "docs" / "cost.md").read_text()
 AWS_METRICS = {
+    ("AWS/Events", "FailedInvocations"),
     ("AWS/Lambda", "Errors"),
     ("AWS/Lambda", "Throttles"),
     ("AWS/Lambda", "Duration"),
@@ -32,7 +37,8 @@ AWS_METRICS = {
     ("AWS/States", "ExecutionsTimedOut"),
     ("AWS/States", "ExecutionThrottled"),
 }
-"""https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+"""https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
+https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
 https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html"""
 
@@ -67,7 +73,7 @@ def test_an_alarm_looks_at_one_metric_that_somebody_puts(name: str) -> None:
     assert "Metrics" not in alarm
     if alarm["Namespace"] == NAMESPACE:
         assert alarm["MetricName"] in put()
-        assert alarm["Dimensions"] == [{"Name": "service", "Value": "license-conversion-gate"}]
+        assert alarm["Dimensions"] == [{"Name": "service", "Value": {"Ref": "AWS::StackName"}}]
     else:
         assert (alarm["Namespace"], alarm["MetricName"]) in AWS_METRICS
 
@@ -111,6 +117,24 @@ def test_every_line_of_the_dashboard_has_the_dimension_that_the_code_writes() ->
 
 def test_the_dashboard_shows_metrics_that_somebody_puts() -> None:
     assert shown() <= {(NAMESPACE, name) for name in put()} | AWS_METRICS
+
+
+def test_two_stacks_of_the_application_do_not_ring_each_others_alarms() -> None:
+    """Each metric of ours has the stack's name as its one dimension, where it is put and where it is looked at."""
+    widgets = [widget["properties"] for widget in DASHBOARD["widgets"]]
+    lines = [line for widget in widgets for line in widget.get("metrics", ()) if line[0] == NAMESPACE]
+    definition = json.loads((ROOT / "statemachine" / "gate.asl.json").read_text())["States"]
+    data = [one["Parameters"]["MetricData"] for one in definition.values() if "MetricData" in one.get("Parameters", {})]
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    variables = template["Globals"]["Function"]["Environment"]["Variables"]
+
+    assert {tuple(line[2:4]) for line in lines} == {("service", "${AWS::StackName}")}
+    assert len(data) == 2
+    assert all(one["Dimensions"] == [{"Name": "service", "Value": "${Service}"}] for metrics in data for one in metrics)
+    assert RESOURCES["LicenseConversionGate"]["Properties"]["DefinitionSubstitutions"]["Service"] == {
+        "Ref": "AWS::StackName"
+    }
+    assert variables["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -82,17 +82,28 @@ def test_a_release_has_the_template_and_all_that_it_names(built: Path) -> None:
         names = set(archive.namelist())
         text = archive.read(f"{top}/template.yaml").decode()
         code = zipfile.ZipFile(io.BytesIO(archive.read(f"{top}/handlers.zip"))).namelist()
+        alone = zipfile.ZipFile(io.BytesIO(archive.read(f"{top}/last-resort.zip"))).namelist()
         layer = zipfile.ZipFile(io.BytesIO(archive.read(f"{top}/dependencies.zip"))).namelist()
 
     for file in re.findall(r"(?:CodeUri|ContentUri|DefinitionS3Location): (\S+)", text):
         assert f"{top}/{file}" in names
     assert {"custom_resource.py", "last_resort.py", "license_conversion/gate.py"} <= set(code)
+    assert {"last_resort.py", "license_conversion/stack_response.py"} <= set(alone) < set(code)
     assert "python/crhelper/__init__.py" in layer
     assert not [name for name in layer if re.search(r"\.(so|pyd)\b", name)]  # it serves arm64 and x86_64
-    assert not [name for name in code + layer if "__pycache__" in name or name.endswith("RECORD")]
+    assert not [name for name in code + alone + layer if "__pycache__" in name or name.endswith("RECORD")]
 
 
 @pytest.mark.parametrize("folder", release.PACKED)
 def test_a_template_that_says_it_otherwise_is_no_release(folder: str) -> None:
     with pytest.raises(ValueError, match="any more"):
         release.template(TEMPLATE.read_text().replace(folder, "elsewhere"))
+
+
+def test_the_last_resort_alone_gets_its_own_zip() -> None:
+    said = release.template(TEMPLATE.read_text())
+
+    assert re.findall(r"CodeUri: last-resort\.zip\n(?: +.*\n)*? +Handler: (\S+)", said) == [
+        "last_resort.handler",
+        "tell_waiters.handler",
+    ]

@@ -30,6 +30,17 @@ except KeyError:
 """
 
 
+COUNTS = """
+from license_conversion import plain_telemetry, telemetry
+
+telemetry.count("Checks")
+telemetry.flush()
+plain_telemetry.count("LastResortAnswers")
+telemetry.logger.info("a line")
+plain_telemetry.log("INFO", "another")
+"""
+
+
 def run(daemon: TraceDaemon, *, sampled: bool) -> str:
     """What an invocation whose step fails prints of the packages that it has imported."""
     header = f"Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled={int(sampled)}"
@@ -95,3 +106,17 @@ def test_no_figure_of_a_gates_end_depends_on_two_clocks_agreeing(
     said = json.loads(capsys.readouterr().out)
     assert said.get("DetectionLag", []) == lag
     assert said["SecondsWaited"] == [60]
+
+
+def test_each_metric_and_each_line_names_the_stack_that_it_is_of() -> None:
+    """The last resort's too, which writes them without Powertools."""
+    environment = {"PYTHONPATH": str(HANDLERS), "POWERTOOLS_SERVICE_NAME": "another-stack"}
+    ran = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", COUNTS], env=os.environ | environment, check=True, stdout=subprocess.PIPE
+    )
+    lines = [json.loads(line) for line in ran.stdout.decode().splitlines()]
+
+    assert len(lines) == 4
+    assert {line["service"] for line in lines} == {"another-stack"}
+    directives = [line["_aws"]["CloudWatchMetrics"][0] for line in lines if "_aws" in line]
+    assert [directive["Dimensions"] for directive in directives] == [[["service"]], [["service"]]]

@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
-SAYS = {"InvalidRequest", "AccessDenied", "_failed"}
-"""What is called with a sentence that a person reads: the errors that end a gate, and the last resort's own answer."""
+SAYS = {"InvalidRequest", "AccessDenied", "_failed", "tell"}
+"""What is called with a sentence that a person reads: the errors that end a gate, and what the last resort says itself."""
 REASONS = {"failed", "timed_out"}
 """The functions of reason.py whose results are such sentences."""
 GAP = "…"

@@ -541,6 +541,67 @@ def test_what_step_functions_does_not_say_of_a_requests_wait_is_an_error(
         step_functions.waits().of_request(EVENT)
 
 
+# For whoever tells what an execution could not
+
+
+def test_an_execution_that_still_seems_to_run_is_looked_at_again(step_functions: StepFunctions) -> None:
+    """DescribeExecution is eventually consistent: the event of the end can be here before it."""
+    step_functions.answers = {"DescribeExecution": [described(), (400, "ThrottlingException"), described("FAILED")]}
+
+    assert step_functions.waits().ended(f"{EXECUTIONS}:{NAME}", 20)["status"] == "FAILED"
+
+
+def test_an_execution_that_goes_on_running_is_an_error_so_that_lambda_looks_again(
+    step_functions: StepFunctions,
+) -> None:
+    step_functions.answers = {"DescribeExecution": [described()]}
+
+    with pytest.raises(TimeoutError):
+        step_functions.waits().ended(f"{EXECUTIONS}:{NAME}", 20)
+
+    assert step_functions.now <= 20 + 1
+
+
+def test_the_last_state_is_what_its_history_says(step_functions: StepFunctions) -> None:
+    step_functions.answers = {"GetExecutionHistory": [(400, "ThrottlingException"), history({"Checks": 2}, {})]}
+
+    assert step_functions.waits().last_state(f"{EXECUTIONS}:{NAME}", 20) == {"Checks": 2}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "operation", "said"),
+    [
+        ({"Passed": True, "Output": {"Status": "é"}}, "SendTaskSuccess", {"output": '{"Status": "\\u00e9"}'}),
+        ({"Error": "Broken", "Cause": "Why"}, "SendTaskFailure", {"error": "Broken", "cause": "Why"}),
+        ({"Passed": False, "Error": "E", "Cause": "C", "Output": {}}, "SendTaskFailure", {"error": "E", "cause": "C"}),
+    ],
+)
+def test_a_task_token_is_called_back_until_that_is_taken(
+    step_functions: StepFunctions, verdict: dict[str, Any], operation: str, said: dict[str, str]
+) -> None:
+    step_functions.answers = {operation: [(400, "ThrottlingException"), {}]}
+
+    step_functions.waits().tell_caller("a token", verdict, 20)
+
+    assert step_functions.asked == [(operation, {"taskToken": "a token", **said})] * 2
+
+
+@pytest.mark.parametrize("gone", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
+def test_a_caller_that_has_gone_is_no_error(step_functions: StepFunctions, gone: str) -> None:
+    step_functions.answers = {"SendTaskFailure": [(400, gone)]}
+
+    step_functions.waits().tell_caller("a token", {"Error": "Broken", "Cause": "Why"}, 20)
+
+    assert step_functions.operations() == ["SendTaskFailure"]
+
+
+def test_a_caller_that_nobody_can_call_back_is_an_error(step_functions: StepFunctions) -> None:
+    step_functions.answers = {"SendTaskFailure": [(400, "AccessDeniedException")]}
+
+    with pytest.raises(ClientError):
+        step_functions.waits().tell_caller("a token", {"Error": "Broken", "Cause": "Why"}, 20)
+
+
 @pytest.mark.parametrize(
     ("error", "has_told"),
     [

@@ -1,0 +1,205 @@
+"""An execution that ends past every state of its own: whoever waited hears of it all the same.
+
+LocalStack puts Step Functions' events on the default bus itself, and its rule engine matches the template's rule. Two
+ways to such an end are tried, each for a stack, a wait condition and a task token: somebody stops the execution, and a
+release whose definition names a path that is not there.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.application import EXAMPLES, NAME, Application
+from tests.eventually import eventually
+from tests.local_cloud.cloud import ARTIFACTS, LocalCloud, Stack
+
+STACK_GATE = (EXAMPLES / "stack-gate.yaml").read_text()
+LONG = (EXAMPLES / "long-conversion.yaml").read_text()
+MISTAKEN = "mistaken"
+FOREVER = float("inf")
+CALLER_ROLE = "arn:aws:iam::000000000000:role/caller"
+
+
+class Waiting:
+    """A stack, a wait condition, a task token's caller and a .sync caller wait at one application."""
+
+    def __init__(self, cloud: LocalCloud, gate: Stack) -> None:
+        self.cloud, self.gate = cloud, gate
+        self._steps = cloud.client("stepfunctions")
+        self._task = cloud.license_manager.add_task(duration=FOREVER)
+        prefix = f"{gate.name}-"
+        self.stack = self._stack(f"{prefix}stack", STACK_GATE)
+        self.handle = self._stack(f"{prefix}handle", LONG, WaitConditionTimeout="250", TimeoutSeconds="200")
+        self.callers = {
+            pattern: self._call(prefix + name, pattern)
+            for name, pattern in (("by-token", "waitForTaskToken"), ("by-sync", "sync:2"))
+        }
+
+    def _stack(self, name: str, template: str, **parameters: str) -> Stack:
+        text = template.replace(f"{NAME}-ServiceToken", f"{self.gate.name}-ServiceToken")
+        return self.cloud.create_stack(name, text, {"LicenseConversionTaskId": self._task, **parameters}, wait=False)
+
+    def _call(self, name: str, pattern: str) -> str:
+        token = {"TaskToken.$": "$$.Task.Token"} if pattern == "waitForTaskToken" else {}
+        state = {
+            "Type": "Task",
+            "Resource": f"arn:aws:states:::states:startExecution.{pattern}",
+            "Parameters": {
+                "StateMachineArn": self.gate.outputs["StateMachineArn"],
+                "Input": {"LicenseConversionTaskId": self._task, **token},
+            },
+            "End": True,
+        }
+        definition = json.dumps({"StartAt": "Wait at Gate", "States": {"Wait at Gate": state}})
+        machine = self._steps.create_state_machine(name=name, definition=definition, roleArn=CALLER_ROLE)
+        return str(self._steps.start_execution(stateMachineArn=machine["stateMachineArn"])["executionArn"])
+
+    def executions(self) -> list[str]:
+        machine = self.gate.outputs["StateMachineArn"]
+        return [
+            one["executionArn"]
+            for one in self._steps.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
+        ]
+
+    def of(self, text: str) -> str:
+        """The execution that runs for whoever has this in its input, once it has been checked and waits."""
+
+        def found() -> str:
+            for arn in self.executions():
+                entered = self._steps.get_execution_history(executionArn=arn)["events"]
+                if text in self._steps.describe_execution(executionArn=arn)["input"] and any(
+                    one.get("stateEnteredEventDetails", {}).get("name") == "Wait for Next Check" for one in entered
+                ):
+                    return arn
+            return ""
+
+        return eventually(found)
+
+    def stop_by_hand(self, arn: str) -> None:
+        self._steps.stop_execution(executionArn=arn, error="Operator", cause="I wanted it to end.")
+
+    def ended(self, execution: str) -> Mapping[str, Any]:
+        def found() -> Mapping[str, Any] | None:
+            described: Mapping[str, Any] = self._steps.describe_execution(executionArn=execution)
+            return None if described["status"] == "RUNNING" else described
+
+        ended = eventually(found)
+        assert ended
+        return ended
+
+    def answers(self, stack: Stack) -> list[Mapping[str, Any]]:
+        return [answer.json for answer in self.cloud.answers(stack.id)]
+
+    def counted(self, metric: str) -> list[str]:
+        return [line for line in self.cloud.log_lines() if f'"{metric}": 1' in line]
+
+
+@pytest.fixture(scope="module")
+def stopped(application: Application) -> Waiting:
+    """Everybody's execution is stopped by hand, once it waits; one has told a stack before."""
+    ends = application.cloud.license_manager.add_task(duration=0, end_status="FAILED")
+    told = application.cloud.create_stack("told-by-its-execution", STACK_GATE, {"LicenseConversionTaskId": ends})
+    assert told.status == "ROLLBACK_COMPLETE"
+    waiting = Waiting(application.cloud, application.stack)
+    for who in (waiting.stack.id, waiting.handle.id, "TaskToken"):
+        waiting.stop_by_hand(waiting.of(who))
+    return waiting
+
+
+@pytest.fixture(scope="module")
+def mistaken(application: Application) -> Iterator[Waiting]:
+    """A release whose executions end with States.Runtime after the first check, which nothing catches."""
+    cloud = application.cloud
+    template = cloud.client("cloudformation").get_template(StackName=application.stack.id)["TemplateBody"]
+    (key,) = re.findall(r"Key: '?(\w+)", template)
+    s3 = cloud.client("s3")
+    definition = json.loads(s3.get_object(Bucket=ARTIFACTS, Key=key)["Body"].read())
+    definition["States"]["Wait for Next Check"]["SecondsPath"] = "$.Nowhere"
+    s3.put_object(Bucket=ARTIFACTS, Key="mistaken-states", Body=json.dumps(definition))
+    gate = cloud.create_stack(MISTAKEN, template.replace(key, "mistaken-states"))
+    assert gate.status == "CREATE_COMPLETE"
+    waiting = Waiting(cloud, gate)
+    yield waiting
+    for stack in (waiting.stack, waiting.handle, gate):
+        cloud.delete_stack(stack.id)
+
+
+def test_a_stack_whose_execution_is_stopped_by_hand_hears_that_somebody_stopped_it(stopped: Waiting) -> None:
+    stack = stopped.cloud.wait_for_stack(stopped.stack.id)
+
+    (reason,) = stack.failures
+    for part in ("Somebody stopped the gate", "the conversion is not affected", "Operator: I wanted it to end."):
+        assert part in reason, reason
+    assert stack.status == "ROLLBACK_COMPLETE"
+    assert [answer["Status"] for answer in stopped.answers(stack)] == ["FAILED", "SUCCESS"]
+
+
+def test_a_wait_condition_whose_execution_is_stopped_by_hand_fails_at_once(stopped: Waiting) -> None:
+    stack = stopped.cloud.wait_for_stack(stopped.handle.id)
+
+    assert [one for one in stack.failures if one.startswith("Conversion1: ") and "Somebody stopped the gate" in one]
+    assert stack.status == "ROLLBACK_COMPLETE"
+
+
+def test_a_caller_whose_token_waits_hears_that_somebody_stopped_the_gate(stopped: Waiting) -> None:
+    caller = stopped.ended(stopped.callers["waitForTaskToken"])
+
+    assert (caller["status"], caller["error"]) == ("FAILED", "LicenseConversion.GateBroken")
+    assert "Somebody stopped the gate" in caller["cause"]
+
+
+def test_a_stack_whose_execution_step_functions_ends_hears_that_the_gate_broke(mistaken: Waiting) -> None:
+    stack = mistaken.cloud.wait_for_stack(mistaken.stack.id)
+
+    (reason,) = stack.failures
+    for part in ("The gate itself broke", "the conversion is not affected", "FAILED, States.Runtime"):
+        assert part in reason
+    assert stack.status == "ROLLBACK_COMPLETE"
+    assert [answer["Status"] for answer in mistaken.answers(stack)] == ["FAILED", "SUCCESS"]
+
+
+def test_a_wait_condition_whose_execution_step_functions_ends_fails_at_once(mistaken: Waiting) -> None:
+    stack = mistaken.cloud.wait_for_stack(mistaken.handle.id)
+
+    assert [one for one in stack.failures if one.startswith("Conversion1: ") and "States.Runtime" in one]
+    assert stack.status == "ROLLBACK_COMPLETE"
+
+
+@pytest.mark.parametrize("pattern", ["waitForTaskToken", "sync:2"])
+def test_a_caller_whose_execution_step_functions_ends_hears_of_it(mistaken: Waiting, pattern: str) -> None:
+    caller = mistaken.ended(mistaken.callers[pattern])
+
+    assert caller["status"] == "FAILED"
+    assert "States.Runtime" in caller["cause"]
+
+
+def test_each_end_that_the_second_net_tells_is_counted_and_logged_without_a_credential(mistaken: Waiting) -> None:
+    for stack in (mistaken.stack, mistaken.handle):
+        mistaken.cloud.wait_for_stack(stack.id)
+
+    eventually(lambda: len(mistaken.counted("LastResortAnswers")) >= 3)
+    assert len(mistaken.counted("GatesBroken")) >= 4, "whoever waited: a .sync caller's execution too"
+    lines = mistaken.cloud.log_lines()
+    assert [line for line in lines if "Told the STACK FAILED as the last resort" in line and mistaken.stack.id in line]
+    assert not [line for line in lines if "Signature=" in line]
+
+
+def test_an_end_that_the_execution_has_told_is_not_told_again(application: Application, stopped: Waiting) -> None:
+    """Its event is as much as the others', and came before them."""
+    told = application.cloud.describe("told-by-its-execution")
+    stopped.cloud.wait_for_stack(stopped.stack.id)
+
+    assert [answer["Status"] for answer in stopped.answers(told)] == ["FAILED", "SUCCESS"]
+
+
+def test_the_last_resort_is_let_do_all_of_it(stopped: Waiting, mistaken: Waiting) -> None:
+    for waiting in (stopped, mistaken):
+        waiting.cloud.wait_for_stack(waiting.stack.id)
+        waiting.ended(waiting.callers["waitForTaskToken"])
+
+    judged = [one for one in stopped.cloud.verdicts() if "LastResortRole" in one.owner]
+
+    assert [one.reason for one in judged if not one.allowed] == []
