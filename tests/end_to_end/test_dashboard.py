@@ -37,7 +37,7 @@ def test_every_metric_has_the_dimension_that_alarms_and_dashboard_ask_for(points
     lines = [line for widget in DASHBOARD["widgets"] for line in widget["properties"].get("metrics", ())]
 
     assert {point.dimensions for point in points} == {SERVICE}
-    assert {tuple(line[2:4]) for line in lines if line[0] == NAMESPACE} == set(SERVICE)
+    assert {tuple(line[2:4]) for line in lines if line[0] == NAMESPACE} == {("service", "${AWS::StackName}")}
 
 
 def test_the_run_writes_every_metric_that_dashboard_and_alarms_name(points: list[Point]) -> None:

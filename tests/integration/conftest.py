@@ -158,7 +158,7 @@ class Cloud:
     def threads(self) -> int:
         """The executions that run, and the watches."""
         state_machines = stepfunctions_parser_backends[ACCOUNT]["us-east-1"].state_machines
-        executions = (execution for one in state_machines for execution in one.executions)
+        executions: list[Any] = [execution for one in state_machines for execution in one.executions]
         running = sum(execution.exec_status == "RUNNING" for execution in executions)
         return running + sum(watch.is_alive() for watch in self.watches)
 

@@ -32,7 +32,7 @@ class Faults:
 
     scheduler: Scheduler
     met: Callable[[str, Fault], None]
-    queued: dict[str, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
+    queued: dict[str, deque[Fault | None]] = field(default_factory=lambda: defaultdict(deque))
     weather: dict[str, tuple[Fault, float]] = field(default_factory=dict)
 
     def next(self, call: str) -> Fault | None:

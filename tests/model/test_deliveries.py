@@ -466,7 +466,7 @@ def test_a_crowd_without_its_table_its_bells_or_its_watch_hears_of_the_end(
 def test_a_death_at_any_call_of_a_crowd_fails_nobody(world: World, call: str, fault: Fault, nth: int) -> None:
     crowd(world, seconds=100)
     world.scheduler.run_for(39)
-    world.faults.queued[call].extend([None] * nth + [fault])  # type: ignore[list-item]
+    world.faults.queued[call].extend([*[None] * nth, fault])
     world.scheduler.run_for(600)
 
     assert answered(world) == ["SUCCESS"] * 4

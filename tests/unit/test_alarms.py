@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
-from license_conversion.telemetry import NAMESPACE, SERVICE
+from license_conversion.plain_telemetry import NAMESPACE as NAMESPACE
 
 ROOT = Path(__file__).parents[2]
 RESOURCES: Mapping[str, Mapping[str, Any]] = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
@@ -104,15 +104,9 @@ def test_operations_says_what_every_metric_of_ours_counts() -> None:
 
 def test_operations_says_which_metrics_are_neither_shown_nor_watched() -> None:
     seen = {name for _, name in shown()} | {alarm["MetricName"] for alarm in ALARMS.values()}
-    (said,) = re.findall(r"the one dimension `service`\. (.+) are in no widget", OPERATIONS)
+    (said,) = re.findall(r"have the same `service`\. (.+) are in no widget", OPERATIONS)
 
     assert set(re.findall(r"`(\w+)`", said)) == put() - seen
-
-
-def test_every_line_of_the_dashboard_has_the_dimension_that_the_code_writes() -> None:
-    lines = [line for widget in DASHBOARD["widgets"] for line in widget["properties"].get("metrics", ())]
-
-    assert {tuple(line[2:4]) for line in lines if line[0] == NAMESPACE} == {("service", SERVICE)}
 
 
 def test_the_dashboard_shows_metrics_that_somebody_puts() -> None:

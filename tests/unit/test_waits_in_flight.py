@@ -31,8 +31,8 @@ Event = dict[str, Any]
 class LicenseManager(FakeLicenseManager):
     between_calls = 0.0
 
-    def get_task(self, task_id: str, *, last: bool = False) -> ConversionTask:
-        super().get_task(task_id, last=last)
+    def get_task(self, task_id: str) -> ConversionTask:
+        super().get_task(task_id)
         return task(self.status, task_id)
 
     def __init__(self, status: str) -> None:
