@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
+from license_conversion.plain_telemetry import NAMESPACE
 from tests.end_to_end.application import ROOT, Application
 from tests.local_cloud.metrics import Point, written
 from tests.local_cloud.twenty_gates import GATES, TwentyGates
-from tests.unit.test_alarms import ALARMS, DASHBOARD, NAMESPACE, put, shown
+from tests.unit.test_alarms import ALARMS, DASHBOARD, put, shown
 
 RESOURCES: Mapping[str, Mapping[str, Any]] = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
 SERVICE = (("service", "license-conversion-gate"),)

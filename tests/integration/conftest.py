@@ -160,7 +160,7 @@ class Cloud:
         state_machines = stepfunctions_parser_backends[ACCOUNT]["us-east-1"].state_machines
         executions: list[Any] = [execution for one in state_machines for execution in one.executions]
         running = sum(execution.exec_status == "RUNNING" for execution in executions)
-        return running + sum(watch.is_alive() for watch in self.watches)
+        return int(running) + sum(watch.is_alive() for watch in self.watches)
 
     def bodies(self) -> list[Any]:
         return [answer.json for answer in self.answers.answers()]

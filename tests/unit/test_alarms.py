@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
-from license_conversion.plain_telemetry import NAMESPACE as NAMESPACE
+from license_conversion.plain_telemetry import NAMESPACE
 
 ROOT = Path(__file__).parents[2]
 RESOURCES: Mapping[str, Mapping[str, Any]] = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
