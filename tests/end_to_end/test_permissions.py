@@ -88,7 +88,7 @@ class Ways:
         self._cloud.delete_stack(deleted.id)
         self._ended(*stacks)
         self._finish(*executions)
-        self._crowd(functions["CheckTaskFunction"])
+        self._crowd(functions["CheckTaskFunction"], functions["WatchCrowdFunction"])
         with self._broken(functions["CheckTaskFunction"]):
             self._ended(self._stack("broken-check", STACK_GATE, self._add(duration=FOREVER)))
         waits = self._in_flight("waits-on", machine)
@@ -146,26 +146,33 @@ class Ways:
         _eventually(lambda: self._waits(machine, stack))
         return stack
 
-    def _crowd(self, check_task: str) -> None:
-        """A gate takes a place, again when there is a word at it already, and hears the word."""
-        gate = {"Waiter": "CALLER", "Checks": 1, "AttemptSeconds": 25, "PauseSeconds": 10}
-        event = {
-            "Input": {"LicenseConversionTaskId": self._add(duration=0)},
-            "Gate": {**gate, "Heard": time.time()},
-            "StartedAt": datetime.now(UTC).isoformat(),
-            "Execution": "arn:aws:states:us-east-1:000000000000:execution:by-hand:gate",
-        }
+    def _crowd(self, check_task: str, watch: str) -> None:
+        """A fleet takes a place, again when there is a word at it already, and hears the word; and so in another account."""
+        fleet = {"LicenseConversionTaskIds": [self._add(duration=0), self._add(duration=0)]}
+        self._take_place(check_task, fleet, until=("states:SendTaskSuccess", check_task), hears=True)
+        elsewhere = {**fleet, "RoleArn": READER, "ExternalId": EXTERNAL_ID}
+        self._take_place(check_task, elsewhere, until=("sts:AssumeRole", watch))
 
-        def woken() -> bool:
+    def _take_place(
+        self, check_task: str, waits_for: Mapping[str, Any], until: tuple[str, str], *, hears: bool = False
+    ) -> None:
+        """As the state machine lets the function do it, until an action of a function was judged."""
+        gate = {"Waiter": "CALLER", "Checks": 1, "AttemptSeconds": 25, "PauseSeconds": 10, "Heard": time.time()}
+        started_at = datetime.now(UTC).isoformat()
+        execution = f"arn:aws:states:us-east-1:{ACCOUNT}:execution:by-hand:gate"
+        event = {"Input": waits_for, "Gate": gate, "StartedAt": started_at, "Execution": execution}
+
+        def judged() -> bool:
             payload = json.dumps({**event, "Token": "nobody's"})
             self._functions.invoke(FunctionName=check_task, Payload=payload)
+            action, function = until
             return any(
-                one.action == "states:SendTaskSuccess" and one.principal.endswith(f"/{check_task}")
-                for one in self._cloud.verdicts()
+                one.action == action and one.principal.endswith(f"/{function}") for one in self._cloud.verdicts()
             )
 
-        _eventually(woken)
-        self._functions.invoke(FunctionName=check_task, Payload=json.dumps(event))
+        _eventually(judged)
+        if hears:
+            self._functions.invoke(FunctionName=check_task, Payload=json.dumps(event))
 
     def _deliver_again(self, stack: Stack, door: str, last_resort: str) -> None:
         """Lambda delivers an event twice, the second time to a function that is broken: the last resort looks for its wait."""
