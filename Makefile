@@ -84,7 +84,7 @@ MUTATED := README.md docs events examples layers pyproject.toml schemas scripts 
 mutants: .local/mutation/.installed ## plant small defects in handlers/ and say which ones no unit test finds (MUTANTS="license_conversion.gate*")
 	@mkdir -p .local/mutants/mutants
 	@ln -sfn $(MUTATED:%=../../%) .local/mutants && ln -sfn ../../handlers .local/mutants/src && ln -sfn src .local/mutants/mutants/handlers
-	@cd .local/mutants && ../mutation/bin/mutmut run --max-children 2 $(if $(MUTANTS),'$(MUTANTS)') && ../mutation/bin/mutmut results
+	@cd .local/mutants && HYPOTHESIS_PROFILE=mutants ../mutation/bin/mutmut run $(if $(MUTANTS),'$(MUTANTS)') && ../mutation/bin/mutmut results
 
 .PHONY: build
 build: $(VENV)/.demo ## build the layer and the application as SAM deploys them
