@@ -1,7 +1,7 @@
 """The walks through the definition: which function is called when, and with what. The real file, interpreted."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -264,6 +264,26 @@ def test_a_stack_of_a_broken_gate_is_told_first_and_then_it_is_counted() -> None
         (3, "PutMetricData"),
     ]
     assert walk.execution.error == "LicenseConversion.GateBroken"
+
+
+@pytest.mark.parametrize("begin", [stack, caller], ids=["stack", "caller"])
+@pytest.mark.parametrize("error", ["Runtime.ExitError", "Sandbox.Timedout", "Lambda.Unknown"])
+def test_a_check_function_that_dies_or_runs_out_of_its_time_is_tried_twice_more_and_then_broken(
+    begin: Callable[..., Walk], error: str
+) -> None:
+    """That is no weather: its memory or its time-out is too small, or its code is wrong."""
+    walk = begin(error).out()
+
+    assert walk.times("CheckTask") == [0, 1, 3]
+    assert walk.execution.error == "LicenseConversion.GateBroken"
+
+
+def test_a_first_check_that_lambda_throttles_is_tried_often_at_first_and_a_quarter_of_an_hour_in_all() -> None:
+    """Half of each longest pause on average, so that a crowd spreads."""
+    times = caller(THROTTLED).out().times("CheckTask")
+
+    assert len([when for when in times if when <= 10]) == 4
+    assert 15 * 60 <= times[-1] <= 20 * 60
 
 
 def test_a_broken_gate_that_signals_a_handle_tells_the_handle() -> None:
