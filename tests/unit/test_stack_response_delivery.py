@@ -1,5 +1,6 @@
 """An answer is sent until it is taken, over TLS, to a receiver that takes a PUT as S3 does."""
 
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,3 +147,27 @@ def test_an_answer_goes_to_nobody_whose_certificate_is_not_trusted(
 def test_an_answer_is_never_sent_in_the_clear(s3: S3) -> None:
     """Whatever the URL says."""
     assert s3.deliver(url=s3.url.replace("https://", "http://")) == 1
+
+
+def test_attempts_that_hang_are_each_given_up_early_enough_for_three_more_and_together_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the 23.5 s that one attempt of the state machine has for it; and no later than a moment after them."""
+    now, given = [0.0], []
+
+    def hang(_address: object, timeout: float, *_: object) -> None:
+        given.append(timeout)
+        now[0] += timeout
+        raise TimeoutError
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(socket, "create_connection", hang)
+
+    with pytest.raises(AnswerNotDelivered, match="TimeoutError"):
+        deliver("https://bucket/key?signed", b"{}", 23.5, sleep=sleep, monotonic=lambda: now[0])
+
+    assert len(given) >= 4
+    assert now[0] <= 23.5 + 0.5
+    assert min(given) >= 0.5, "less is no attempt"
