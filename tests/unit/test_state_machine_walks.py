@@ -149,7 +149,8 @@ def test_a_refused_request_is_answered_and_not_announced() -> None:
 
 @pytest.mark.parametrize("trouble", [THROTTLED, None], ids=["throttled", "hangs"])
 def test_an_event_that_cannot_be_queued_keeps_no_stack_from_its_answer(trouble: str | None) -> None:
-    walk = stack(ENDED, **{"AnnounceEnd:Event": trouble}).out()
+    said: dict[str, Any] = {"AnnounceEnd:Event": trouble}
+    walk = stack(ENDED, **said).out()
 
     assert walk.functions[-1] == "AnswerStack"
     assert walk.times("AnswerStack")[0] <= 5, "a fifth of the shortest margin that is kept for the answer"
@@ -225,7 +226,8 @@ def test_a_gate_that_nobody_calls_wakes_by_itself() -> None:
 
 
 def test_a_gate_that_gets_no_place_pauses_and_asks() -> None:
-    walk = stack({**WAITS, "AwaitsWord": True}, ENDED, **{"CheckTask:Token": "TableUnavailable"}).out()
+    said: dict[str, Any] = {"CheckTask:Token": "TableUnavailable"}
+    walk = stack({**WAITS, "AwaitsWord": True}, ENDED, **said).out()
 
     assert walk.times("CheckTask") == [0, PAUSE]
 
