@@ -77,6 +77,15 @@ GITHUB_SCHEMA := .local/scanners/bin/check-jsonschema --builtin-schema vendor.gi
 model: $(VENV)/.test ## try 20,000 orders of what CloudFormation, Lambda and AWS can do (MODEL_EXAMPLES, MODEL_SEED)
 	@MODEL_EXAMPLES=$${MODEL_EXAMPLES:-20000} $(BIN)/python -m pytest -s --timeout 0 tests/model
 
+# mutmut works in a folder of its own, of links; there the functions are in src, which it takes off their names.
+MUTATED := README.md docs events examples layers pyproject.toml schemas scripts statemachine template.yaml tests
+
+.PHONY: mutants
+mutants: .local/mutation/.installed ## plant small defects in handlers/ and say which ones no unit test finds (MUTANTS="license_conversion.gate*")
+	@mkdir -p .local/mutants/mutants
+	@ln -sfn $(MUTATED:%=../../%) .local/mutants && ln -sfn ../../handlers .local/mutants/src && ln -sfn src .local/mutants/mutants/handlers
+	@cd .local/mutants && HYPOTHESIS_PROFILE=mutants ../mutation/bin/mutmut run $(if $(MUTANTS),'$(MUTANTS)') && ../mutation/bin/mutmut results
+
 .PHONY: build
 build: $(VENV)/.demo ## build the layer and the application as SAM deploys them
 	@echo "Building the application ..."
@@ -159,6 +168,7 @@ lock: ## compile the requirements files again (pins and hashes, no addresses); U
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) $(AS_DEVELOPED) $(UNUSED) requirements/demo.in --output-file requirements/demo.txt
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/lambda-runtime.in --output-file requirements/lambda-runtime.txt
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/scanners.in --output-file requirements/scanners.txt
+	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/mutation.in --output-file requirements/mutation.txt
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/cdk.in --output-file requirements/cdk.txt
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) --exclude-newer 2025-10-15 $(UNUSED) requirements/localstack.in --output-file requirements/localstack.txt
 	npm install --prefix tests/local_cloud/iam --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts

@@ -8,7 +8,8 @@ from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
-settings.load_profile("suite")
+settings.register_profile("mutants", settings.get_profile("suite"), max_examples=10)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 FAKE_AWS = {
     "AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST",

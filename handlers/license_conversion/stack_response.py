@@ -133,7 +133,7 @@ def seconds_left(context: Any) -> float:
 def service_timeout(event: Mapping[str, Any]) -> int:
     """Seconds from the request until CloudFormation gives it up, also for properties that nobody has checked."""
     properties = event.get("ResourceProperties")
-    said = str(properties.get("ServiceTimeout", "")) if isinstance(properties, Mapping) else ""
+    said = str(properties.get("ServiceTimeout")) if isinstance(properties, Mapping) else ""
     return int(said) if re.fullmatch(r"[0-9]{1,4}", said) and 1 <= int(said) <= SERVICE_TIMEOUT else SERVICE_TIMEOUT
 
 
@@ -180,7 +180,7 @@ def requested_at(event: Mapping[str, Any], now: datetime) -> datetime:
     minute later keeps the first one's deadline. A date that cannot be true counts for nothing.
     """
     try:
-        dates = parse_qs(urlsplit(str(event.get("ResponseURL", ""))).query).get("X-Amz-Date", [])
+        dates = parse_qs(urlsplit(str(event.get("ResponseURL"))).query).get("X-Amz-Date", [])
         signed = datetime.strptime(dates[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except (IndexError, ValueError):
         return now

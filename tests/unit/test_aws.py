@@ -1,4 +1,6 @@
-"""When boto3 is imported, by a process of its own: what one test imports would be there for the next one."""
+"""The clients of AWS: how long they try, and where; and when boto3 is imported, by a process of its own: what one test imports
+would be there for the next one.
+"""
 
 import os
 import subprocess
@@ -6,6 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from license_conversion import aws
+from license_conversion.request import ATTEMPT_SECONDS, Account
 
 HANDLERS = Path(__file__).parents[2] / "handlers"
 PROGRAM = "import sys, {module}; print('botocore.session' in sys.modules)"
@@ -37,3 +43,50 @@ def test_a_function_that_only_answers_starts_without_boto3(module: str) -> None:
 @pytest.mark.parametrize("module", MAKE_CALLS)
 def test_elsewhere_than_in_lambda_no_import_brings_boto3(module: str) -> None:
     assert not brings_boto3(module)
+
+
+@pytest.mark.parametrize("attempts", [1, 4])
+def test_a_call_is_tried_as_often_as_its_maker_says(attempts: int) -> None:
+    config = aws.client("stepfunctions", attempts=attempts).meta.config
+
+    assert config.retries == {"mode": "standard", "total_max_attempts": attempts}
+
+
+def test_a_call_that_hangs_leaves_time_for_two_more_in_one_attempt_of_the_state_machine() -> None:
+    config = aws.client("license-manager", attempts=1).meta.config
+
+    assert 0 < (config.connect_timeout + config.read_timeout) * 3 <= ATTEMPT_SECONDS
+
+
+def test_a_client_is_of_the_functions_own_region_unless_the_account_says_another() -> None:
+    own = aws.client("license-manager", attempts=1)
+    other = aws.client("license-manager", attempts=1, account=Account(region="eu-central-1"))
+
+    assert (own.meta.region_name, other.meta.region_name) == ("us-east-1", "eu-central-1")
+
+
+@pytest.mark.parametrize("region", ["", "eu-central-1"])
+def test_a_role_is_assumed_with_the_first_call_and_not_before_it(region: str) -> None:
+    """A role that cannot be assumed is an answer of that call, which the gate knows how to read."""
+    role = Account("arn:aws:iam::123456789012:role/reader", "an id", region)
+    client = aws.client("license-manager", attempts=1, account=role)
+
+    assert client.meta.region_name == (region or "us-east-1")
+    assert client.meta.config.retries["total_max_attempts"] == 1
+
+
+def test_what_a_service_says_and_what_it_does_not_say_are_both_failures() -> None:
+    refused = ClientError({"Error": {"Code": "AccessDenied"}}, "Get")
+    silent = ReadTimeoutError(endpoint_url="https://example")
+
+    assert isinstance(refused, aws.refusal())
+    assert not isinstance(silent, aws.refusal())
+    for error in (refused, silent, TimeoutError("The time for it is up")):
+        assert isinstance(error, aws.failures())
+    assert not isinstance(KeyError("ours"), aws.failures())
+
+
+def test_every_region_of_every_partition_is_known() -> None:
+    regions = aws.regions_of("license-manager")
+
+    assert {"us-east-1", "cn-north-1", "us-gov-west-1"} <= set(regions)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from license_conversion.errors import AccessDenied, GateError, InvalidRequest, StillUnknown
-from license_conversion.gate import Ended, Gate, Outcome, Refusal, Wait, Waiting, answer, refusal_before, refused
+from license_conversion.fleet import Fleet
+from license_conversion.gate import Ended, Gate, Outcome, Refusal, Wait, Waiting, answer, cause, refusal_before, refused
 from license_conversion.request import Account, Request
 from license_conversion.shared import SharedLicenseManager
 from license_conversion.task import ATTRIBUTES, ConversionTask
@@ -551,3 +552,17 @@ def test_a_task_that_began_in_year_1_is_waited_for_like_any_other() -> None:
     began = ConversionTask.from_answer(TASK_ID, {"Status": "IN_PROGRESS", "StartTime": datetime(1, 1, 1, tzinfo=UTC)})
 
     assert waiting(check(began)).seconds == 60
+
+
+@pytest.mark.parametrize("count", [1, 300, 400, 1000])
+def test_an_executions_cause_fits_however_large_the_fleet(count: int) -> None:
+    """A longer one would end the execution with another error: 32,768 characters.
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_ExecutionFailedEventDetails.html
+    """
+    task_ids = tuple(f"lct-{number:046}" for number in range(count))
+    failed = Fleet.from_carried(task_ids, {"Pending": [], "FailedTasks": {task_ids[0]: MESSAGE}})
+
+    said = cause(failed)
+
+    assert len(said) <= 32_768
+    assert json.loads(said)["Failed"] == 1

@@ -76,6 +76,22 @@ def test_the_reason_of_a_failed_conversion_says(expected: str) -> None:
     assert expected in said
 
 
+def test_a_reason_reads_as_one_text_from_beginning_to_end() -> None:
+    nowhere = Account()
+    failed = reason.failed(task(Status="FAILED"), timedelta(seconds=90), nowhere, LOOK)
+    of = f"task {TASK_ID} of an unknown resource"
+
+    assert failed == (
+        f"License conversion FAILED: {of}, after the gate waited 1 min 30 s. "
+        f"Look further with: {COMMAND}; {LOOK}. License Manager says: (no StatusMessage)"
+    )
+    assert timed_out(task(Status="IN_PROGRESS"), account=nowhere) == (
+        f"The wait ran out, the conversion did not fail: {of} is still IN_PROGRESS after the gate waited 1 h 2 min 3 s. "
+        "The conversion itself goes on. To wait longer raise TimeoutSeconds and ServiceTimeout, or name a "
+        f"WaitConditionHandle. Look further with: {COMMAND}; {LOOK}."
+    )
+
+
 def test_license_managers_own_words_come_last_because_the_end_is_what_a_limit_cuts_off() -> None:
     failed = task(ResourceArn=INSTANCE, Status="FAILED", StatusMessage=MESSAGE)
 

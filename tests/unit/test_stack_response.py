@@ -307,7 +307,7 @@ def test_a_request_that_names_a_handle_has_the_handle_signalled() -> None:
     url, body = message(event, ANSWER, "HANDLE")
 
     assert url == HANDLE
-    assert json.loads(body)["UniqueId"] == TASK_ID
+    assert json.loads(body) == {"Status": "FAILURE", "Reason": "It failed.", "UniqueId": TASK_ID, "Data": "{}"}
 
 
 @pytest.mark.parametrize("physical_id", ["", None], ids=["empty", "none"])
@@ -376,6 +376,7 @@ def test_an_answer_that_is_not_taken_says_whether_anybody_still_listens(after: f
         send(of_request("90"), ANSWER, "STACK", 28, now=REQUESTED + timedelta(seconds=after), deliver_=receiver)
 
     assert type(raised.value) is error
+    assert str(raised.value).startswith("3 attempts, the last one: HTTP status 403")
     assert "c0ffee" not in str(raised.value)
 
 

@@ -315,6 +315,41 @@ def test_the_waits_of_a_resource_are_stopped_and_nobody_elses(
     assert step_functions.stopped() == [NAME, SECOND]
 
 
+def test_what_runs_is_listed_in_pages_as_large_as_step_functions_gives_until_there_is_no_more(
+    step_functions: StepFunctions,
+) -> None:
+    """A Delete has a minute: a smaller page is more calls.
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_ListExecutions.html
+    """
+    step_functions.answers = {"ListExecutions": [listed(more="page 2"), listed(more="page 3"), listed()]}
+
+    stop(step_functions, DELETE)
+
+    first = {"stateMachineArn": STATE_MACHINE, "statusFilter": "RUNNING", "maxResults": 1000}
+    assert [said for _, said in step_functions.asked] == [
+        first,
+        {**first, "nextToken": "page 2"},
+        {**first, "nextToken": "page 3"},
+    ]
+
+
+def test_the_task_of_a_wait_is_read_from_the_end_of_its_history(step_functions: StepFunctions) -> None:
+    """One call, however long it has waited: the beginning may be thousands of events away."""
+    step_functions.answers = {
+        "ListExecutions": [listed(NAME)],
+        "DescribeExecution": [described(execution_input=begun_with(""))],
+        "GetExecutionHistory": [history({"Task": {"LicenseConversionTaskId": OTHER}})],
+    }
+
+    stop(step_functions, DELETE)
+
+    (said,) = (said for operation, said in step_functions.asked if operation == "GetExecutionHistory")
+    assert said["executionArn"] == f"{EXECUTIONS}:{NAME}"
+    assert said["reverseOrder"] is True
+    assert said["includeExecutionData"] is True, "without it there is no input to read"
+    assert 25 <= said["maxResults"] <= 1000, "a check of a crowd is 14 events, and a state's retries come on top"
+
+
 def test_a_wait_that_is_stopped_says_who_took_its_place(step_functions: StepFunctions) -> None:
     step_functions.answers = {
         "ListExecutions": [listed(NAME)],

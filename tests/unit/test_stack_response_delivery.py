@@ -1,0 +1,173 @@
+"""An answer is sent until it is taken, over TLS, to a receiver that takes a PUT as S3 does."""
+
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from license_conversion.errors import AnswerNotDelivered
+from license_conversion.stack_response import deliver
+from tests.local_cloud.answers import LOST, RESET, TIMEOUT, AnswersReceiver
+
+KEY = "arn:aws:cloudformation:us-east-1:000000000000:stack/mine/x|Gate|1"
+BODY = '{"Reason": "größer"}'
+
+
+class S3:
+    """The receiver, and a clock that only pauses move."""
+
+    def __init__(self, receiver: AnswersReceiver) -> None:
+        self.receiver = receiver
+        self.url = receiver.issue(KEY)
+        self.now = 0.0
+        self.pauses: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+    def deliver(self, seconds: float = 60, url: str = "") -> int:
+        return deliver(url or self.url, BODY.encode(), seconds, sleep=self.sleep, monotonic=lambda: self.now)
+
+    @property
+    def outcomes(self) -> list[tuple[str, bool]]:
+        return [(one.outcome, one.taken) for one in self.receiver.answers()]
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def receiver(authority: trustme.CA, tmp_path: Path) -> Iterator[AnswersReceiver]:
+    certificate = tmp_path / "certificate.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    with AnswersReceiver(certificate) as listening:
+        yield listening
+
+
+@pytest.fixture
+def s3(receiver: AnswersReceiver, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S3:
+    trusted = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(trusted))
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    return S3(receiver)
+
+
+@pytest.mark.parametrize("handle", [False, True], ids=["response", "signal"])
+def test_one_put_with_a_length_and_no_content_type_to_the_signed_path_is_taken(s3: S3, handle: bool) -> None:
+    """In chunks, under another path or query, or with a content type, S3 refuses it."""
+    url = s3.receiver.issue(KEY, handle=handle)
+
+    assert s3.deliver(url=url) == 1
+
+    (answer,) = s3.receiver.answers()
+    assert (answer.outcome, answer.taken, answer.body) == ("200", True, BODY)
+    assert s3.pauses == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 400, 403, 404, 500, 503])
+def test_whatever_is_not_2xx_is_tried_again(s3: S3, status: int) -> None:
+    """A redirect too: nobody follows it, so nobody has taken the answer."""
+    s3.receiver.misbehave(status)
+
+    assert s3.deliver() == 2
+    assert s3.outcomes == [(str(status), False), ("200", True)]
+
+
+@pytest.mark.parametrize("status", [200, 201, 204])
+def test_every_2xx_has_taken_it(s3: S3, status: int) -> None:
+    s3.receiver.misbehave(status)
+
+    assert s3.deliver() == 1
+
+
+@pytest.mark.parametrize("trouble", [RESET, LOST])
+def test_a_connection_that_breaks_is_tried_again(s3: S3, trouble: str) -> None:
+    s3.receiver.misbehave(trouble)
+
+    assert s3.deliver() == 2
+
+
+def test_an_answer_that_is_lost_for_ever_says_how_often_and_what_came_last_and_never_the_url(s3: S3) -> None:
+    s3.receiver.misbehave(*[503] * 50)
+
+    with pytest.raises(AnswerNotDelivered, match=r"^6 attempts in 20 s, the last one: HTTP status 503$") as raised:
+        s3.deliver(seconds=20)
+
+    assert s3.receiver.issued()[0].signature not in str(raised.value)
+    assert raised.value.__cause__ is None
+
+
+def test_it_is_tried_at_once_and_then_rarely(s3: S3) -> None:
+    """Half a second after the first attempt, and every eight at last."""
+    s3.receiver.misbehave(*[403] * 50)
+
+    with pytest.raises(AnswerNotDelivered):
+        s3.deliver(seconds=40)
+
+    assert s3.pauses == [0.5, 1, 2, 4, 8, 8, 8, 8]
+
+
+@pytest.mark.parametrize(("seconds", "pauses"), [(0, []), (0.5, []), (0.6, [0.5]), (1.5, [0.5])])
+def test_no_attempt_begins_after_its_time(s3: S3, seconds: float, pauses: list[float]) -> None:
+    s3.receiver.misbehave(*[503] * 50)
+
+    with pytest.raises(AnswerNotDelivered):
+        s3.deliver(seconds=seconds)
+
+    assert s3.pauses == pauses
+    assert len(s3.outcomes) == len(pauses) + 1
+
+
+def test_a_receiver_that_says_nothing_is_left_when_the_time_is_up(s3: S3) -> None:
+    """In real time: without a time-out of its own the attempt would last as long as the invocation."""
+    s3.receiver.misbehave(TIMEOUT)
+
+    with pytest.raises(AnswerNotDelivered, match="1 attempts in 0 s, the last one: TimeoutError"):
+        s3.deliver(seconds=0.1)
+
+
+def test_an_answer_goes_to_nobody_whose_certificate_is_not_trusted(
+    receiver: AnswersReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    stranger = S3(receiver)
+
+    with pytest.raises(AnswerNotDelivered, match=ssl.SSLCertVerificationError.__name__):
+        stranger.deliver(seconds=0)
+
+    assert stranger.outcomes == []
+
+
+def test_an_answer_is_never_sent_in_the_clear(s3: S3) -> None:
+    """Whatever the URL says."""
+    assert s3.deliver(url=s3.url.replace("https://", "http://")) == 1
+
+
+def test_attempts_that_hang_are_each_given_up_early_enough_for_three_more_and_together_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the 23.5 s that one attempt of the state machine has for it; and no later than a moment after them."""
+    now, given = [0.0], []
+
+    def hang(_address: object, timeout: float, *_: object) -> None:
+        given.append(timeout)
+        now[0] += timeout
+        raise TimeoutError
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(socket, "create_connection", hang)
+
+    with pytest.raises(AnswerNotDelivered, match="TimeoutError"):
+        deliver("https://bucket/key?signed", b"{}", 23.5, sleep=sleep, monotonic=lambda: now[0])
+
+    assert len(given) >= 4
+    assert now[0] <= 23.5 + 0.5
+    assert min(given) >= 0.5, "less is no attempt"
