@@ -49,7 +49,7 @@ check: $(VENV)/.development .local/scanners/.installed ## lint, types, templates
 	@if command -v npx >/dev/null; then sed 's/$${Partition}/aws/' statemachine/gate.asl.json >.local/gate.asl.json && \
 	$(ASL_VALIDATOR) --json-path .local/gate.asl.json; \
 	else echo "npx is not there: the ASL validator is left out"; fi
-	$(BIN)/python -m pytest -n0 tests/unit/test_conventions.py
+	$(BIN)/python -m pytest -n0 tests/unit/test_conventions.py tests/unit/test_draw_dashboard.py
 	$(BIN)/pre-commit validate-config
 	$(GITHUB_SCHEMA)workflows .github/workflows/*.yml
 	$(GITHUB_SCHEMA)issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml

@@ -91,6 +91,7 @@ class Ways:
         self._crowd(functions["CheckTaskFunction"], functions["WatchCrowdFunction"])
         with self._broken(functions["CheckTaskFunction"]):
             self._ended(self._stack("broken-check", STACK_GATE, self._add(duration=FOREVER)))
+            self._finish(self._start(machine))
         waits = self._in_flight("waits-on", machine)
         with self._broken(functions["CustomResourceFunction"]):
             self._ended(self._stack("broken-door", STACK_GATE, self._add(duration=FOREVER)))

@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from samtranslator.yaml_helper import yaml_parse
+from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
 from license_conversion.crowd import Place, Table, Watched
 from license_conversion.crowd_table import KEEPS, SHARDS, CrowdTable
