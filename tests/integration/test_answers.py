@@ -2,7 +2,7 @@
 
 import http.client
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,13 +22,15 @@ class S3:
         self.now = 1_795_000_000.0
         self._trusting = trusting
 
-    def put(self, url: str, body: bytes | Iterable[bytes] | None = b"{}", **headers: str) -> int:
+    def put(self, url: str, body: bytes | None = b"{}", **headers: str) -> int:
         parts = urlsplit(url)
         connection = http.client.HTTPSConnection(parts.netloc, timeout=0.5, context=self._trusting)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             if body is None:
                 connection.putrequest("PUT", f"{parts.path}?{parts.query}")
+                for header in named.items():
+                    connection.putheader(*header)
                 connection.endheaders()
             else:
                 connection.request("PUT", f"{parts.path}?{parts.query}", body, named)
@@ -87,7 +89,8 @@ def test_a_content_type_that_was_not_signed_is_refused(s3: S3, url: str, name: s
 
 
 def test_a_body_in_chunks_is_not_implemented(s3: S3, url: str) -> None:
-    assert s3.put(url, iter([b"{", b"}"])) == 501
+    """Whoever answers by the headers does not wait for the chunks."""
+    assert s3.put(url, None, Transfer_Encoding="chunked") == 501
     assert s3.outcomes(KEY) == [("501", False)]
 
 
