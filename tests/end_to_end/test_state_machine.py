@@ -557,14 +557,14 @@ def _name(event: Mapping[str, Any]) -> str:
 
 class TestDenials:
     @staticmethod
-    def spoilt(executions: Executions, name: str, fault: str) -> Json:
-        """A request for a task of its own, whose next look meets the fault."""
+    def spoilt(executions: Executions, name: str, fault: str, times: int = 1) -> Json:
+        """A request for a task of its own, whose next looks meet the fault: a denial is believed after its grace."""
         task = executions.add(name, duration=0)
-        executions.application.cloud.license_manager.faults.queue(fault, task_id=task)
+        executions.application.cloud.license_manager.faults.queue(fault, times=times, task_id=task)
         return {"LicenseConversionTaskId": task}
 
     def test_name_the_action_and_the_role(self, executions: Executions) -> None:
-        executions.start("denied", self.spoilt(executions, "denied", "AccessDeniedException"))
+        executions.start("denied", self.spoilt(executions, "denied", "AccessDeniedException", 50))
 
         error, cause = executions.failure("denied")
 
@@ -573,7 +573,7 @@ class TestDenials:
         assert "CheckTaskRole" in cause
 
     def test_are_caught_by_name(self, executions: Executions) -> None:
-        request = self.spoilt(executions, "callback-denied", "AuthorizationException") | {"TimeoutSeconds": 60}
+        request = self.spoilt(executions, "callback-denied", "AuthorizationException", 50) | {"TimeoutSeconds": 60}
         executions.start("callback-denied", request, "state-machine-callback")
 
         error, cause = executions.failure("callback-denied")

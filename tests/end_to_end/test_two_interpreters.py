@@ -223,11 +223,13 @@ def in_moto(fake_clock: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sce
             fake_clock.functions["CheckTask"] = _broken
         given, caller = scenario.execution_input, ""
         if scenario.token:
+            fake_clock.clock.held = True  # who waits for the token sleeps before the gate is there that calls it back
             caller, token = _caller(fake_clock)
             given = {**given, "TaskToken": token}
         started = fake_clock.step_functions.start_execution(
             stateMachineArn=fake_clock.state_machine_arn, input=json.dumps(given)
         )
+        fake_clock.clock.held = False
         fake_clock.finish(started["executionArn"])
         error = fake_clock.finish(caller).get("error", "") if caller else ""
         return Run.of(fake_clock.step_functions, started["executionArn"]), error

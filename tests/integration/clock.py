@@ -29,6 +29,8 @@ class Clock:
         default_factory=lambda: datetime.now(UTC)
     )  # response URLs carry the time at which they were really signed
     awake_or_asleep: Callable[[], int] = lambda: 0
+    held: bool = False
+    """Whether it stands still though all sleep: somebody else is about to come."""
     closed: bool = False
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _sleepers: list[Sleeper] = field(default_factory=list)
@@ -53,7 +55,7 @@ class Clock:
                     if self.closed:
                         raise Closed
                     asleep = [one.until for one in self._sleepers if one.until > self.now and not one.woken()]
-                    if len(asleep) >= self.awake_or_asleep():
+                    if not self.held and len(asleep) >= self.awake_or_asleep():
                         self.now = min(asleep)
                         self._changed.notify_all()
                     else:
