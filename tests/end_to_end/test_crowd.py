@@ -9,8 +9,8 @@ import pytest
 from tests.end_to_end.application import Application
 from tests.eventually import eventually
 
-CROWD = 6
-SECONDS = 10.0
+CROWD = 8
+SECONDS = 20.0
 TIMEOUT = 900
 
 
