@@ -187,32 +187,37 @@ def tables() -> Iterator[str]:
     """For docs/benchmarks.md."""
     quota, measured = measure()
     how = "by a quota of the kernel's" if quota else "computed from the processor's time: this machine grants no quota"
-    sizes = " | ".join(f"{size:,} MB" for size in SIZES)
-    rule = " | ".join("---:" for _ in SIZES)
     yield "### Cold start, size and memory"
     yield ""
     yield f"Seconds until the first invocation is done; in brackets their product with the price of a million. The share: {how}."
     yield ""
-    yield f"| | start | peak | {sizes} |"
-    yield f"| --- | ---: | ---: | {rule} |"
-    for (_, name), took in measured.items():
-        yield f"| {name} | {took.start:.2f} s | {took.peak:.0f} MB | {products(took, boosted=True)} |"
-    yield ""
+    yield from _table(
+        {
+            name: f"{took.start:.2f} s | {took.peak:.0f} MB | {products(took, boosted=True)}"
+            for (_, name), took in measured.items()
+        },
+        "start",
+        "peak",
+    )
     yield "The same, were the start given no more than the invocations (computed):"
     yield ""
-    yield f"| | {sizes} |"
-    yield f"| --- | {rule} |"
-    for (_, name), took in measured.items():
-        yield f"| {name} | {products(took, boosted=False)} |"
-    yield ""
+    yield from _table({name: products(took, boosted=False) for (_, name), took in measured.items()})
     yield "A warm invocation, in milliseconds, besides the time of the calls:"
     yield ""
-    yield f"| | {sizes} |"
-    yield f"| --- | {rule} |"
-    for (_, name), took in measured.items():
-        yield f"| {name} | {' | '.join(f'{1000 * took.warm[size]:.0f}' for size in SIZES)} |"
-    yield ""
+    yield from _table(
+        {name: " | ".join(f"{1000 * took.warm[size]:.0f}" for size in SIZES) for (_, name), took in measured.items()}
+    )
     yield f"The layer has {_layer_megabytes():.1f} MB, unpacked."
+
+
+def _table(rows: Mapping[str, str], *before: str) -> Iterator[str]:
+    """A row for each function, with a column for each memory after those that come `before`; and an empty line."""
+    heads = [*before, *(f"{size:,} MB" for size in SIZES)]
+    yield f"| | {' | '.join(heads)} |"
+    yield f"| --- | {' | '.join('---:' for _ in heads)} |"
+    for name, cells in rows.items():
+        yield f"| {name} | {cells} |"
+    yield ""
 
 
 def products(took: Took, *, boosted: bool) -> str:

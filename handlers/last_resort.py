@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Any
 
 from license_conversion.errors import AnswerNotDelivered, NobodyListens
 from license_conversion.plain_telemetry import count, log
-from license_conversion.stack_response import requested_at, seconds_left, send
+from license_conversion.stack_response import bare, requested_at, seconds_left, send
 from license_conversion.text import shorten
-from license_conversion.waiters import Waiters
+from license_conversion.waiters import STACK, Waiters
 
 if TYPE_CHECKING:
     from license_conversion.waits import Waits
@@ -68,7 +68,8 @@ def _answer_wait(event: Mapping[str, Any], context: Any) -> None:
         broken = gate.get("Broken", {})
         what = _quoted(f"{broken.get('Error', 'no error')}: {broken.get('Cause', '')}")
         task_id = gate.get("Task", {}).get("LicenseConversionTaskId")
-        answer = _failed(
+        answer = bare(
+            "FAILED",
             f"The gate itself broke, the conversion is not affected. Execution {event['Execution']} ended with {what}",
             task_id or stack["PhysicalResourceId"],
         )
@@ -116,12 +117,12 @@ def _answer_request(record: Mapping[str, Any], context: Any) -> None:
     """What Lambda gave up. `record` is its record for a destination."""
     request = record["requestPayload"]
     if request.get("ResourceType") == WAITERS_TOLD:
-        _send(request, {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": None, "Data": {}}, "STACK", context)
+        _send(request, bare("SUCCESS"), STACK, context)
     elif request["RequestType"] == "Delete":
         _stop_waits(request, context)
-        _send(request, {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": None, "Data": {}}, "STACK", context)
+        _send(request, bare("SUCCESS"), STACK, context)
     elif refusal := _refusal(request):
-        _send(request, _failed(refusal, None), "STACK", context)
+        _send(request, bare("FAILED", refusal), STACK, context)
     elif _has_wait(request):
         _log("INFO", "The function broke, and the wait that it had begun answers", request)
     else:
@@ -133,7 +134,7 @@ def _answer_request(record: Mapping[str, Any], context: Any) -> None:
             f"{os.environ.get('GATE_LOG_GROUP', 'of the function')}, request {made_of.get('requestId')}. Lambda gave the "
             f"request up ({made_of.get('condition')}, attempt {made_of.get('approximateInvokeCount')}): {what}"
         )
-        _send(request, _failed(reason, _task_id(request)), "STACK", context)
+        _send(request, bare("FAILED", reason, _task_id(request)), STACK, context)
 
 
 def _refusal(request: Mapping[str, Any]) -> str:
@@ -146,10 +147,6 @@ def _refusal(request: Mapping[str, Any]) -> str:
     except Exception as error:
         return str(error) if type(error).__name__ == REFUSED else ""
     return ""
-
-
-def _failed(reason: str, physical_id: str | None) -> dict[str, Any]:
-    return {"Status": "FAILED", "Reason": reason, "PhysicalResourceId": physical_id, "Data": {}}
 
 
 def _stop_waits(request: Mapping[str, Any], context: Any) -> None:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from license_conversion.plain_telemetry import log
-from license_conversion.stack_response import seconds_left, send
+from license_conversion.stack_response import bare, seconds_left, send
 from license_conversion.waiters import STACK, Waiters
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
             said = _tell_everybody(time.monotonic() + seconds_left(context) - ENOUGH_TO_ANSWER)
     except Exception as error:  # whatever it is, the deletion goes on
         log("ERROR", f"Whoever waits could not be looked for: {type(error).__name__}")
-    answer = {"Status": "SUCCESS", "Reason": said, "PhysicalResourceId": PHYSICAL_ID, "Data": {}}
-    send(event, answer, STACK, seconds_left(context), now=datetime.now(UTC))
+    send(event, bare("SUCCESS", said, PHYSICAL_ID), STACK, seconds_left(context), now=datetime.now(UTC))
 
 
 def _goes_with_its_stack(stack_id: str) -> bool:

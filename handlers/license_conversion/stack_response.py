@@ -50,6 +50,11 @@ def response(
     return fit(answer, answer["Data"])
 
 
+def bare(status: str, reason: str = "", physical_id: str | None = None) -> dict[str, Any]:
+    """An answer without attributes."""
+    return {"Status": status, "Reason": reason, "PhysicalResourceId": physical_id, "Data": {}}
+
+
 def message(event: Mapping[str, Any], answer: Mapping[str, Any], waiter: str) -> tuple[str, bytes]:
     """Where an end goes, and what: for the `waiter` HANDLE a signal to the one that the request names, else the response."""
     status, reason, physical_id = answer["Status"], answer["Reason"], answer["PhysicalResourceId"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from license_conversion.stack_response import send
+from license_conversion.stack_response import bare, send
 
 if TYPE_CHECKING:
     from license_conversion.waits import Waits
@@ -71,7 +71,7 @@ class Waiters:
             return "SUCCESS" if result.get("Passed") else "FAILED"
         known = self.state.get("Task", {}).get("LicenseConversionTaskId") or self.given["Stack"]["PhysicalResourceId"]
         verdict = self.state.get("Answer") if self.state.get("Ended") else None
-        answer = verdict or {"Status": "FAILED", "Reason": reason, "PhysicalResourceId": known, "Data": {}}
+        answer = verdict or bare("FAILED", reason, known)
         send(self.event, answer, waiter, seconds, now=now)
         return str(answer["Status"])
 
