@@ -259,12 +259,12 @@ class World:
             "responsePayload": {"errorType": "Error", "errorMessage": error},
         }
 
-        def ended(_: Any, error: str) -> None:
-            if error and attempt < LAST_RESORT_ATTEMPTS:
+        def ended(_: Any, failure: str) -> None:
+            if failure and attempt < LAST_RESORT_ATTEMPTS:
                 pause = RETRY_SECONDS * attempt
                 request.lost.append((self.scheduler.now, self.scheduler.now + pause))
                 self.scheduler.after(pause, lambda: self._give_up(request, error, attempt + 1))
-            elif not error and request.last_resort is None:
+            elif not failure and request.last_resort is None:
                 request.last_resort = self.scheduler.now
 
         self.scheduler.after(1.0, lambda: self._run("LastResort", json.dumps(record), request, ended))

@@ -26,8 +26,11 @@ class Sentences:
 
     def found(self) -> Iterator[str]:
         for node in ast.walk(self._tree):
-            if isinstance(node, ast.Call) and node.args and _name(node.func) in SAYS:
-                yield from self._texts(node.args[0])
+            match node:
+                case ast.Call(func=function, args=[said, *_]) if _name(function) in SAYS:
+                    yield from self._texts(said)
+                case ast.Call(args=[ast.Constant(value="FAILED"), said, *_]):  # an answer that was not the check's
+                    yield from self._texts(said)
             if isinstance(node, ast.FunctionDef) and self._is_reason and node.name in REASONS:
                 for one in ast.walk(node):
                     if isinstance(one, ast.Return) and one.value:
