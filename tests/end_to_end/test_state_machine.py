@@ -305,12 +305,14 @@ class TestErrors:
         assert (task["LicenseConversionTaskId"], task["Status"]) == (executions.tasks["times-out"], "IN_PROGRESS")
         assert "EndTime" not in task
 
-    def test_of_a_wait_that_ran_out_comes_with_the_one_look_at_the_deadline(self, executions: Executions) -> None:
-        deadline = executions.ended("times-out")["startDate"] + timedelta(seconds=6)
+    def test_of_a_wait_that_ran_out_comes_with_one_look_at_the_deadline(self, executions: Executions) -> None:
+        ended = executions.ended("times-out")
+        deadline = ended["startDate"] + timedelta(seconds=6)
 
         history = executions.history(executions.arns["times-out"])
         looks = [event["timestamp"] for event in history if _name(event) in ("First Check", "Check Task")]
-        assert [at for at in looks if at >= deadline] == looks[-1:]
+        assert ended["stopDate"] >= deadline
+        assert len([at for at in looks if at >= deadline]) <= 1  # none, where the one before it was so slow that it ended there
 
     def test_stay_json_however_much_license_manager_says(self, executions: Executions) -> None:
         error, cause = executions.failure("said-much")
@@ -490,8 +492,9 @@ class TestEvents:
         return {name: by_task.get(task, []) for name, task in executions.tasks.items()}
 
     @pytest.mark.parametrize(("name", "kind"), HEARD)
-    def test_tell_of_every_end_once(self, events: dict[str, list[Json]], name: str, kind: int) -> None:
-        (event,) = events[name]
+    def test_tell_of_every_end(self, events: dict[str, list[Json]], name: str, kind: int) -> None:
+        event, *copies = events[name]
+        assert [copy["detail"] for copy in copies] == [event["detail"]] * len(copies)  # delivered at least once
         assert (event["source"], event["detail-type"]) == ("license-conversion-gate", ENDED[kind])
         assert event["resources"] == ["arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"]
 
