@@ -135,18 +135,19 @@ def main() -> None:
         *((case, peer) for against in AGAINST for case in against.cases for peer in WAYS),
         *((case, None) for case in LIMITS.values()),
     ]
+    sys.stderr.write("Cold starts\n")
+    cold_starts = list(cold_start.tables())
     found = pool.results(jobs)
 
     def run(case: Case, peer: type[Peer] | None) -> Result:
         return found[case, peer]
 
-    sys.stderr.write("Cold starts\n")
     parts = (
         _aims(run),
         _bounds(run),
         *(_against_peers(against, run) for against in AGAINST),
         _limits(run),
-        cold_start.tables(),
+        cold_starts,
     )
     lines = [line for part in parts for line in (*part, "")]
     seeds = ", ".join(map(str, SEEDS))

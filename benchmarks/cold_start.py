@@ -95,15 +95,16 @@ def starts(url: str) -> Sequence[Start]:
     }
     to_answer = {"Stack": stack, "Answer": answer, "Waiter": "STACK", "Execution": EXECUTION}
     to_answer_last = {"Stack": stack, "Gate": {"Waiter": "STACK", "Answer": answer}, "Execution": EXECUTION}
-    ended = {"detail-type": "Step Functions Execution Status Change", "detail": {"executionArn": EXECUTION}}
+    end = {"executionArn": EXECUTION, "status": "ABORTED"}
+    ended = {"detail-type": "Step Functions Execution Status Change", "detail": end}
     later: dict[str, str] = {}
     return (
         Start("stock crhelper: a poll", "stock_crhelper", {**request, "CrHelperPoll": True, "CrHelperData": {}}),
         Start("custom_resource", "custom_resource", request),
-        Start("the same, its client in the call", "custom_resource", request, later),
+        Start("custom_resource, its client in the call", "custom_resource", request, later),
         Start("check_task", "check_task", check),
-        Start("the same, its client in the call", "check_task", check, later),
-        Start("the same, traced", "check_task", check, AT_START | TRACED),
+        Start("check_task, its client in the call", "check_task", check, later),
+        Start("check_task, traced", "check_task", check, AT_START | TRACED),
         Start("watch_crowd, nobody waits", "watch_crowd", {"RoleArn": "", "ExternalId": "", "Region": ""}),
         Start("announce_end", "announce_end", {"DetailType": "License Conversion Succeeded", "Detail": {}}),
         Start("answer_stack", "answer_stack", to_answer),
@@ -112,9 +113,9 @@ def starts(url: str) -> Sequence[Start]:
     )
 
 
-def measure() -> tuple[bool, Mapping[tuple[str, str], Took]]:
-    """Whether there was a quota; and what each start took, by its module and name."""
-    found: dict[tuple[str, str], dict[int, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+def measure() -> tuple[bool, Mapping[str, Took]]:
+    """Whether there was a quota; and what each start took, by its name."""
+    found: dict[str, dict[int, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     with TemporaryDirectory() as folder, ExitStack() as stack:
         deployed = Path(folder)
         for code in (ROOT / "handlers", LAYER):
@@ -134,7 +135,7 @@ def measure() -> tuple[bool, Mapping[tuple[str, str], Took]]:
         def run(job: tuple[Start, int]) -> None:
             start, size = job
             said = _run(start, environment, groups[size])
-            found[start.module, start.name][size].append(said)
+            found[start.name][size].append(said)
 
         rounds = [(start, size) for _ in range(REPETITIONS) for size in SIZES for start in starts(url)]
         with ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -142,7 +143,7 @@ def measure() -> tuple[bool, Mapping[tuple[str, str], Took]]:
         for job in rounds:
             if share(job[1]) >= HALF:
                 run(job)
-        names = [(start.module, start.name) for start in starts(url)]
+        names = [start.name for start in starts(url)]
     quota = all(groups.values())
     return quota, {name: _took(found[name], quota=quota) for name in names}
 
@@ -194,18 +195,18 @@ def tables() -> Iterator[str]:
     yield from _table(
         {
             name: f"{took.start:.2f} s | {took.peak:.0f} MB | {products(took, boosted=True)}"
-            for (_, name), took in measured.items()
+            for name, took in measured.items()
         },
         "start",
         "peak",
     )
     yield "The same, were the start given no more than the invocations (computed):"
     yield ""
-    yield from _table({name: products(took, boosted=False) for (_, name), took in measured.items()})
+    yield from _table({name: products(took, boosted=False) for name, took in measured.items()})
     yield "A warm invocation, in milliseconds, besides the time of the calls:"
     yield ""
     yield from _table(
-        {name: " | ".join(f"{1000 * took.warm[size]:.0f}" for size in SIZES) for (_, name), took in measured.items()}
+        {name: " | ".join(f"{1000 * took.warm[size]:.0f}" for size in SIZES) for name, took in measured.items()}
     )
     yield f"The layer has {_layer_megabytes():.1f} MB, unpacked."
 
