@@ -130,15 +130,6 @@ def test_a_trace_is_found_by_its_task_and_shows_each_step_and_its_calls(
     assert found[-1]["name"] == "## put event"
 
 
-def test_the_execution_joins_the_trace_of_the_function_that_began_it(
-    application: Application, told: dict[str, str]
-) -> None:
-    """Step Functions takes the trace from a header of StartExecution."""
-    begun, first_check = steps(application, told["story"])[:2]
-
-    assert begun["trace_id"] == first_check["trace_id"]
-
-
 def test_no_trace_has_a_credential(application: Application, told: dict[str, str]) -> None:
     traced = json.dumps(application.cloud.subsegments())
 

@@ -30,6 +30,26 @@ except KeyError:
 """
 
 
+BEGINS = """
+import time
+from license_conversion import aws, telemetry
+from license_conversion.waits import Waits
+
+aws.prepare("stepfunctions")
+waits = Waits("arn:aws:states:us-east-1:123456789012:stateMachine:gate", time.monotonic, time.sleep)
+headers = []
+
+def keep(request, **_):
+    headers.append(request.headers["X-Amzn-Trace-Id"].decode())
+    raise KeyboardInterrupt
+
+waits._client.meta.events.register("before-send.sfn.StartExecution", keep)
+try:
+    with telemetry.traced("begin wait"):
+        waits.begin({"StackId": "s", "LogicalResourceId": "l", "RequestId": "r", "ResponseURL": "u"}, {}, 5.0)
+except KeyboardInterrupt:
+    print(*headers)
+"""
 COUNTS = """
 from license_conversion import plain_telemetry, telemetry
 
@@ -41,17 +61,22 @@ plain_telemetry.log("INFO", "another")
 """
 
 
-def run(daemon: TraceDaemon, *, sampled: bool) -> str:
-    """What an invocation whose step fails prints of the packages that it has imported."""
+def run(daemon: TraceDaemon, *, sampled: bool, invocation: str = INVOCATION) -> str:
+    """What an invocation prints; the one whose step fails, of the packages that it has imported."""
     header = f"Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled={int(sampled)}"
     environment = {
         "PYTHONPATH": str(HANDLERS),
         "LAMBDA_TASK_ROOT": str(HANDLERS),
         "AWS_XRAY_DAEMON_ADDRESS": daemon.address,
         "_X_AMZN_TRACE_ID": header,
+        "AWS_LAMBDA_FUNCTION_NAME": "gate",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
     }
     ran = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", INVOCATION], env=os.environ | environment, check=True, stdout=subprocess.PIPE
+        [sys.executable, "-c", invocation], env=os.environ | environment, check=True, stdout=subprocess.PIPE
     )
     return ran.stdout.decode().strip()
 
@@ -72,6 +97,16 @@ def test_an_invocation_that_is_not_sampled_is_not_traced_and_brings_no_sdk() -> 
         assert run(daemon, sampled=False) == ""
 
     assert daemon.subsegments == []
+
+
+def test_a_wait_is_begun_in_the_trace_of_the_function_that_begins_it() -> None:
+    """Step Functions takes the trace of an execution from a header of StartExecution."""
+    with TraceDaemon() as daemon:
+        header = run(daemon, sampled=True, invocation=BEGINS)
+
+    root, parent, sampled = header.split(";")
+    assert (root, sampled) == ("Root=1-5759e988-bd862e3fe1be46a994272793", "Sampled=1")
+    assert parent != "Parent=53995c3f42cd8ad8"  # the call's own part of the trace
 
 
 @pytest.mark.parametrize("header", ["", "Root=1-5759e988-bd862e3fe1be46a994272793"])
