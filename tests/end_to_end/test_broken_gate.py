@@ -58,23 +58,32 @@ class BrokenGate:
         self.cloud = application.cloud
         self._lambda = application.cloud.client("lambda")
         self._stacks: dict[str, Stack] = {}
+        self.last_resort = ""
+        """The ARN of the broken one."""
 
-    def copy(self, logical_id: str, name: str, code: str = "", environment: Any = None, **changes: Any) -> str:
-        """The ARN of a function that is the deployed one but for `code`, put into a module that comes first."""
+    def copy(
+        self, logical_id: str, name: str, code: str = "", environment: Any = None, given_up: str = "", **changes: Any
+    ) -> str:
+        """The ARN of a function that is the deployed one but for `code`, put into a module that comes first, and `given_up`, the
+        ARN of who gets the events that it fails.
+        """
         deployed = self._lambda.get_function_configuration(FunctionName=self.application.function_arn(logical_id))
         copied = {
             **{key: deployed[key] for key in ("Runtime", "Role", "Handler", "Timeout", "MemorySize", "LoggingConfig")},
-            "Layers": [layer["Arn"] for layer in deployed["Layers"]],
+            "Layers": [layer["Arn"] for layer in deployed.get("Layers", [])],
             "Environment": {"Variables": {**deployed["Environment"]["Variables"], **(environment or {})}},
             **({"Handler": "broken.handler"} if code else {}),
             **changes,
         }
         arn = self._lambda.create_function(FunctionName=name, Code={"ZipFile": _zipped(code)}, **copied)["FunctionArn"]
         self._lambda.get_waiter("function_active_v2").wait(FunctionName=name)
-        if logical_id == "CustomResourceFunction":
+        if logical_id in ("CustomResourceFunction", "LastResortFunction"):
             invoked = self._lambda.get_function_event_invoke_config(FunctionName=deployed["FunctionName"])
-            kept = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
-            self._lambda.put_function_event_invoke_config(FunctionName=name, **{key: invoked[key] for key in kept})
+            kept = {k: invoked[k] for k in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")}
+            if given_up:
+                kept["DestinationConfig"] = {"OnFailure": {"Destination": given_up}}
+                self.application.let("CustomResourceRole", "lambda:InvokeFunction", given_up)
+            self._lambda.put_function_event_invoke_config(FunctionName=name, **kept)
         self.application.let("StateMachineRole", "lambda:InvokeFunction", arn)
         return str(arn)
 
@@ -116,6 +125,8 @@ def gate(application: Application) -> BrokenGate:
     gate.create(gate.copy(function, "without-its-layer", Layers=[]), add(duration=FOREVER))
     gate.create(gate.copy(function, "killed", KILLED), add(duration=FOREVER))
     gate.create(gate.copy(function, "too-slow", SLOW, Timeout=1), add(duration=FOREVER))
+    gate.last_resort = gate.copy("LastResortFunction", "last-resort-killed", KILLED)
+    gate.create(gate.copy(function, "given-up-by-all", KILLED, given_up=gate.last_resort), add(duration=FOREVER))
     gate.create(gate.copy(function, "dies-when-it-has-begun-a-wait", DIES_AFTERWARDS), add(duration=12))
     check = "CheckTaskFunction"
     gate.create(gate.with_broken(check, "check-without-its-layer", "", Layers=[]), add(duration=FOREVER))
@@ -211,17 +222,32 @@ def test_a_broken_check_is_counted(gate: BrokenGate) -> None:
     eventually(lambda: "GatesBroken" in _metrics(gate))
 
 
-def test_the_dead_letter_queue_stays_empty(gate: BrokenGate) -> None:
-    gate.ended("too-slow")
-    sqs = gate.cloud.client("sqs")
+def test_what_the_last_resort_cannot_handle_waits_in_the_dead_letter_queue_and_is_handled_by_hand(
+    gate: BrokenGate,
+) -> None:
+    """As docs/operations.md says it: receive a message, give its event to the function again, delete the message."""
+    sqs, lambda_ = gate.cloud.client("sqs"), gate.cloud.client("lambda")
     found = gate.cloud.client("cloudformation").describe_stack_resource(
         StackName=gate.application.stack.id, LogicalResourceId="DeadLetterQueue"
     )
     queue = found["StackResourceDetail"]["PhysicalResourceId"]
+    for kind in ("Create", "Delete"):
+        (message,) = eventually(lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages"))
+        record = json.loads(message["Body"])
+        assert record["requestContext"]["functionArn"].startswith(gate.last_resort)
+        assert "signal: killed" in record["responsePayload"]["errorMessage"]
+        event = record["requestPayload"]
+        assert event["requestPayload"]["RequestType"] == kind
+        said = lambda_.invoke(
+            FunctionName=gate.application.function_arn("LastResortFunction"), Payload=json.dumps(event).encode()
+        )
+        assert "FunctionError" not in said
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
 
-    counted = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"])
-
-    assert counted["Attributes"]["ApproximateNumberOfMessages"] == "0"
+    stack = gate.ended("given-up-by-all")
+    assert [answer["Status"] for answer in gate.answers(stack.name)] == ["FAILED", "SUCCESS"]
+    assert stack.status == "ROLLBACK_COMPLETE"
+    assert "The gate itself broke before it could answer" in stack.failures[0]
 
 
 def _metrics(gate: BrokenGate) -> set[str]:
