@@ -65,8 +65,8 @@ ON_FAILURE = Property(
 TRIGGER = Property(
     "Trigger",
     ScalarOrList(1024),
-    "Of no meaning to the gate. A change of it makes CloudFormation send an Update, so that the gate looks again: at a "
-    "`ResourceArn` whose next conversion is to be waited for.",
+    "Of no meaning to the gate. A change of it makes CloudFormation send an Update, so that a gate on a `ResourceArn` waits "
+    "for the newest conversion again.",
 )
 
 HANDLE_TIMEOUT = 43000

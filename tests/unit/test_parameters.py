@@ -40,6 +40,22 @@ def test_getting_started_says_what_each_parameter_is(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("AWS::Serverless::Function", "functions"),
+        ("AWS::IAM::Role", "roles"),
+        ("AWS::Logs::LogGroup", "log groups"),
+        ("AWS::CloudWatch::Alarm", "alarms"),
+        ("AWS::Logs::QueryDefinition", "saved queries"),
+    ],
+)
+def test_getting_started_counts_what_is_made(kind: str, name: str) -> None:
+    made = sum(one["Type"] == kind for one in TEMPLATE["Resources"].values())
+
+    assert re.search(rf"\b{made} {name}", (ROOT / "docs" / "getting-started.md").read_text())
+
+
+@pytest.mark.parametrize(
     "arn",
     [
         "",
