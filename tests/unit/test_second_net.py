@@ -2,11 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
-from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
 import last_resort
 from license_conversion.errors import AnswerNotDelivered
@@ -261,19 +259,3 @@ def test_nothing_is_tried_again_for_a_cloudformation_that_has_given_up(
     ends(monkeypatch, Execution(given, {"Waiter": "STACK"}, **BY_HAND))
 
     assert counted(capsys) == ["AnswersNotDelivered"]
-
-
-def test_the_rule_is_about_this_state_machine_alone_and_every_way_to_end_but_success() -> None:
-    resources = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text())["Resources"]
-    rule, permission = (resources[f"ExecutionEnded{kind}"]["Properties"] for kind in ("Rule", "Permission"))
-
-    assert rule["EventPattern"] == {
-        "source": ["aws.states"],
-        "detail-type": [last_resort.ENDED],
-        "detail": {
-            "stateMachineArn": [{"Ref": "LicenseConversionGate"}],
-            "status": ["FAILED", "TIMED_OUT", "ABORTED"],
-        },
-    }
-    assert [target["Arn"] for target in rule["Targets"]] == [{"Fn::GetAtt": ["LastResortFunction", "Arn"]}]
-    assert permission["SourceArn"] == {"Fn::GetAtt": ["ExecutionEndedRule", "Arn"]}

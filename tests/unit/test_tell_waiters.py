@@ -3,14 +3,12 @@
 import io
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
-from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 from urllib3 import HTTPResponse
 
 import last_resort
@@ -239,24 +237,3 @@ def test_the_last_resort_answers_success_where_the_function_is_broken(
 
     (answer,) = answers.answers()
     assert answer.json["Status"] == "SUCCESS"
-
-
-def test_the_template_deletes_nothing_before_everybody_is_told_that_telling_them_and_their_rollback_take() -> None:
-    """CloudFormation deletes a resource before those that it depends on; what a function refers to, its role and its log, it
-    depends on.
-    """
-    resources = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text())["Resources"]
-    told = resources["WaitersTold"]
-    functions = {name for name, one in resources.items() if one["Type"] == "AWS::Serverless::Function"}
-
-    assert told["Properties"]["ServiceToken"] == {"Fn::GetAtt": ["TellWaitersFunction", "Arn"]}
-    assert set(told["DependsOn"]) == (functions - {"TellWaitersFunction"}) | {
-        "ExecutionEndedRule",
-        "ExecutionEndedPermission",
-        "StateMachinePolicy",
-    }
-    assert told["Type"] == last_resort.WAITERS_TOLD
-    timeout = resources["TellWaitersFunction"]["Properties"]["Timeout"]
-    late = resources["TellWaitersFunction"]["Properties"]["EventInvokeConfig"]["MaximumEventAgeInSeconds"]
-    last = resources["LastResortFunction"]["Properties"]["Timeout"]
-    assert told["Properties"]["ServiceTimeout"] >= timeout + late + last, "there is time for the last resort's answer"
