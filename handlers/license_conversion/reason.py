@@ -12,8 +12,8 @@ from license_conversion.request import Account
 if TYPE_CHECKING:
     from license_conversion.gate import Conversion
 
-LONGER_WITH_HANDLE = "To wait longer raise TimeoutSeconds"
-LONGER = "To wait longer raise TimeoutSeconds and ServiceTimeout, or name a WaitConditionHandle"
+LONGER_WITH_HANDLE = "To wait longer raise TimeoutSeconds and the wait condition's Timeout (12 hours at most)"
+LONGER = "To wait longer raise TimeoutSeconds and ServiceTimeout (59 minutes at most), or name a WaitConditionHandle (12 hours)"
 
 
 def failed(known: "Conversion", waited: timedelta, account: Account, look: str) -> str:

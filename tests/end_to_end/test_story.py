@@ -54,7 +54,7 @@ def _announced(lines: list[Line]) -> bool:
 
 
 def _without_repeats(lines: list[Line]) -> list[str]:
-    """Gates that meet in one sandbox and part again are sent back for a listing: that happens, or it does not."""
+    """A check that comes to nothing on a busy machine says so, and the next one says what counts."""
     messages = [str(line["message"]) for line in lines if not line["message"].startswith("No verdict this time")]
     return [message for before, message in zip(["", *messages], messages, strict=False) if message != before]
 
@@ -124,7 +124,7 @@ def test_a_trace_is_found_by_its_task_and_shows_each_step_and_its_calls(
     assert {step["annotations"]["logical_resource_id"] for step in found} == {"Gate"}
     looks = [step for step in found if step["name"] == "## check"]
     assert calls(application, looks[0]) == ["license-manager GetLicenseConversionTask"]
-    assert calls(application, looks[-1])[-1] == "license-manager GetLicenseConversionTask"  # gates that meet also list
+    assert calls(application, looks[-1])[-1] == "license-manager GetLicenseConversionTask"
     (begun,) = (step for step in found if step["name"] == "## begin wait")
     assert calls(application, begun) == ["states StartExecution"]
     assert found[-1]["name"] == "## put event"

@@ -87,8 +87,8 @@ def test_a_reason_reads_as_one_text_from_beginning_to_end() -> None:
     )
     assert timed_out(task(Status="IN_PROGRESS"), account=nowhere) == (
         f"The wait ran out, the conversion did not fail: {of} is still IN_PROGRESS after the gate waited 1 h 2 min 3 s. "
-        "The conversion itself goes on. To wait longer raise TimeoutSeconds and ServiceTimeout, or name a "
-        f"WaitConditionHandle. Look further with: {COMMAND}; {LOOK}."
+        "The conversion itself goes on. To wait longer raise TimeoutSeconds and ServiceTimeout (59 minutes at most), or name a "
+        f"WaitConditionHandle (12 hours). Look further with: {COMMAND}; {LOOK}."
     )
 
 
@@ -138,7 +138,7 @@ def test_a_stack_whose_wait_ran_out_hears_of_the_handle_and_one_that_has_it_does
 
     assert "WaitConditionHandle" in without
     assert "WaitConditionHandle" not in with_handle
-    assert "raise TimeoutSeconds." in with_handle
+    assert "raise TimeoutSeconds and the wait condition's Timeout (12 hours at most)." in with_handle
 
 
 def test_a_wait_that_ran_out_in_trouble_says_which() -> None:
