@@ -442,15 +442,6 @@ class LocalCloud:
             time.sleep(0.1)
         return self.describe(stack)
 
-    def wait_for_status(self, stack: str, status: str, seconds: float = 60) -> Stack:
-        """The stack as soon as it has this status; raise TimeoutError if that takes longer."""
-        deadline = time.monotonic() + seconds
-        while (current := self._status(stack)) != status:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{stack} is {current}, not {status}, after {seconds} seconds")
-            time.sleep(0.05)
-        return self.describe(stack)
-
     def _status(self, stack: str) -> str:
         found = self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
         return str(found["StackStatus"])

@@ -34,7 +34,6 @@ _OURS: dict[str, type[ResourceProvider]] = {
     "AWS::CloudFormation::WaitConditionHandle": resources.WaitConditionHandle,
     "AWS::CloudWatch::Dashboard": observability.Dashboard,
     "AWS::DynamoDB::Table": tables.Table,
-    "AWS::Logs::MetricFilter": observability.MetricFilter,
     "AWS::Logs::QueryDefinition": observability.QueryDefinition,
 }
 _POLL_SECONDS = 0.2

@@ -37,37 +37,6 @@ class Dashboard(ResourceProvider):  # type: ignore[misc]
         return ProgressEvent(OperationStatus.SUCCESS, model)
 
 
-class MetricFilter(ResourceProvider):  # type: ignore[misc]
-    SCHEMA = {"primaryIdentifier": ["/properties/FilterName"]}  # noqa: RUF012
-
-    def create(self, request: ResourceRequest) -> ProgressEvent:
-        return self._put(request, request.desired_state.get("FilterName") or made_up_id(request))
-
-    def update(self, request: ResourceRequest) -> ProgressEvent:
-        return self._put(request, request.previous_state["FilterName"])
-
-    def delete(self, request: ResourceRequest) -> ProgressEvent:
-        before = request.previous_state
-        request.aws_client_factory.logs.delete_metric_filter(
-            logGroupName=before["LogGroupName"], filterName=before["FilterName"]
-        )
-        return ProgressEvent(OperationStatus.SUCCESS, {})
-
-    @staticmethod
-    def _put(request: ResourceRequest, name: str) -> ProgressEvent:
-        model = {**request.desired_state, "FilterName": name}
-        request.aws_client_factory.logs.put_metric_filter(
-            logGroupName=model["LogGroupName"],
-            filterName=name,
-            filterPattern=model["FilterPattern"],
-            metricTransformations=[
-                {key[0].lower() + key[1:]: value for key, value in one.items() if key != "Dimensions"}
-                for one in model["MetricTransformations"]
-            ],
-        )
-        return ProgressEvent(OperationStatus.SUCCESS, model)
-
-
 class QueryDefinition(ResourceProvider):  # type: ignore[misc]
     SCHEMA = {"primaryIdentifier": ["/properties/QueryDefinitionId"]}  # noqa: RUF012
 
