@@ -1,9 +1,11 @@
 """What every test starts from: no credentials but made-up ones, and the same examples each time."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
@@ -32,18 +34,28 @@ REAL_AWS = (
 )
 
 
-class OneCloud(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped
-    """What needs the local cloud goes to one worker, first, because it is the longest: a second LocalStack would only compete
-    with it. Every other test goes to whoever has time. (xdist's own groups have no effect with pytest 9.2.)
+class Modules(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped
+    """An end-to-end module goes to one worker as a whole, and all of them before anything else, because they take longest: a
+    worker has one local cloud for those that it gets. (xdist's own groups have no effect with pytest 9.2.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "the cloud" if nodeid.startswith("tests/end_to_end/") else nodeid
+        return nodeid.split("::", maxsplit=1)[0] if nodeid.startswith("tests/end_to_end/") else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneCloud:
-    return OneCloud(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Modules:
+    return Modules(config, log)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate authority's certificate, and a server's key and chain for 127.0.0.1, made for this run."""
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
+    return folder / "authority.pem", folder / "server.pem"
 
 
 @pytest.fixture(autouse=True)

@@ -16,11 +16,11 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 
 from tests.end_to_end.application import ROOT, Application
 from tests.eventually import eventually
-from tests.integration.conftest import FUNCTION_ARN, ROLE, Cloud, certificates, moto_server
+from tests.integration.conftest import FUNCTION_ARN, ROLE, Cloud, moto_server
 from tests.integration.conftest import cloud as fake_clock
 from tests.local_cloud.cloud import ACCOUNT
 
-__all__ = ["certificates", "fake_clock", "moto_server"]  # fixtures of the integration tests
+__all__ = ["fake_clock", "moto_server"]  # fixtures of the integration tests
 
 Json = dict[str, Any]
 LASTING = ("StateEntered", "ExecutionSucceeded", "ExecutionFailed")

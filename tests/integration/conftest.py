@@ -22,7 +22,6 @@ from urllib.parse import unquote
 
 import boto3
 import pytest
-import trustme
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
@@ -164,16 +163,6 @@ class Cloud:
 
     def bodies(self) -> list[Any]:
         return [answer.json for answer in self.answers.answers()]
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate authority's certificate, and a server's key and chain for 127.0.0.1, made for this run."""
-    folder = tmp_path_factory.mktemp("certificates")
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
-    return folder / "authority.pem", folder / "server.pem"
 
 
 @pytest.fixture(scope="session")

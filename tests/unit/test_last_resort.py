@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 import last_resort
 from license_conversion.errors import AnswerNotDelivered
@@ -35,15 +34,6 @@ class Context:
 
     def get_remaining_time_in_millis(self) -> int:
         return self._milliseconds
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("certificates")
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))
-    return folder / "authority.pem", folder / "server.pem"
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 import last_resort
 from license_conversion.errors import AnswerNotDelivered
 from tests.local_cloud.answers import AnswersReceiver
-from tests.unit.test_last_resort import TASK_ID, VERDICT, Context, answers, certificates, execution
+from tests.unit.test_last_resort import TASK_ID, VERDICT, Context, answers, execution
 
-__all__ = ["answers", "certificates"]  # fixtures
+__all__ = ["answers"]  # a fixture
 
 ARN = "arn:aws:states:us-east-1:123456789012:execution:LicenseConversionGate-0f1e2d3c:Gate-1"
 RUNTIME = {"status": "FAILED", "error": "States.Runtime", "cause": "The path '$.Nowhere' is not there"}

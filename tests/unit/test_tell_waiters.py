@@ -14,10 +14,10 @@ from urllib3 import HTTPResponse
 import last_resort
 import tell_waiters
 from tests.local_cloud.answers import AnswersReceiver
-from tests.unit.test_last_resort import TASK_ID, Context, answers, certificates, execution, given_up
+from tests.unit.test_last_resort import TASK_ID, Context, answers, execution, given_up
 from tests.unit.test_waits import STATE_MACHINE, STOPPED, StepFunctions, history, listed
 
-__all__ = ["answers", "certificates"]  # fixtures
+__all__ = ["answers"]  # a fixture
 
 APPLICATION = "arn:aws:cloudformation:us-east-1:123456789012:stack/license-conversion-gate/0f1e2d3c"
 DELETED = "The gate was deleted while you waited, the conversion is not affected."
