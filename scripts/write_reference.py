@@ -1,4 +1,4 @@
-"""Writes what must not drift from the code: the JSON Schemas, and the tables of properties in docs/reference.md.
+"""Writes what must not drift from the code: the JSON Schemas, and the tables of properties and attributes in docs/reference.md.
 
 `make reference` runs it; a test compares.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from license_conversion.properties import Integer, ListOf, OneOf, Property, ScalarOrList
 from license_conversion.request import EXECUTION_INPUT, STACK_PROPERTIES
+from license_conversion.task import ATTRIBUTES
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference.md"
@@ -41,6 +42,12 @@ def table(properties: Sequence[Property]) -> str:
     return "\n".join(["| Name | Allowed | Default | Meaning |", "| --- | --- | --- | --- |", *rows])
 
 
+def attributes() -> str:
+    """What Fn::GetAtt knows as a Markdown table."""
+    rows = [f"| `{name}` | {meaning} |" for name, meaning in ATTRIBUTES.items()]
+    return "\n".join(["| Attribute | Meaning |", "| --- | --- |", *rows])
+
+
 def syntax(properties: Sequence[Property]) -> str:
     """The properties as the Syntax section of AWS's own reference pages shows them."""
     lines = [f"  {one.name}: {_type(one.kind)}" for one in properties]
@@ -68,6 +75,7 @@ def files() -> dict[Path, str]:
     for name, (title, properties) in SCHEMAS.items():
         written[ROOT / "schemas" / f"{name}.schema.json"] = json.dumps(schema(title, properties), indent=2) + "\n"
         reference = _with(reference, name, table(properties))
+    reference = _with(reference, "attributes", attributes())
     written[REFERENCE] = _with(reference, "syntax", syntax(STACK_PROPERTIES))
     return written
 

@@ -10,15 +10,20 @@ from license_conversion.text import shorten
 
 CONTEXTS = ("SourceLicenseContext", "DestinationLicenseContext")
 TIMES = ("StartTime", "LicenseConversionTime", "EndTime")
-ATTRIBUTES = (
-    "LicenseConversionTaskId",
-    "ResourceArn",
-    *(f"{context}.{member}" for context in CONTEXTS for member in ("UsageOperation", "ProductCodes")),
-    "Status",
-    "StatusMessage",
-    *TIMES,
-)
-"""The names that Fn::GetAtt knows. A name that a response lacks fails the stack, so each one is always there."""
+ATTRIBUTES: Mapping[str, str] = {
+    "LicenseConversionTaskId": "the task: `lct-0123456789abcdef0`",
+    "ResourceArn": "the resource that was converted: `arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0`",
+    "SourceLicenseContext.UsageOperation": "what it was billed as: `RunInstances:0800`",
+    "SourceLicenseContext.ProductCodes": "marketplace product codes, comma-separated",
+    "DestinationLicenseContext.UsageOperation": "what it is billed as now: `RunInstances:0002`",
+    "DestinationLicenseContext.ProductCodes": "marketplace product codes, comma-separated",
+    "Status": "`SUCCEEDED`; `FAILED` only with `OnFailure: CONTINUE`; any other only with a `WaitConditionHandle`",
+    "StatusMessage": "License Manager's words; shortened, with a mark, if the response would not fit",
+    "StartTime": "when the conversion began: `2026-11-22T17:39:55Z`",
+    "LicenseConversionTime": "when the usage operation of the resource was changed",
+    "EndTime": "when the conversion ended",
+}
+"""The names that Fn::GetAtt knows, with what they mean. A name that a response lacks fails the stack, so each is always there."""
 
 MEMBERS: Mapping[str, type] = {
     "ResourceArn": str,

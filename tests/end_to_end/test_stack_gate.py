@@ -67,7 +67,7 @@ def reason(stack: Stack) -> str:
     return failure
 
 
-def test_a_stack_waits_for_a_running_task_and_gets_its_eleven_attributes(stacks: Stacks) -> None:
+def test_a_stack_waits_for_a_running_task_and_gets_its_attributes(stacks: Stacks) -> None:
     stack = stacks.ended("waits")
 
     assert stack.status == "CREATE_COMPLETE"
