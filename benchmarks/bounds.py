@@ -19,7 +19,7 @@ pay for the looks, and an end waits until the next one.
 import math
 from dataclasses import dataclass
 
-from benchmarks.license_manager import CALL_SECONDS, TASK_SECONDS
+from benchmarks.rate_limit import CALL_SECONDS, TASK_SECONDS
 
 SHARE = 0.43
 """Of U min(x, 1 - x): 99 of 100 are below it. With y twice the share: 1 - y + y ln y = 0.01."""

@@ -8,11 +8,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.clock import BEGINNING, Clock
 from benchmarks.functions import Function, Reuse
-from benchmarks.license_manager import LicenseManagerService
+from benchmarks.rate_limit import LicenseManagerService
 from benchmarks.table import BenchmarkTable
-from benchmarks.waits import Waits
+from benchmarks.tally import Tally
+from benchmarks.virtual_clock import BEGINNING, VirtualClock
 from check_task import TaskCheck
 from license_conversion import telemetry
 from license_conversion.crowd import Crowd
@@ -90,7 +90,7 @@ def walk(name: str, state: Mapping[str, Any]) -> tuple[int, str]:
 class Transitions:
     """How many states were entered: `burst` of them at once and `rate` a second, those that come too soon in their order."""
 
-    clock: Clock
+    clock: VirtualClock
     rate: float
     burst: float
     entered: int = 0
@@ -112,7 +112,7 @@ class Execution:
 
     event: State
     state: State
-    waits: Waits
+    tally: Tally
     token: str = ""
 
     @property
@@ -126,7 +126,7 @@ class Gates:
 
     def __init__(
         self,
-        clock: Clock,
+        clock: VirtualClock,
         service: LicenseManagerService,
         random: Random,
         *,
@@ -162,15 +162,15 @@ class Gates:
         )
         return TaskCheck(gate, self._clock.utc)
 
-    def wait(self, waits: Waits, execution_input: State) -> None:
-        """One execution from now on. `waits` hears which tasks a check saw ended, and how the execution ends."""
+    def wait(self, tally: Tally, execution_input: State) -> None:
+        """One execution from now on. `tally` hears which tasks a check saw ended, and how the execution ends."""
         self._number += 1
         event = {
             "Input": execution_input,
             "StartedAt": iso(self._clock.utc()),
             "Execution": f"arn:aws:states:us-east-1:123456789012:execution:LicenseConversionGate:{self._number}",
         }
-        execution = Execution(event, ASL["Open Gate to Caller"]["Parameters"], waits)
+        execution = Execution(event, ASL["Open Gate to Caller"]["Parameters"], tally)
         states, name = walk(MACHINE["StartAt"], {})
         self._after(states, 0, lambda: self._check(name, execution))
 
@@ -188,9 +188,9 @@ class Gates:
             return self._throttled(name, execution, busy)
         execution.state = after
         if "Pending" in after:
-            execution.waits.seen(set(execution.tasks) - set(after["Pending"]))
+            execution.tally.seen(set(execution.tasks) - set(after["Pending"]))
         elif after["Ended"] and after["Passed"]:
-            execution.waits.seen(execution.tasks)
+            execution.tally.seen(execution.tasks)
         return self._go_on(ASL[name]["Next"], execution)
 
     def _throttled(self, name: str, execution: Execution, busy: int) -> None:
@@ -200,7 +200,7 @@ class Gates:
             pause = min(retry["IntervalSeconds"] * retry["BackoffRate"] ** busy, retry["MaxDelaySeconds"])
             return self._after(1, pause * self._random.random(), lambda: self._check(name, execution, busy + 1))
         if name == "First Check":
-            return execution.waits.end(passed=False)
+            return execution.tally.end(passed=False)
         return self._go_on("Wait for Lambda", execution)
 
     def _go_on(self, name: str, execution: Execution) -> None:
@@ -219,7 +219,7 @@ class Gates:
                 self._after(states, 0, lambda: self._go_on(ASL[name]["Next"], execution))
             case _:
                 self.transitions.seconds(states)
-                execution.waits.end(passed=state["Passed"])
+                execution.tally.end(passed=state["Passed"])
 
     def _wait_for_word(self, execution: Execution) -> None:
         self._number += 1

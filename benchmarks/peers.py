@@ -13,10 +13,10 @@ from random import Random
 from botocore.exceptions import ClientError
 from crhelper import CfnResource
 
-from benchmarks.clock import Clock
 from benchmarks.functions import INVOCATION_SECONDS, MEMORY_GB, Bill
-from benchmarks.license_manager import CALL_SECONDS, LicenseManagerService
-from benchmarks.waits import Waits
+from benchmarks.rate_limit import CALL_SECONDS, LicenseManagerService
+from benchmarks.tally import Tally
+from benchmarks.virtual_clock import VirtualClock
 
 MINUTE = 60.0
 HOUR = 60 * MINUTE
@@ -44,7 +44,7 @@ class Peer(ABC):
     functions_gb: Sequence[float] = ()
     """The memory of each function that runs for a check."""
 
-    def __init__(self, clock: Clock, service: LicenseManagerService, random: Random) -> None:
+    def __init__(self, clock: VirtualClock, service: LicenseManagerService, random: Random) -> None:
         self.bills = [Bill() for _ in self.functions_gb] or [Bill()]
         self.transitions = 0
         self._clock = clock
@@ -59,31 +59,31 @@ class Peer(ABC):
     def pause(self, progress: Progress) -> float:
         """Seconds until the next one."""
 
-    def wait(self, waits: Waits, task_id: str) -> None:
+    def wait(self, tally: Tally, task_id: str) -> None:
         progress = Progress(task_id, self._clock.now)
-        self._clock.after(self.first(), lambda: self._check(waits, progress))
+        self._clock.after(self.first(), lambda: self._check(tally, progress))
 
-    def _check(self, waits: Waits, progress: Progress) -> None:
+    def _check(self, tally: Tally, progress: Progress) -> None:
         self.transitions += self.transitions_a_check
         for bill, memory in zip(self.bills, self.functions_gb, strict=False):
             bill.invocations += 1
             bill.gb_seconds += (CALL_SECONDS + INVOCATION_SECONDS) * memory
-        self._clock.after(CALL_SECONDS, lambda: self._answered(waits, progress, status))
+        self._clock.after(CALL_SECONDS, lambda: self._answered(tally, progress, status))
         try:
             status = self._service.ask(progress.task_id)
         except ClientError:
             status = ""
 
-    def _answered(self, waits: Waits, progress: Progress, status: str) -> None:
+    def _answered(self, tally: Tally, progress: Progress, status: str) -> None:
         progress.throttles = 0 if status else progress.throttles + 1
         if status == "SUCCEEDED":
-            waits.seen([progress.task_id])
-            waits.end(passed=True)
+            tally.seen([progress.task_id])
+            tally.end(passed=True)
         elif (not status and self.throttle_fails) or self._clock.now - progress.began > self.longest:
-            waits.end(passed=False)
+            tally.end(passed=False)
         else:
             progress.pause = self.pause(progress)
-            self._clock.after(progress.pause, lambda: self._check(waits, progress))
+            self._clock.after(progress.pause, lambda: self._check(tally, progress))
 
 
 class Crhelper(Peer):

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from io import StringIO
 from random import Random
 
-from benchmarks.clock import Clock
 from benchmarks.conversions import CONVERSIONS
 from benchmarks.functions import Reuse
 from benchmarks.gates import NO_TROUBLE, Gates, Trouble
-from benchmarks.license_manager import LicenseManagerService
 from benchmarks.peers import Peer
-from benchmarks.waits import Waits
+from benchmarks.rate_limit import LicenseManagerService
+from benchmarks.tally import Tally
+from benchmarks.virtual_clock import VirtualClock
 
 TRANSITION = 0.025 / 1000
 INVOCATION = 0.20 / 1_000_000
@@ -74,9 +74,9 @@ OURS = "License Conversion Gate"
 
 def run(case: Case, peer: type[Peer] | None = None) -> Result:
     """Deterministic: the same case has the same result."""
-    clock = Clock()
+    clock = VirtualClock()
     service = LicenseManagerService(clock, case.rate, case.page)
-    waits = Waits(clock, service)
+    tally = Tally(clock, service)
     conversions, jitter = Random(case.seed), Random(case.seed + 1)  # noqa: S311 - a simulation
     ours = Gates(clock, service, jitter, reuse=case.reuse, trouble=case.trouble)
     theirs = peer(clock, service, jitter) if peer else None
@@ -89,13 +89,13 @@ def run(case: Case, peer: type[Peer] | None = None) -> Result:
     def wait(number: int) -> None:
         task_id = begin(number)
         if theirs:
-            theirs.wait(waits, task_id)
+            theirs.wait(tally, task_id)
         else:
-            ours.wait(waits, {"LicenseConversionTaskId": task_id, "TimeoutSeconds": case.timeout})
+            ours.wait(tally, {"LicenseConversionTaskId": task_id, "TimeoutSeconds": case.timeout})
 
     if case.fleet:
         ours.wait(
-            waits,
+            tally,
             {
                 "LicenseConversionTaskIds": [begin(number) for number in range(case.waits)],
                 "TimeoutSeconds": case.timeout,
@@ -112,10 +112,10 @@ def run(case: Case, peer: type[Peer] | None = None) -> Result:
     return Result(
         case,
         peer.name if peer else OURS,
-        tuple((service.end_of(task_id), lag) for task_id, lag in waits.lags.items()),
+        tuple((service.end_of(task_id), lag) for task_id, lag in tally.lags.items()),
         service.bucket.calls / case.waits,
         service.bucket.throttles / case.waits,
-        waits.failed,
+        tally.failed,
         dollars / case.waits,
         bills[0].invocations / case.waits,
         case.waits,

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from benchmarks.clock import Clock
+from benchmarks.virtual_clock import VirtualClock
 from license_conversion.crowd import Place, Watched
-from license_conversion.crowd_table import ATTEMPTS, KEEPS, SHARDS, Waiting
+from license_conversion.crowd_table import ATTEMPTS, KEEPS, SHARDS, WaitingGate
 from license_conversion.errors import TableUnavailable
 
 CALL_SECONDS = 0.005
@@ -31,7 +31,7 @@ WRITE, READ = 0.625 / 1e6, 0.125 / 1e6
 class Units:
     """So many a second."""
 
-    def __init__(self, clock: Clock, rate: float) -> None:
+    def __init__(self, clock: VirtualClock, rate: float) -> None:
         self._clock, self._rate = clock, rate
         self._left, self._at = rate, 0.0
 
@@ -62,7 +62,7 @@ class Item:
 class BenchmarkTable:
     """`away` is from when until when it does not answer."""
 
-    clock: Clock
+    clock: VirtualClock
     away: tuple[float, float] = (math.inf, math.inf)
     items: dict[str, Item] = field(default_factory=dict)
     dollars: float = 0.0
@@ -121,13 +121,13 @@ class BenchmarkTable:
         self._watched = replace(self._watched, starts_until=until)
         return True
 
-    def waiting(self, now: float) -> Iterator[Waiting]:
+    def waiting(self, now: float) -> Iterator[WaitingGate]:
         found = [(gate, item) for gate, item in self.items.items() if not item.words and item.expires > now]
         size = sum(item.bytes for item in self.items.values())
         self._call(
             read_units=max(SHARDS, size / 4096), seconds=CALL_SECONDS * (SHARDS - 1) + MEGABYTE_SECONDS * size / 1e6
         )
-        return iter([Waiting(gate, item.tasks, item.token) for gate, item in found])
+        return iter([WaitingGate(gate, item.tasks, item.token) for gate, item in found])
 
     def tell(self, gate: str, words: Sequence[Mapping[str, Any]]) -> str:
         item = self.items.get(gate)

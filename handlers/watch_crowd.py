@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from license_conversion import aws, telemetry
 from license_conversion.crowd import WATCH
-from license_conversion.crowd_table import CrowdTable, Waiting
+from license_conversion.crowd_table import CrowdTable, WaitingGate
 from license_conversion.errors import GateError, StillUnknown
 from license_conversion.license_manager import LicenseManager, Page
 from license_conversion.request import Account
@@ -53,10 +53,10 @@ class NoAnswer(Exception):  # noqa: N818 - says what happened
     """License Manager has not answered this watch for so long that others count it as ended."""
 
 
-class Table(Protocol):
+class WatchedPlaces(Protocol):
     """The places, as the watch sees them. Every method raises TableUnavailable."""
 
-    def waiting(self, now: float) -> Iterable[Waiting]: ...
+    def waiting(self, now: float) -> Iterable[WaitingGate]: ...
     def tell(self, gate: str, words: Sequence[Mapping[str, Any]]) -> str: ...
     def keep_watch(self, until: float) -> None: ...
     def looked(self, began: float, took: float) -> None: ...
@@ -67,7 +67,7 @@ class Watch:
 
     def __init__(
         self,
-        table: Table,
+        table: WatchedPlaces,
         license_manager: LicenseManager,
         wake_: Callable[[Collection[str]], None],
         clock: Callable[[], float],
@@ -103,8 +103,8 @@ class Watch:
         left = list(self._table.waiting(self._clock()))
         self._wake([one.token for one in left[:1]])
 
-    def _look(self, waiting: Collection[Waiting]) -> None:
-        gates: dict[str, list[Waiting]] = defaultdict(list)
+    def _look(self, waiting: Collection[WaitingGate]) -> None:
+        gates: dict[str, list[WaitingGate]] = defaultdict(list)
         for one in waiting:
             for task_id in one.task_ids:
                 gates[task_id].append(one)
@@ -116,7 +116,7 @@ class Watch:
             left = [task_id for task_id in left if task_id not in words]
         fleets = [one for one in waiting if len(one.task_ids) > 1]
         self._tell((one for task_id in words for one in gates[task_id] if len(one.task_ids) == 1), words)
-        found: list[Waiting] = []
+        found: list[WaitingGate] = []
         for task_id in left[: max(VERDICTS, 2 * self._pages[Status.IN_PROGRESS])]:
             if word := self._word(task_id, alone=len(gates) <= FEW):
                 words[task_id] = word
@@ -165,7 +165,7 @@ class Watch:
         self._pages[status] = most_calls + 1
         return listed if ended else {}
 
-    def _tell(self, waiting: Iterable[Waiting], words: Mapping[str, Mapping[str, Any]]) -> None:
+    def _tell(self, waiting: Iterable[WaitingGate], words: Mapping[str, Mapping[str, Any]]) -> None:
         tokens: list[str] = []
         for one in waiting:
             said = [words[task_id] for task_id in one.task_ids if task_id in words]

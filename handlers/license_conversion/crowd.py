@@ -50,7 +50,7 @@ class Watched:
         return max(2 * PATIENCE, LOOKS * self.took) if now < self.until else PATIENCE
 
 
-class Table(Protocol):
+class Places(Protocol):
     """The places of one account's gates, as a gate sees them. Every method raises TableUnavailable."""
 
     def take_place(self, gate: str, task_ids: Collection[str], token: str, now: float) -> bool:
@@ -89,7 +89,7 @@ class Crowd:
 
     def __init__(
         self,
-        table: Table,
+        table: Places,
         start_watch: Callable[[], None],
         wake: Callable[[Collection[str]], None],
         clock: Callable[[], float],

@@ -32,7 +32,7 @@ NOBODY_WATCHES = " AND ".join(
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingGate:
     """A gate at its place, as the watch sees it."""
 
     gate: str
@@ -83,7 +83,7 @@ class CrowdTable:
 
     # Of the watch
 
-    def waiting(self, now: float) -> Iterator[Waiting]:
+    def waiting(self, now: float) -> Iterator[WaitingGate]:
         """Each gate at whose place there is no word."""
         for shard in range(SHARDS):
             more: dict[str, Any] = {}
@@ -97,7 +97,7 @@ class CrowdTable:
                     **more,
                 )
                 for item in page["Items"]:
-                    yield Waiting(item["Place"]["S"], item["Tasks"]["S"].split(), item["Token"]["S"])
+                    yield WaitingGate(item["Place"]["S"], item["Tasks"]["S"].split(), item["Token"]["S"])
                 if "LastEvaluatedKey" not in page:
                     break
                 more = {"ExclusiveStartKey": page["LastEvaluatedKey"]}

@@ -50,11 +50,12 @@ from license_conversion.license_manager import LicenseManager
 from license_conversion.shared import LicenseManagers
 from license_conversion.waits import Waits
 from license_conversion.wake import wake
-from tests.crowd import MemoryTable
+from tests.context import Context
 from tests.eventually import eventually
 from tests.integration.clock import Clock, Closed
 from tests.local_cloud.answers import AnswersReceiver
 from tests.local_cloud.license_manager import LicenseManagerServer
+from tests.memory_table import MemoryTable
 from watch_crowd import Watch
 
 ROOT = Path(__file__).parents[2]
@@ -64,21 +65,6 @@ WATCH_SECONDS = 840.0
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/gate"
 LONGEST_EXECUTION = 240.0
 """Seconds of a real clock, for a fleet of a thousand on a busy machine. No expectation."""
-
-
-class Context:
-    """What the Lambda runtime hands to a handler."""
-
-    def __init__(self, function: str, milliseconds: int = 30_000) -> None:
-        self.function_name = function
-        self.invoked_function_arn = FUNCTION_ARN + function
-        self.aws_request_id = "11111111-2222-4333-8444-555555555555"
-        self.log_group_name = f"/license-conversion-gate/{function}"
-        self.memory_limit_in_mb = 256
-        self._milliseconds = milliseconds
-
-    def get_remaining_time_in_millis(self) -> int:
-        return self._milliseconds
 
 
 @dataclass

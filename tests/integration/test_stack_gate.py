@@ -8,7 +8,8 @@ import pytest
 
 from license_conversion.errors import AnswerNotDelivered
 from license_conversion.task import ATTRIBUTES
-from tests.integration.conftest import Cloud, Context
+from tests.context import Context
+from tests.integration.conftest import Cloud
 from tests.local_cloud.answers import LOST, RESET
 
 TASK = "lct-0123456789abcdef0"
@@ -214,7 +215,7 @@ def test_an_answer_that_is_not_taken_is_sent_again_and_is_the_same(cloud: Cloud,
 def test_an_answer_that_nobody_takes_is_sent_by_the_last_resort_and_is_the_same(cloud: Cloud) -> None:
     cloud.license_manager.add_task(TASK, duration=0)
     answer_stack = cloud.functions["AnswerStack"]
-    cloud.functions["AnswerStack"] = lambda event, _: answer_stack(event, Context("AnswerStack", milliseconds=1000))
+    cloud.functions["AnswerStack"] = lambda event, _: answer_stack(event, Context("AnswerStack", seconds=1))
     cloud.answers.misbehave(503)
 
     cloud.gate(cloud.event("create"))
@@ -231,7 +232,7 @@ def test_a_delete_that_cannot_be_answered_is_an_error_of_the_invocation(cloud: C
     cloud.answers.misbehave(*[503] * 50)
 
     with pytest.raises(AnswerNotDelivered, match="HTTP status 503"):
-        cloud.functions["CustomResource"](cloud.event("delete"), Context("CustomResource", milliseconds=4000))
+        cloud.functions["CustomResource"](cloud.event("delete"), Context("CustomResource", seconds=4))
 
     assert len({answer.body for answer in cloud.answers.answers()}) == 1
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from license_conversion.errors import AnswerNotDelivered
-from tests.integration.conftest import Cloud, Context
+from tests.context import Context
+from tests.integration.conftest import Cloud
 
 TASK = "lct-0123456789abcdef0"
 ENDS = ("GatesSucceeded", "GatesFailed", "GatesTimedOut", "GatesRefused")
@@ -112,7 +113,7 @@ def test_a_gate_whose_answer_the_last_resort_sends_is_counted_once(
     cloud: Cloud, counted: Callable[[], Counter[str]]
 ) -> None:
     answer_stack = cloud.functions["AnswerStack"]
-    cloud.functions["AnswerStack"] = lambda event, _: answer_stack(event, Context("AnswerStack", milliseconds=1000))
+    cloud.functions["AnswerStack"] = lambda event, _: answer_stack(event, Context("AnswerStack", seconds=1))
     cloud.license_manager.add_task(TASK, duration=0)
     cloud.answers.misbehave(503)
 

@@ -4,8 +4,8 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 
-from tests.local_cloud.application import EXAMPLES, deploy
 from tests.local_cloud.cloud import LocalCloud, Stack
+from tests.local_cloud.deployment import EXAMPLES, deploy
 from tests.local_cloud.screen import Screen
 from tests.local_cloud.watch import Watch
 

@@ -4,8 +4,8 @@ import contextlib
 import shutil
 import signal
 
-from tests.local_cloud.application import deploy
 from tests.local_cloud.cloud import ROOT, LocalCloud
+from tests.local_cloud.deployment import deploy
 from tests.local_cloud.screen import Screen
 
 _CONVERSION_SECONDS = 60

@@ -31,7 +31,7 @@ from license_conversion.license_manager import LicenseManager as Adapter
 from license_conversion.shared import LicenseManagers
 from license_conversion.stack_response import deliver
 from license_conversion.waits import Waits
-from tests.crowd import MemoryTable
+from tests.memory_table import MemoryTable
 from tests.model.aws_clients import STATE_MACHINE, LicenseManager, StepFunctions
 from tests.model.cloudformation import FUNCTION, MALFORMED, SECRET, CloudFormation, Request
 from tests.model.faults import LATENCY, SLOW_SECONDS, Fault, Faults

@@ -9,6 +9,7 @@ import pytest
 
 from answer_stack import handle
 from license_conversion.errors import AnswerNotDelivered, NobodyListens
+from tests.context import Context
 
 TASK_ID = "lct-0123456789abcdef0"
 REQUESTED = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
@@ -24,13 +25,6 @@ EVENT = {
 }
 SUCCESS = {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": TASK_ID, "Data": {"Status": "SUCCEEDED"}}
 FAILED = {"Status": "FAILED", "Reason": "It failed.", "PhysicalResourceId": TASK_ID, "Data": {}}
-
-
-class Context:
-    aws_request_id = "11111111-2222-4333-8444-555555555555"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 25_000
 
 
 class Receiver:
@@ -59,7 +53,7 @@ def answer(receiver: Receiver, waiter: str, said: dict[str, Any], *, after: floa
         "Answer": said,
         "Execution": "arn:aws:states:us-east-1:123456789012:execution:gate:Gate-1",
     }
-    handle(event, Context(), lambda: REQUESTED + timedelta(seconds=after), receiver)
+    handle(event, Context(seconds=25), lambda: REQUESTED + timedelta(seconds=after), receiver)
 
 
 @pytest.mark.parametrize("said", [SUCCESS, FAILED], ids=["success", "failed"])

@@ -9,13 +9,13 @@ import pytest
 
 from benchmarks.aims import Aim, alone
 from benchmarks.bounds import SHARE, Bound
-from benchmarks.clock import Clock
 from benchmarks.cold_start import Took, products
 from benchmarks.functions import Reuse
 from benchmarks.gates import STATE_SECONDS, Transitions, Trouble, walk
 from benchmarks.peers import CdkProvider, Crhelper
 from benchmarks.quota import limited, share
 from benchmarks.runs import Case, run, together
+from benchmarks.virtual_clock import VirtualClock
 
 pytestmark = pytest.mark.no_cover  # a hundred thousand checks
 SHORT = "2 to 10 min"
@@ -99,7 +99,7 @@ def test_an_execution_walks_through_the_states_of_the_real_definition(
 
 
 def test_states_are_entered_at_once_until_the_burst_is_used_up_then_at_the_rate() -> None:
-    clock = Clock()
+    clock = VirtualClock()
     transitions = Transitions(clock, rate=10, burst=20)
 
     assert transitions.seconds(20) == pytest.approx(20 * STATE_SECONDS)

@@ -13,7 +13,7 @@ from license_conversion.errors import AccessDenied, CheckBroken, InvalidRequest,
 from license_conversion.gate import Gate
 from license_conversion.shared import SharedLicenseManager
 from license_conversion.task import ATTRIBUTES, ConversionTask
-from tests.crowd import nobody
+from tests.memory_table import nobody
 
 TASK_ID = "lct-0123456789abcdef0"
 INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"

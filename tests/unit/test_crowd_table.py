@@ -9,11 +9,11 @@ import pytest
 from moto import mock_aws
 from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
-from license_conversion.crowd import Place, Table, Watched
+from license_conversion.crowd import Place, Places, Watched
 from license_conversion.crowd_table import KEEPS, SHARDS, CrowdTable
 from license_conversion.errors import TableUnavailable
 from license_conversion.request import Account
-from tests.crowd import MemoryTable
+from tests.memory_table import MemoryTable
 
 NOW = 1_795_369_195.0
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
@@ -44,7 +44,7 @@ def table(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cr
     return CrowdTable("crowd", Account())
 
 
-def test_both_are_tables_to_a_gate(table: Table) -> None:
+def test_both_are_tables_to_a_gate(table: Places) -> None:
     assert table.watched() == Watched()
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from custom_resource import StackGate, handle
 from license_conversion.errors import AnswerNotDelivered
 from license_conversion.waits import Waits
+from tests.context import Context
 from tests.unit.strategies import any_json, any_text
 
 TASK_ID = "lct-0123456789abcdef0"
@@ -36,15 +37,6 @@ def event(request_type: str = "Create", request_id: str = "1", **members: Any) -
         **({} if request_type == "Create" else {"PhysicalResourceId": TASK_ID}),
         **members,
     }
-
-
-class Context:
-    """An invocation with a minute left, as the template has it."""
-
-    aws_request_id = "11111111-2222-4333-8444-555555555555"
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 60_000
 
 
 class FakeWaits(Waits):
@@ -83,7 +75,7 @@ class Door:
         return 1
 
     def __call__(self, event_: Any) -> None:
-        handle(self._stack_gate, event_, Context())
+        handle(self._stack_gate, event_, Context(seconds=60))
 
     def answer(self) -> dict[str, Any]:
         ((_, answer),) = self.told

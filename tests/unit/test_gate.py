@@ -15,7 +15,7 @@ from license_conversion.gate import Ended, Gate, Outcome, Refusal, Wait, Waiting
 from license_conversion.request import Account, Request
 from license_conversion.shared import SharedLicenseManager
 from license_conversion.task import ATTRIBUTES, ConversionTask
-from tests.crowd import nobody
+from tests.memory_table import nobody
 from tests.unit.strategies import any_json
 
 TASK_ID = "lct-0123456789abcdef0"

@@ -14,6 +14,7 @@ import pytest
 import last_resort
 from license_conversion.errors import AnswerNotDelivered
 from license_conversion.text import MARK
+from tests.context import Context
 from tests.local_cloud.answers import AnswersReceiver
 
 TASK_ID = "lct-0123456789abcdef0"
@@ -24,16 +25,6 @@ VERDICT = {
     "PhysicalResourceId": TASK_ID,
     "Data": {"Status": "SUCCEEDED", "StatusMessage": ""},
 }
-
-
-class Context:
-    """An invocation with this much time left."""
-
-    def __init__(self, seconds: float) -> None:
-        self._milliseconds = round(seconds * 1000)
-
-    def get_remaining_time_in_millis(self) -> int:
-        return self._milliseconds
 
 
 @pytest.fixture

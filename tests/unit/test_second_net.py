@@ -8,8 +8,9 @@ import pytest
 
 import last_resort
 from license_conversion.errors import AnswerNotDelivered
+from tests.context import Context
 from tests.local_cloud.answers import AnswersReceiver
-from tests.unit.test_last_resort import TASK_ID, VERDICT, Context, answers, execution
+from tests.unit.test_last_resort import TASK_ID, VERDICT, answers, execution
 
 __all__ = ["answers"]  # a fixture
 
@@ -57,7 +58,9 @@ def ends(monkeypatch: pytest.MonkeyPatch, found: Execution, seconds: float = 30,
     """The event comes; with a key of one's own it says neither the input nor the error."""
     monkeypatch.setattr(last_resort, "_waits", lambda: found)
     detail = {"executionArn": ARN, "status": "FAILED", **said}
-    last_resort.handler({"detail-type": "Step Functions Execution Status Change", "detail": detail}, Context(seconds))
+    last_resort.handler(
+        {"detail-type": "Step Functions Execution Status Change", "detail": detail}, Context(seconds=seconds)
+    )
 
 
 def counted(capsys: pytest.CaptureFixture[str]) -> list[str]:

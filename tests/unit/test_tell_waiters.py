@@ -13,8 +13,9 @@ from urllib3 import HTTPResponse
 
 import last_resort
 import tell_waiters
+from tests.context import Context
 from tests.local_cloud.answers import AnswersReceiver
-from tests.unit.test_last_resort import TASK_ID, Context, answers, execution, given_up
+from tests.unit.test_last_resort import TASK_ID, answers, execution, given_up
 from tests.unit.test_waits import STATE_MACHINE, STOPPED, StepFunctions, history, listed
 
 __all__ = ["answers"]  # a fixture
@@ -112,7 +113,7 @@ def test_everybody_who_waits_hears_that_the_gate_is_deleted_and_then_their_execu
         "sync": ({"LicenseConversionTaskId": TASK_ID}, {"Waiter": "CALLER"}),
     }
 
-    tell_waiters.handler(request(answers), Context(60))
+    tell_waiters.handler(request(answers), Context(seconds=60))
 
     told = said(answers)
     assert told.keys() == {"stack", "signal", "the application's"}
@@ -135,7 +136,7 @@ def test_a_deployment_asks_nothing_and_succeeds(
 ) -> None:
     application.running = {"stack": of_stack(answers, "stack")}
 
-    tell_waiters.handler(request(answers, request_type), Context(60))
+    tell_waiters.handler(request(answers, request_type), Context(seconds=60))
 
     (answer,) = answers.answers()
     assert (answer.json["Status"], answer.json["PhysicalResourceId"]) == ("SUCCESS", "waiters-told")
@@ -149,7 +150,7 @@ def test_nobody_is_told_where_the_resource_goes_and_the_stack_stays(
     """A downgrade to a release that has no such resource, for example."""
     application.running, application.status = {"stack": of_stack(answers, "stack")}, status
 
-    tell_waiters.handler(request(answers), Context(60))
+    tell_waiters.handler(request(answers), Context(seconds=60))
 
     assert said(answers).keys() == {"the application's"}
     assert application.step_functions.stopped() == []
@@ -160,7 +161,7 @@ def test_where_it_is_not_known_whether_the_stack_goes_they_are_told(
 ) -> None:
     application.running, application.status = {"stack": of_stack(answers, "stack")}, ""
 
-    tell_waiters.handler(request(answers), Context(60))
+    tell_waiters.handler(request(answers), Context(seconds=60))
 
     assert said(answers)["stack"]["Status"] == "FAILED"
 
@@ -169,7 +170,7 @@ def test_who_comes_meanwhile_is_told_too(answers: AnswersReceiver, application: 
     application.running = {"stack": of_stack(answers, "stack")}
     application.newcomers = {"late": of_stack(answers, "late")}
 
-    tell_waiters.handler(request(answers), Context(60))
+    tell_waiters.handler(request(answers), Context(seconds=60))
 
     assert said(answers)["late"]["Status"] == "FAILED"
 
@@ -181,7 +182,7 @@ def test_one_that_cannot_be_told_is_left_and_keeps_nobody_else_from_it(
     given["Stack"]["Event"]["ResponseURL"] = "https://127.0.0.1:1/nobody?X-Amz-Signature=c0ffee"
     application.running = {"unreachable": (given, state), "stack": of_stack(answers, "stack")}
 
-    tell_waiters.handler(request(answers), Context(23))
+    tell_waiters.handler(request(answers), Context(seconds=23))
 
     told = said(answers)
     assert told["stack"]["Status"] == "FAILED"
@@ -196,7 +197,7 @@ def test_a_thousand_waits_and_no_time_end_in_an_answer_that_says_how_many_were_l
 ) -> None:
     application.running = {str(number): of_stack(answers, str(number)) for number in range(1000)}
 
-    tell_waiters.handler(request(answers), Context(22))
+    tell_waiters.handler(request(answers), Context(seconds=22))
 
     answer = said(answers)["the application's"]
     told, left = (int(word) for word in answer["Reason"].split() if word.isdigit())
@@ -212,7 +213,7 @@ def test_the_deletion_goes_on_whatever_step_functions_says(
     application.running = {"stack": of_stack(answers, "stack")}
     application.step_functions.answers[operation] = [(400, "AccessDeniedException")]
 
-    tell_waiters.handler(request(answers), Context(22))
+    tell_waiters.handler(request(answers), Context(seconds=22))
 
     assert said(answers)["the application's"]["Status"] == "SUCCESS"
 
@@ -222,7 +223,7 @@ def test_the_deletion_goes_on_without_its_settings(
 ) -> None:
     monkeypatch.delenv("GATE_STATE_MACHINE_ARN")
 
-    tell_waiters.handler(request(answers), Context(60))
+    tell_waiters.handler(request(answers), Context(seconds=60))
 
     assert said(answers)["the application's"]["Status"] == "SUCCESS"
 
@@ -233,7 +234,7 @@ def test_the_last_resort_answers_success_where_the_function_is_broken(
 ) -> None:
     record = {**given_up(answers), "requestPayload": request(answers, request_type)}
 
-    last_resort.handler(record, Context(30))
+    last_resort.handler(record, Context(seconds=30))
 
     (answer,) = answers.answers()
     assert answer.json["Status"] == "SUCCESS"

@@ -16,7 +16,7 @@ from check_task import TaskCheck, handle
 from license_conversion.gate import Gate
 from license_conversion.task import ConversionTask
 from scripts import release
-from tests.crowd import nobody
+from tests.memory_table import nobody
 from tests.unit.test_check_task import CONTEXT, STARTED_AT, FakeLicenseManager, task
 
 RELEASES = sorted((Path(__file__).parent / "in_flight").glob("*.json"))

@@ -12,7 +12,7 @@ from license_conversion.errors import AccessDenied, InvalidRequest, StillUnknown
 from license_conversion.fleet import Fleet
 from license_conversion.license_manager import LicenseManager, Page
 from license_conversion.task import ConversionTask, Status
-from tests.crowd import MemoryTable, away
+from tests.memory_table import MemoryTable, away
 from watch_crowd import EVERY, WORDS_BYTES, Watch
 
 NOW = 1_795_369_195.0

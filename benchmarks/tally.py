@@ -3,15 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from benchmarks.clock import Clock
-from benchmarks.license_manager import LicenseManagerService
+from benchmarks.rate_limit import LicenseManagerService
+from benchmarks.virtual_clock import VirtualClock
 
 
 @dataclass
-class Waits:
+class Tally:
     """Hears when a task's end was seen, and how each wait ends."""
 
-    clock: Clock
+    clock: VirtualClock
     service: LicenseManagerService
     lags: dict[str, float] = field(default_factory=dict)
     ended: int = 0

@@ -20,7 +20,7 @@ class Turn:
         self.give = self._lock.release
 
 
-class Clock:
+class VirtualClock:
     """Seconds since the beginning, and what happens when. Deterministic: events of one moment keep their order.
 
     One thread runs at a time. Whoever sleeps hands the events to another thread, and gets the turn back when it wakes.

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from benchmarks.clock import BEGINNING, Clock
+from benchmarks.virtual_clock import BEGINNING, VirtualClock
 
 CALL_SECONDS = 0.06
 TASK_SECONDS = 0.0005
@@ -17,7 +17,7 @@ TASK_SECONDS = 0.0005
 class Bucket:
     """Requests a second for the whole account; as many may come at once."""
 
-    def __init__(self, clock: Clock, rate: float) -> None:
+    def __init__(self, clock: VirtualClock, rate: float) -> None:
         self._clock = clock
         self._rate = rate
         self._tokens = rate
@@ -41,7 +41,7 @@ class Bucket:
 class LicenseManagerService:
     """The tasks of an account. `add` them in the order in which they start."""
 
-    def __init__(self, clock: Clock, rate: float, page: int) -> None:
+    def __init__(self, clock: VirtualClock, rate: float, page: int) -> None:
         self.bucket = Bucket(clock, rate)
         self._clock = clock
         self._page = page

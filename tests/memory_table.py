@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from license_conversion.crowd import Crowd, Place, Watched
-from license_conversion.crowd_table import KEEPS, Waiting
+from license_conversion.crowd_table import KEEPS, WaitingGate
 from license_conversion.errors import TableUnavailable
 from license_conversion.request import Account
 
@@ -57,11 +57,11 @@ class MemoryTable:
         self.about_watch = replace(self.about_watch, starts_until=until)
         return True
 
-    def waiting(self, now: float) -> Iterator[Waiting]:
+    def waiting(self, now: float) -> Iterator[WaitingGate]:
         self.called("waiting")
         return iter(
             [
-                Waiting(gate, item.task_ids, item.token)
+                WaitingGate(gate, item.task_ids, item.token)
                 for gate, item in self.items.items()
                 if not item.words and item.expires > now
             ]
