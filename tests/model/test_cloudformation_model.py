@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from tests.model.aws_clients import Task, resource_arn
-from tests.model.cloudformation import FUNCTION, GAP, MALFORMED, SECRET, Resource, State, next_handle
+from tests.model.cloudformation import GAP, MALFORMED, next_handle
 from tests.model.faults import Fault
+from tests.model.who_waits import FUNCTION, SECRET, Resource, State
 from tests.model.world import World
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "2000"))
@@ -243,7 +244,7 @@ class StacksAtTheGate(RuleBasedStateMachine):
     @rule(rate=st.sampled_from((0.2, 1.0, 5.0)))
     def limit(self, rate: float) -> None:
         """So that crowds exist: License Manager takes so many calls a second, until `settle`."""
-        self.world.license_manager.rate = rate
+        self.world.license_manager.quota.limit(rate)
 
     @rule(then=pauses)
     def kill_watches(self, then: float) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tests.model.aws_clients import Task, resource_arn
-from tests.model.cloudformation import FUNCTION, State, next_handle
+from tests.model.cloudformation import next_handle
 from tests.model.faults import Fault
 from tests.model.interpreter import Done, Execution, Failed, definition
+from tests.model.who_waits import FUNCTION, State
 from tests.model.world import World
 
 TASK = "lct-00000000000000001"
@@ -412,7 +413,7 @@ def test_a_throttle_that_does_not_end_is_a_wait_that_ran_out_in_time(world: Worl
 
 def crowd(world: World, seconds: float = 300) -> list[str]:
     """Four stacks, each with a task of its own, of which the gates have places by then."""
-    world.license_manager.rate = 0.5
+    world.license_manager.quota.limit(0.5)
     tasks = [TASK[:-1] + str(number) for number in range(1, 5)]
     for resource, task_id in zip(world.cloudformation.resources, tasks, strict=True):
         task(world, task_id, seconds=seconds)
