@@ -245,11 +245,14 @@ class World:
         raise NotImplementedError(service)
 
     def _manager(self, role: str, external_id: str, region: str) -> LicenseManager:
-        return {OWN: self.license_manager, OTHER: self.other_license_manager}[Account(role, external_id, region)]
+        asked = Account(role, external_id, region)
+        if asked not in (OWN, OTHER):
+            self.fail(f"a License Manager is asked that nobody named: {asked}")
+        return self.other_license_manager if asked == OTHER else self.license_manager
 
     @staticmethod
     def _botocore_session() -> Any:
-        return SimpleNamespace(create_client=None, get_credentials=lambda: None)
+        return SimpleNamespace(create_client=lambda: None, get_credentials=lambda: None)
 
     def _session(self, *, botocore_session: Any) -> Any:
         """In place of boto3's, with a role's credentials: it is the role's account that answers."""
