@@ -23,6 +23,8 @@ ORDINARY_SECONDS = 2.0
 """What one look, or one answer, takes at most when nothing goes wrong."""
 NET_SECONDS = 500.0
 """How long after an execution's end the second net speaks at the latest: a late event, three attempts of Lambda's."""
+NET_PUT_SECONDS = 20.0
+"""Where CloudFormation waits no longer than this, one invocation of the second net tries, and no other one."""
 GATE_BROKE = "The gate itself broke"
 STOPPED_BY_HAND = "Somebody stopped the gate"
 GIVEN_UP = "before it could answer"
@@ -73,6 +75,8 @@ class Promises:
             return "faulty PUTs in the margin"
         if request.given_up_by >= LAST_RESORTS:
             return "every attempt of the last resort failed"
+        if request.arrived is None or request.arrived > begin:
+            return "Lambda began with the event when there was no time left"
         if came_through is None or came_through > begin:
             return "no invocation came through before the margin"
         if untold(request):
@@ -288,6 +292,8 @@ class Promises:
             return
         if isinstance(waiter, Request):
             silent = waiter.open and self._scheduler.now < waiter.expiry - 1  # signed to the second
+            hindered = any(at > waiter.expiry - NET_PUT_SECONDS for at in waiter.faulty_puts)
+            silent = silent and not (hindered and self._excuse("faulty PUTs of the second net in the last seconds"))
         else:
             silent = isinstance(waiter, Caller) and bool(waiter.token) and not waiter.calls and not waiter.gone
         if silent:

@@ -142,6 +142,8 @@ class Request(Waiter):
     bodies: list[str] = field(default_factory=list)
     signals: list[str] = field(default_factory=list)
     attempts: int = 0
+    arrived: float | None = None
+    """When Lambda began with it."""
     good_attempt: float | None = None
     last_resort: float | None = None
     blind: bool = False

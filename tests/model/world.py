@@ -295,6 +295,7 @@ class World:
                 self.scheduler.after(pause, lambda: self._attempt(request, sent, attempt, throttles + 1))
             return
         request.attempts += 1
+        request.arrived = began if request.arrived is None else request.arrived
 
         def ended(result: Any, error: str) -> None:
             if not error:
