@@ -68,25 +68,28 @@ class Promises:
 
     def _why_unanswered(self, request: Request) -> str:
         begin = request.expiry - request.margin - 3
-        came_through = min((at for at in (request.good_attempt, request.last_resort) if at is not None), default=None)
-        if request.stopped_undated:
-            return "an undated request stopped the wait"
-        if sum(at >= begin for at in request.faulty_puts) >= FAULTY_PUTS:
-            return "faulty PUTs in the margin"
-        if request.given_up_by >= LAST_RESORTS:
-            return "every attempt of the last resort failed"
-        if request.arrived is None or request.arrived > begin:
-            return "Lambda began with the event when there was no time left"
-        if came_through is None or came_through > begin:
-            return "no invocation came through before the margin"
-        if untold(request):
-            return "the second net came too late"  # where it came in time, `net_came_through` has looked
+        came_through = min(
+            (at for at in (request.good_attempt, request.last_resort) if at is not None), default=request.expiry
+        )
+        excuses = {
+            "an undated request stopped the wait": request.stopped_undated,
+            "faulty PUTs in the margin": sum(at >= begin for at in request.faulty_puts) >= FAULTY_PUTS,
+            "every attempt of the last resort failed": request.given_up_by >= LAST_RESORTS,
+            "Lambda began with the event when there was no time left": request.arrived is None
+            or request.arrived > begin,
+            "no invocation came through before the margin": came_through > begin,
+            # Where it came in time, `net_came_through` has looked.
+            "the second net came too late": untold(request),
+            "the margin was lost to faults": self._lost(request, begin, came_through) > max(0, request.margin - 3),
+        }
+        return next((why for why, holds in excuses.items() if holds), "")
+
+    def _lost(self, request: Request, begin: float, came_through: float) -> float:
+        """Seconds of the margin. A wait that began late ends late."""
         self._in_flight(request)
-        late = request.lost_in(came_through, came_through + 60)  # the wait began late, and so ends late
-        lost = request.lost_in(begin, request.expiry) + late * (request.margin < 60)
-        if not request.dated:
-            lost += came_through - request.requested
-        return "the margin was lost to faults" if lost and lost > request.margin - 3 else ""
+        late = request.lost_in(came_through, came_through + 60)
+        undated = 0 if request.dated else came_through - request.requested
+        return request.lost_in(begin, request.expiry) + late * (request.margin < 60) + undated
 
     # Responses and signals
 

@@ -143,7 +143,7 @@ class Request(Waiter):
     signals: list[str] = field(default_factory=list)
     attempts: int = 0
     arrived: float | None = None
-    """When Lambda began with it."""
+    """When Lambda began with it, or gave it up."""
     good_attempt: float | None = None
     last_resort: float | None = None
     blind: bool = False

@@ -327,6 +327,7 @@ class World:
                 "responsePayload": {"errorType": "Error", "errorMessage": error},
             }
         request.hard_faults += condition == "EventAgeExceeded"
+        request.arrived = self.scheduler.now if request.arrived is None else request.arrived
 
         def done() -> None:
             if request.last_resort is None:
