@@ -137,8 +137,9 @@ class StepFunctions:
 
         try:
             result: dict[str, Any] = perform(self._faults, "StartExecution", start, self.quotas["StartExecution"])
-        except (ClientError, ReadTimeoutError):
-            self._hurt("StartExecution")
+        except (ClientError, ReadTimeoutError) as failed:
+            if not isinstance(failed, ExecutionAlreadyExists):
+                self._hurt("StartExecution")
             raise
         return result
 

@@ -79,7 +79,7 @@ class Promises:
             or request.arrived > begin,
             "no invocation came through before the margin": came_through > begin,
             # Where it came in time, `net_came_through` has looked.
-            "the second net came too late": untold(request),
+            "the second net came too late": bool(request.ended_from_outside),
             "the margin was lost to faults": self._lost(request, begin, came_through) > max(0, request.margin - 3),
         }
         return next((why for why, holds in excuses.items() if holds), "")

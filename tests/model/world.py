@@ -425,6 +425,8 @@ class World:
     def _start(self, name: str, arn: str, text: str) -> Execution:
         url = json.loads(text)["Stack"]["Event"]["ResponseURL"]
         request = next(r for r in self.cloudformation.requests if r.url == url)
+        if request.execution:
+            self.fail(f"{request} has two waits")
         return self._execution(request, name, arn, text)
 
     def call(self, properties: dict[str, Any], *, token: bool, hears: float = math.inf) -> Caller:
