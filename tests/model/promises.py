@@ -16,7 +16,6 @@ from tests.model.who_waits import SECRET, Caller, Request, Waiter
 
 RESPONSE_BYTES = 4096
 LAST_RESORTS = 10
-LAMBDA_ATTEMPTS = 2
 FAULTY_PUTS = 5
 """So many in the margin are more than the gate promises to outlast."""
 ORDINARY_SECONDS = 2.0
@@ -116,7 +115,7 @@ class Promises:
         if untold(request) and request.handle:
             return self._excuse("a handle's stack, told at once, was told again by the second net")
         if any(GIVEN_UP in one["Reason"] for one in said):
-            if request.attempts > LAMBDA_ATTEMPTS:
+            if request.deliveries > 1:
                 return self._excuse("another delivery began a wait after the last resort's answer")
             return request.blind and self._excuse("a blind last resort")
         return False

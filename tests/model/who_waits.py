@@ -141,7 +141,7 @@ class Request(Waiter):
     """A request whose URL has no date has stopped its wait, though it was made before."""
     bodies: list[str] = field(default_factory=list)
     signals: list[str] = field(default_factory=list)
-    attempts: int = 0
+    deliveries: int = 0
     arrived: float | None = None
     """When Lambda began with it, or gave it up."""
     good_attempt: float | None = None

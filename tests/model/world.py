@@ -150,11 +150,11 @@ class World:
             stack.enter_context(patch.dict(os.environ, {"GATE_STATE_MACHINE_ARN": STATE_MACHINE}))
             stack.enter_context(redirect_stdout(self.log))
             before = powertools.setStream(self.log)
-            logging.getLogger().addHandler(watcher)
+            # In place of pytest's own, which would keep every line of every order.
+            stack.enter_context(patch.object(logging.getLogger(), "handlers", [watcher]))
             try:
                 yield
             finally:
-                logging.getLogger().removeHandler(watcher)
                 powertools.setStream(before)
 
     def _container(self, function: str) -> Handler:
@@ -272,6 +272,7 @@ class World:
 
     def deliver(self, request: Request, late: float) -> None:
         sent = self.scheduler.now
+        request.deliveries += 1
         self.scheduler.after(late, lambda: self._attempt(request, sent))
 
     def malform(self, event: Any) -> None:
@@ -294,7 +295,6 @@ class World:
                 request.lost.append((began, began + pause))
                 self.scheduler.after(pause, lambda: self._attempt(request, sent, attempt, throttles + 1))
             return
-        request.attempts += 1
         request.arrived = began if request.arrived is None else request.arrived
 
         def ended(result: Any, error: str) -> None:
