@@ -25,14 +25,15 @@ from tests.model.who_waits import FUNCTION, SECRET, Resource, State
 from tests.model.world import OTHER, World
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "2000"))
-STEPS = 20
+STEPS = 17
 SEED = 20261123
 
 TASKS = tuple(f"lct-0000000000000000{n}" for n in range(1, 5))
 UNKNOWN_TASK = "lct-unknown0"
 CALLER = "arn:aws:states:us-east-1:123456789012:execution:Caller:one"
 FOR_EVER = 10.0**9
-HANDLE_SECONDS = 2000
+HANDLE_SECONDS = 1000
+LONG_CALL = 900
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,11 @@ class Wish:
 
     def input(self) -> dict[str, Any]:
         """Of a state machine. One that names a stack is refused, and nobody is told in that stack's name."""
-        given: dict[str, Any] = {**self._common(), "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": CALLER}
-        if self.service_timeout:
-            given["TimeoutSeconds"] = self.service_timeout
+        given: dict[str, Any] = {
+            **self._common(),
+            "TimeoutSeconds": self.service_timeout or LONG_CALL,
+            "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": CALLER,
+        }
         if "handle, CONTINUE" in self.extra:
             given["Stack"] = {"Event": addressed}
         return given
