@@ -314,7 +314,9 @@ class Promises:
             self._excuse("an undated request stopped a later wait")
             stopped.stopped_undated = True
         deletes = request.kind == "Delete" and is_own_id(str(request.physical_id))
-        if deletes and request.physical_id != wait_id(execution):
+        # The state may have changed between the look and the stop: one that has ended says no task.
+        last_ones = (wait_id(execution, back) for back in range(1, len(execution.entered) + 1))
+        if deletes and request.physical_id != next((known for known in last_ones if known), ""):
             self._fail(f"{request} stops the wait of {stopped}, whose id is {wait_id(execution)}")
 
     def running(self, request: Request, later_ones: Sequence[Request]) -> None:
@@ -375,10 +377,12 @@ def untold(waiter: Waiter) -> bool:
     return bool(execution) and (bool(waiter.ended_from_outside) or execution.error == NOT_ANSWERED)  # type: ignore[union-attr]
 
 
-def wait_id(execution: Execution) -> str:
-    """The physical id of what the execution waits for; `""` while no check has said which task is the newest of a resource."""
+def wait_id(execution: Execution, back: int = 1) -> str:
+    """The physical id of what the execution waits for; `""` while no check has said which task is the newest of a resource.
+    As its last state says it, or one that is further `back`.
+    """
     known = str(json.loads(execution.input)["Stack"]["PhysicalResourceId"])
-    state = json.loads(execution.entered[-1][1]) if execution.entered else {}
+    state = json.loads(execution.entered[-back][1]) if execution.entered else {}
     return known or str(state.get("Task", {}).get("LicenseConversionTaskId", ""))
 
 
