@@ -8,41 +8,20 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from benchmarks.virtual_clock import BEGINNING, VirtualClock
+from tests.token_bucket import TokenBucket
 
 CALL_SECONDS = 0.06
 TASK_SECONDS = 0.0005
 """What a listed task adds: to send, and to parse in a function of 256 MB."""
 
 
-class Bucket:
-    """Requests a second for the whole account; as many may come at once."""
-
-    def __init__(self, clock: VirtualClock, rate: float) -> None:
-        self._clock = clock
-        self._rate = rate
-        self._tokens = rate
-        self._at = 0.0
-        self.calls = 0
-        self.throttles = 0
-
-    def take(self) -> bool:
-        """One request. False: it is throttled."""
-        now = self._clock.now
-        self._tokens = min(self._rate, self._tokens + (now - self._at) * self._rate)
-        self._at = now
-        self.calls += 1
-        if self._tokens < 1:
-            self.throttles += 1
-            return False
-        self._tokens -= 1
-        return True
-
-
 class LicenseManagerService:
     """The tasks of an account. `add` them in the order in which they start."""
 
     def __init__(self, clock: VirtualClock, rate: float, page: int) -> None:
-        self.bucket = Bucket(clock, rate)
+        self.calls = 0
+        self.throttles = 0
+        self._bucket = TokenBucket(clock.monotonic, rate, rate)
         self._clock = clock
         self._page = page
         self._ends: dict[str, float] = {}
@@ -68,9 +47,15 @@ class LicenseManagerService:
 
     def ask(self, task_id: str) -> str:
         """The status at once, for a loop that keeps its own time."""
-        if not self.bucket.take():
+        if not self._taken():
             raise _throttle("GetLicenseConversionTask")
         return "SUCCEEDED" if self.ended(task_id) else "IN_PROGRESS"
+
+    def _taken(self) -> bool:
+        taken = self._bucket.take()
+        self.calls += 1
+        self.throttles += not taken
+        return taken
 
     # What boto3's client has, as far as the adapter calls it.
 
@@ -102,7 +87,7 @@ class LicenseManagerService:
 
     def _call(self, operation: str, answer: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The limit is met, and the answer made, as the request comes in."""
-        answered = answer() if self.bucket.take() else None
+        answered = answer() if self._taken() else None
         self._clock.sleep(CALL_SECONDS)
         if answered is None:
             raise _throttle(operation)

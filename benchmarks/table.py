@@ -16,6 +16,7 @@ from benchmarks.virtual_clock import VirtualClock
 from license_conversion.crowd import Place, Watched
 from license_conversion.crowd_table import ATTEMPTS, KEEPS, SHARDS, WaitingGate
 from license_conversion.errors import TableUnavailable
+from tests.token_bucket import TokenBucket
 
 CALL_SECONDS = 0.005
 MEGABYTE_SECONDS = 0.1
@@ -26,23 +27,6 @@ PARTITION_WRITES, TABLE_WRITES = 1000.0, 4000.0
 PLACE_BYTES, TOKEN_BYTES, TASK_BYTES = 150, 900, 22
 WRITE, READ = 0.625 / 1e6, 0.125 / 1e6
 """Dollars for a unit, us-east-1."""
-
-
-class Units:
-    """So many a second."""
-
-    def __init__(self, clock: VirtualClock, rate: float) -> None:
-        self._clock, self._rate = clock, rate
-        self._left, self._at = rate, 0.0
-
-    def take(self, units: float) -> bool:
-        now = self._clock.now
-        self._left = min(self._rate, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if self._left <= 0:
-            return False
-        self._left -= units
-        return True
 
 
 @dataclass
@@ -71,8 +55,8 @@ class BenchmarkTable:
     def __post_init__(self) -> None:
         self._watched = Watched()
         self._random = Random(7)  # noqa: S311 - jitter
-        self._partitions = [Units(self.clock, PARTITION_WRITES) for _ in range(SHARDS)]
-        self._table = Units(self.clock, TABLE_WRITES)
+        self._partitions = [TokenBucket(self.clock.monotonic, PARTITION_WRITES) for _ in range(SHARDS)]
+        self._table = TokenBucket(self.clock.monotonic, TABLE_WRITES)
 
     def _call(self, gate: str = "", *, write_bytes: int = 0, read_units: float = 0.0, seconds: float = 0.0) -> None:
         if self.away[0] <= self.clock.now < self.away[1]:
@@ -81,7 +65,7 @@ class BenchmarkTable:
         writes = math.ceil(write_bytes / 1024)
         partition = self._partitions[zlib.crc32(gate.encode()) % SHARDS]
         for attempt in range(ATTEMPTS):  # botocore's standard mode
-            if not writes or (partition.take(writes) and self._table.take(writes)):
+            if not writes or (partition.take_units(writes) and self._table.take_units(writes)):
                 break
             self.throttles += 1
             self.clock.sleep(self._random.random() * 2**attempt)

@@ -1,5 +1,6 @@
 """Stand where boto3's clients would: Step Functions with AWS's documented semantics, and License Manager."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,6 +12,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from tests.model.faults import Fault, Faults
 from tests.model.interpreter import Execution
 from tests.model.scheduler import Scheduler
+from tests.token_bucket import TokenBucket
 
 STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LicenseConversionGate"
 CONSISTENT_AFTER = 2.0
@@ -27,6 +29,18 @@ class ExecutionDoesNotExist(ClientError):  # noqa: N818 - the service's name
     """As botocore makes it from the service's model."""
 
 
+class TaskTimedOut(ClientError):  # noqa: N818 - the service's name
+    """As botocore makes it from the service's model: also what a token that is used up is answered."""
+
+
+class TaskDoesNotExist(ClientError):  # noqa: N818 - the service's name
+    """As botocore makes it from the service's model."""
+
+
+class InvalidToken(ClientError):  # noqa: N818 - the service's name
+    """As botocore makes it from the service's model."""
+
+
 def error(code: str, operation: str, status: int = 400, kind: type[ClientError] = ClientError) -> ClientError:
     return kind(
         {"Error": {"Code": code, "Message": "said"}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
@@ -34,9 +48,28 @@ def error(code: str, operation: str, status: int = 400, kind: type[ClientError] 
     )
 
 
-def perform(faults: Faults, call: str, what: Callable[[Fault | None], Any]) -> Any:
+class Quota:
+    """Of calls; without a limit at first."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._bucket: TokenBucket | None = None
+
+    def limit(self, rate: float, size: float | None = None) -> None:
+        """From now on, with a full bucket; none, if the rate is infinite."""
+        self._bucket = TokenBucket(lambda: self._scheduler.now, rate, size) if rate < float("inf") else None
+
+    def is_empty(self) -> bool:
+        """Takes one call, or has none left."""
+        return self._bucket is not None and not self._bucket.take()
+
+
+def perform(faults: Faults, call: str, what: Callable[[Fault | None], Any], quota: Quota | None = None) -> Any:
     """One call as its caller sees it, botocore's own retries behind it."""
     fault = faults.before(call)
+    if quota and quota.is_empty() and fault is not Fault.THROTTLED:
+        fault = Fault.THROTTLED
+        faults.met(call, fault)
     if fault is Fault.THROTTLED:
         raise error("ThrottlingException", call)
     if fault in (Fault.REFUSED, Fault.SLOW_FAILURE):
@@ -49,26 +82,37 @@ def perform(faults: Faults, call: str, what: Callable[[Fault | None], Any]) -> A
 
 
 class StepFunctions:
-    """StartExecution, DescribeExecution, ListExecutions and StopExecution.
+    """What our functions call. Reads are eventually consistent where a fault says so: what began or ended less than
+    CONSISTENT_AFTER seconds ago is not seen yet. `hear` takes a task token's call: whether somebody still waits for it.
 
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+    https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
     """
 
     exceptions = SimpleNamespace(
-        ExecutionAlreadyExists=ExecutionAlreadyExists, ExecutionDoesNotExist=ExecutionDoesNotExist
-    )
+        ExecutionAlreadyExists=ExecutionAlreadyExists, ExecutionDoesNotExist=ExecutionDoesNotExist,
+        TaskTimedOut=TaskTimedOut, TaskDoesNotExist=TaskDoesNotExist, InvalidToken=InvalidToken,
+    )  # fmt: skip
 
     def __init__(
         self,
         scheduler: Scheduler,
         faults: Faults,
+        *,
         start: Callable[[str, str, str], Execution],
         stopping: Callable[[Execution], None],
         hurt: Callable[[str], None],
+        hear: Callable[[str, dict[str, Any]], bool],
     ) -> None:
         self._scheduler, self._faults = scheduler, faults
-        self._start, self._stopping, self._hurt = start, stopping, hurt
+        self._start, self._stopping, self._hurt, self._hear = start, stopping, hurt, hear
         self.executions: dict[str, Execution] = {}
+        self.quotas = {call: Quota(scheduler) for call in ("StartExecution", "DescribeExecution", "ListExecutions")}
+        self.page = PAGE
+
+    def begin(self, execution: Execution) -> None:
+        self.executions[execution.name] = execution
+        self._scheduler.after(0, execution.begin)
 
     def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> dict[str, Any]:  # noqa: A002, N803
         assert stateMachineArn == STATE_MACHINE
@@ -78,16 +122,17 @@ class StepFunctions:
             found = self.executions.get(name)
             if not found:
                 arn = f"{STATE_MACHINE.replace('stateMachine', 'execution')}:{name}"
-                found = self.executions[name] = self._start(name, arn, input)
-                self._scheduler.after(0, found.begin)
+                found = self._start(name, arn, input)
+                self.begin(found)
             elif found.status != "RUNNING" or found.input != input:
                 raise error("ExecutionAlreadyExists", "StartExecution", kind=ExecutionAlreadyExists)
             return {"executionArn": found.arn, "startDate": found.start_date}
 
         try:
-            result: dict[str, Any] = perform(self._faults, "StartExecution", start)
-        except (ClientError, ReadTimeoutError):
-            self._hurt("StartExecution")
+            result: dict[str, Any] = perform(self._faults, "StartExecution", start, self.quotas["StartExecution"])
+        except (ClientError, ReadTimeoutError) as failed:
+            if not isinstance(failed, ExecutionAlreadyExists):
+                self._hurt("StartExecution")
             raise
         return result
 
@@ -99,10 +144,17 @@ class StepFunctions:
                 self._hurt("DescribeExecution")
                 raise error("ExecutionDoesNotExist", "DescribeExecution", kind=ExecutionDoesNotExist)
             said = {"executionArn": found.arn, "name": found.name, "status": found.status, "input": found.input}
-            return {**said, "error": found.error, "cause": found.cause} if found.error else said
+            if fault is Fault.STALE and self._has_just_ended(found):
+                self._hurt("DescribeExecution")
+                return {**said, "status": "RUNNING"}
+            # Of one that was stopped AWS documents them in the history alone.
+            tells = found.error and found.status != "ABORTED"
+            return {**said, "error": found.error, "cause": found.cause} if tells else said
 
         try:
-            result: dict[str, Any] = perform(self._faults, "DescribeExecution", describe)
+            result: dict[str, Any] = perform(
+                self._faults, "DescribeExecution", describe, self.quotas["DescribeExecution"]
+            )
         except (ClientError, ReadTimeoutError) as failed:
             if not isinstance(failed, ExecutionDoesNotExist):
                 self._hurt("DescribeExecution")
@@ -115,7 +167,7 @@ class StepFunctions:
             found = self._found(executionArn)
             if found.status == "RUNNING":
                 self._stopping(found)
-                found.abort(error, cause)
+                found.end("ABORTED", error=error, cause=cause)
             return {}
 
         try:
@@ -124,6 +176,9 @@ class StepFunctions:
             self._hurt("StopExecution")
             raise
         return result
+
+    def _has_just_ended(self, execution: Execution) -> bool:
+        return execution.status != "RUNNING" and self._scheduler.now - execution.stopped < CONSISTENT_AFTER
 
     def _found(self, arn: str) -> Execution:
         found = self.executions.get(arn.rsplit(":", 1)[1])
@@ -134,19 +189,24 @@ class StepFunctions:
     def list_executions(
         self, *, stateMachineArn: str, statusFilter: str, maxResults: int, nextToken: str = "0"  # noqa: N803
     ) -> dict[str, Any]:  # fmt: skip
-        """Newest first, two a page: what is listed is read page by page, while the world goes on."""
+        """Newest first, few a page: what is listed is read page by page, while the world goes on."""
         assert stateMachineArn == STATE_MACHINE
         assert maxResults <= MOST_RESULTS
         try:
-            fault = perform(self._faults, "ListExecutions", lambda fault: fault)
+            fault = perform(self._faults, "ListExecutions", lambda fault: fault, self.quotas["ListExecutions"])
         except (ClientError, ReadTimeoutError):
             self._hurt("ListExecutions")
             raise
-        listed = [e for e in reversed(self.executions.values()) if e.status == statusFilter]
+        stale = fault is Fault.STALE
+        listed = [
+            e
+            for e in reversed(self.executions.values())
+            if e.status == statusFilter or (stale and self._has_just_ended(e))
+        ]
         at = int(nextToken)
-        page = listed[at : at + PAGE]
-        more = {"nextToken": str(at + PAGE)} if at + PAGE < len(listed) else {}
-        if fault is Fault.STALE:
+        page = listed[at : at + self.page]
+        more = {"nextToken": str(at + self.page)} if at + self.page < len(listed) else {}
+        if stale:
             page = [e for e in page if self._scheduler.now - e.started >= CONSISTENT_AFTER]
             self._hurt("ListExecutions, stale")
         return {
@@ -164,14 +224,12 @@ class StepFunctions:
         assert maxResults <= MOST_RESULTS
 
         def history(_fault: Fault | None) -> dict[str, Any]:
-            entered = self._found(executionArn).entered
-            events = [
-                event
-                for name, text in reversed(entered)
-                for event in (
-                    {"type": "TaskScheduled"},
-                    {"type": "StateEntered", "stateEnteredEventDetails": {"name": name, "input": text}},
-                )
+            found = self._found(executionArn)
+            details = {"error": found.error, "cause": found.cause}
+            ends = [{"type": "ExecutionAborted", "executionAbortedEventDetails": details}]
+            events: list[dict[str, Any]] = [
+                *(ends if found.status == "ABORTED" else []),
+                *self._entered(found, maxResults),
             ]
             return {"events": events[:maxResults]}
 
@@ -179,6 +237,37 @@ class StepFunctions:
             result: dict[str, Any] = perform(self._faults, "GetExecutionHistory", history)
         except (ClientError, ReadTimeoutError):
             self._hurt("GetExecutionHistory")
+            raise
+        return result
+
+    @staticmethod
+    def _entered(execution: Execution, most: int) -> list[dict[str, Any]]:
+        return [
+            event
+            for name, text in reversed(execution.entered[-most:])
+            for event in (
+                {"type": "TaskScheduled"},
+                {"type": "StateEntered", "stateEnteredEventDetails": {"name": name, "input": text}},
+            )
+        ]
+
+    def send_task_success(self, *, taskToken: str, output: str) -> dict[str, Any]:  # noqa: N803
+        return self._call_back("SendTaskSuccess", taskToken, {"Output": json.loads(output)})
+
+    def send_task_failure(self, *, taskToken: str, error: str, cause: str) -> dict[str, Any]:  # noqa: N803
+        return self._call_back("SendTaskFailure", taskToken, {"Error": error, "Cause": cause})
+
+    def _call_back(self, call: str, token: str, verdict: dict[str, Any]) -> dict[str, Any]:
+        def tell(_fault: Fault | None) -> dict[str, Any]:
+            if not self._hear(token, verdict):
+                raise error("TaskTimedOut", call, kind=TaskTimedOut)
+            return {}
+
+        try:
+            result: dict[str, Any] = perform(self._faults, "CallBack", tell)
+        except (ClientError, ReadTimeoutError) as failed:
+            if not isinstance(failed, TaskTimedOut):
+                self._hurt("CallBack")
             raise
         return result
 
@@ -200,32 +289,19 @@ def resource_arn(task_id: str) -> str:
 
 
 class LicenseManager:
-    """GetLicenseConversionTask and ListLicenseConversionTasks. `asked` hears of each call. `rate` is how many of them a second
-    are not throttled.
-    """
+    """GetLicenseConversionTask and ListLicenseConversionTasks of one account and region. `asked` hears of each call."""
 
     def __init__(self, scheduler: Scheduler, faults: Faults, asked: Callable[[], None]) -> None:
         self._scheduler, self._faults, self._asked = scheduler, faults, asked
         self.tasks: dict[str, Task] = {}
-        self.rate = float("inf")
-        self._left, self._at = 0.0, 0.0
-
-    def _throttled(self) -> bool:
-        if self.rate == float("inf"):
-            return False
-        self._left = min(max(1.0, self.rate), self._left + (self._scheduler.now - self._at) * self.rate)
-        self._at = self._scheduler.now
-        if self._left < 1:
-            return True
-        self._left -= 1
-        return False
+        self.quota = Quota(scheduler)
 
     def list_license_conversion_tasks(self, *, Filters: list[dict[str, Any]], NextToken: str = "") -> dict[str, Any]:  # noqa: N803
         """Tasks of a status, or those of a resource, one a page."""
         self._asked()
         (by,) = Filters
         (value,) = by["Values"]
-        if self._throttled():
+        if self.quota.is_empty():
             raise error("RateLimitExceededException", "ListLicenseConversionTasks")
         if by["Name"] == "ResourceArns" and self.denies(value):
             raise error("AccessDeniedException", "ListLicenseConversionTasks")
@@ -268,7 +344,7 @@ class LicenseManager:
             return self._shape(task, unknown=fault is Fault.STALE)
 
         self._asked()
-        if self._throttled():
+        if self.quota.is_empty():
             raise error("RateLimitExceededException", "GetLicenseConversionTask")
         result: dict[str, Any] = perform(self._faults, "GetTask", get)
         return result

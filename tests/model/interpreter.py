@@ -63,7 +63,9 @@ def definition() -> Data:
 
 
 class Execution:
-    """One execution. `lost(state, from, to)` hears of the time that failed attempts and the pauses after them took."""
+    """One execution. `lost(state, from, to)` hears of the time that failed attempts and the pauses after them took, `ended` of
+    the end.
+    """
 
     def __init__(
         self,
@@ -75,9 +77,10 @@ class Execution:
         text: str,
         lost: Callable[[str, float, float], None],
         random: Callable[[], float] = lambda: 0.5,
+        ended: Callable[["Execution"], None] = lambda _: None,
     ) -> None:
         self.random = random
-        self._scheduler, self._invoke, self._lost = scheduler, invoke, lost
+        self._scheduler, self._invoke, self._lost, self._ended = scheduler, invoke, lost, ended
         self.name, self.arn, self.input = name, arn, text
         self.started = scheduler.now
         self.stopped = 0.0
@@ -98,8 +101,10 @@ class Execution:
         self._step = 0
 
     def begin(self) -> None:
+        if self.status != "RUNNING":
+            return  # somebody was faster
         machine = definition()
-        self._after(machine["TimeoutSeconds"], lambda: self._end("TIMED_OUT", error="States.Timeout"), any_step=True)
+        self._after(machine["TimeoutSeconds"], lambda: self.end("TIMED_OUT", error="States.Timeout"), any_step=True)
         self._enter(machine["StartAt"], json.loads(self.input))
 
     def call_back(self, token: str) -> bool:
@@ -110,13 +115,12 @@ class Execution:
         self._scheduler.after(0, lambda: self.called_back({}))
         return True
 
-    def abort(self, error: str, cause: str) -> None:
-        self._end("ABORTED", error=error, cause=cause)
-
-    def _end(self, status: str, output: Any = None, error: str = "", cause: str = "") -> None:
+    def end(self, status: str, output: Any = None, error: str = "", cause: str = "") -> None:
+        """By its last state, or from outside."""
         if self.status == "RUNNING":
             self.status, self.output, self.error, self.cause = status, output, error, cause
             self.stopped = self._scheduler.now
+            self._ended(self)
 
     def _after(self, seconds: float, what: Callable[[], None], *, any_step: bool = False) -> None:
         step = self._step
@@ -150,12 +154,12 @@ class Execution:
                     Attempts(self, name, state, data).go_on()
                     return None
                 case "Succeed":
-                    return self._end("SUCCEEDED", self._at(state.get("OutputPath", "$"), data))
+                    return self.end("SUCCEEDED", self._at(state.get("OutputPath", "$"), data))
                 case "Fail":
                     error, cause = (
                         state.get(field) or self._at(state[f"{field}Path"], data) for field in ("Error", "Cause")
                     )
-                    return self._end("FAILED", error=error, cause=cause)
+                    return self.end("FAILED", error=error, cause=cause)
 
     def _pass(self, state: Data, data: Any) -> Any:
         data = self._at(state.get("InputPath", "$"), data)
@@ -231,7 +235,7 @@ class Attempts:
             f"token|{execution.name}|{execution._step}|{self._attempt}"
         )
         parameters = execution.filled(self._state["Parameters"], self._data)
-        payload = json.dumps(parameters.get("Payload"))
+        payload = json.dumps(parameters.get("Payload", parameters))
         match self._state["Resource"]:
             case "arn:aws:states:::lambda:invoke":
                 function = parameters["FunctionName"].rsplit(":", 1)[-1]

@@ -1,6 +1,7 @@
 """What the model has found, and what its promises are at their edges, one case at a time."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import pytest
 
 from tests.model.aws_clients import Task, resource_arn
-from tests.model.cloudformation import FUNCTION, State, next_handle
+from tests.model.cloudformation import next_handle
 from tests.model.faults import Fault
 from tests.model.interpreter import Done, Execution, Failed, definition
+from tests.model.who_waits import FUNCTION, Resource, State
 from tests.model.world import World
 
 TASK = "lct-00000000000000001"
@@ -412,7 +414,7 @@ def test_a_throttle_that_does_not_end_is_a_wait_that_ran_out_in_time(world: Worl
 
 def crowd(world: World, seconds: float = 300) -> list[str]:
     """Four stacks, each with a task of its own, of which the gates have places by then."""
-    world.license_manager.rate = 0.5
+    world.license_manager.quota.limit(0.5)
     tasks = [TASK[:-1] + str(number) for number in range(1, 5)]
     for resource, task_id in zip(world.cloudformation.resources, tasks, strict=True):
         task(world, task_id, seconds=seconds)
@@ -471,6 +473,176 @@ def test_a_death_at_any_call_of_a_crowd_fails_nobody(world: World, call: str, fa
 
     assert answered(world) == ["SUCCESS"] * 4
     world.faults.clear()
+
+
+# A state machine that calls
+
+
+@pytest.mark.parametrize(("end", "said"), [("SUCCEEDED", "Output"), ("FAILED", "Error"), ("DENIED", "Error")])
+@pytest.mark.parametrize("token", [True, False], ids=["task token", "sync"])
+def test_a_caller_is_told_once_and_its_execution_says_the_same(
+    world: World, end: str, said: str, *, token: bool
+) -> None:
+    task(world, seconds=100, end=end)
+    waiting = world.call({"LicenseConversionTaskId": TASK}, token=token)
+    world.run_for(200)
+
+    assert waiting.execution
+    assert waiting.execution.status == ("SUCCEEDED" if said == "Output" else "FAILED")
+    assert [said in verdict for verdict in waiting.calls] == [True] * token
+
+
+@pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.THROTTLED, Fault.LOST, Fault.SLOW, Fault.SLOW_FAILURE])
+@pytest.mark.parametrize("end", ["SUCCEEDED", "FAILED"])
+def test_a_token_is_called_back_though_the_call_meets_a_fault(world: World, fault: Fault, end: str) -> None:
+    task(world, seconds=100, end=end)
+    waiting = world.call({"LicenseConversionTaskId": TASK}, token=True)
+    world.faults.weather["CallBack"] = (fault, 130.0)
+    world.run_for(300)
+
+    assert waiting.calls
+    assert all(verdict == waiting.calls[0] for verdict in waiting.calls)
+
+
+def test_a_token_that_step_functions_does_not_take_for_minutes_is_called_back_by_the_second_net(world: World) -> None:
+    task(world, seconds=100)
+    waiting = world.call({"LicenseConversionTaskId": TASK}, token=True)
+    world.faults.weather["CallBack"] = (Fault.REFUSED, 400.0)
+    world.run_for(800)
+
+    assert waiting.execution
+    assert waiting.execution.error == "LicenseConversion.NotAnswered"
+    assert [verdict["Output"]["Status"] for verdict in waiting.calls] == ["SUCCEEDED"]
+
+
+def test_nobody_calls_a_caller_that_has_gone_again(world: World) -> None:
+    task(world, seconds=100)
+    waiting = world.call({"LicenseConversionTaskId": TASK}, token=True, hears=50)
+    world.run_for(200)
+
+    assert waiting.execution
+    assert (waiting.execution.status, waiting.calls) == ("SUCCEEDED", [])
+
+
+# Past every state: Step Functions ends the execution, or somebody stops it
+
+OUTSIDE = [("FAILED", "States.Runtime"), ("TIMED_OUT", "States.Timeout"), ("ABORTED", ""), ("ABORTED", "by hand")]
+
+
+@pytest.mark.parametrize("end", OUTSIDE)
+@pytest.mark.parametrize("events", [(0.5,), (70.0,), (0.0, 0.1), (0.5, 70.0)], ids=str)
+@pytest.mark.parametrize("at", [0.02, 0.5, 30])
+def test_whoever_waits_for_an_execution_that_is_ended_from_outside_is_told(
+    world: World, end: tuple[str, str], events: tuple[float, ...], at: float
+) -> None:
+    task(world)
+    world.end_events = (events,)
+    create(world)
+    waiting = world.call({"LicenseConversionTaskId": TASK}, token=True)
+    world.run_for(at)
+    for execution in world.step_functions.executions.values():
+        world.end_from_outside(execution, *end)
+    world.run_for(90)
+
+    begins = "Somebody stopped the gate" if end[0] == "ABORTED" else "The gate itself broke"
+    if at > 0.1:  # before, no execution had begun, and nobody was there to stop it
+        assert answer(world)["Reason"].startswith(begins)
+        assert len(set(world.cloudformation.requests[0].bodies)) == 1
+    assert waiting.calls
+    assert waiting.calls[0]["Cause"].startswith(begins)
+
+
+@pytest.mark.parametrize("end", OUTSIDE)
+def test_a_handle_is_signalled_though_its_wait_is_ended_from_outside(world: World, end: tuple[str, str]) -> None:
+    task(world)
+    create(world, WaitConditionHandle=next_handle(1))
+    world.run_for(100)
+    (execution,) = world.step_functions.executions.values()
+    world.end_from_outside(execution, *end)
+    world.run_for(10)
+
+    (signal,) = world.cloudformation.requests[0].signals
+    assert json.loads(signal)["Status"] == "FAILURE"
+    assert answer(world)["Status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("seconds", [10.0, 100.0])
+def test_the_second_net_waits_until_step_functions_says_how_the_execution_ended(world: World, seconds: float) -> None:
+    task(world)
+    create(world)
+    world.run_for(5)
+    (execution,) = world.step_functions.executions.values()
+    world.faults.weather["DescribeExecution"] = (Fault.STALE, 5 + seconds)
+    world.end_events = ((0.0,),)
+    world.end_from_outside(execution, "FAILED", "States.Runtime")
+    world.run_for(10)
+
+    assert "States.Runtime" in answer(world)["Reason"]
+
+
+# Lambda throttles the function that CloudFormation invokes
+
+
+@pytest.mark.parametrize("minutes", [1, 5, 8])
+def test_an_event_that_lambda_throttles_for_minutes_begins_its_wait_then(world: World, minutes: int) -> None:
+    task(world)
+    world.faults.weather["Invoke CustomResource"] = (Fault.THROTTLED, minutes * 60)
+    create(world)
+    world.license_manager.tasks[TASK].seconds = 1000
+    world.run_for(1100)
+
+    assert answer(world)["Status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("kind", ["Create", "Delete"])
+def test_an_event_that_lambda_throttles_until_it_is_too_old_is_answered_by_the_last_resort(
+    world: World, kind: str
+) -> None:
+    world.faults.weather["Invoke CustomResource"] = (Fault.THROTTLED, FOR_EVER)
+    resource = world.cloudformation.resources[0]
+    if kind == "Create":
+        create(world)
+    else:
+        resource.state, resource.physical_id, resource.properties = State.READY, TASK, {"LicenseConversionTaskId": TASK}
+        world.cloudformation.delete(resource)
+    world.run_for(950)
+
+    assert answer(world)["Status"] == ("FAILED" if kind == "Create" else "SUCCESS")
+    assert ("EventAgeExceeded" in answer(world)["Reason"]) is (kind == "Create")
+
+
+# Quotas
+
+
+def test_a_thousand_deletes_at_once_leave_no_stack_unanswered(world: World) -> None:
+    """With the quotas of a small region: 100 lists and then 2 a second. What may remain is waits: a Delete that could not look
+    for its own leaves it running, until its own deadline. It disturbs nobody then: its handle's stack is gone.
+    """
+    task(world)
+    world.step_functions.page = 1000
+    world.cloudformation.resources[:] = [Resource(f"arn:aws:cloudformation:::stack/s/{n}", "Gate") for n in range(1000)]
+    for number, resource in enumerate(world.cloudformation.resources):
+        named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": TASK}
+        if number % 10 == 0:
+            handle = {"WaitConditionHandle": next_handle(number), "TimeoutSeconds": "120"}
+            world.cloudformation.create(resource, named | handle, keeps_failed=True)
+        else:
+            resource.state, resource.physical_id, resource.properties = State.READY, TASK, named
+    world.run_for(10)
+    for call, size, rate in (("ListExecutions", 100, 2), ("DescribeExecution", 250, 10)):
+        world.step_functions.quotas[call].limit(rate, size)
+    for resource in world.cloudformation.resources:
+        world.cloudformation.delete(resource)
+    world.run_for(61)
+
+    deletes = [request for request in world.cloudformation.requests if request.kind == "Delete"]
+    assert {(request.answer or {}).get("Status") for request in deletes} == {"SUCCESS"}
+    assert {resource.state for resource in world.cloudformation.resources} == {State.ABSENT}
+    ends = Counter(execution.status for execution in world.step_functions.executions.values())
+    assert ends["ABORTED"] > 0
+    assert ends["RUNNING"] < 100
+    world.run_for(200)
+    assert not any(execution.status == "RUNNING" for execution in world.step_functions.executions.values())
 
 
 # A caller's own execution

@@ -1,11 +1,14 @@
-"""The real handlers in the middle of the model: Lambda runs them, each invocation a process that can be killed anywhere."""
+"""The real handlers in the middle of the model: Lambda runs them, each invocation a process that can be killed anywhere.
+
+What must hold is in promises.py; here is only what happens.
+"""
 
 import json
 import logging
 import math
 import os
 import random
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -16,6 +19,7 @@ from typing import Any
 from unittest.mock import patch
 
 import boto3
+import botocore.session
 
 import answer_stack
 import check_task
@@ -28,25 +32,33 @@ from license_conversion.crowd import Crowd
 from license_conversion.errors import AnswerNotDelivered, TableUnavailable
 from license_conversion.gate import Gate
 from license_conversion.license_manager import LicenseManager as Adapter
+from license_conversion.request import Account
 from license_conversion.shared import LicenseManagers
 from license_conversion.stack_response import deliver
 from license_conversion.waits import Waits
 from tests.memory_table import MemoryTable
 from tests.model.aws_clients import STATE_MACHINE, LicenseManager, StepFunctions
-from tests.model.cloudformation import FUNCTION, MALFORMED, SECRET, CloudFormation, Request
+from tests.model.cloudformation import MALFORMED, CloudFormation
 from tests.model.faults import LATENCY, SLOW_SECONDS, Fault, Faults
 from tests.model.interpreter import Done, Execution, Failed
+from tests.model.promises import Promises
 from tests.model.scheduler import BEGINNING, Killed, Process, Scheduler
+from tests.model.who_waits import FUNCTION, SECRET, Caller, Request, Waiter
 from watch_crowd import LAST_SECONDS, Watch
 
 WATCH_SECONDS = 900.0
 TIMEOUTS = {"CustomResource": 60, "CheckTask": 30, "AnswerStack": 30, "LastResort": 60}
 RETRY_SECONDS = 60.0
+OLDEST_EVENT = 900.0
+"""Seconds for which Lambda keeps an event of CloudFormation's that it throttles (template.yaml)."""
+LONGEST_PAUSE = 300.0
 LAST_RESORT_ATTEMPTS = 3
-ORDINARY_SECONDS = 2.0
-"""What one look, or one answer, takes at most when nothing goes wrong."""
 LONGEST_WAIT = 100_000.0
 SLOW_FAILURE = 20.0
+ROLE = "arn:aws:iam::123456789012:role/gate"
+OWN = Account()
+OTHER = Account("arn:aws:iam::210987654321:role/gate-reads", "an-external-id", "eu-central-1")
+"""The account and region of the other License Manager."""
 
 Handler = Callable[[dict[str, Any], Any], Any]
 
@@ -69,11 +81,12 @@ class Context:
 
 @dataclass
 class Invocation:
-    """One that runs. `hindered`: it has met a fault that takes time."""
+    """One that runs. `hindered`: it has met a fault that takes time. `end`: it is there because this execution has ended."""
 
-    request: Request
+    waiter: Waiter
     function: str
     began: float
+    end: Execution | None = None
     hindered: bool = False
     hurt: bool = False
     """A call of Step Functions did not do what it should."""
@@ -85,19 +98,32 @@ class World:
     def __init__(self, seed: int) -> None:
         self.scheduler = Scheduler()
         self.faults = Faults(self.scheduler, self._met)
-        self.license_manager = LicenseManager(self.scheduler, self.faults, self._license_manager_is_asked)
-        self.step_functions = StepFunctions(self.scheduler, self.faults, self._start, self._stopping, self._hurt)
-        self.cloudformation = CloudFormation(
-            self.scheduler, self.license_manager, self._deliver, self._in_flight, self.fail
+        self.license_manager, self.other_license_manager = (
+            LicenseManager(self.scheduler, self.faults, self._license_manager_is_asked) for _ in (OWN, OTHER)
         )
-        self.table = MemoryTable(self._table_is_called)
+        self.step_functions = StepFunctions(
+            self.scheduler,
+            self.faults,
+            start=self._start,
+            stopping=self._stopping,
+            hurt=self._hurt,
+            hear=self._called_back,
+        )
+        self.promises = Promises(
+            self.scheduler, lambda waiter: self._manager(*waiter.account), self._in_flight, self.fail
+        )
+        self.cloudformation = CloudFormation(self.scheduler, self.promises, self._deliver)
+        self.callers: list[Caller] = []
+        self.table, self._other_table = MemoryTable(self._table_is_called), MemoryTable(self._table_is_called)
         self.watches: list[Process] = []
+        self.end_events: Sequence[Sequence[float]] = ((0.5,),)
+        """How late EventBridge says that an execution has ended: once, or more than once."""
         self.broken: list[str] = []
         self.log = StringIO()
         self._random = random.Random(seed)  # noqa: S311 - jitter
         self._invocations: dict[Process, Invocation] = {}
         self._idle: dict[str, list[Handler]] = {function: [] for function in TIMEOUTS}
-        self._request_of: dict[str, Request] = {}
+        self._waiter_of: dict[str, Waiter] = {}
         self.lateness: list[float] = []
 
     def fail(self, what: str) -> None:
@@ -119,15 +145,16 @@ class World:
             stack.enter_context(patch.object(last_resort, "time", clock))
             stack.enter_context(patch.object(last_resort, "datetime", SimpleNamespace(now=self._now)))
             stack.enter_context(patch.object(boto3, "client", self._client))
-            stack.enter_context(patch.object(boto3, "Session", lambda: SimpleNamespace(client=self._client)))
+            stack.enter_context(patch.object(boto3, "Session", self._session))
+            stack.enter_context(patch.object(botocore.session, "get_session", self._botocore_session))
             stack.enter_context(patch.dict(os.environ, {"GATE_STATE_MACHINE_ARN": STATE_MACHINE}))
             stack.enter_context(redirect_stdout(self.log))
             before = powertools.setStream(self.log)
-            logging.getLogger().addHandler(watcher)
+            # In place of pytest's own, which would keep every line of every order.
+            stack.enter_context(patch.object(logging.getLogger(), "handlers", [watcher]))
             try:
                 yield
             finally:
-                logging.getLogger().removeHandler(watcher)
                 powertools.setStream(before)
 
     def _container(self, function: str) -> Handler:
@@ -137,9 +164,14 @@ class World:
         now, clock, sleep = self._monotonic, self.scheduler.clock, self.scheduler.sleep
         send = partial(deliver, sleep=sleep, monotonic=now)
         if function == "CheckTask":
-            managers = LicenseManagers("arn:aws:iam::123456789012:role/gate", now)
-            crowd = Crowd(self.table, self._start_watch, self._wake, self._seconds)
-            gate = Gate(managers, clock, self._random.random, crowds=lambda _: crowd, sleep=sleep, region="us-east-1")
+            managers = LicenseManagers(ROLE, now)
+            crowds = {
+                account: Crowd(table, partial(self._start_watch, account, table), self._wake, self._seconds)
+                for account, table in ((OWN, self.table), (OTHER, self._other_table))
+            }
+            gate = Gate(
+                managers, clock, self._random.random, crowds=crowds.__getitem__, sleep=sleep, region="us-east-1"
+            )
             return partial(check_task.handle, TaskCheck(gate, clock))
         if function == "AnswerStack":
             return partial(answer_stack.handle, clock=clock, deliver_=send)
@@ -166,16 +198,16 @@ class World:
                 self.step_functions.executions[token.split("|")[1]].call_back(token)
             self.faults.after(fault)
 
-    def _start_watch(self) -> None:
+    def _start_watch(self, account: Account, table: MemoryTable) -> None:
         """An asynchronous invocation, which may be lost."""
         fault = self.faults.before("Invoke WatchCrowd")
         if fault in (None, Fault.SLOW, Fault.LOST, Fault.SLOW_REPLY, Fault.CRASH_AFTER):
-            self.scheduler.after(LATENCY, self._run_watch)
+            self.scheduler.after(LATENCY, lambda: self._run_watch(account, table))
         self.faults.after(fault)
 
-    def _run_watch(self) -> None:
+    def _run_watch(self, account: Account, table: MemoryTable) -> None:
         def main() -> None:
-            watch = Watch(self.table, Adapter("arn:role"), self._wake, self._seconds, self.scheduler.sleep)
+            watch = Watch(table, Adapter(ROLE, account), self._wake, self._seconds, self.scheduler.sleep)
             try:
                 watch.run(self._seconds() + WATCH_SECONDS - LAST_SECONDS)
             except TableUnavailable:
@@ -200,14 +232,36 @@ class World:
     def _monotonic(self) -> float:
         return self.scheduler.now
 
-    def _client(self, service: str, **_: Any) -> Any:
+    def _client(self, service: str, *, region_name: str | None = None, **_: Any) -> Any:
         """In place of boto3's."""
+        return self._client_of("", "", service, region_name)
+
+    def _client_of(self, role: str, external_id: str, service: str, region_name: str | None) -> Any:
         match service:
             case "stepfunctions":
                 return self.step_functions
             case "license-manager":
-                return self.license_manager
+                return self._manager(role, external_id, region_name or "")
         raise NotImplementedError(service)
+
+    def _manager(self, role: str, external_id: str, region: str) -> LicenseManager:
+        asked = Account(role, external_id, region)
+        if asked not in (OWN, OTHER):
+            self.fail(f"a License Manager is asked that nobody named: {asked}")
+        return self.other_license_manager if asked == OTHER else self.license_manager
+
+    @staticmethod
+    def _botocore_session() -> Any:
+        return SimpleNamespace(create_client=lambda: None, get_credentials=lambda: None)
+
+    def _session(self, *, botocore_session: Any) -> Any:
+        """In place of boto3's, with a role's credentials: it is the role's account that answers."""
+        assumes = botocore_session._credentials._refresh_using.__self__._assume_kwargs
+
+        def client(service: str, *, region_name: str | None, **_: Any) -> Any:
+            return self._client_of(assumes["RoleArn"], assumes.get("ExternalId", ""), service, region_name)
+
+        return SimpleNamespace(client=client)
 
     # Lambda
 
@@ -217,60 +271,102 @@ class World:
         self.deliver(request, late)
 
     def deliver(self, request: Request, late: float) -> None:
-        self.scheduler.after(late, lambda: self._attempt(request, 1))
+        sent = self.scheduler.now
+        request.deliveries += 1
+        self.scheduler.after(late, lambda: self._attempt(request, sent))
 
     def malform(self, event: Any) -> None:
         """An event that is none of CloudFormation's comes to the function. Nobody else's request may be answered."""
-        stranger = Request(self.cloudformation.resources[0], 0, "", "", None, {}, None, self.scheduler.now, MALFORMED)
+        resource = self.cloudformation.resources[0]
+        stranger = Request(
+            number=0, kind="", properties={}, requested=self.scheduler.now, resource=resource, request_id="",
+            physical_id=None, old_properties=None, url=MALFORMED,
+        )  # fmt: skip
         self._run("CustomResource", json.dumps(event), stranger, lambda *_: None)
 
-    def _attempt(self, request: Request, attempt: int) -> None:
+    def _attempt(self, request: Request, sent: float, attempt: int = 1, throttles: int = 0) -> None:
+        """A throttled event waits in Lambda's queue, until it is too old: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html"""
         began = self.scheduler.now
-        noted: list[Any] = [began, False, math.inf]
-        request.attempts.append(noted)
+        if self.faults.next("Invoke CustomResource") is Fault.THROTTLED:
+            pause = min(LONGEST_PAUSE, 2.0**throttles)
+            if began + pause > sent + OLDEST_EVENT:
+                self._give_up(request, attempt - 1, "EventAgeExceeded")
+            else:
+                request.lost.append((began, began + pause))
+                self.scheduler.after(pause, lambda: self._attempt(request, sent, attempt, throttles + 1))
+            return
+        request.arrived = began if request.arrived is None else request.arrived
 
         def ended(result: Any, error: str) -> None:
-            noted[2] = self.scheduler.now
             if not error:
                 before = request.good_attempt
                 request.good_attempt = began if before is None else min(began, before)
-                return
-            noted[1] = True
-            if attempt == 1:
+            elif attempt == 1:
                 request.lost.append((began, self.scheduler.now + RETRY_SECONDS))
-                self.scheduler.after(RETRY_SECONDS, lambda: self._attempt(request, 2))
+                self.scheduler.after(RETRY_SECONDS, lambda: self._attempt(request, sent, 2))
             else:
-                self._give_up(request, error)
+                self._give_up(request, attempt, "RetriesExhausted", error)
 
         self._run("CustomResource", json.dumps(request.event()), request, ended)
 
-    def _give_up(self, request: Request, error: str, attempt: int = 1) -> None:
-        """Lambda hands an event that has failed twice over to the last resort, which it tries three times."""
+    def _give_up(self, request: Request, attempts: int, condition: str, error: str = "") -> None:
+        """Lambda hands an event that has failed twice, or was throttled for too long, over to the last resort."""
         record = {
             "version": "1.0",
             "requestContext": {
                 "requestId": f"{request.number}",
                 "functionArn": f"{FUNCTION}:$LATEST",
-                "condition": "RetriesExhausted",
-                "approximateInvokeCount": 2,
+                "condition": condition,
+                "approximateInvokeCount": attempts,
             },
             "requestPayload": request.event(),
-            "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
-            "responsePayload": {"errorType": "Error", "errorMessage": error},
         }
+        if error:
+            record |= {
+                "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+                "responsePayload": {"errorType": "Error", "errorMessage": error},
+            }
+        request.hard_faults += condition == "EventAgeExceeded"
+        request.arrived = self.scheduler.now if request.arrived is None else request.arrived
 
-        def ended(_: Any, failure: str) -> None:
-            if failure and attempt < LAST_RESORT_ATTEMPTS:
-                pause = RETRY_SECONDS * attempt
-                request.lost.append((self.scheduler.now, self.scheduler.now + pause))
-                self.scheduler.after(pause, lambda: self._give_up(request, error, attempt + 1))
-            elif not failure and request.last_resort is None:
+        def done() -> None:
+            if request.last_resort is None:
                 request.last_resort = self.scheduler.now
 
-        self.scheduler.after(1.0, lambda: self._run("LastResort", json.dumps(record), request, ended))
+        self.scheduler.after(1.0, lambda: self._last_resort(record, request, done))
+
+    def _last_resort(
+        self,
+        event: dict[str, Any],
+        waiter: Waiter,
+        done: Callable[[], None],
+        *,
+        end: Execution | None = None,
+        attempt: int = 1,
+    ) -> None:
+        """An asynchronous invocation, which Lambda tries three times."""
+
+        def ended(_: Any, failure: str) -> None:
+            if not failure:
+                done()
+            elif attempt < LAST_RESORT_ATTEMPTS:
+                pause = RETRY_SECONDS * attempt
+                waiter.lost.append((self.scheduler.now, self.scheduler.now + pause))
+                self.scheduler.after(
+                    pause, lambda: self._last_resort(event, waiter, done, end=end, attempt=attempt + 1)
+                )
+
+        self._run("LastResort", json.dumps(event), waiter, ended, end=end)
 
     def _run(
-        self, function: str, payload: str, request: Request, ended: Callable[[Any, str], None], *, hangs: bool = False
+        self,
+        function: str,
+        payload: str,
+        waiter: Waiter,
+        ended: Callable[[Any, str], None],
+        *,
+        hangs: bool = False,
+        end: Execution | None = None,
     ) -> None:
         """One invocation. `ended(result, error)` is called in the scheduler's own turn."""
         scheduler, began = self.scheduler, self.scheduler.now
@@ -278,14 +374,14 @@ class World:
         def main() -> None:
             process = scheduler.process
             assert process
-            invocation = self._invocations[process] = Invocation(request, function, began, hindered=hangs)
+            invocation = self._invocations[process] = Invocation(waiter, function, began, end, hindered=hangs)
             idle, result, error = self._idle[function], None, ""
             handler = idle.pop() if idle else self._container(function)
             try:
                 if hangs:
                     scheduler.sleep(LONGEST_WAIT)
                 event = json.loads(payload)
-                result = json.loads(json.dumps(handler(event, Context(scheduler, function, f"{request.number}"))))
+                result = json.loads(json.dumps(handler(event, Context(scheduler, function, f"{waiter.number}"))))
                 idle.append(handler)
             except (AnswerNotDelivered, TableUnavailable) as undelivered:
                 error = f"{type(undelivered).__name__}: {undelivered}"
@@ -294,25 +390,25 @@ class World:
                 error = "RequestId: 1 Error: Runtime exited with error: signal: killed"
             except Exception as unforeseen:
                 error = repr(unforeseen)
-                if not self._invocations[process].hurt:
-                    self.fail(f"{function} raises {error} for {request}")
+                if not invocation.hurt:
+                    self.fail(f"{function} raises {error} for {waiter}")
             del self._invocations[process]
-            request.hard_faults += bool(error)
+            waiter.hard_faults += bool(error)
             if error or invocation.hindered:
-                self._lost_to(function, request).append((began, scheduler.now))
+                self._lost_to(function, waiter).append((began, scheduler.now))
             scheduler.after(0, lambda: ended(result, error))
 
         scheduler.spawn(main, TIMEOUTS[function])
 
-    def _in_flight(self, request: Request) -> None:
+    def _in_flight(self, waiter: Waiter) -> None:
         """Notes what running invocations have taken until now."""
         for invocation in self._invocations.values():
-            if invocation.request is request and invocation.hindered:
-                self._lost_to(invocation.function, request).append((invocation.began, self.scheduler.now))
+            if invocation.waiter is waiter and invocation.hindered:
+                self._lost_to(invocation.function, waiter).append((invocation.began, self.scheduler.now))
 
     @staticmethod
-    def _lost_to(function: str, request: Request) -> list[tuple[float, float]]:
-        return request.lost_to_checks if function == "CheckTask" else request.lost
+    def _lost_to(function: str, waiter: Waiter) -> list[tuple[float, float]]:
+        return waiter.lost_to_checks if function == "CheckTask" else waiter.lost
 
     def _met(self, call: str, fault: Fault) -> None:
         """A call meets a fault, which takes the time of its invocation unless it is an error at once."""
@@ -329,43 +425,107 @@ class World:
     def _start(self, name: str, arn: str, text: str) -> Execution:
         url = json.loads(text)["Stack"]["Event"]["ResponseURL"]
         request = next(r for r in self.cloudformation.requests if r.url == url)
-        self._request_of[name] = request
+        if request.execution:
+            self.fail(f"{request} has two waits")
+        return self._execution(request, name, arn, text)
+
+    def call(self, properties: dict[str, Any], *, token: bool, hears: float = math.inf) -> Caller:
+        """A state machine starts an execution. It `hears` its token for so many seconds."""
+        number = len(self.callers) + 1
+        caller = Caller(number=number, properties=properties, requested=self.scheduler.now)
+        self.callers.append(caller)
+        if token:
+            caller.token = f"{SECRET}-token-{number}"
+        if hears < math.inf:
+            self.scheduler.after(hears, lambda: setattr(caller, "gone", True))
+        given = properties | ({"TaskToken": caller.token} if token else {})
+        arn = f"{STATE_MACHINE.replace('stateMachine', 'execution')}:caller-{number}"
+        self.step_functions.begin(self._execution(caller, f"caller-{number}", arn, json.dumps(given)))
+        return caller
+
+    def _execution(self, waiter: Waiter, name: str, arn: str, text: str) -> Execution:
+        self._waiter_of[name] = waiter
 
         def lost(state: str, begin: float, end: float) -> None:
             checks = state in ("Check Task", "Wait for Lambda")
-            (request.lost_to_checks if checks else request.lost).append((begin, end))
-            request.hard_faults += 1
+            (waiter.lost_to_checks if checks else waiter.lost).append((begin, end))
+            waiter.hard_faults += 1
 
-        invoke, random = partial(self._invoke, request), self._random.random
-        return Execution(self.scheduler, invoke, name=name, arn=arn, text=text, lost=lost, random=random)
+        waiter.execution = Execution(
+            self.scheduler, partial(self._invoke, waiter), name=name, arn=arn, text=text, lost=lost,
+            random=self._random.random, ended=self._ended,
+        )  # fmt: skip
+        return waiter.execution
 
-    def _invoke(self, request: Request, function: str, payload: str, done: Done, failed: Failed) -> None:
+    def end_from_outside(self, execution: Execution, status: str, error: str) -> None:
+        """Step Functions ends it past every Catch, or somebody stops it by hand."""
+        self._waiter_of[execution.name].ended_from_outside = status
+        self._waiter_of[execution.name].hard_faults += 1
+        execution.end(status, error=error, cause="")
+
+    def _ended(self, execution: Execution) -> None:
+        """EventBridge's event, at least once. With a key of one's own it has neither input nor error.
+        https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
+        """
+        waiter = self._waiter_of[execution.name]
+        if isinstance(waiter, Caller) and not waiter.ended_from_outside:
+            self.promises.caller_ended(waiter, execution)
+        if execution.status == "SUCCEEDED":
+            return
+        detail = {
+            "executionArn": execution.arn, "stateMachineArn": STATE_MACHINE, "name": execution.name,
+            "status": execution.status, "input": None, "output": None,
+        }  # fmt: skip
+        if self._random.random() < 0.5:
+            detail |= {"input": execution.input, "error": execution.error or None, "cause": execution.cause or None}
+        event = {"source": "aws.states", "detail-type": "Step Functions Execution Status Change", "detail": detail}
+        came_through = partial(self.promises.net_came_through, waiter)
+        for late in self._random.choice(self.end_events):
+            self.scheduler.after(late, lambda: self._last_resort(event, waiter, came_through, end=execution))
+
+    def _called_back(self, token: str, verdict: dict[str, Any]) -> bool:
+        """SendTaskSuccess or SendTaskFailure for a caller's token."""
+        caller = next(caller for caller in self.callers if caller.token == token)
+        self._net_may_tell()
+        if caller.gone:
+            return False
+        first = not caller.calls
+        self.promises.caller_hears(caller, verdict)
+        return first
+
+    def _net_may_tell(self) -> None:
+        if self._invocation and self._invocation.end:
+            self.promises.net_tells(self._invocation.waiter, self._invocation.end)
+
+    def _invoke(self, waiter: Waiter, function: str, payload: str, done: Done, failed: Failed) -> None:
         if function in ("PutMetricData", "AnnounceEnd:Event"):
             return self._call(function, payload, done, failed)
+        if function in ("SendTaskSuccess", "SendTaskFailure"):
+            return self._call_back(json.loads(payload), done, failed)
         function, _, waits_for_token = function.partition(":")
         fault = self.faults.next("TakePlace" if waits_for_token else f"Invoke {function}")
-        request.given_up_by += bool(fault) and function == "LastResort"
+        waiter.given_up_by += bool(fault) and function == "LastResort"
         if fault is Fault.THROTTLED:
             return self.scheduler.after(LATENCY, lambda: failed("Lambda.TooManyRequestsException", "Rate Exceeded."))
         if fault is Fault.REFUSED:
             return self.scheduler.after(LATENCY, lambda: failed("Lambda.ServiceException", "Internal."))
 
         if fault is Fault.SLOW_FAILURE:
-            self._lost_to(function, request).append((self.scheduler.now, self.scheduler.now + SLOW_FAILURE))
+            self._lost_to(function, waiter).append((self.scheduler.now, self.scheduler.now + SLOW_FAILURE))
             return self.scheduler.after(SLOW_FAILURE, lambda: failed("Lambda.ServiceException", "Internal."))
 
         def ended(result: Any, error: str) -> None:
             if fault is Fault.LOST:
                 failed("Lambda.SdkClientException", "Read timed out.")
             elif error:
-                request.given_up_by += function == "LastResort" and not fault
+                waiter.given_up_by += function == "LastResort" and not fault
                 name = error.split(":", maxsplit=1)[0]
                 failed(name if name in ("AnswerNotDelivered", "NobodyListens") else "Lambda.Unknown", error)
             else:
                 done(result)
 
         hangs = fault is Fault.SLOW
-        self.scheduler.after(LATENCY, lambda: self._run(function, payload, request, ended, hangs=hangs))
+        self.scheduler.after(LATENCY, lambda: self._run(function, payload, waiter, ended, hangs=hangs))
         return None
 
     def _call(self, function: str, payload: str, done: Done, failed: Failed) -> None:
@@ -379,33 +539,46 @@ class World:
         reply = (lambda: failed("Internal", "Internal.")) if fault else (lambda: done({}))
         self.scheduler.after(seconds, reply)
 
+    def _call_back(self, given: dict[str, Any], done: Done, failed: Failed) -> None:
+        """The execution calls its caller's token itself."""
+        fault = self.faults.next("CallBack")
+        if fault in (Fault.REFUSED, Fault.THROTTLED, Fault.SLOW_FAILURE):
+            seconds = SLOW_FAILURE if fault is Fault.SLOW_FAILURE else LATENCY
+            return self.scheduler.after(seconds, lambda: failed("Sfn.SfnException", str(fault)))
+
+        def tell() -> None:
+            token = given["TaskToken"]
+            verdict: dict[str, Any] = {name: given[name] for name in ("Error", "Cause") if name in given}
+            if not self._called_back(token, verdict or {"Output": json.loads(given["Output"])}):
+                failed("Sfn.TaskTimedOutException", "Task Timed Out")
+            elif fault is Fault.LOST:
+                failed("Sfn.SdkClientException", "Read timed out")
+            else:
+                done({})
+
+        return self.scheduler.after(SLOW_SECONDS if fault is Fault.SLOW else LATENCY, tell)
+
     def _stopping(self, execution: Execution) -> None:
-        """Somebody stops a wait: only a later request may, or its own that could not be told that it had begun."""
-        invocation, stopped = self._invocation, self._request_of[execution.name]
-        assert invocation
-        request = invocation.request
-        stopped.stopped = True
-        if request is not stopped and (request.resource is not stopped.resource or request.number < stopped.number):
-            self.fail(f"{request} stops the wait of {stopped}")
-        deletes = request.kind == "Delete" and is_own_id(str(request.physical_id))
-        if deletes and request.physical_id != wait_id(execution):
-            self.fail(f"{request} stops the wait of {stopped}, whose id is {wait_id(execution)}")
+        assert self._invocation
+        assert isinstance(self._invocation.waiter, Request)
+        self.promises.stops(self._invocation.waiter, self._waiter_of[execution.name], execution)
 
     def _hurt(self, call: str) -> None:
         """A call did not do what it should, or did not say that it did."""
         assert self._invocation
         self._invocation.hurt = True
-        request = self._invocation.request
-        if self._invocation.function == "LastResort" and call == "DescribeExecution":
-            request.blind = True
-        if call == "StartExecution":
-            request.hard_faults += 1
-        elif call != "DescribeExecution" or request.kind != "Create":
-            request.stop_faults += 1
+        waiter = self._invocation.waiter
+        blind = self._invocation.function == "LastResort" and not self._invocation.end
+        if isinstance(waiter, Request) and blind and call == "DescribeExecution":
+            waiter.blind = True
+        if call in ("StartExecution", "CallBack"):
+            waiter.hard_faults += 1
+        elif call != "DescribeExecution" or waiter.kind != "Create":
+            waiter.stop_faults += 1
 
     def _license_manager_is_asked(self) -> None:
         if self._invocation and self._invocation.function != "CheckTask":
-            self.fail(f"{self._invocation.function} asks License Manager for {self._invocation.request}")
+            self.fail(f"{self._invocation.function} asks License Manager for {self._invocation.waiter}")
 
     def _announced(self, payload: str) -> None:
         if SECRET in payload:
@@ -416,7 +589,8 @@ class World:
     def put(self, address: str, body: str, timeout: float) -> int:
         """One PUT. Returns the HTTP status, or raises what a connection raises."""
         fault = self.faults.next("Put")
-        sender = self._invocation.request if self._invocation else None
+        sender = self._invocation.waiter if self._invocation else None
+        self._net_may_tell()
         if fault and sender:
             sender.hard_faults += 1
             sender.faulty_puts.append(self.scheduler.now)
@@ -450,35 +624,25 @@ class World:
         self.check()
 
     def check(self) -> None:
-        for execution in self.step_functions.executions.values():
-            if execution.status == "RUNNING":
-                self._check_running(execution)
+        for request in self.cloudformation.requests:
+            if request.execution and request.execution.status == "RUNNING":
+                self.promises.running(request, self.cloudformation.requests[request.number :])
         assert not self.broken, "\n".join(self.broken)
-
-    def _check_running(self, execution: Execution) -> None:
-        """A wait that began before a later request of its resource ends with the answer to that request."""
-        request = self._request_of[execution.name]
-        for later in self.cloudformation.requests[request.number :]:
-            if (
-                later.resource is request.resource
-                and later.answer
-                and later.valid
-                and not later.stop_faults
-                and "before it could answer" not in later.answer["Reason"]  # the last resort looks for no other wait
-                and execution.started <= later.requested
-                and supersedes(later, execution)
-            ):
-                self.fail(f"the wait of {request} still runs after {later} was answered")
 
     def settle(self) -> None:
         """No more faults: everything comes to its end."""
         self.faults.clear()
-        self.license_manager.rate = math.inf
+        for quota in (
+            self.license_manager.quota,
+            self.other_license_manager.quota,
+            *self.step_functions.quotas.values(),
+        ):
+            quota.limit(math.inf)
         self.scheduler.run_out(LONGEST_WAIT)
         self.check()
         assert self.scheduler.idle
-        for execution in self.step_functions.executions.values():
-            self._check_ended(execution)
+        for waiter in self._waiter_of.values():
+            self.promises.ended(waiter)
         for request in self.cloudformation.requests:
             if request.open:
                 self.fail(f"{request} is open for ever")
@@ -487,43 +651,8 @@ class World:
             self.fail(f"a credential is in the log: {line}")
         assert not self.broken, "\n".join(self.broken)
 
-    def _check_ended(self, execution: Execution) -> None:
-        request = self._request_of[execution.name]
-        if execution.status not in ("SUCCEEDED", "FAILED", "ABORTED"):
-            self.fail(f"the wait of {request} ends {execution.status}")
-        if SECRET in f"{execution.output}{execution.error}{execution.cause}":
-            self.fail(f"the wait of {request} ends with a credential: {execution.cause}")
-        unanswered = execution.error == "LicenseConversion.NotAnswered"
-        signals = request.handle and (request.answer or {}).get("Status") == "SUCCESS"
-        if signals and execution.status != "ABORTED" and not unanswered and not request.signals:
-            self.fail(f"{request} never signals its handle")
-        lasted = execution.stopped - max(request.deadline, execution.started)
-        if lasted > ORDINARY_SECONDS + request.lost_in(request.requested, execution.stopped) + 60:
-            self.fail(f"the wait of {request} ends {lasted} s after its deadline")
-
     def close(self) -> None:
         self.scheduler.close()
-
-
-def wait_id(execution: Execution) -> str:
-    """The physical id of what the execution waits for; `""` while no check has said which task is the newest of a resource."""
-    known = str(json.loads(execution.input)["Stack"]["PhysicalResourceId"])
-    state = json.loads(execution.entered[-1][1]) if execution.entered else {}
-    return known or str(state.get("Task", {}).get("LicenseConversionTaskId", ""))
-
-
-def supersedes(later: Request, execution: Execution) -> bool:
-    """An Update takes the place of every wait of the resource, a Delete of those for the id that it names."""
-    match later.kind:
-        case "Update":
-            return True
-        case "Create":
-            return False
-    return not is_own_id(str(later.physical_id)) or later.physical_id == wait_id(execution)
-
-
-def is_own_id(physical_id: str) -> bool:
-    return physical_id.startswith(("lct-", "license-conversion-"))
 
 
 class Connection:

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from tests.token_bucket import TokenBucket
+
 HTML_503 = "html-503"
 CONNECTION_RESET = "connection-reset"
 SLOW_REPLY = "slow-reply"
@@ -49,7 +51,7 @@ class Faults:
         """From now on calls are answered."""
         self._line: list[Fault] = []
         self._rates: dict[Fault, float] = {}
-        self._bucket: _TokenBucket | None = None
+        self._bucket: TokenBucket | None = None
 
     def queue(
         self,
@@ -75,7 +77,7 @@ class Faults:
 
     def limit(self, requests_per_second: float, burst: int) -> None:
         """Answer RateLimitExceededException to whatever comes faster; `burst` calls may come at once."""
-        self._bucket = _TokenBucket(requests_per_second, burst, self._clock)
+        self._bucket = TokenBucket(self._clock, requests_per_second, burst)
 
     def next_for(self, operation: str, task_id: str | None = None) -> Fault | None:
         """The fault that spoils this call, or None."""
@@ -96,18 +98,3 @@ class Faults:
             if draw < 0:
                 return fault
         return None
-
-
-class _TokenBucket:
-    def __init__(self, per_second: float, burst: int, clock: Callable[[], float]) -> None:
-        self._per_second, self._burst, self._clock = per_second, burst, clock
-        self._tokens, self._filled_at = float(burst), clock()
-
-    def take(self) -> bool:
-        now = self._clock()
-        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._per_second)
-        self._filled_at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
