@@ -210,12 +210,13 @@ def _wait_for_token_on(clock: Clock) -> Callable[..., CallbackOutcome | None]:
 
 
 def _reset(moto_server: str) -> None:
-    for path, body in (
-        ("reset", b""),
-        ("config", b'{"stepfunctions": {"execute_state_machine": true}, "lambda": {"use_docker": false}}'),
-    ):
-        request = urllib.request.Request(f"{moto_server}/moto-api/{path}", data=body, method="POST")  # noqa: S310
-        urllib.request.urlopen(request, timeout=5).close()  # noqa: S310
+    """Step Functions alone: moto is one for all tests of a process, and a local cloud has its table in it."""
+    for backends in stepfunctions_parser_backends.values():
+        for backend in backends.values():
+            backend.reset()
+    config = b'{"stepfunctions": {"execute_state_machine": true}, "lambda": {"use_docker": false}}'
+    request = urllib.request.Request(f"{moto_server}/moto-api/config", data=config, method="POST")  # noqa: S310
+    urllib.request.urlopen(request, timeout=5).close()  # noqa: S310
 
 
 def _create_state_machine() -> str:
