@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,6 @@ VERDICT = {
     "PhysicalResourceId": TASK_ID,
     "Data": {"Status": "SUCCEEDED", "StatusMessage": ""},
 }
-
-
-@pytest.fixture
-def answers(certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[AnswersReceiver]:
-    authority, server = certificates
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-    with AnswersReceiver(server) as receiver:
-        yield receiver
 
 
 def execution(
