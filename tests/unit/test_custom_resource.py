@@ -72,6 +72,7 @@ class Door:
 
     waits: FakeWaits = field(default_factory=FakeWaits)
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    seconds: float = 0.0
     refuses: bool = False
 
     def __post_init__(self) -> None:
@@ -81,6 +82,7 @@ class Door:
         if self.refuses:
             raise AnswerNotDelivered("1 attempts, the last one: HTTP status 503")
         self.told.append((url, json.loads(body)))
+        self.seconds = seconds
         return 1
 
     def __call__(self, event_: Any) -> None:
@@ -181,15 +183,27 @@ def test_a_wait_that_cannot_be_begun_leaves_the_invocation_so_that_lambda_delive
 
 
 def test_refused_properties_are_answered_at_once_and_nothing_is_started_or_stopped(
-    door: Door, counted: Callable[[], Counter[str]]
+    door: Door, said: Callable[[], Said]
 ) -> None:
     door(event("Update", ResourceProperties={**PROPERTIES, "OnFailure": "fail"}))
 
-    answer = door.answer()
+    ((url, answer),) = door.told
+    assert (url, door.seconds) == (URL.format(1), 58.5)
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", TASK_ID)
     assert answer["Reason"] == "OnFailure: 'fail' is not allowed: it must be FAIL or CONTINUE."
     assert (door.waits.begun, door.waits.stopped) == ([], [])
-    assert counted() == {"GatesStarted": 1, "GatesRefused": 1}
+    printed = said()
+    assert printed.metrics == {"GatesStarted": 1, "GatesRefused": 1}
+    assert printed.lines == [
+        {
+            **OF_EVERY_LINE,
+            "request_type": "Update",
+            "task_id": TASK_ID,
+            "message": "The gate ends: REFUSED",
+            "outcome": "REFUSED",
+            "reason": answer["Reason"],
+        }
+    ]
 
 
 def test_every_delivery_of_a_refused_request_has_the_same_answer(door: Door) -> None:
