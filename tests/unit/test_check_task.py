@@ -10,12 +10,14 @@ import pytest
 
 import check_task
 from check_task import TaskCheck, handle, handler
-from license_conversion import wake
+from license_conversion import reason, wake
+from license_conversion.crowd import Crowd
 from license_conversion.errors import AccessDenied, CheckBroken, InvalidRequest, StillUnknown, TableUnavailable
 from license_conversion.gate import Gate
+from license_conversion.request import Account
 from license_conversion.shared import SharedLicenseManager
 from license_conversion.task import ATTRIBUTES, ConversionTask
-from tests.memory_table import nobody
+from tests.memory_table import MemoryTable, away, nobody
 from tests.unit.conftest import Said
 from tests.unit.network import Network
 
@@ -61,9 +63,11 @@ def task(status: str = "IN_PROGRESS", task_id: str = TASK_ID) -> ConversionTask:
     return ConversionTask({"LicenseConversionTaskId": task_id, "Status": status})
 
 
-def checker(said: ConversionTask | Exception, *, after: float = 0) -> tuple[TaskCheck, FakeLicenseManager]:
+def checker(
+    said: ConversionTask | Exception, *, after: float = 0, crowds: Callable[[Account], Crowd] = nobody
+) -> tuple[TaskCheck, FakeLicenseManager]:
     license_manager, now = FakeLicenseManager(said), STARTED_AT + timedelta(seconds=after)
-    gate = Gate(lambda _: license_manager, lambda: now, lambda: 0.0, crowds=nobody)
+    gate = Gate(lambda _: license_manager, lambda: now, lambda: 0.0, crowds=crowds)
     return TaskCheck(gate, lambda: now), license_manager
 
 
@@ -73,6 +77,7 @@ def of_stack(
     gate: Mapping[str, Any] | None = None,
     *,
     after: float = 0,
+    crowds: Callable[[Account], Crowd] = nobody,
 ) -> dict[str, Any]:
     """What a stack's gate keeps after one check; `gate` is what it kept before."""
     stack_event = {
@@ -94,10 +99,10 @@ def of_stack(
             "GiveUpAt": "",
             **(gate or {}),
         },
-        "StartedAt": STARTED_AT.isoformat(),
+        "StartedAt": (STARTED_AT + timedelta(seconds=3)).isoformat(),
         "Execution": EXECUTION,
     }
-    task_check, _ = checker(said, after=after)
+    task_check, _ = checker(said, after=after, crowds=crowds)
     after_: dict[str, Any] = json.loads(json.dumps(handle(task_check, json.loads(json.dumps(event)), CONTEXT)))
     return after_
 
@@ -191,18 +196,21 @@ def test_a_check_without_a_verdict_says_why(said: Callable[[], Said]) -> None:
     assert printed.metrics == {"Checks": 2, "Throttles": 1, "UnknownStatuses": 1}
     throttled, unknown = printed.lines
     assert (throttled["level"], throttled["message"]) == ("WARNING", f"No verdict this time: {THROTTLE}")
-    assert (throttled["throttles"], throttled["checks"]) == (1, 5)
+    assert (throttled["throttles"], throttled["checks"], throttled["waited_seconds"]) == (1, 5, 0)
     assert (unknown["level"], unknown["status"]) == ("WARNING", "CANCELLED")
 
 
 def test_the_log_and_the_metrics_say_how_a_gate_ended(said: Callable[[], Said]) -> None:
-    of_stack(task("FAILED"), gate={"Checks": 1}, after=61.26)
+    failed = ConversionTask({**task("FAILED").shape, "EndTime": "2026-11-22T17:40:55Z"})
+    of_stack(failed, gate={"Checks": 1}, after=61.25)
 
     printed = said()
-    assert printed.metrics == {"Checks": 1, "GatesFailed": 1, "SecondsWaited": 61.26}
-    assert printed.units["SecondsWaited"] == "Seconds"
+    assert printed.metrics == {"Checks": 1, "GatesFailed": 1, "SecondsWaited": 61.25, "DetectionLag": 1.25}
+    assert (printed.units["SecondsWaited"], printed.units["DetectionLag"]) == ("Seconds", "Seconds")
     (line,) = printed.lines
-    assert TASK_ID in line.pop("reason")
+    why = line.pop("reason")
+    assert TASK_ID in why
+    assert f"execution {EXECUTION}" in why
     assert line == {
         **OF_STACKS_LINES,
         "level": "INFO",
@@ -211,8 +219,22 @@ def test_the_log_and_the_metrics_say_how_a_gate_ended(said: Callable[[], Said]) 
         "checks": 2,
         "status": "FAILED",
         "outcome": "FAILED",
-        "waited_seconds": 61.3,
+        "waited_seconds": 61.2,
     }
+
+
+def test_throttles_in_a_row_are_counted_from_check_to_check() -> None:
+    """Of a fleet whose crowd's table is away: whoever else is throttled is woken by the crowd."""
+    fleet = {"LicenseConversionTaskIds": [TASK_ID, "lct-2"]}
+    heard = {"Heard": STARTED_AT.timestamp()}
+
+    def away_(_: Account) -> Crowd:
+        return Crowd(MemoryTable(called=away), lambda: None, lambda _: None, lambda: STARTED_AT.timestamp() + 3600)
+
+    first = of_stack(THROTTLE, fleet, heard, after=3500, crowds=away_)
+    second = of_stack(THROTTLE, fleet, first, after=3501, crowds=away_)
+
+    assert (first["Throttles"], second["Throttles"]) == (1, 2)
 
 
 # A stack with a handle
@@ -255,6 +277,17 @@ def test_a_task_that_is_refused_but_may_be_too_new_is_not_answered_for_at_once()
 
     assert "Answer" not in after
     assert after["Ended"] is False
+
+
+@pytest.mark.parametrize(
+    ("properties", "longer"), [({}, reason.LONGER), ({"WaitConditionHandle": HANDLE}, reason.LONGER_WITH_HANDLE)]
+)
+def test_a_wait_that_ran_out_says_how_it_could_have_been_longer(properties: dict[str, str], longer: str) -> None:
+    waiter = "HANDLE" if properties else "STACK"
+    after = of_stack(task(), {**PROPERTIES, **properties}, {"Waiter": waiter, "Checks": 1}, after=50_000)
+
+    assert after["Outcome"] == "TIMED_OUT"
+    assert longer in after["Answer"]["Reason"]
 
 
 def test_a_stack_without_a_handle_is_not_answered_while_it_waits() -> None:
