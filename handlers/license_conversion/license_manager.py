@@ -136,7 +136,7 @@ class LicenseManager:
 
     def _meaning(self, error: "ClientError", operation: str, what: str) -> Exception:  # noqa: PLR0911 - one for each row
         details: dict[str, Any] = dict(error.response.get("Error", {}))
-        http_status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        http_status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         code, said = str(details.get("Code") or http_status), shorten(str(details.get("Message", "")), SAID_BYTES)
         action, role = f"license-manager:{operation}", self._account.role_arn or self._role
         service = "License Manager"

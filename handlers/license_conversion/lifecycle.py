@@ -11,8 +11,9 @@ here, and why:
 - it sends without a look at the HTTP status, without an end, and cuts a Reason to its last 240 characters;
 - an error becomes a FAILED of its own words, sent to whoever made the request that it knows: after an event that it cannot
   read that is the one before;
-- the id that it makes up is random, so that a request which is delivered twice has two different answers;
-- what one request set (`NoEcho`) is still set in the next one.
+- the id that it makes up is random, so that a request which is delivered twice has two different answers.
+
+Of what it keeps from one request to the next (`NoEcho`), and takes from an event (`CrHelperData`), nothing is in a response.
 """
 
 import logging
@@ -74,7 +75,6 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
             super().__init__(sleep_on_delete=0)
         self._deliver = deliver
         self.create(begin)
-        self.update(begin)
         self.delete(delete)
 
     def _log_setup(self, event: Event, context: Any) -> None:
@@ -83,12 +83,8 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
     def _set_timeout(self) -> None:
         """No watchdog: an invocation that times out is delivered again by Lambda, and joins its own wait."""
 
-    def _crhelper_init(self, event: Event, context: Any) -> bool:
-        self.NoEcho = False
-        return bool(super()._crhelper_init(event, context))
-
     def _get_func(self) -> Callable[[Event, Any], None]:
-        """What is not known is no Delete: `begin` refuses it."""
+        """An Update is begun as a Create is. What is not known is no Delete: `begin` refuses it."""
         function: Callable[[Event, Any], None] = (
             self._delete_func if self.RequestType == "Delete" else self._create_func
         )
@@ -108,18 +104,15 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
 
     def _remove_polling(self) -> None:
         """There is nothing of crhelper's to remove after a refusal."""
-        self.Data.pop("PhysicalResourceId", None)
 
     def generate_physical_id(self, _event: Event) -> str:
-        """Nothing random: every delivery of a request has the same answer, and `response` knows an id for it."""
+        """None: every delivery of a request has the same answer, for which `response` knows the id."""
         return ""
 
     def _send(self, status: str | None = None, _reason: str = "") -> None:
         if status:  # crhelper's own words for the exception that it is handling
             raise  # noqa: PLE0704 - that one
-        body = response(
-            self._event, status=self.Status, reason=self.Reason, physical_id=self.PhysicalResourceId or None, data={}
-        )
+        body = response(self._event, status=self.Status, reason=self.Reason, physical_id=None, data={})
         self._deliver(self._response_url, body, seconds_left(self._context))
 
 

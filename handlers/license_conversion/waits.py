@@ -225,7 +225,7 @@ class Waits:
             pause = min(LONGEST_PAUSE, pause * 2)
 
     def _arn(self, wait_name: str) -> str:
-        return f"{self._state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{wait_name}"
+        return f"{self._state_machine_arn.replace(':stateMachine:', ':execution:')}:{wait_name}"
 
 
 def told(ended: Mapping[str, Any]) -> bool:

@@ -1,12 +1,27 @@
-"""What the functions print, for the tests of entry points."""
+"""What the functions print, trace and ask AWS for, for the tests of entry points."""
 
+import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import boto3
+import botocore.endpoint
+import botocore.handlers
 import pytest
 
 from license_conversion import telemetry
+from tests.local_cloud.answers import AnswersReceiver
+from tests.unit.network import Network
+
+OF_EVERY_LINE = {"location", "timestamp", "service", "xray_trace_id", "exception", "stack_trace"}
+"""What a line has besides what it says: where and when, and the words of Python for what was raised."""
 
 
 @pytest.fixture
@@ -18,3 +33,80 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
     before = handler.setStream(logged)
     yield lambda: logged.getvalue() + "".join(capsys.readouterr())
     handler.setStream(before)
+
+
+@dataclass
+class Said:
+    """What was printed: whole log lines but for `OF_EVERY_LINE`, the sum of each metric, and the unit of each."""
+
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    metrics: Counter[str] = field(default_factory=Counter)
+    units: dict[str, str] = field(default_factory=dict)
+
+    def add(self, line: dict[str, Any]) -> None:
+        if "_aws" not in line:
+            self.lines.append({name: value for name, value in line.items() if name not in OF_EVERY_LINE})
+            return
+        for directive in line["_aws"]["CloudWatchMetrics"]:
+            for metric in directive["Metrics"]:
+                values = line[metric["Name"]]
+                self.metrics[metric["Name"]] += sum(values) if isinstance(values, list) else values
+                self.units[metric["Name"]] = metric["Unit"]
+
+
+@pytest.fixture
+def said(lines: Callable[[], str]) -> Callable[[], Said]:
+    """Everything that was printed and logged since the last call."""
+
+    def read() -> Said:
+        said = Said()
+        for line in lines().splitlines():
+            if line.startswith("{"):
+                said.add(json.loads(line))
+        return said
+
+    return read
+
+
+class FakeTracer:
+    """Stands where X-Ray's SDK would be, which stays in a process once it is there: the name of each step."""
+
+    def __init__(self) -> None:
+        self.provider = self
+        self.steps: list[str] = []
+
+    @contextmanager
+    def in_subsegment(self, name: str) -> Iterator[None]:
+        self.steps.append(name)
+        yield
+
+    def put_annotation(self, key: str, value: Any) -> None: ...
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The steps of a trace that is sampled."""
+    tracer = FakeTracer()
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1")
+    monkeypatch.setattr(telemetry, "_tracer", lambda: tracer)
+    return tracer.steps
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+    """What every client asks whose session is made from now on."""
+    network = Network()
+    handlers = [*botocore.handlers.BUILTIN_HANDLERS, ("before-send", network)]
+    monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", handlers)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _: None))  # between two tries of a call
+    return network
+
+
+@pytest.fixture
+def answers(certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[AnswersReceiver]:
+    """CloudFormation's end of a presigned URL."""
+    authority, server = certificates
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    with AnswersReceiver(server) as receiver:
+        yield receiver

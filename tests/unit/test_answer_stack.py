@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from answer_stack import handle
+from answer_stack import handle, handler
 from license_conversion.errors import AnswerNotDelivered, NobodyListens
 from tests.context import Context
+from tests.local_cloud.answers import AnswersReceiver
+from tests.unit.conftest import Said
 
 TASK_ID = "lct-0123456789abcdef0"
 REQUESTED = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
@@ -25,6 +27,15 @@ EVENT = {
 }
 SUCCESS = {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": TASK_ID, "Data": {"Status": "SUCCEEDED"}}
 FAILED = {"Status": "FAILED", "Reason": "It failed.", "PhysicalResourceId": TASK_ID, "Data": {}}
+EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:gate:Gate-1"
+LINE = {
+    "request_id": Context().aws_request_id,
+    "stack_id": EVENT["StackId"],
+    "logical_resource_id": "Gate",
+    "request_type": "Create",
+    "task_id": TASK_ID,
+    "execution": EXECUTION,
+}
 
 
 class Receiver:
@@ -51,7 +62,7 @@ def answer(receiver: Receiver, waiter: str, said: dict[str, Any], *, after: floa
         "Stack": {"Event": EVENT, "RequestedAt": "2026-11-22T17:39:55Z", "PhysicalResourceId": TASK_ID},
         "Waiter": waiter,
         "Answer": said,
-        "Execution": "arn:aws:states:us-east-1:123456789012:execution:gate:Gate-1",
+        "Execution": EXECUTION,
     }
     handle(event, Context(seconds=25), lambda: REQUESTED + timedelta(seconds=after), receiver)
 
@@ -84,9 +95,20 @@ def test_a_stack_is_told_for_as_long_as_the_invocation_and_cloudformation_have(r
     assert [seconds for *_, seconds in receiver.got] == [23.5, 10]
 
 
+@pytest.mark.parametrize(
+    ("waiter", "message"), [("STACK", "The stack is answered"), ("HANDLE", "The handle is signalled")]
+)
+def test_the_log_says_who_was_told_and_for_whom(
+    receiver: Receiver, waiter: str, message: str, said: Callable[[], Said]
+) -> None:
+    answer(receiver, waiter, FAILED)
+
+    assert said() == Said([{**LINE, "level": "INFO", "message": message, "status": "FAILED"}])
+
+
 @pytest.mark.parametrize(("after", "error"), [(60, AnswerNotDelivered), (3590, NobodyListens)])
 def test_an_answer_that_is_not_taken_is_an_error_by_whose_name_the_state_machine_knows_what_to_do(
-    receiver: Receiver, after: float, error: type[Exception], capsys: pytest.CaptureFixture[str]
+    receiver: Receiver, after: float, error: type[Exception], said: Callable[[], Said]
 ) -> None:
     receiver.refuses = True
 
@@ -94,7 +116,19 @@ def test_an_answer_that_is_not_taken_is_an_error_by_whose_name_the_state_machine
         answer(receiver, "STACK", SUCCESS, after=after)
 
     assert type(raised.value).__name__ == error.__name__
-    assert "AnswersNotDelivered" in capsys.readouterr().out
+    printed = said()
+    assert printed.metrics == {"AnswersNotDelivered": 1}
+    assert printed.lines == [{**LINE, "level": "ERROR", "message": f"The answer was not taken: {raised.value}"}]
+
+
+def test_lambda_hands_over_the_event_and_how_much_time_there_is(answers: AnswersReceiver) -> None:
+    request = {**EVENT, "ResponseURL": answers.issue("response")}
+    stack = {"Event": request, "RequestedAt": "2026-11-22T17:39:55Z", "PhysicalResourceId": TASK_ID}
+
+    handler({"Stack": stack, "Waiter": "STACK", "Answer": SUCCESS, "Execution": EXECUTION}, Context(seconds=25))
+
+    (answered,) = answers.answers()
+    assert (answered.json["Status"], answered.json["PhysicalResourceId"]) == ("SUCCESS", TASK_ID)
 
 
 @pytest.mark.parametrize("refuses", [False, True], ids=["taken", "not taken"])

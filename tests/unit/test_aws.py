@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from license_conversion import aws
 from license_conversion.request import ATTEMPT_SECONDS, Account
+from tests.unit.network import Network
 
 HANDLERS = Path(__file__).parents[2] / "handlers"
 PROGRAM = "import sys, {module}; print('botocore.session' in sys.modules)"
@@ -73,6 +75,47 @@ def test_a_role_is_assumed_with_the_first_call_and_not_before_it(region: str) ->
 
     assert client.meta.region_name == (region or "us-east-1")
     assert client.meta.config.retries["total_max_attempts"] == 1
+
+
+@pytest.mark.parametrize("external_id", ["", "an-id"])
+def test_a_role_is_assumed_under_our_name_and_with_what_its_trust_policy_asks_for(
+    network: Network, external_id: str
+) -> None:
+    role = Account("arn:aws:iam::210987654321:role/reader", external_id, "eu-central-1")
+    network.answers("GetLicenseConversionTask", {"LicenseConversionTaskId": "lct-1"})
+
+    aws.client("license-manager", attempts=1, account=role).get_license_conversion_task(LicenseConversionTaskId="lct-1")
+
+    assumed, asked_for = network.calls
+    expected = {"RoleArn": role.role_arn, "RoleSessionName": "license-conversion-gate", "ExternalId": external_id}
+    assert {name: assumed.said.get(name, "") for name in expected} == expected
+    assert assumed.signed_by == "AKIATESTTESTTESTTEST"
+    assert asked_for.signed_by == "ASIAOFTHEROLE"
+
+
+def test_a_role_is_assumed_with_as_many_tries_as_the_call_itself_has(network: Network) -> None:
+    """A check has no time for more."""
+    network.answers("AssumeRole", "<ErrorResponse/>", status=503)
+    client = aws.client("license-manager", attempts=1, account=Account("arn:aws:iam::210987654321:role/reader"))
+
+    with pytest.raises(ClientError):
+        client.get_license_conversion_task(LicenseConversionTaskId="lct-1")
+
+    assert network.operations() == ["AssumeRole"]
+
+
+def test_what_a_function_prepares_is_a_client_of_each_service_and_only_in_lambda(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(boto3, "client", lambda service, **_: made.append(service))
+
+    monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME", raising=False)
+    aws.prepare("events")
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "gate")
+    aws.prepare("dynamodb", "license-manager")
+
+    assert made == ["dynamodb", "license-manager"]
 
 
 def test_what_a_service_says_and_what_it_does_not_say_are_both_failures() -> None:

@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import custom_resource
 from custom_resource import StackGate, handle
 from license_conversion.errors import AnswerNotDelivered
 from license_conversion.waits import Waits
 from tests.context import Context
+from tests.unit.conftest import Said
+from tests.unit.network import Network
 from tests.unit.strategies import any_json, any_text
 
 TASK_ID = "lct-0123456789abcdef0"
@@ -23,6 +26,12 @@ URL = "https://bucket.s3.amazonaws.com/{}?X-Amz-Date=20261122T173955Z&X-Amz-Sign
 PROPERTIES = {
     "ServiceToken": "arn:aws:lambda:us-east-1:123456789012:function:gate",
     "LicenseConversionTaskId": TASK_ID,
+}
+OF_EVERY_LINE = {
+    "level": "INFO",
+    "request_id": Context().aws_request_id,
+    "stack_id": "arn:aws:cloudformation:us-east-1:123456789012:stack/gate/0f1e2d3c",
+    "logical_resource_id": "Gate",
 }
 
 
@@ -63,6 +72,7 @@ class Door:
 
     waits: FakeWaits = field(default_factory=FakeWaits)
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    seconds: float = 0.0
     refuses: bool = False
 
     def __post_init__(self) -> None:
@@ -72,6 +82,7 @@ class Door:
         if self.refuses:
             raise AnswerNotDelivered("1 attempts, the last one: HTTP status 503")
         self.told.append((url, json.loads(body)))
+        self.seconds = seconds
         return 1
 
     def __call__(self, event_: Any) -> None:
@@ -88,20 +99,8 @@ def door() -> Door:
 
 
 @pytest.fixture
-def counted(capsys: pytest.CaptureFixture[str]) -> Callable[[], Counter[str]]:
-    """The sum of each metric, from what was printed."""
-
-    def count() -> Counter[str]:
-        total: Counter[str] = Counter()
-        for line in capsys.readouterr().out.splitlines():
-            said = json.loads(line) if line.startswith('{"_aws"') else {}
-            for directive in said.get("_aws", {}).get("CloudWatchMetrics", []):
-                for metric in directive["Metrics"]:
-                    values = said[metric["Name"]]
-                    total[metric["Name"]] += sum(values) if isinstance(values, list) else values
-        return total
-
-    return count
+def counted(said: Callable[[], Said]) -> Callable[[], Counter[str]]:
+    return lambda: said().metrics
 
 
 # A wait begins
@@ -118,7 +117,7 @@ def test_a_valid_request_begins_a_wait_that_answers_it_and_is_not_answered_here(
         "Gate": {
             "Waiter": "STACK",
             "Checks": 0,
-            "GiveUpAt": began["Gate"]["GiveUpAt"],
+            "GiveUpAt": "2026-11-22T18:39:12Z",
             "AttemptSeconds": 25,
             "PauseSeconds": 10,
         },
@@ -134,6 +133,33 @@ def test_an_update_takes_the_place_of_what_the_resource_waits_for_before_it_wait
     assert requested_at == "2026-11-22T17:39:55Z"
     assert seconds < 30, "half of the time is left to begin the wait"
     assert len(door.waits.begun) == 1
+
+
+def test_the_log_and_the_trace_say_what_an_update_waits_for(
+    door: Door, said: Callable[[], Said], steps: list[str]
+) -> None:
+    door(event("Update", PhysicalResourceId="lct-before"))
+
+    printed = said()
+    assert printed.lines == [
+        {**OF_EVERY_LINE, "request_type": "Update", "task_id": TASK_ID, "message": "The wait answers"}
+    ]
+    assert printed.metrics == {"WaitsStopped": 2}
+    assert steps == ["## stop waits", "## begin wait"]
+
+
+def test_lambda_hands_over_cloudformations_event(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATE_STATE_MACHINE_ARN", "arn:aws:states:us-east-1:123456789012:stateMachine:gate")
+    network.answers("StartExecution", {"executionArn": "arn:execution", "startDate": 0})
+    custom_resource._stack_gate.cache_clear()
+
+    custom_resource.handler(event(), Context(seconds=60))
+
+    assert network.operations() == ["StartExecution"]
+    began = network.call("StartExecution").said
+    assert began["stateMachineArn"] == "arn:aws:states:us-east-1:123456789012:stateMachine:gate"
+    assert json.loads(began["input"])["Stack"]["Event"] == event()
+    custom_resource._stack_gate.cache_clear()
 
 
 def test_a_create_stops_nothing(door: Door) -> None:
@@ -157,15 +183,27 @@ def test_a_wait_that_cannot_be_begun_leaves_the_invocation_so_that_lambda_delive
 
 
 def test_refused_properties_are_answered_at_once_and_nothing_is_started_or_stopped(
-    door: Door, counted: Callable[[], Counter[str]]
+    door: Door, said: Callable[[], Said]
 ) -> None:
     door(event("Update", ResourceProperties={**PROPERTIES, "OnFailure": "fail"}))
 
-    answer = door.answer()
+    ((url, answer),) = door.told
+    assert (url, door.seconds) == (URL.format(1), 58.5)
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", TASK_ID)
     assert answer["Reason"] == "OnFailure: 'fail' is not allowed: it must be FAIL or CONTINUE."
     assert (door.waits.begun, door.waits.stopped) == ([], [])
-    assert counted() == {"GatesStarted": 1, "GatesRefused": 1}
+    printed = said()
+    assert printed.metrics == {"GatesStarted": 1, "GatesRefused": 1}
+    assert printed.lines == [
+        {
+            **OF_EVERY_LINE,
+            "request_type": "Update",
+            "task_id": TASK_ID,
+            "message": "The gate ends: REFUSED",
+            "outcome": "REFUSED",
+            "reason": answer["Reason"],
+        }
+    ]
 
 
 def test_every_delivery_of_a_refused_request_has_the_same_answer(door: Door) -> None:
@@ -278,20 +316,38 @@ def test_a_delete_always_succeeds_with_the_id_that_it_names(
     assert counted()["WaitsStopped"] == 2
 
 
+def test_the_log_says_of_which_resource_the_waits_are_stopped(door: Door, said: Callable[[], Said]) -> None:
+    door(event("Delete"))
+
+    assert said().lines == [
+        {
+            **OF_EVERY_LINE,
+            "request_type": "Delete",
+            "task_id": TASK_ID,
+            "message": "The resource is deleted",
+            "waits_stopped": 2,
+        }
+    ]
+
+
 def test_a_delete_keeps_time_for_its_answer(door: Door) -> None:
     door(event("Delete"))
 
-    ((_, _, seconds),) = door.waits.stopped
+    ((_, requested_at, seconds),) = door.waits.stopped
+    assert requested_at == "2026-11-22T17:39:55Z"
     one_call_more = 7
     assert 60 - seconds - one_call_more > 10
 
 
-def test_an_answer_that_nobody_takes_is_counted_and_leaves_the_invocation(
-    door: Door, counted: Callable[[], Counter[str]]
-) -> None:
+def test_an_answer_that_nobody_takes_is_counted_and_leaves_the_invocation(door: Door, said: Callable[[], Said]) -> None:
     door.refuses = True
 
     with pytest.raises(AnswerNotDelivered):
         door(event("Delete"))
 
-    assert counted()["AnswersNotDelivered"] == 1
+    printed = said()
+    assert printed.metrics == {"WaitsStopped": 2, "AnswersNotDelivered": 1}
+    assert [line["message"] for line in printed.lines] == [
+        "The resource is deleted",
+        "The answer was not taken: 1 attempts, the last one: HTTP status 503",
+    ]

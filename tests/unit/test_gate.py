@@ -1,7 +1,7 @@
 """One check of one gate."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,13 +9,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from license_conversion.crowd import Crowd
 from license_conversion.errors import AccessDenied, GateError, InvalidRequest, StillUnknown
 from license_conversion.fleet import Fleet
-from license_conversion.gate import Ended, Gate, Outcome, Refusal, Wait, Waiting, answer, cause, refusal_before, refused
+from license_conversion.gate import (
+    DETAIL_BYTES,
+    Ended,
+    Gate,
+    Outcome,
+    Refusal,
+    Wait,
+    Waiting,
+    answer,
+    cause,
+    known_before,
+    refusal_before,
+    refused,
+    utc_now,
+)
 from license_conversion.request import Account, Request
 from license_conversion.shared import SharedLicenseManager
 from license_conversion.task import ATTRIBUTES, ConversionTask
-from tests.memory_table import nobody
+from tests.memory_table import MemoryTable, nobody
 from tests.unit.strategies import any_json
 
 TASK_ID = "lct-0123456789abcdef0"
@@ -63,11 +78,14 @@ def check(
     refusal: Refusal | None = None,
     account: Account = Account(),  # noqa: B008 - frozen
     gate: str = "execution",
+    heard: float = 0.0,
+    alone: tuple[str, ...] = (),
+    crowds: Callable[[Account], Crowd] = nobody,
 ) -> Waiting | Ended:
     """One check, `after` seconds of a wait of one hour."""
     license_manager = FakeLicenseManager([answer])
     now = STARTED_AT + timedelta(seconds=after)
-    checking = Gate(lambda _: license_manager, lambda: now, lambda: share, region="eu-central-1", crowds=nobody)
+    checking = Gate(lambda _: license_manager, lambda: now, lambda: share, region="eu-central-1", crowds=crowds)
     wait = Wait(
         gate=gate,
         started_at=STARTED_AT,
@@ -79,6 +97,8 @@ def check(
         throttles=throttles,
         signals_handle=signals_handle,
         refusal=refusal,
+        heard=heard,
+        alone=alone,
     )
     return checking.check(Request((TASK_ID,), timeout=3600, fails_on_failure=fails_on_failure, account=account), wait)
 
@@ -139,15 +159,16 @@ def test_a_conversion_that_failed_stops_the_stack_and_says_why() -> None:
 
     assert (end.outcome, end.passed, end.error) == (Outcome.FAILED, False, "LicenseConversion.Failed")
     assert json.loads(end.cause) == FAILED.shape
+    assert end.waited_seconds == 90
     for expected in ("FAILED", TASK_ID, INSTANCE, MESSAGE, "waited 1 min 30 s", LOOK):
         assert expected in end.reason
     assert told(end) == {"Status": "FAILED", "Reason": end.reason, "PhysicalResourceId": TASK_ID, "Data": {}}
 
 
 def test_a_failed_conversion_lets_a_stack_go_on_that_wants_to() -> None:
-    end = ended(check(FAILED, fails_on_failure=False))
+    end = ended(check(FAILED, fails_on_failure=False, after=90))
 
-    assert (end.outcome, end.passed, end.error) == (Outcome.FAILED, True, "")
+    assert (end.outcome, end.passed, end.error, end.waited_seconds) == (Outcome.FAILED, True, "", 90)
     said = told(end)
     assert said["Status"] == "SUCCESS"
     assert said["Data"].keys() == set(ATTRIBUTES)
@@ -525,6 +546,72 @@ def test_a_gate_that_ends_is_announced_with_the_task_and_the_stack(result: Waiti
 
 def test_a_refused_request_is_not_announced() -> None:
     assert ended(check(InvalidRequest("No."))).announcement(STACK_EVENT) is None
+
+
+def test_a_cause_has_the_characters_that_license_manager_wrote() -> None:
+    assert "größer als 1 TiB 😀" in cause(task(StatusMessage="größer als 1 TiB 😀"))
+
+
+@pytest.mark.parametrize("stack_event", [STACK_EVENT, {}], ids=["a stack", "a caller"])
+def test_the_output_for_a_caller_is_whole_and_what_a_stack_carries_is_cut(stack_event: dict[str, str]) -> None:
+    fleet = Fleet.from_carried(tuple(f"lct-{number:040}" for number in range(400)), {})
+    end = refused(AccessDenied("No."), fleet)
+
+    output = end.state(stack_event)["Output"]
+
+    assert output == (fleet.within(DETAIL_BYTES) if stack_event else fleet.shape)
+    assert ("Tasks" in output) == (not stack_event)
+
+
+# What is known, from check to check
+
+
+def test_what_the_last_check_saw_is_known_to_the_next_one() -> None:
+    newest = Request((), timeout=60, resource_arn=INSTANCE)
+
+    assert known_before(newest, IN_PROGRESS.carried()) == IN_PROGRESS
+    assert known_before(newest, {}) == ConversionTask.unseen("", INSTANCE)
+    assert known_before(Request((TASK_ID,), timeout=60), {}).task_id == TASK_ID
+
+
+def test_a_refusal_in_the_crowd_leaves_the_gate_its_place_and_what_it_asks_for_alone() -> None:
+    now, table = STARTED_AT.timestamp(), MemoryTable()
+    table.take_place("execution", [], "a token", now)
+    crowd = Crowd(table, lambda: None, lambda _: None, STARTED_AT.timestamp)
+
+    denied = AccessDenied("No.", grace=30)
+    wait = waiting(check(denied, seen=IN_PROGRESS, heard=now, alone=(TASK_ID,), crowds=lambda _: crowd))
+
+    assert (wait.heard, wait.alone) == (now, (TASK_ID,))
+
+
+def test_a_refusal_is_waited_out_to_the_last_second_before_the_deadline() -> None:
+    assert waiting(check(AccessDenied("No.", grace=30), after=3599.5)).seconds == 1
+
+
+def test_a_gates_place_is_in_the_crowd_of_its_account() -> None:
+    table, accounts = MemoryTable(), []
+
+    def crowds(account: Account) -> Crowd:
+        accounts.append(account)
+        return Crowd(table, lambda: None, lambda _: None, STARTED_AT.timestamp)
+
+    license_manager = FakeLicenseManager([SUCCEEDED])
+    gate = Gate(lambda _: license_manager, lambda: STARTED_AT, lambda: 0.0, crowds=crowds)
+    request = Request((TASK_ID,), timeout=60, account=Account(region="eu-central-1"))
+    now, until = STARTED_AT.timestamp(), STARTED_AT + AN_HOUR
+    wait = Wait(STARTED_AT, until, until, until, look="", known=IN_PROGRESS, gate="one", heard=now, alone=(TASK_ID,))
+
+    gate.take_place(request, wait, "a token")
+    assert table.items.keys() == {"one"}
+    gate.check(request, wait)
+
+    assert table.items == {}, "whoever has ended leaves"
+    assert set(accounts) == {request.account}
+
+
+def test_the_clock_of_a_gate_is_aware_of_its_zone() -> None:
+    assert utc_now().utcoffset() == timedelta()
 
 
 # Anything at all

@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,27 +12,27 @@ from typing import Any
 import pytest
 
 import last_resort
-from license_conversion.errors import AnswerNotDelivered
+from license_conversion.errors import AnswerNotDelivered, NobodyListens
+from license_conversion.stack_response import RESERVE_SECONDS
 from license_conversion.text import MARK
 from tests.context import Context
 from tests.local_cloud.answers import AnswersReceiver
+from tests.unit.conftest import Said
+from tests.unit.network import Network
 
 TASK_ID = "lct-0123456789abcdef0"
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:gate:Gate-1"
+LINE = {
+    "stack_id": "arn:aws:cloudformation:us-east-1:123456789012:stack/gate/0f1e2d3c",
+    "logical_resource_id": "Gate",
+    "request_type": "Create",
+}
 VERDICT = {
     "Status": "SUCCESS",
     "Reason": "",
     "PhysicalResourceId": TASK_ID,
     "Data": {"Status": "SUCCEEDED", "StatusMessage": ""},
 }
-
-
-@pytest.fixture
-def answers(certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[AnswersReceiver]:
-    authority, server = certificates
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-    with AnswersReceiver(server) as receiver:
-        yield receiver
 
 
 def execution(
@@ -90,8 +90,10 @@ def test_where_there_is_no_verdict_the_answer_says_what_broke_and_that_the_conve
     assert said["Status"] == "FAILED"
     assert said["PhysicalResourceId"] == TASK_ID
     assert said["Data"] == {}
-    for expected in ("the conversion is not affected", EXECUTION, "Lambda.Unknown: It ran out of time."):
-        assert expected in said["Reason"]
+    assert said["Reason"] == (
+        f"The gate itself broke, the conversion is not affected. Execution {EXECUTION} ended with "
+        "Lambda.Unknown: It ran out of time."
+    )
 
 
 def test_an_update_that_broke_keeps_the_id_that_the_resource_has(answers: AnswersReceiver) -> None:
@@ -123,7 +125,7 @@ def test_a_wait_that_ended_without_an_error_is_answered_too(answers: AnswersRece
     said = told(answers, execution(answers, {}))
 
     assert said["Status"] == "FAILED"
-    assert "no error" in said["Reason"]
+    assert said["Reason"].endswith(f"Execution {EXECUTION} ended with no error: ")
 
 
 @pytest.mark.parametrize("character", ["x", "😀", '"'], ids=["one byte", "four bytes", "escaped"])
@@ -154,21 +156,24 @@ def test_an_answer_that_nobody_takes_is_an_error_without_the_url(answers: Answer
     assert "127.0.0.1" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("of_event", "task_id"),
+    [
+        ({"ResourceProperties": {"LicenseConversionTaskId": TASK_ID}}, {"task_id": TASK_ID}),
+        ({"RequestType": "Update", "PhysicalResourceId": "lct-before"}, {"task_id": "lct-before"}),
+        ({"ResourceProperties": {"LicenseConversionTaskId": "https://not.an/id"}}, {}),
+    ],
+    ids=["by its properties", "by its physical id", "anything but an id is not repeated"],
+)
 def test_the_log_says_who_was_answered_and_not_where(
-    answers: AnswersReceiver, capsys: pytest.CaptureFixture[str]
+    answers: AnswersReceiver, said: Callable[[], Said], of_event: dict[str, Any], task_id: dict[str, str]
 ) -> None:
-    properties = {"LicenseConversionTaskId": TASK_ID}
-    last_resort.handler(execution(answers, {"Answer": VERDICT}, properties), Context(seconds=30))
+    last_resort.handler(execution(answers, {"Answer": VERDICT}, **of_event), Context(seconds=30))
 
-    count, line = (json.loads(printed) for printed in capsys.readouterr().out.splitlines())
-    assert (count["LastResortAnswers"], count["_aws"]["CloudWatchMetrics"][0]["Namespace"]) == (
-        1,
-        "LicenseConversionGate",
-    )
-    assert line["message"] == "Answered SUCCESS as the last resort"
-    assert (line["task_id"], line["logical_resource_id"]) == (TASK_ID, "Gate")
-    assert line["stack_id"].endswith("stack/gate/0f1e2d3c")
-    assert "X-Amz" not in json.dumps(line)
+    printed = said()
+    assert printed.metrics == {"LastResortAnswers": 1}
+    line = {**LINE, "request_type": of_event.get("RequestType", "Create"), **task_id}
+    assert printed.lines == [{**line, "level": "INFO", "message": "Answered SUCCESS as the last resort"}]
 
 
 def given_up(answers: AnswersReceiver, **of_event: Any) -> dict[str, Any]:
@@ -203,8 +208,10 @@ class FakeWaits:
         self._looks = list(looks)
         self.stopped: list[tuple[str, str]] = []
         self.seconds = 0.0
+        self.asked: list[str] = []
 
     def of_request(self, event: Mapping[str, Any]) -> bool:
+        self.asked.append(event["RequestId"])
         found = self._looks.pop(0)
         if isinstance(found, Exception):
             raise found
@@ -237,15 +244,12 @@ def test_a_request_that_lambda_gave_up_fails_with_why_and_where_to_look(
     said = told(answers, given_up(answers, RequestType=request_type))
 
     assert (said["Status"], said["PhysicalResourceId"], said["Data"]) == ("FAILED", TASK_ID, {})
-    for part in (
-        "broke before it could answer",
-        "the conversion is not affected",
-        "/gate/custom-resource",
-        "e4b46cbf",
-        "RetriesExhausted",
-        "Runtime.ImportModuleError: Unable to import module",
-    ):
-        assert part in said["Reason"]
+    assert said["Reason"] == (
+        "The gate itself broke before it could answer, the conversion is not affected. Look further in log group "
+        "/gate/custom-resource, request e4b46cbf. Lambda gave the request up (RetriesExhausted, attempt 2): "
+        "Runtime.ImportModuleError: Unable to import module"
+    )
+    assert no_wait.asked == ["7bfe2d54", "7bfe2d54"]
 
 
 def test_an_update_that_lambda_gave_up_keeps_the_id_that_the_resource_has(
@@ -277,18 +281,90 @@ def test_an_event_that_was_throttled_for_too_long_is_answered_without_what_no_fu
 
     said = told(answers, record)
 
-    assert (said["Status"], "EventAgeExceeded" in said["Reason"]) == ("FAILED", True)
+    assert said["Status"] == "FAILED"
+    assert said["Reason"].endswith("Lambda gave the request up (EventAgeExceeded, attempt 2): no error: ")
+
+
+def test_a_record_that_says_little_and_a_function_without_its_settings_are_no_reason_for_silence(
+    answers: AnswersReceiver, no_wait: FakeWaits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GATE_LOG_GROUP")
+
+    said = told(answers, {"requestPayload": given_up(answers)["requestPayload"]})
+
+    assert said["Reason"].endswith(
+        "in log group of the function, request None. Lambda gave the request up (None, attempt None): no error: "
+    )
+
+
+def test_refused_properties_are_answered_as_the_function_answers_them(
+    answers: AnswersReceiver, no_wait: FakeWaits
+) -> None:
+    """It may have done so, without having been heard."""
+    properties = {"LicenseConversionTaskId": TASK_ID, "OnFailure": "fail"}
+
+    said = told(answers, given_up(answers, ResourceProperties=properties))
+
+    assert said["Status"] == "FAILED"
+    assert said["Reason"] == "OnFailure: 'fail' is not allowed: it must be FAIL or CONTINUE."
+    assert no_wait.asked == []
+
+
+def test_a_request_that_nobody_can_check_is_no_refused_one(
+    answers: AnswersReceiver, no_wait: FakeWaits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "license_conversion.request", None)
+
+    said = told(answers, given_up(answers, ResourceProperties={"OnFailure": "fail"}))
+
+    assert said["Reason"].startswith("The gate itself broke before it could answer")
+
+
+@pytest.mark.parametrize(
+    "of_event",
+    [
+        {"RequestType": "Create"},
+        {"RequestType": "Delete", "PhysicalResourceId": TASK_ID},
+        {"ResourceType": "Custom::WaitersTold"},
+        {"ResourceProperties": {"ServiceTimeout": "1"}},
+    ],
+    ids=["broken", "a Delete", "the application's", "refused"],
+)
+def test_nothing_is_sent_for_longer_than_cloudformation_listens(
+    answers: AnswersReceiver, no_wait: FakeWaits, of_event: dict[str, Any]
+) -> None:
+    properties = {"LicenseConversionTaskId": TASK_ID, "ServiceTimeout": "1"}
+    answers.misbehave(*[503] * 20)
+
+    with pytest.raises(NobodyListens):
+        last_resort.handler(given_up(answers, **{"ResourceProperties": properties, **of_event}), Context(seconds=30))
+
+
+def test_a_wait_is_looked_for_by_the_name_of_the_request(
+    answers: AnswersReceiver, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATE_STATE_MACHINE_ARN", "arn:aws:states:us-east-1:123456789012:stateMachine:gate")
+    described = {"executionArn": EXECUTION, "stateMachineArn": "arn", "startDate": 0, "status": "RUNNING"}
+    network.answers("DescribeExecution", described)
+
+    last_resort.handler(given_up(answers), Context(seconds=30))
+
+    asked_for = network.call("DescribeExecution").said["executionArn"]
+    assert asked_for.startswith("arn:aws:states:us-east-1:123456789012:execution:gate:Gate-")
+    assert answers.answers() == []
 
 
 @pytest.mark.parametrize("looks", [(True,), (False, True)], ids=["at once", "known a moment later"])
 def test_the_answer_is_left_to_a_wait_that_the_function_began_before_it_broke(
-    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, looks: tuple[bool, ...]
+    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, looks: tuple[bool, ...], said: Callable[[], Said]
 ) -> None:
     use(monkeypatch, FakeWaits(*looks))
 
     last_resort.handler(given_up(answers), Context(seconds=30))
 
     assert answers.answers() == []
+    message = "The function broke, and the wait that it had begun answers"
+    assert said() == Said([{**LINE, "level": "INFO", "message": message, "task_id": TASK_ID}])
 
 
 def test_a_handle_is_not_signalled_where_no_wait_began(answers: AnswersReceiver, no_wait: FakeWaits) -> None:
@@ -301,11 +377,13 @@ def test_a_handle_is_not_signalled_where_no_wait_began(answers: AnswersReceiver,
 
 @pytest.mark.parametrize("error", [ImportError("boto3"), OSError("no network"), KeyError("GATE_STATE_MACHINE_ARN")])
 def test_a_request_is_answered_when_it_cannot_be_known_whether_it_has_a_wait(
-    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, error: Exception
+    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, error: Exception, said: Callable[[], Said]
 ) -> None:
     use(monkeypatch, FakeWaits(error))
 
     assert told(answers, given_up(answers))["Status"] == "FAILED"
+    message = f"It is not known whether the request has a wait: {type(error).__name__}"
+    assert said().lines[0] == {**LINE, "level": "WARNING", "message": message, "task_id": TASK_ID}
 
 
 @pytest.mark.parametrize("physical_id", [TASK_ID, "stack-Gate-ABCDEFGHIJKLM"], ids=["its own", "CloudFormation's"])
@@ -324,15 +402,18 @@ def test_a_delete_succeeds_and_stops_the_wait(answers: AnswersReceiver, no_wait:
 def test_a_delete_keeps_half_of_the_time_for_its_answer(answers: AnswersReceiver, no_wait: FakeWaits) -> None:
     told(answers, given_up(answers, RequestType="Delete", PhysicalResourceId=TASK_ID))
 
-    assert 0 < no_wait.seconds < 15
+    assert no_wait.seconds == (30 - RESERVE_SECONDS) / 2
 
 
 def test_a_delete_succeeds_when_its_wait_cannot_be_stopped(
-    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch
+    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, said: Callable[[], Said]
 ) -> None:
     use(monkeypatch, FakeWaits(ImportError("boto3")))
 
     assert told(answers, given_up(answers, RequestType="Delete", PhysicalResourceId=TASK_ID))["Status"] == "SUCCESS"
+    message = "The waits of the resource could not be stopped: ImportError"
+    line = {**LINE, "request_type": "Delete", "level": "WARNING", "message": message, "task_id": TASK_ID}
+    assert said().lines[0] == line
 
 
 def test_a_credential_that_an_error_quotes_is_not_quoted_again(answers: AnswersReceiver, no_wait: FakeWaits) -> None:

@@ -12,7 +12,7 @@ import pytest
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
 from tests.local_cloud.answers import AnswersReceiver
-from tests.unit.test_last_resort import answers, execution
+from tests.unit.test_last_resort import execution
 
 ROOT = Path(__file__).parents[2]
 HANDLERS = ROOT / "handlers"
@@ -20,8 +20,6 @@ LAMBDAS_OWN = {"boto3", "botocore"}
 PACKAGE = "license_conversion"
 NOT_ALWAYS = ["waits", "aws", "request", "properties", "task"]
 """What the last resort needs for a part of its work alone."""
-__all__ = ["answers"]  # a fixture
-
 INVOCATION = """
 import json, sys
 sys.path.insert(0, sys.argv[1])

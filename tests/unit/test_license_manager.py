@@ -30,6 +30,7 @@ from license_conversion.errors import AccessDenied, GateError, InvalidRequest, S
 from license_conversion.license_manager import LicenseManager
 from license_conversion.request import Account
 from license_conversion.task import ConversionTask, Status
+from tests.unit.network import Network
 from tests.unit.strategies import any_json
 
 T = TypeVar("T")
@@ -151,9 +152,7 @@ def test_an_id_that_license_manager_refuses_ends_the_gate(wire: Wire, code: str)
     with pytest.raises(InvalidRequest) as refusal:
         look()
 
-    assert TASK_ID in str(refusal.value)
-    assert "No such task." in str(refusal.value)
-    assert code in str(refusal.value)
+    assert str(refusal.value) == f"License Manager refuses the task id {TASK_ID}: No such task. ({code})."
     assert refusal.value.grace == 10, "seconds for which a task can be too new"
     assert len(wire.asked) == 1
 
@@ -165,9 +164,8 @@ def test_a_denial_ends_the_gate_and_names_the_action_and_the_role(wire: Wire, co
     with pytest.raises(AccessDenied) as denial:
         look()
 
-    assert "license-manager:GetLicenseConversionTask" in str(denial.value)
-    assert ROLE in str(denial.value)
-    assert "Not authorized." in str(denial.value)
+    action = "license-manager:GetLicenseConversionTask"
+    assert str(denial.value) == f"{action} is denied to {ROLE}: Not authorized. ({code})."
     assert denial.value.grace == 30, "seconds for which a role can be too new"
     assert len(wire.asked) == 1
 
@@ -217,6 +215,81 @@ def test_a_refusal_in_the_functions_own_region_says_so(wire: Wire) -> None:
 
     with pytest.raises(AccessDenied, match=f"credentials of {ROLE} in the function's own region"):
         look()
+
+
+# A role that cannot be assumed
+
+READER = Account("arn:aws:iam::210987654321:role/reader", region="eu-central-1")
+STS = "<ErrorResponse><Error><Code>{}</Code><Message>It said so.</Message></Error></ErrorResponse>"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "says"),
+    [
+        ("AccessDenied", 403, f"sts:AssumeRole on {READER.role_arn} is denied to {ROLE}: It said so. (AccessDenied)."),
+        ("ValidationError", 400, f"AWS STS refuses the role {READER.role_arn}: It said so. (ValidationError)."),
+        ("Throttling", 400, "AWS STS answered Throttling: It said so."),
+        ("InternalFailure", 500, "AWS STS answered InternalFailure: It said so."),
+    ],
+)
+def test_what_sts_says_is_said_of_sts_and_of_the_functions_own_role(
+    network: Network, code: str, status: int, says: str
+) -> None:
+    network.answers("AssumeRole", STS.format(code), status=status)
+
+    with pytest.raises((AccessDenied, InvalidRequest, StillUnknown)) as said:
+        LicenseManager(ROLE, READER).get_task(TASK_ID)
+
+    assert str(said.value) == says
+    assert network.operations() == ["AssumeRole"]
+
+
+def test_an_error_of_sts_that_says_nothing_is_no_verdict(network: Network) -> None:
+    network.answers("AssumeRole", "<ErrorResponse/>", status=503)
+
+    with pytest.raises(StillUnknown) as unknown:
+        LicenseManager(ROLE, READER).get_task(TASK_ID)
+
+    assert str(unknown.value) == "AWS STS answered 503: "
+
+
+# The newest task of a resource
+
+
+def test_the_newest_of_a_resource_is_the_task_that_started_last_on_whatever_page(network: Network) -> None:
+    def of(task_id: str, start: float | None, arn: str | None = INSTANCE) -> dict[str, Any]:
+        said = {"LicenseConversionTaskId": task_id, "StartTime": start, "ResourceArn": arn}
+        return {name: value for name, value in said.items() if value}
+
+    network.answers(
+        "ListLicenseConversionTasks",
+        {
+            "LicenseConversionTasks": [of("lct-new", 1_763_833_195.0, None), of("lct-unknown", None)],
+            "NextToken": "more",
+        },
+        {"LicenseConversionTasks": [of("lct-zold", 1_763_833_000.0), of("lct-other", 1_863_833_195.0, INSTANCE + "1")]},
+    )
+
+    assert LicenseManager(ROLE).newest_task(INSTANCE).task_id == "lct-new"
+    listing = {"Filters": [{"Name": "ResourceArns", "Values": [INSTANCE]}]}
+    assert [call.said for call in network.calls] == [listing, {**listing, "NextToken": "more"}]
+
+
+def test_a_resource_without_a_task_is_refused_when_its_task_can_be_too_new_no_more(network: Network) -> None:
+    network.answers("ListLicenseConversionTasks", {})
+
+    with pytest.raises(InvalidRequest) as refusal:
+        LicenseManager(ROLE).newest_task(INSTANCE)
+
+    assert str(refusal.value) == f"ResourceArn: License Manager has no conversion task of {INSTANCE}."
+    assert refusal.value.grace == 10
+
+
+def test_a_list_that_is_refused_names_what_was_asked_for(network: Network) -> None:
+    network.refuses("ListLicenseConversionTasks", "InvalidParameterValueException", "No.")
+
+    with pytest.raises(InvalidRequest, match=f"refuses the filter ResourceArns {INSTANCE}: No"):
+        LicenseManager(ROLE).newest_task(INSTANCE)
 
 
 # An endpoint whose name does not exist
@@ -311,6 +384,7 @@ def test_a_throttle_is_no_verdict_and_is_not_repeated_at_once(wire: Wire, code: 
         look()
 
     assert unknown.value.throttled is True
+    assert str(unknown.value) == f"License Manager answered {code or status}: Rate exceeded"
     assert len(wire.asked) == 1
 
 
@@ -334,6 +408,7 @@ def test_a_fault_of_the_service_is_no_verdict_and_no_throttle(wire: Wire, body: 
         look()
 
     assert unknown.value.throttled is False
+    assert str(unknown.value).startswith("License Manager answered ")
     assert len(wire.asked) == 1
 
 
@@ -380,6 +455,7 @@ def test_a_list_without_an_end_is_no_verdict(wire: Wire) -> None:
         LicenseManager(ROLE).newest_task(INSTANCE)
 
     assert unknown.value.throttled is False
+    assert str(unknown.value) == f"License Manager lists tasks of {INSTANCE} without an end"
     assert len(wire.asked) == 100
 
 

@@ -17,7 +17,6 @@ SEAMS = {
     "__call__": ["event", "context"],
     "_log_setup": ["event", "context"],
     "_set_timeout": [],
-    "_crhelper_init": ["event", "context"],
     "_get_func": [],
     "_wrap_function": ["func"],
     "_poll_enabled": [],
@@ -26,11 +25,10 @@ SEAMS = {
     "generate_physical_id": ["event"],
     "_send": ["status", "reason"],
     "create": ["func"],
-    "update": ["func"],
     "delete": ["func"],
 }
 """Each method, with the parameters that are passed to it."""
-ATTRIBUTES = ("Status", "Reason", "PhysicalResourceId", "Data", "NoEcho", "_event", "_context", "_response_url")
+ATTRIBUTES = ("Status", "Reason", "_event", "_context", "_response_url")
 """What a new resource has, and each request sets."""
 
 

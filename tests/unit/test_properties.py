@@ -7,13 +7,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from license_conversion.errors import InvalidRequest
-from license_conversion.properties import Integer, Kind, OneOf, Property, ScalarOrList, Text, parse_all
+from license_conversion.properties import (
+    SHOWN_CHARACTERS,
+    HttpsUrl,
+    Integer,
+    Kind,
+    ListOf,
+    OneOf,
+    Property,
+    ScalarOrList,
+    Text,
+    parse_all,
+)
 from tests.unit.strategies import any_json, any_text
 
 WORD = Text(r"[a-z]+", "a word", 5)
 COUNT = Integer(1, 3600)
 CHOICE = OneOf(("FAIL", "CONTINUE"))
 MARK = ScalarOrList(5)
+WORDS = ListOf(WORD, 3)
+URL = HttpsUrl("a URL", 20)
 PROPERTIES = (
     Property("Word", WORD, "A word."),
     Property("HowMany", COUNT, "A count."),
@@ -30,7 +43,11 @@ PROPERTIES = (
         pytest.param(COUNT, 3600, 3600, id="the greatest number"),
         pytest.param(COUNT, "3600", 3600, id="a number as CloudFormation sends it"),
         pytest.param(COUNT, "0005", 5, id="a number with noughts before it"),
+        pytest.param(COUNT, 60.0, 60, id="a whole number as JSON may have it"),
         pytest.param(CHOICE, "CONTINUE", "CONTINUE", id="one of the words"),
+        pytest.param(WORDS, ["a"], ("a",), id="the shortest list"),
+        pytest.param(WORDS, ["a", "b", "c"], ("a", "b", "c"), id="the longest list"),
+        pytest.param(URL, "https://example.co/a", "https://example.co/a", id="a URL of the greatest length"),
         pytest.param(MARK, "", "", id="an empty mark"),
         pytest.param(MARK, "a b\n5", "a b\n5", id="any characters, up to the greatest length"),
         pytest.param(MARK, 12345, 12345, id="a number"),
@@ -127,6 +144,12 @@ def test_a_kind_says_what_it_allows(kind: Kind, expected: str) -> None:
         ),
         pytest.param(CHOICE, {"enum": ["FAIL", "CONTINUE"]}, id="one of"),
         pytest.param(
+            WORDS,
+            {"type": "array", "items": WORD.schema(), "minItems": 1, "maxItems": 3, "uniqueItems": True},
+            id="list",
+        ),
+        pytest.param(URL, {"type": "string", "pattern": "^https://[!-~]+$", "maxLength": 20}, id="URL"),
+        pytest.param(
             MARK,
             {
                 "anyOf": [
@@ -147,6 +170,24 @@ def test_a_refusal_names_the_property_the_value_and_what_is_allowed() -> None:
         parse_all(PROPERTIES, {"HowMany": "4000"}, "property")
 
     assert str(refusal.value) == "HowMany: '4000' is not allowed: it must be a whole number from 1 to 3600."
+
+
+def test_a_url_in_the_wrong_place_is_not_repeated() -> None:
+    """It may be a credential."""
+    with pytest.raises(InvalidRequest) as refusal:
+        parse_all(PROPERTIES, {"Word": "https://bucket/?X-Amz-Signature=c0ffee"}, "property")
+
+    assert str(refusal.value) == "Word: the value (a URL, not shown) is not allowed: it must be a word."
+
+
+@pytest.mark.parametrize(("length", "mark"), [(SHOWN_CHARACTERS, ""), (SHOWN_CHARACTERS + 1, "…")])
+def test_a_value_is_shown_as_far_as_a_sentence_has_room_for_it(length: int, mark: str) -> None:
+    value = "X" * (length - 2)  # and two quotation marks
+
+    with pytest.raises(InvalidRequest) as refusal:
+        parse_all(PROPERTIES, {"Word": value}, "property")
+
+    assert str(refusal.value) == f"Word: {repr(value)[:SHOWN_CHARACTERS]}{mark} is not allowed: it must be a word."
 
 
 def test_a_refused_credential_is_not_repeated() -> None:

@@ -1,7 +1,8 @@
 """What the last resort does with Step Functions' event that an execution has ended: who is told, what, and who is not."""
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -10,10 +11,15 @@ import last_resort
 from license_conversion.errors import AnswerNotDelivered
 from tests.context import Context
 from tests.local_cloud.answers import AnswersReceiver
-from tests.unit.test_last_resort import TASK_ID, VERDICT, answers, execution
+from tests.unit.conftest import Said
+from tests.unit.network import Network
+from tests.unit.test_last_resort import TASK_ID, VERDICT, execution
 
-__all__ = ["answers"]  # a fixture
-
+LINE = {
+    "stack_id": "arn:aws:cloudformation:us-east-1:123456789012:stack/gate/0f1e2d3c",
+    "logical_resource_id": "Gate",
+    "request_type": "Create",
+}
 ARN = "arn:aws:states:us-east-1:123456789012:execution:LicenseConversionGate-0f1e2d3c:Gate-1"
 RUNTIME = {"status": "FAILED", "error": "States.Runtime", "cause": "The path '$.Nowhere' is not there"}
 BY_HAND = {"status": "ABORTED", "error": "Operator", "cause": "I wanted it to end"}
@@ -33,15 +39,15 @@ class Execution:
     def __init__(self, given: Any, state: Any, **end: Any) -> None:
         self._end = {"input": json.dumps(given), **end}
         self._state = state
-        self.asked: list[str] = []
+        self.asked: list[tuple[str, float]] = []
         self.called: list[tuple[str, Mapping[str, Any]]] = []
 
-    def ended(self, arn: str, _: float) -> Mapping[str, Any]:
-        self.asked.append(arn)
+    def ended(self, arn: str, seconds: float) -> Mapping[str, Any]:
+        self.asked.append((arn, seconds))
         return self._end
 
-    def last_state(self, arn: str, _: float) -> Any:
-        self.asked.append(arn)
+    def last_state(self, arn: str, seconds: float) -> Any:
+        self.asked.append((arn, seconds))
         return self._state
 
     def tell_caller(self, token: str, verdict: Mapping[str, Any], _: float) -> None:
@@ -101,13 +107,14 @@ def test_a_verdict_that_a_check_has_seen_goes_out_word_for_word(
 
 
 def test_an_execution_that_ended_before_its_first_state_is_told_of_by_its_input(
-    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch
+    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, said: Callable[[], Said]
 ) -> None:
     given = of_stack(answers)
 
     ends(monkeypatch, Execution(given, given, **BY_HAND))
 
     assert [answer.json["Status"] for answer in answers.answers()] == ["FAILED"]
+    assert "Told the STACK FAILED" in said().lines[0]["message"]
 
 
 def test_a_handle_whose_stack_was_answered_is_all_that_is_told(
@@ -154,13 +161,73 @@ def test_a_task_token_is_called_back(monkeypatch: pytest.MonkeyPatch, state: Any
     assert "States.Runtime" in verdict["Cause"]
 
 
-def test_a_task_token_gets_the_verdict_that_a_check_has_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_token_gets_the_verdict_that_a_check_has_seen(
+    monkeypatch: pytest.MonkeyPatch, said: Callable[[], Said]
+) -> None:
     found = Execution(TOKEN, {"Waiter": "TASK_TOKEN", **SUCCEEDED}, **BY_HAND)
 
     ends(monkeypatch, found)
 
     ((_, verdict),) = found.called
     assert (verdict["Passed"], verdict["Output"]) == (True, {"Status": "SUCCEEDED"})
+    message = "Told the TASK_TOKEN SUCCESS as the last resort"
+    assert said().lines == [{"level": "INFO", "message": message, "execution": ARN}]
+
+
+def test_a_task_token_gets_the_failure_that_a_check_has_seen(
+    monkeypatch: pytest.MonkeyPatch, said: Callable[[], Said]
+) -> None:
+    """With its error and cause alone."""
+    verdict = {"Ended": True, "Passed": False, "Error": "LicenseConversion.Failed", "Cause": "{}"}
+    found = Execution(TOKEN, verdict, **BY_HAND)
+
+    ends(monkeypatch, found)
+
+    assert found.called == [("a token", verdict)]
+    assert said().lines[0]["message"] == "Told the TASK_TOKEN FAILED as the last resort"
+
+
+def test_step_functions_is_asked_for_a_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Execution(TOKEN, {"Waiter": "TASK_TOKEN"}, **BY_HAND)
+
+    ends(monkeypatch, found, seconds=41.5)
+
+    assert found.asked == [(ARN, 10.0), (ARN, 10.0)]
+
+
+def test_an_end_that_step_functions_does_not_know_yet_is_asked_for_again(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_ = {"executionArn": ARN, "stateMachineArn": ARN, "startDate": 0, "input": json.dumps(TOKEN)}
+    network.answers("DescribeExecution", {**execution_, "status": "RUNNING"}, {**execution_, **RUNTIME})
+    network.answers("GetExecutionHistory", {"events": []})
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setenv("GATE_STATE_MACHINE_ARN", "arn:aws:states:us-east-1:123456789012:stateMachine:gate")
+
+    last_resort.handler(
+        {
+            "detail-type": "Step Functions Execution Status Change",
+            "detail": {"executionArn": ARN, "status": "FAILED"},
+        },
+        Context(seconds=30),
+    )
+
+    assert slept == [1.0]
+    assert network.call("SendTaskFailure").said["taskToken"] == "a token"
+
+
+def test_a_task_that_a_check_has_named_is_the_id_that_the_stack_hears(
+    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, said: Callable[[], Said]
+) -> None:
+    state = {"Waiter": "STACK", "Task": {"LicenseConversionTaskId": "lct-newest"}}
+
+    ends(monkeypatch, Execution(of_stack(answers), state, **BY_HAND))
+
+    (answer,) = answers.answers()
+    assert answer.json["PhysicalResourceId"] == "lct-newest"
+    message = "Told the STACK FAILED as the last resort"
+    assert said().lines == [{**LINE, "level": "INFO", "message": message, "execution": ARN}]
 
 
 @pytest.mark.parametrize(
@@ -254,11 +321,15 @@ def test_a_handle_is_told_though_its_stack_takes_nothing(
 
 
 def test_nothing_is_tried_again_for_a_cloudformation_that_has_given_up(
-    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, said: Callable[[], Said]
 ) -> None:
     given = of_stack(answers, ServiceTimeout="1")
     answers.misbehave(503, 503, 503)
 
     ends(monkeypatch, Execution(given, {"Waiter": "STACK"}, **BY_HAND))
 
-    assert counted(capsys) == ["AnswersNotDelivered"]
+    printed = said()
+    assert printed.metrics == {"AnswersNotDelivered": 1}
+    (line,) = printed.lines
+    assert line.pop("message").startswith("Nobody could be told: ")
+    assert line == {**LINE, "level": "ERROR"}

@@ -4,22 +4,26 @@ import pytest
 
 from license_conversion.settings import Settings
 
-ROLE = "arn:aws:iam::123456789012:role/gate"
-STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:gate"
+NAMES = {
+    "region": "AWS_REGION",
+    "role_arn": "GATE_ROLE_ARN",
+    "state_machine_arn": "GATE_STATE_MACHINE_ARN",
+    "event_bus_name": "GATE_EVENT_BUS_NAME",
+    "table_name": "GATE_TABLE_NAME",
+    "watch_function": "GATE_WATCH_FUNCTION",
+    "account_id": "GATE_ACCOUNT_ID",
+}
 
 
 def test_the_settings_are_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GATE_ROLE_ARN", ROLE)
-    monkeypatch.setenv("GATE_STATE_MACHINE_ARN", STATE_MACHINE)
+    for name in NAMES.values():
+        monkeypatch.setenv(name, f"the value of {name}")
 
-    settings = Settings.from_env()
-
-    assert settings.role_arn == ROLE
-    assert settings.state_machine_arn == STATE_MACHINE
+    assert vars(Settings.from_env()) == {setting: f"the value of {name}" for setting, name in NAMES.items()}
 
 
-def test_a_function_that_starts_no_waits_needs_no_state_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GATE_ROLE_ARN", ROLE)
-    monkeypatch.delenv("GATE_STATE_MACHINE_ARN", raising=False)
+def test_what_a_function_does_not_need_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES.values():
+        monkeypatch.delenv(name, raising=False)
 
-    assert Settings.from_env().state_machine_arn == ""
+    assert vars(Settings.from_env()) == dict.fromkeys(NAMES, "")

@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from license_conversion import telemetry
+from license_conversion import plain_telemetry, telemetry
 from license_conversion.gate import Ended, Outcome
 from license_conversion.task import ConversionTask
 from tests.local_cloud.traces import TraceDaemon
@@ -126,7 +128,10 @@ def test_a_step_without_a_trace_is_just_done(monkeypatch: pytest.MonkeyPatch, he
         pytest.param("2026-11-22T17:40:50Z", [5], id="five seconds before it was seen"),
         pytest.param("2026-11-22T17:40:56Z", [], id="after it was seen, by a clock that is ahead"),
         pytest.param("2026-11-22T17:39:54Z", [], id="before the gate began"),
+        pytest.param("2026-11-22T17:40:55Z", [0], id="in the moment it was seen"),
+        pytest.param("2026-11-22T17:39:55Z", [60], id="in the moment the gate began"),
         pytest.param("", [], id="not said"),
+        pytest.param("yesterday", [], id="no time"),
     ],
 )
 def test_no_figure_of_a_gates_end_depends_on_two_clocks_agreeing(
@@ -141,6 +146,33 @@ def test_no_figure_of_a_gates_end_depends_on_two_clocks_agreeing(
     said = json.loads(capsys.readouterr().out)
     assert said.get("DetectionLag", []) == lag
     assert said["SecondsWaited"] == [60]
+
+
+def test_what_runs_without_the_layer_counts_as_the_other_functions_do(capsys: pytest.CaptureFixture[str]) -> None:
+    plain_telemetry.count("LastResortAnswers", 2)
+    plain = json.loads(capsys.readouterr().out)
+    telemetry.count("LastResortAnswers", 2)
+    telemetry.flush()
+    powertools = json.loads(capsys.readouterr().out)
+
+    assert abs(plain["_aws"].pop("Timestamp") - powertools["_aws"].pop("Timestamp")) < 60_000  # milliseconds
+    assert powertools.pop("LastResortAnswers") == [plain.pop("LastResortAnswers")] == [2]
+    assert plain == powertools
+
+
+def test_what_runs_without_the_layer_logs_as_the_other_functions_do(
+    capsys: pytest.CaptureFixture[str], lines: Callable[[], str]
+) -> None:
+    telemetry.begin(SimpleNamespace(aws_request_id=""), stack_id="arn:stack")
+    telemetry.logger.info("A line", extra={"task_id": "lct-1"})
+    powertools = json.loads(lines())
+    plain_telemetry.log("INFO", "A line", stack_id="arn:stack", task_id="lct-1", execution=None)
+    plain = json.loads(capsys.readouterr().out)
+
+    del powertools["location"]
+    times = [datetime.strptime(line.pop("timestamp"), "%Y-%m-%d %H:%M:%S,%f%z") for line in (plain, powertools)]
+    assert abs(times[0] - times[1]) < timedelta(minutes=1)
+    assert plain == powertools
 
 
 def test_each_metric_and_each_line_names_the_stack_that_it_is_of() -> None:

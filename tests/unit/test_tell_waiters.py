@@ -15,10 +15,8 @@ import last_resort
 import tell_waiters
 from tests.context import Context
 from tests.local_cloud.answers import AnswersReceiver
-from tests.unit.test_last_resort import TASK_ID, answers, execution, given_up
+from tests.unit.test_last_resort import TASK_ID, execution, given_up
 from tests.unit.test_waits import STATE_MACHINE, STOPPED, StepFunctions, history, listed
-
-__all__ = ["answers"]  # a fixture
 
 APPLICATION = "arn:aws:cloudformation:us-east-1:123456789012:stack/license-conversion-gate/0f1e2d3c"
 DELETED = "The gate was deleted while you waited, the conversion is not affected."
@@ -126,6 +124,7 @@ def test_everybody_who_waits_hears_that_the_gate_is_deleted_and_then_their_execu
     assert sorted(application.step_functions.stopped()) == ["handle", "stack", "sync", "token"]
     stops = [one for operation, one in application.step_functions.asked if operation == "StopExecution"]
     assert {one["error"] for one in stops} == {"LicenseConversion.Stopped"}, "so that the second net tells nobody again"
+    assert {one["cause"] for one in stops} == {"The gate was deleted while you waited"}
     assert told["the application's"]["Status"] == "SUCCESS"
     assert told["the application's"]["Reason"] == "4 who waited were told that the gate is deleted, 0 were left"
 

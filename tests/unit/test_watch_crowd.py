@@ -1,19 +1,24 @@
 """One look after another at all who wait."""
 
-from collections.abc import Callable, Mapping
-from types import SimpleNamespace
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
 import watch_crowd
+from license_conversion import request, wake
 from license_conversion.crowd import WATCH
+from license_conversion.crowd_table import CrowdTable
 from license_conversion.errors import AccessDenied, InvalidRequest, StillUnknown, TableUnavailable
 from license_conversion.fleet import Fleet
 from license_conversion.license_manager import LicenseManager, Page
 from license_conversion.task import ConversionTask, Status
+from tests.context import Context
 from tests.memory_table import MemoryTable, away
-from watch_crowd import EVERY, WORDS_BYTES, Watch
+from tests.unit.conftest import Said
+from tests.unit.network import Network
+from watch_crowd import EVERY, LAST_SECONDS, WORDS_BYTES, Watch
 
 NOW = 1_795_369_195.0
 QUARTER = 840.0
@@ -326,16 +331,71 @@ def test_a_watch_says_of_each_whole_look_when_it_began() -> None:
 
 # The entry point
 
+READER = {"RoleArn": "arn:aws:iam::210987654321:role/reader", "ExternalId": "an-id", "Region": "eu-central-1"}
 
-def test_a_watch_that_breaks_says_so_and_fails(lines: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:1")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+@pytest.fixture
+def crowd_of_one(network: Network, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """One gate at its place, until it is told; and how long the watch slept."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
     monkeypatch.setenv("GATE_TABLE_NAME", "crowd")
-    context = SimpleNamespace(aws_request_id="1", get_remaining_time_in_millis=lambda: 900_000)
+    place = {"Place": {"S": "Gate-1"}, "Tasks": {"S": "lct-1"}, "Token": {"S": "the-token"}}
+    network.answers("Query", {"Items": [place]}, {"Items": []})
+    network.answers("UpdateItem", {"Attributes": {"Token": {"S": "the-token"}}})
+    network.answers("GetLicenseConversionTask", {"LicenseConversionTaskId": "lct-1", "Status": SUCCEEDED})
+    wake._client.cache_clear()
+    yield slept
+    wake._client.cache_clear()
+
+
+def with_left(seconds: float) -> Context:
+    """In its last minute a watch begins no look."""
+    return Context(seconds=LAST_SECONDS + seconds)
+
+
+def test_lambda_hands_over_the_account_whose_gates_are_looked_for(
+    network: Network, crowd_of_one: list[float], said: Callable[[], Said]
+) -> None:
+    watch_crowd.handler(READER, with_left(1))
+
+    asked_for = network.call("GetLicenseConversionTask")
+    assert asked_for.said == {"LicenseConversionTaskId": "lct-1"}
+    assert (asked_for.signed_by, ".eu-central-1." in asked_for.url) == ("ASIAOFTHEROLE", True)
+    assumed = network.call("AssumeRole").said
+    assert (assumed["RoleArn"], assumed["ExternalId"]) == (READER["RoleArn"], "an-id")
+    assert network.call("SendTaskSuccess").said["taskToken"] == "the-token"
+    of_table = [call for call in network.calls if "TableName" in call.said]
+    assert {call.said["TableName"] for call in of_table} == {"crowd"}
+    crowd = CrowdTable("crowd", request.Account(*READER.values()))
+    assert of_table[0].said["ExpressionAttributeValues"][":crowd"] == {"S": crowd._crowd(0)}
+    between_calls, until_the_next_look = crowd_of_one
+    assert between_calls == 0.1
+    assert 0 < until_the_next_look < EVERY
+    printed = said()
+    assert {**printed.metrics, "SecondsToLook": 0} == {"WatchesStarted": 1, "GatesInCrowd": 1, "SecondsToLook": 0}
+    assert printed.units == {"WatchesStarted": "Count", "GatesInCrowd": "Count", "SecondsToLook": "Seconds"}
+    (line,) = printed.lines
+    assert isinstance(line.pop("look_seconds"), float)
+    request_id = Context().aws_request_id
+    assert line == {"level": "INFO", "message": "The crowd is watched", "request_id": request_id, "gates": 1}
+
+
+@pytest.mark.usefixtures("crowd_of_one")
+def test_no_look_begins_in_the_last_minute_of_an_invocation(network: Network) -> None:
+    watch_crowd.handler(READER, with_left(0))
+
+    assert "GetLicenseConversionTask" not in network.operations()
+    assert network.call("SendTaskSuccess").said["taskToken"] == "the-token", "whoever waits starts the next watch"
+
+
+def test_a_watch_that_breaks_says_so_and_fails(network: Network, said: Callable[[], Said]) -> None:
+    network.refuses("Query", "AccessDeniedException")
 
     with pytest.raises(TableUnavailable):
-        watch_crowd.handler({"RoleArn": "", "ExternalId": "", "Region": ""}, context)
+        watch_crowd.handler({"RoleArn": "", "ExternalId": "", "Region": ""}, Context(seconds=900))
 
-    said = lines()
-    assert "The watch broke" in said
-    assert "WatchesStarted" in said
+    printed = said()
+    assert printed.metrics == {"WatchesStarted": 1}
+    (line,) = printed.lines
+    assert (line["level"], line["message"]) == ("ERROR", "The watch broke: a gate that wakes starts the next one")

@@ -1,0 +1,71 @@
+"""AWS as botocore reaches it: real clients, and bytes in place of the network."""
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+from urllib3 import HTTPResponse
+
+ASSUMED = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
+<AccessKeyId>ASIAOFTHEROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>
+<Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request: `said` is its body, `signed_by` the id of the key that it is signed with."""
+
+    operation: str
+    said: Mapping[str, Any]
+    url: str
+    headers: Mapping[str, str]
+
+    @property
+    def signed_by(self) -> str:
+        return self.headers["Authorization"].partition("Credential=")[2].partition("/")[0]
+
+
+@dataclass
+class Network:
+    """Stands where botocore would send a request. `answers`: by operation, one or more, of which the last one stays."""
+
+    calls: list[Call] = field(default_factory=list)
+    _answers: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+
+    def answers(self, operation: str, *bodies: Any, status: int = 200) -> None:
+        said = [body if isinstance(body, str) else json.dumps(body) for body in bodies]
+        self._answers[operation] = [(status, one) for one in said]
+
+    def refuses(self, operation: str, code: str, message: str = "It said so.", *, status: int = 400) -> None:
+        self.answers(operation, {"__type": code, "message": message}, status=status)
+
+    def operations(self) -> list[str]:
+        return [call.operation for call in self.calls]
+
+    def call(self, operation: str) -> Call:
+        """The only one of it."""
+        (found,) = [call for call in self.calls if call.operation == operation]
+        return found
+
+    def __call__(self, request: AWSPreparedRequest, event_name: str, **_: Any) -> AWSResponse:
+        operation = event_name.rpartition(".")[2]
+        headers = {name: _text(value) for name, value in request.headers.items()}
+        self.calls.append(Call(operation, dict(_members(_text(request.body))), request.url, headers))
+        left = self._answers.get(operation) or [(200, ASSUMED if operation == "AssumeRole" else "{}")]
+        status, body = left.pop(0) if len(left) > 1 else left[0]
+        raw = HTTPResponse(body=io.BytesIO(body.encode()), preload_content=False)
+        return AWSResponse(request.url, status, HTTPHeaders(), raw)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value or "")
+
+
+def _members(body: str) -> Iterator[tuple[str, Any]]:
+    """JSON, or the form of an older protocol."""
+    yield from json.loads(body).items() if body.startswith("{") else parse_qsl(body)
