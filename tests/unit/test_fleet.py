@@ -335,6 +335,16 @@ def test_a_fault_of_one_task_does_not_keep_the_others_from_being_asked_for() -> 
     assert not found.throttled
 
 
+@pytest.mark.parametrize(("count", "seconds"), [(1, 0.0), (2, 0.2), (3, 0.3)])
+def test_a_look_leaves_a_pause_before_each_call_where_it_makes_several(count: int, seconds: float) -> None:
+    license_manager = FakeLicenseManager(tasks(IN_PROGRESS=count))
+
+    _, found = looked(license_manager)
+
+    assert license_manager.clock.seconds == pytest.approx(seconds)
+    assert (found.trouble, found.throttled, found.unknown_status) == ("", False, False)
+
+
 def test_a_status_that_nobody_knows_is_said_and_no_verdict() -> None:
     license_manager = FakeLicenseManager({ids(2)[0]: "PAUSED", ids(2)[1]: SUCCEEDED})
 

@@ -138,6 +138,17 @@ def test_a_check_asks_for_the_task_of_the_request_once() -> None:
     assert license_manager.asked_for == ["lct-other"]
 
 
+def test_a_check_asks_for_the_newest_task_of_a_resource_until_it_has_a_name() -> None:
+    license_manager = FakeLicenseManager([IN_PROGRESS, IN_PROGRESS])
+    gate = Gate(lambda _: license_manager, lambda: STARTED_AT, lambda: 0.0, crowds=nobody)
+    request, until = Request((), timeout=60, resource_arn=INSTANCE), STARTED_AT + AN_HOUR
+
+    for known in (ConversionTask.unseen("", INSTANCE), IN_PROGRESS):
+        gate.check(request, Wait(STARTED_AT, until, until, look_until=until, look="", known=known))
+
+    assert license_manager.asked_for == [INSTANCE, TASK_ID]
+
+
 # The gate ends
 
 
@@ -597,7 +608,12 @@ def test_a_gates_place_is_in_the_crowd_of_its_account() -> None:
         return Crowd(table, lambda: None, lambda _: None, STARTED_AT.timestamp)
 
     license_manager = FakeLicenseManager([SUCCEEDED])
-    gate = Gate(lambda _: license_manager, lambda: STARTED_AT, lambda: 0.0, crowds=crowds)
+
+    def license_managers(account: Account) -> SharedLicenseManager:
+        accounts.append(account)
+        return license_manager
+
+    gate = Gate(license_managers, lambda: STARTED_AT, lambda: 0.0, crowds=crowds)
     request = Request((TASK_ID,), timeout=60, account=Account(region="eu-central-1"))
     now, until = STARTED_AT.timestamp(), STARTED_AT + AN_HOUR
     wait = Wait(STARTED_AT, until, until, until, look="", known=IN_PROGRESS, gate="one", heard=now, alone=(TASK_ID,))

@@ -1,5 +1,6 @@
 """Properties of a stack, or input of a state machine -> one request."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPSConnection
@@ -23,6 +24,7 @@ from license_conversion.request import (
     fleet_id,
     is_own_id,
 )
+from license_conversion.task import iso
 from tests.unit.strategies import any_json, any_text
 
 TASK_ID = "lct-0123456789abcdef0"
@@ -215,6 +217,34 @@ def test_a_check_that_lambda_fails_just_before_it_is_given_up_is_tried_again_in_
         found, _ = times(ServiceTimeout=service_timeout)
 
         assert found.give_up_at + timedelta(seconds=found.pause_seconds) <= found.checks_until
+
+
+@pytest.mark.parametrize(
+    ("timeout", "margin", "last_look_within", "attempt", "pause"),
+    [
+        (1, 1, 0, 5, 1),
+        (30, 7, 0, 5, 1),
+        (30, 8, 1, 5, 2),
+        (30, 14, 5, 5, 3),
+        (30, 19, 7, 6, 4),
+        (30, 31, 12, 11, 7),
+        (600, 60, 27, 25, 10),
+        (43_000, 160, 127, 25, 26),
+        (86_400, 60, 27, 25, 51),
+    ],
+)
+def test_what_is_left_after_the_deadline_is_shared_out_in_whole_seconds(
+    timeout: int, margin: int, *, last_look_within: int, attempt: int, pause: int
+) -> None:
+    """Between the last look, one attempt at the answer, and the last resort."""
+    found = Times.of(BEGAN, timeout, margin)
+
+    assert found.deadline == BEGAN + timedelta(seconds=timeout)
+    assert found.checks_until == found.deadline + timedelta(seconds=last_look_within)
+    assert found.give_up_at == found.checks_until - timedelta(seconds=pause)
+    given_up = iso(found.give_up_at)
+    state = f'{{"GiveUpAt": "{given_up}", "AttemptSeconds": {attempt}, "PauseSeconds": {pause}}}'
+    assert json.dumps(found.state()) == state
 
 
 def test_the_state_machine_reads_whole_seconds() -> None:

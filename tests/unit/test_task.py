@@ -360,3 +360,12 @@ def test_half_a_character_is_no_reason_that_the_output_cannot_be_sent() -> None:
     task = answered(StatusMessage="a\ud800b")
 
     assert json.dumps(task.shape, ensure_ascii=False).encode()
+
+
+def test_a_word_of_the_watch_is_about_the_task_that_it_names_and_says_something() -> None:
+    known = ConversionTask({"LicenseConversionTaskId": "lct-1", "Status": "IN_PROGRESS"})
+    other, nothing = {"LicenseConversionTaskId": "lct-2", "Status": "FAILED"}, {"LicenseConversionTaskId": "lct-1"}
+    said = {"LicenseConversionTaskId": "lct-1", "Status": "SUCCEEDED"}
+
+    assert known.with_words([other, nothing]) is known
+    assert known.with_words([other, nothing, said]) == ConversionTask(said)

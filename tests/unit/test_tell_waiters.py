@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
@@ -15,6 +15,7 @@ import last_resort
 import tell_waiters
 from tests.context import Context
 from tests.local_cloud.answers import AnswersReceiver
+from tests.unit.conftest import Said
 from tests.unit.test_last_resort import TASK_ID, execution, given_up
 from tests.unit.test_waits import STATE_MACHINE, STOPPED, StepFunctions, history, listed
 
@@ -96,13 +97,13 @@ def of_stack(receiver: AnswersReceiver, name: str, waiter: str = "STACK", **prop
     return {"Stack": given["Stack"], "Gate": given["Gate"]}, {"Waiter": waiter}
 
 
-def said(receiver: AnswersReceiver) -> dict[str, dict[str, Any]]:
+def heard(receiver: AnswersReceiver) -> dict[str, dict[str, Any]]:
     """The answers by whom they are for; a signal has no request."""
     return {answer.json.get("RequestId", "signal"): answer.json for answer in receiver.answers()}
 
 
 def test_everybody_who_waits_hears_that_the_gate_is_deleted_and_then_their_executions_are_stopped(
-    answers: AnswersReceiver, application: Application
+    answers: AnswersReceiver, application: Application, said: Callable[[], Said]
 ) -> None:
     application.running = {
         "stack": of_stack(answers, "stack"),
@@ -113,7 +114,7 @@ def test_everybody_who_waits_hears_that_the_gate_is_deleted_and_then_their_execu
 
     tell_waiters.handler(request(answers), Context(seconds=60))
 
-    told = said(answers)
+    told = heard(answers)
     assert told.keys() == {"stack", "signal", "the application's"}
     assert (told["stack"]["Status"], told["signal"]["Status"]) == ("FAILED", "FAILURE")
     assert told["stack"]["Reason"].startswith(DELETED)
@@ -127,6 +128,7 @@ def test_everybody_who_waits_hears_that_the_gate_is_deleted_and_then_their_execu
     assert {one["cause"] for one in stops} == {"The gate was deleted while you waited"}
     assert told["the application's"]["Status"] == "SUCCESS"
     assert told["the application's"]["Reason"] == "4 who waited were told that the gate is deleted, 0 were left"
+    assert said().lines == [{"level": "INFO", "message": told["the application's"]["Reason"]}]
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
@@ -139,6 +141,7 @@ def test_a_deployment_asks_nothing_and_succeeds(
 
     (answer,) = answers.answers()
     assert (answer.json["Status"], answer.json["PhysicalResourceId"]) == ("SUCCESS", "waiters-told")
+    assert answer.json["Reason"] == ""
     assert application.step_functions.asked == []
 
 
@@ -151,18 +154,23 @@ def test_nobody_is_told_where_the_resource_goes_and_the_stack_stays(
 
     tell_waiters.handler(request(answers), Context(seconds=60))
 
-    assert said(answers).keys() == {"the application's"}
+    assert heard(answers).keys() == {"the application's"}
     assert application.step_functions.stopped() == []
 
 
 def test_where_it_is_not_known_whether_the_stack_goes_they_are_told(
-    answers: AnswersReceiver, application: Application
+    answers: AnswersReceiver, application: Application, said: Callable[[], Said]
 ) -> None:
     application.running, application.status = {"stack": of_stack(answers, "stack")}, ""
 
     tell_waiters.handler(request(answers), Context(seconds=60))
 
-    assert said(answers)["stack"]["Status"] == "FAILED"
+    assert heard(answers)["stack"]["Status"] == "FAILED"
+    unknown, _ = said().lines
+    assert unknown["level"] == "WARNING"
+    assert unknown["message"].startswith(
+        "It is not known whether the stack is being deleted; whoever waits is told that: An error occurred"
+    )
 
 
 def test_who_comes_meanwhile_is_told_too(answers: AnswersReceiver, application: Application) -> None:
@@ -171,11 +179,13 @@ def test_who_comes_meanwhile_is_told_too(answers: AnswersReceiver, application: 
 
     tell_waiters.handler(request(answers), Context(seconds=60))
 
-    assert said(answers)["late"]["Status"] == "FAILED"
+    told = heard(answers)
+    assert told["late"]["Status"] == "FAILED"
+    assert told["the application's"]["Reason"].startswith("2 who waited were told")
 
 
 def test_one_that_cannot_be_told_is_left_and_keeps_nobody_else_from_it(
-    answers: AnswersReceiver, application: Application, capsys: pytest.CaptureFixture[str]
+    answers: AnswersReceiver, application: Application, said: Callable[[], Said]
 ) -> None:
     given, state = of_stack(answers, "unreachable")
     given["Stack"]["Event"]["ResponseURL"] = "https://127.0.0.1:1/nobody?X-Amz-Signature=c0ffee"
@@ -183,12 +193,15 @@ def test_one_that_cannot_be_told_is_left_and_keeps_nobody_else_from_it(
 
     tell_waiters.handler(request(answers), Context(seconds=23))
 
-    told = said(answers)
+    told = heard(answers)
     assert told["stack"]["Status"] == "FAILED"
     assert told["the application's"]["Status"] == "SUCCESS"
     assert told["the application's"]["Reason"] == "1 who waited were told that the gate is deleted, 1 were left"
     assert application.step_functions.stopped() == ["stack"], "one that nobody has told may tell by itself yet"
-    assert "c0ffee" not in capsys.readouterr().out
+    arn = STATE_MACHINE.replace(":stateMachine:", ":execution:") + ":unreachable"
+    message = f"Who waits for {arn} could not be told: AnswerNotDelivered"
+    line = {"level": "ERROR", "message": message, "execution": arn}
+    assert said().lines == [line, line, {"level": "ERROR", "message": told["the application's"]["Reason"]}]
 
 
 def test_a_thousand_waits_and_no_time_end_in_an_answer_that_says_how_many_were_left(
@@ -198,7 +211,7 @@ def test_a_thousand_waits_and_no_time_end_in_an_answer_that_says_how_many_were_l
 
     tell_waiters.handler(request(answers), Context(seconds=22))
 
-    answer = said(answers)["the application's"]
+    answer = heard(answers)["the application's"]
     told, left = (int(word) for word in answer["Reason"].split() if word.isdigit())
     assert answer["Status"] == "SUCCESS"
     assert told + left >= 1000
@@ -214,17 +227,33 @@ def test_the_deletion_goes_on_whatever_step_functions_says(
 
     tell_waiters.handler(request(answers), Context(seconds=22))
 
-    assert said(answers)["the application's"]["Status"] == "SUCCESS"
+    assert heard(answers)["the application's"]["Status"] == "SUCCESS"
 
 
 def test_the_deletion_goes_on_without_its_settings(
-    answers: AnswersReceiver, application: Application, monkeypatch: pytest.MonkeyPatch
+    answers: AnswersReceiver, application: Application, monkeypatch: pytest.MonkeyPatch, said: Callable[[], Said]
 ) -> None:
     monkeypatch.delenv("GATE_STATE_MACHINE_ARN")
 
     tell_waiters.handler(request(answers), Context(seconds=60))
 
-    assert said(answers)["the application's"]["Status"] == "SUCCESS"
+    answer = heard(answers)["the application's"]
+    assert (answer["Status"], answer["Reason"]) == ("SUCCESS", "")
+    assert said().lines == [{"level": "ERROR", "message": "Whoever waits could not be looked for: KeyError"}]
+
+
+def test_what_was_done_is_said_though_nobody_looked_again(
+    answers: AnswersReceiver, application: Application, said: Callable[[], Said]
+) -> None:
+    application.running = {"stack": of_stack(answers, "stack")}
+    broken = (400, "AccessDeniedException")
+    application.step_functions.answers["ListExecutions"] = [listed("stack"), *[broken] * 20]
+
+    tell_waiters.handler(request(answers), Context(seconds=24))
+
+    assert heard(answers)["the application's"]["Reason"].startswith("1 who waited were told")
+    message = "Nobody looked for those who came meanwhile: ClientError"
+    assert said().lines[0] == {"level": "ERROR", "message": message}
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Update", "Delete"])

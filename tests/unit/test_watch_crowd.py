@@ -18,7 +18,7 @@ from tests.context import Context
 from tests.memory_table import MemoryTable, away
 from tests.unit.conftest import Said
 from tests.unit.network import Network
-from watch_crowd import EVERY, LAST_SECONDS, WORDS_BYTES, Watch
+from watch_crowd import EVERY, KEEP, LAST_SECONDS, WORDS_BYTES, Watch
 
 NOW = 1_795_369_195.0
 QUARTER = 840.0
@@ -40,12 +40,15 @@ class Account(LicenseManager):
         self.then: Callable[[float], None] = lambda _: None
         self.seconds = 0.0
         self.table = MemoryTable()
+        self.members: dict[str, Any] = {}
+        self.sleeps: list[float] = []
         self.woken: list[str] = []
+        self.bells: list[int] = []
         self.looks: list[tuple[int, float]] = []
 
     def _shape(self, task_id: str) -> dict[str, Any]:
         said = {"StatusMessage": self.messages[task_id]} if task_id in self.messages else {}
-        return {"LicenseConversionTaskId": task_id, "Status": self.tasks[task_id], **said}
+        return {"LicenseConversionTaskId": task_id, "Status": self.tasks[task_id], **said, **self.members}
 
     def _called(self, what: str) -> None:
         self.calls.append(what)
@@ -64,6 +67,7 @@ class Account(LicenseManager):
         return Page({one: self._shape(one) for one in listed[first : first + self.page]}, more)
 
     def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
         self.seconds += seconds
         self.then(self.seconds)
 
@@ -73,6 +77,7 @@ class Account(LicenseManager):
     def watch(self, seconds: float = QUARTER) -> None:
         def wake(tokens: Any) -> None:
             self.woken.extend(tokens)
+            self.bells += [len(tokens)] if tokens else []
 
         watch = Watch(self.table, self, wake, lambda: NOW + self.seconds, self.sleep)
         watch.run(NOW + self.seconds + seconds, lambda gates, took: self.looks.append((gates, took)))
@@ -115,6 +120,29 @@ def test_a_task_that_has_left_the_listing_is_asked_for_and_its_gate_is_woken() -
     assert account.woken[0] == "token of gate of lct-7"
 
 
+def test_a_gate_is_told_all_that_license_manager_says_and_a_fleet_what_it_keeps() -> None:
+    account = Account({"lct-1": SUCCEEDED, "lct-2": SUCCEEDED, "lct-3": IN_PROGRESS})
+    account.members = {"ResourceArn": "arn:resource"}
+    account.join("one", "lct-1")
+    account.join("fleet of two", "lct-1", "lct-2")
+    account.join("a third", "lct-3")
+
+    account.watch(1)
+
+    brief = [{"LicenseConversionTaskId": task_id, "Status": SUCCEEDED} for task_id in ("lct-1", "lct-2")]
+    assert account.words("one") == [{**brief[0], "ResourceArn": "arn:resource"}]
+    assert account.words("fleet of two") == brief
+    assert account.words("a third") == []
+
+
+def test_two_that_wait_are_a_crowd() -> None:
+    account = crowd(2)
+
+    account.watch(1)
+
+    assert account.calls == [IN_PROGRESS]
+
+
 def test_a_task_that_no_listing_shows_has_not_ended_for_that() -> None:
     account = crowd(50)
     account.listed = False
@@ -136,6 +164,40 @@ def test_where_many_have_ended_the_ends_are_listed() -> None:
     assert len(account.calls) == 6
     assert {word["Status"] for gate in account.table.items for word in account.words(gate)} == {SUCCEEDED, FAILED}
     assert len(set(account.woken)) == 500
+    assert account.bells == [100, 100, 100, 100, 100], "as many as sleep on if the watch is killed"
+
+
+def test_gates_whose_tasks_are_asked_for_one_by_one_are_told_and_woken_a_hundred_at_a_time() -> None:
+    account = crowd(250, SUCCEEDED)
+    account.denied = {SUCCEEDED: FAULT, FAILED: FAULT}
+    called: list[str] = []
+    account.table.called = called.append
+
+    account.watch(60)
+
+    assert account.bells == [100, 100, 50]
+    assert called.count("tell") == 250
+    assert all(account.words(gate)[0]["Status"] == SUCCEEDED for gate in account.table.items)
+
+
+def test_what_a_listing_of_ends_has_shown_is_told_though_it_breaks_off_and_leaves_the_status_out() -> None:
+    class Terse(Account):
+        def page_of(self, status: Status, token: str = "") -> Page:
+            if token:
+                raise FAULT
+            page = super().page_of(status, token)
+            return Page({task_id: {"ResourceArn": "arn"} for task_id in page.answers}, page.token)
+
+    account = Terse({f"lct-{number}": SUCCEEDED for number in range(100)}, page=60)
+    for task_id in account.tasks:
+        account.join(f"gate of {task_id}", task_id)
+
+    account.watch(60)
+
+    assert [call for call in account.calls if call.startswith("lct")] == [f"lct-{number}" for number in range(60, 100)]
+    assert account.words("gate of lct-0") == [
+        {"LicenseConversionTaskId": "lct-0", "Status": SUCCEEDED, "ResourceArn": "arn"}
+    ]
 
 
 def test_ends_of_years_are_not_read_to_their_end_and_not_begun_again() -> None:
@@ -236,7 +298,7 @@ def test_the_words_for_a_fleet_fit_into_an_item_and_its_first_messages_are_whole
 
     words = account.words("fleet")
     assert sum(len(str(word).encode()) for word in words) < WORDS_BYTES + 150_000
-    assert words[0]["StatusMessage"] == "ü" * 5_000
+    assert words[0]["StatusMessage"] == words[1]["StatusMessage"] == "ü" * 5_000
     assert Fleet.unseen(tuple(account.tasks)).with_words(words).terminal
 
 
@@ -308,8 +370,48 @@ def test_a_throttled_call_is_repeated_at_a_slower_pace() -> None:
 
     account.watch(11)
 
-    assert len(account.calls) < 10
+    assert account.sleeps[:8] == [0.1, 1.0, 0.2, 1.0, 0.4, 1.0, 0.8, 1.0]
     assert account.looks[0][0] == 50
+
+
+def test_the_pace_recovers_with_each_answer() -> None:
+    account = crowd(20)
+    account.denied = dict.fromkeys((IN_PROGRESS, SUCCEEDED, FAILED), AccessDenied("no"))
+
+    account.watch(1)
+
+    pauses = account.sleeps[:-1]  # the last one is until the next look
+    assert pauses[:3] == pytest.approx([0.1, 0.1, 0.1])  # a denial is an answer at the same pace
+    assert pauses[-1] < pauses[-2] < pauses[3]
+
+
+def test_a_look_that_takes_longer_than_the_pause_between_two_is_followed_by_the_next_one() -> None:
+    account = crowd(500)
+    account.denied = {IN_PROGRESS: THROTTLE}
+    account.then = lambda now: account.denied.update({IN_PROGRESS: AccessDenied("no")}) if now > 10 else None
+
+    account.watch(11)
+
+    assert account.sleeps[-1] == 0
+
+
+def test_a_watch_says_every_ten_seconds_for_how_long_it_counts_as_one() -> None:
+    account = crowd(50)
+    account.denied = {IN_PROGRESS: AccessDenied("no")}
+    kept: list[str] = []
+    until: list[float] = []
+
+    def called(what: str) -> None:
+        kept.append(what)
+        if what == "looked":
+            until.append(account.table.about_watch.until - NOW - account.seconds)
+
+    account.table.called = called
+
+    account.watch(1)
+
+    assert kept.count("keep_watch") == 2  # at the first answer, and that it ends
+    assert WATCH - KEEP < until[0] < WATCH
 
 
 def test_a_table_that_is_away_ends_the_watch() -> None:
@@ -326,7 +428,9 @@ def test_a_watch_says_of_each_whole_look_when_it_began() -> None:
     account.watch(EVERY * 3)
 
     assert [gates for gates, _ in account.looks] == [50, 50, 50]
-    assert account.table.about_watch.began == pytest.approx(NOW + 2 * EVERY)
+    assert [took for _, took in account.looks] == pytest.approx([0.1, 0.098, 0.096], abs=0.001)
+    assert account.table.about_watch.began - NOW == pytest.approx(2 * EVERY)
+    assert account.table.about_watch.took == account.looks[-1][1]
 
 
 # The entry point
