@@ -34,7 +34,7 @@ PYTEST ?=
 
 .PHONY: test
 test: setup build $(CDK) ## run every test
-	@$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadscope $(PYTEST)
+	@$(BIN)/python -m pytest --cov --numprocesses 3 --dist loadscope $(PYTEST)
 
 .PHONY: check
 check: $(VENV)/.development .local/scanners/.installed ## lint, types, templates, the state machine, weaknesses
