@@ -26,7 +26,8 @@ OF_EVERY_LINE = {"location", "timestamp", "service", "xray_trace_id", "exception
 
 @pytest.fixture
 def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
-    """Everything that was printed and logged: log lines and metrics."""
+    """Everything that was printed and logged: log lines and metrics. What an earlier test counted and did not print is gone."""
+    telemetry.metrics.clear_metrics()
     logged = StringIO()
     handler = telemetry.logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)
