@@ -126,6 +126,14 @@ def test_a_valid_request_begins_a_wait_that_answers_it_and_is_not_answered_here(
     assert door.told == []
 
 
+def test_until_the_stack_is_answered_a_wait_with_a_handle_has_no_more_time_than_the_request(door: Door) -> None:
+    handle_ = "https://handles.s3.amazonaws.com/key?Signature=facade"
+    door(event(ResourceProperties={**PROPERTIES, "WaitConditionHandle": handle_}))
+
+    ((_, began, _),) = door.waits.begun
+    assert began["Gate"]["GiveUpAt"] == "2026-11-22T18:39:12Z"
+
+
 def test_an_update_takes_the_place_of_what_the_resource_waits_for_before_it_waits_itself(door: Door) -> None:
     door(event("Update"))
 

@@ -129,6 +129,11 @@ def test_a_fleets_id_depends_on_the_set_of_its_tasks_alone(order: list[str]) -> 
     assert Fleet.unseen(tuple(order)).task_id == Fleet.unseen(ids(8)).task_id
 
 
+def test_a_fleets_id_is_the_same_in_every_release() -> None:
+    """Another one would have CloudFormation replace the resource."""
+    assert fleet_id(["lct-2", "lct-1"]) == "license-conversion-fleet-b1a6aae84e6172ca379a2d58"
+
+
 def test_another_set_of_tasks_is_another_fleet() -> None:
     assert len({fleet_id(ids(count)) for count in range(1, 20)}) == 19
 

@@ -1,10 +1,12 @@
 """Waking gates."""
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
 
 from license_conversion import aws
@@ -57,3 +59,18 @@ def test_a_gate_that_could_not_be_woken_is_in_the_log_and_its_token_is_not(
     said = lines()
     assert "A gate is not woken: ThrottlingException" in said
     assert "the-token" not in said
+
+
+def test_a_gate_that_could_not_be_woken_because_nobody_answers_is_in_the_log_too(
+    monkeypatch: pytest.MonkeyPatch, lines: Callable[[], str]
+) -> None:
+    def nobody(**_: str) -> None:
+        raise EndpointConnectionError(endpoint_url="https://states.us-east-1.amazonaws.com/")
+
+    monkeypatch.setattr(aws, "client", lambda *_, **__: SimpleNamespace(send_task_success=nobody))
+    wake_module._client.cache_clear()
+
+    wake(["the-token"])
+
+    wake_module._client.cache_clear()
+    assert "A gate is not woken: EndpointConnectionError" in lines()
