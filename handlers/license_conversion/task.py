@@ -8,7 +8,6 @@ from typing import Any, Self
 
 from license_conversion.text import shorten
 
-CONTEXTS = ("SourceLicenseContext", "DestinationLicenseContext")
 TIMES = ("StartTime", "LicenseConversionTime", "EndTime")
 ATTRIBUTES: Mapping[str, str] = {
     "LicenseConversionTaskId": "the task: `lct-0123456789abcdef0`",

@@ -3,19 +3,16 @@
 import json
 import re
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import pytest
-from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
 from license_conversion.plain_telemetry import NAMESPACE
-from tests.end_to_end.application import ROOT, Application
+from tests.end_to_end.application import Application
 from tests.local_cloud.metrics import Point, written
 from tests.local_cloud.twenty_gates import GATES, TwentyGates
+from tests.template import RESOURCES
 from tests.unit.test_alarms import ALARMS, DASHBOARD, put, shown
 
-RESOURCES: Mapping[str, Mapping[str, Any]] = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
 SERVICE = (("service", "license-conversion-gate"),)
 
 

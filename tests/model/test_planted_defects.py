@@ -43,22 +43,22 @@ def delivered_twice(world: World) -> None:
     world.run_for(200)
 
 
-def put_is_not_acknowledged(world: World) -> None:
+def put_meets(world: World, fault: Fault, until: float, then: float = 300) -> None:
     create(world)
-    world.faults.weather["Put"] = (Fault.LOST, 250.0)
-    world.run_for(300)
+    world.faults.weather["Put"] = (fault, until)
+    world.run_for(then)
+
+
+def put_is_not_acknowledged(world: World) -> None:
+    put_meets(world, Fault.LOST, 250.0)
 
 
 def put_is_refused(world: World) -> None:
-    create(world)
-    world.faults.weather["Put"] = (Fault.REFUSED, 120.0)
-    world.run_for(300)
+    put_meets(world, Fault.REFUSED, 120.0)
 
 
 def put_is_refused_for_long(world: World) -> None:
-    create(world)
-    world.faults.weather["Put"] = (Fault.REFUSED, 600.0)
-    world.run_for(4000)
+    put_meets(world, Fault.REFUSED, 600.0, then=4000)
 
 
 def deleted_while_it_waits(world: World) -> None:

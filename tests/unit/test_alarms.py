@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
 from license_conversion.plain_telemetry import NAMESPACE
+from tests.template import RESOURCES, TEMPLATE
 
 ROOT = Path(__file__).parents[2]
-RESOURCES: Mapping[str, Mapping[str, Any]] = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
 ALARMS = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::CloudWatch::Alarm"}
 WITH_ITS_STACK = "TellWaitersFunction"
 """Invoked when the application is deployed or deleted, and at no other time: whoever does that sees it, and the alarms go too."""
@@ -119,8 +118,7 @@ def test_two_stacks_of_the_application_do_not_ring_each_others_alarms() -> None:
     lines = [line for widget in widgets for line in widget.get("metrics", ()) if line[0] == NAMESPACE]
     definition = json.loads((ROOT / "statemachine" / "gate.asl.json").read_text())["States"]
     data = [one["Parameters"]["MetricData"] for one in definition.values() if "MetricData" in one.get("Parameters", {})]
-    template = yaml_parse((ROOT / "template.yaml").read_text())
-    variables = template["Globals"]["Function"]["Environment"]["Variables"]
+    variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
 
     assert {tuple(line[2:4]) for line in lines} == {("service", "${AWS::StackName}")}
     assert len(data) == 2

@@ -1,28 +1,26 @@
 """The crowd's table, against moto's DynamoDB."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
-from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
 from license_conversion.crowd import Place, Places, Watched
 from license_conversion.crowd_table import KEEPS, SHARDS, CrowdTable
 from license_conversion.errors import TableUnavailable
 from license_conversion.request import Account
 from tests.memory_table import MemoryTable
+from tests.template import RESOURCES
 
 NOW = 1_795_369_195.0
-TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 DONE = {"LicenseConversionTaskId": "lct-1", "Status": "SUCCEEDED", "StatusMessage": "fertig, schön"}
 
 
 def schema() -> dict[str, Any]:
     """As the template has it."""
-    properties = yaml_parse(TEMPLATE.read_text())["Resources"]["CrowdTable"]["Properties"]
+    properties = RESOURCES["CrowdTable"]["Properties"]
     return {name: properties[name] for name in ("BillingMode", "AttributeDefinitions", "KeySchema")}
 
 

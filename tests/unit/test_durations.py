@@ -3,19 +3,15 @@
 from typing import Any
 
 import pytest
-from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
 from license_conversion.request import ATTEMPT_SECONDS
+from tests.template import RESOURCES
 from tests.unit.test_state_machine import OURS, ROOT, pauses, rule_for
 
 TABLE = (
     (ROOT / "docs" / "operations.md").read_text().split("## How nobody is left without an answer")[1].split("\n#")[0]
 )
-FUNCTIONS = {
-    name: one["Properties"]
-    for name, one in yaml_parse((ROOT / "template.yaml").read_text())["Resources"].items()
-    if one["Type"] == "AWS::Serverless::Function"
-}
+FUNCTIONS = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 LAMBDA_PAUSES = (60, 120)
 """Seconds before Lambda's second and third try of an asynchronous invocation.

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
 from tests.local_cloud.answers import AnswersReceiver
+from tests.template import RESOURCES
 from tests.unit.test_last_resort import execution
 
 ROOT = Path(__file__).parents[2]
@@ -124,7 +124,7 @@ def test_it_answers_though_every_other_module_is_broken_and_there_is_no_layer(
 
 @pytest.mark.parametrize("name", ["LastResortFunction", "TellWaitersFunction"])
 def test_the_template_has_it_built_so(name: str) -> None:
-    function = yaml_parse((ROOT / "template.yaml").read_text())["Resources"][name]
+    function = RESOURCES[name]
 
     assert function["Metadata"]["BuildMethod"] == "makefile"
     assert "SkipBuild" not in function["Metadata"]

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
+
+from tests.template import TEMPLATE
 
 ROOT = Path(__file__).parents[2]
-TEMPLATE: Mapping[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
 PARAMETERS: Mapping[str, Mapping[str, Any]] = TEMPLATE["Parameters"]
 
 

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
 from tests.local_cloud.iam.person import policy_of
+from tests.template import RESOURCES, TEMPLATE
 
 ROOT = Path(__file__).parents[2]
 DEPLOYER = json.loads(policy_of("Who deploys the application"))
-TEMPLATE: Mapping[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
-RESOURCES: Mapping[str, Mapping[str, Any]] = TEMPLATE["Resources"]
 ROLES = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::IAM::Role"}
 
 WITHOUT_RESOURCE_LEVEL = {

@@ -2,11 +2,8 @@
 
 import socket
 import ssl
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import trustme
 
 from license_conversion.errors import AnswerNotDelivered
 from license_conversion.stack_response import deliver
@@ -37,25 +34,9 @@ class S3:
         return [(one.outcome, one.taken) for one in self.receiver.answers()]
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
 @pytest.fixture
-def receiver(authority: trustme.CA, tmp_path: Path) -> Iterator[AnswersReceiver]:
-    certificate = tmp_path / "certificate.pem"
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
-    with AnswersReceiver(certificate) as listening:
-        yield listening
-
-
-@pytest.fixture
-def s3(receiver: AnswersReceiver, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S3:
-    trusted = tmp_path / "authority.pem"
-    authority.cert_pem.write_to_path(str(trusted))
-    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
-    return S3(receiver)
+def s3(answers: AnswersReceiver) -> S3:
+    return S3(answers)
 
 
 @pytest.mark.parametrize("handle", [False, True], ids=["response", "signal"])
@@ -133,10 +114,10 @@ def test_a_receiver_that_says_nothing_is_left_when_the_time_is_up(s3: S3) -> Non
 
 
 def test_an_answer_goes_to_nobody_whose_certificate_is_not_trusted(
-    receiver: AnswersReceiver, monkeypatch: pytest.MonkeyPatch
+    answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    stranger = S3(receiver)
+    stranger = S3(answers)
 
     with pytest.raises(AnswerNotDelivered, match=ssl.SSLCertVerificationError.__name__):
         stranger.deliver(seconds=0)

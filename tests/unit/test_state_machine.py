@@ -8,9 +8,9 @@ from typing import Any
 
 import botocore.session
 import pytest
-from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
 from license_conversion.errors import AccessDenied, CheckBroken, GateError, InvalidRequest, NobodyListens
+from tests.template import RESOURCES
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "statemachine" / "gate.asl.json").read_text()
@@ -206,8 +206,7 @@ def test_the_definition_names_no_partition_but_the_one_that_it_is_rendered_for(p
 
 
 def test_the_template_says_which_partition_and_which_functions() -> None:
-    template = yaml_parse((ROOT / "template.yaml").read_text())
-    gate = template["Resources"]["LicenseConversionGate"]["Properties"]
+    gate = RESOURCES["LicenseConversionGate"]["Properties"]
     substitutions = gate["DefinitionSubstitutions"]
 
     assert substitutions["Partition"] == {"Ref": "AWS::Partition"}

@@ -1,12 +1,7 @@
 """How the resources of template.yaml stand to each other."""
 
-from pathlib import Path
-
-from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
-
 import last_resort
-
-RESOURCES = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text())["Resources"]
+from tests.template import RESOURCES
 
 
 def test_the_rule_is_about_this_state_machine_alone_and_every_way_to_end_but_success() -> None:
