@@ -20,7 +20,8 @@ help:
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .PHONY: demo
-demo: cloud build ## deploy the gate on a local cloud and watch three stacks wait at it
+demo: ## deploy the gate on a local cloud and watch three stacks wait at it
+	@$(MAKE) --no-print-directory --jobs 4 cloud build
 	@$(BIN)/python -m tests.local_cloud demo
 
 .PHONY: local
@@ -33,7 +34,8 @@ CDK := $(if $(shell command -v node),.local/cdk/.installed)
 PYTEST ?=
 
 .PHONY: test
-test: setup build $(CDK) ## run every test
+test: ## run every test
+	@$(MAKE) --no-print-directory --jobs 4 setup build $(CDK)
 	@$(BIN)/python -m pytest --cov --numprocesses 3 --dist loadscope $(PYTEST)
 
 .PHONY: check
