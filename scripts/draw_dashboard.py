@@ -20,9 +20,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tests.local_cloud.cloud import LocalCloud, Stack
+from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.deployment import deploy
 from tests.local_cloud.metrics import Point, written
+from tests.local_cloud.stacks import Stack
 from tests.local_cloud.twenty_gates import TwentyGates
 
 ROOT = Path(__file__).parents[1]

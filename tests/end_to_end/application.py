@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.eventually import LONG, eventually
-from tests.local_cloud.cloud import ACCOUNT, LocalCloud, Stack
+from tests.local_cloud.clients import ACCOUNT
+from tests.local_cloud.cloud import LocalCloud
+from tests.local_cloud.stacks import Stack
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / ".aws-sam" / "build" / "template.yaml"

@@ -19,7 +19,7 @@ def cloud() -> Iterator[LocalCloud]:
 
 @pytest.fixture(scope="session")
 def application(cloud: LocalCloud) -> Application:
-    return Application(cloud, cloud.deploy(NAME, BUILT, {"AssumableRoleArns": READER}))
+    return Application(cloud, cloud.stacks.deploy(NAME, BUILT, {"AssumableRoleArns": READER}))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.end_to_end.application import EXAMPLES, ROOT, Application
 from tests.eventually import eventually
-from tests.local_cloud.cloud import Stack
+from tests.local_cloud.stacks import Stack
 
 STACK_GATE = (EXAMPLES / "stack-gate.yaml").read_text()
 LONG = (EXAMPLES / "long-conversion.yaml").read_text()
@@ -103,7 +103,7 @@ class BrokenGate:
 
     def create(self, function_arn: str, task_id: str, template: str = STACK_GATE, **parameters: str) -> None:
         name = function_arn.rsplit(":", 1)[-1]
-        self._stacks[name] = self.cloud.create_stack(
+        self._stacks[name] = self.cloud.stacks.create(
             name,
             template.replace(IMPORTED, function_arn),
             {"LicenseConversionTaskId": task_id, **parameters},
@@ -111,7 +111,7 @@ class BrokenGate:
         )
 
     def ended(self, name: str) -> Stack:
-        return self.cloud.wait_for_stack(self._stacks[name].id)
+        return self.cloud.stacks.wait_for(self._stacks[name].id)
 
     def answers(self, name: str) -> list[Any]:
         return [answer.json for answer in self.cloud.answers(self._stacks[name].id) if "RequestId" in answer.json]

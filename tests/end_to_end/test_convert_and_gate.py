@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.application import EXAMPLES, Application
-from tests.local_cloud.cloud import ACCOUNT, REGION
+from tests.local_cloud.clients import ACCOUNT, REGION
 
 SAID = 'Instance [i-0123456789abcdef0] is launched "from" an Amazon owned AMI.'
 BYOL, INCLUDED, SQL = "RunInstances:0800", "RunInstances:0002", "RunInstances:0102"
@@ -42,7 +42,7 @@ class Conversions:
         self.step_functions = application.cloud.client("stepfunctions")
         self.instances: dict[str, list[str]] = {}
         self.arns: dict[str, str] = {}
-        stack = application.cloud.create_stack("convert-and-gate", _quickly(TEMPLATE))
+        stack = application.cloud.stacks.create("convert-and-gate", _quickly(TEMPLATE))
         assert stack.status == "CREATE_COMPLETE", stack.failures
         self.state_machine_arn = stack.outputs["StateMachineArn"]
 
@@ -196,7 +196,7 @@ def _with_a_gate_that_breaks(run: Conversions) -> str:
     role = "arn:aws:iam::000000000000:role/gate"
     gate = run.step_functions.create_state_machine(name="breaks", definition=json.dumps(definition), roleArn=role)
     template = _quickly(TEMPLATE).replace(IMPORTED, gate["stateMachineArn"])
-    return run.application.cloud.create_stack("broken-convert-and-gate", template).outputs["StateMachineArn"]
+    return run.application.cloud.stacks.create("broken-convert-and-gate", template).outputs["StateMachineArn"]
 
 
 def test_an_instance_is_stopped_converted_and_started_again(conversions: Conversions) -> None:

@@ -90,7 +90,7 @@ def test_no_task_token_is_in_a_log(crowd: Crowd) -> None:
 def test_a_watch_that_is_killed_fails_nobody(crowd: Crowd) -> None:
     eventually(crowd.watched, 60)
 
-    assert crowd.application.cloud.kill_runtimes(crowd.application.function_arn("WatchCrowdFunction"))
+    assert crowd.application.cloud.localstack.kill_runtimes(crowd.application.function_arn("WatchCrowdFunction"))
 
     assert crowd.end() == ["SUCCEEDED"] * CROWD
 

@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from tests.end_to_end.application import EXAMPLES, ROOT, Application
-from tests.local_cloud.cloud import ACCOUNT, REGION, LocalCloud, Stack
+from tests.local_cloud.clients import ACCOUNT, REGION
+from tests.local_cloud.cloud import LocalCloud
+from tests.local_cloud.stacks import Stack
 
 CDK = EXAMPLES / "cdk"
 CDK_PYTHON = ROOT / ".local" / "cdk" / "bin" / "python"
@@ -28,12 +30,12 @@ def test_a_resource_that_is_converted_again_is_waited_for_again_when_the_trigger
     instance = "i-0123456789abcdef0"
     resource = f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{instance}"
     task = cloud.license_manager.add_task(resource_arn=resource, duration=3)
-    stack = cloud.create_stack("resource", template, {"InstanceId": instance, "Trigger": "first"})
+    stack = cloud.stacks.create("resource", template, {"InstanceId": instance, "Trigger": "first"})
     assert (stack.status, stack.outputs["Task"]) == ("CREATE_COMPLETE", task)
     assert stack.outputs["UsageOperation"] == "RunInstances:0002"
 
     next_task = cloud.license_manager.add_task(resource_arn=resource, duration=8, destination="RunInstances:0102")
-    stack = cloud.update_stack("resource", template, {"InstanceId": instance, "Trigger": "second"})
+    stack = cloud.stacks.update("resource", template, {"InstanceId": instance, "Trigger": "second"})
 
     assert (stack.status, stack.outputs["Task"]) == ("UPDATE_COMPLETE", next_task)
     assert (stack.outputs["Status"], stack.outputs["UsageOperation"]) == ("SUCCEEDED", "RunInstances:0102")
@@ -42,12 +44,12 @@ def test_a_resource_that_is_converted_again_is_waited_for_again_when_the_trigger
 def test_a_gate_waits_for_a_task_that_it_reads_with_the_role_of_another_account(application: Application) -> None:
     """On one account: the local cloud's License Manager keeps all accounts in one."""
     cloud = application.cloud
-    role = cloud.create_stack(
+    role = cloud.stacks.create(
         "reader", EXAMPLES / "cross-account-role.yaml", {"GateAccountId": ACCOUNT, "ExternalId": EXTERNAL_ID}
     )
     task = cloud.license_manager.add_task(duration=3)
 
-    stack = cloud.create_stack(
+    stack = cloud.stacks.create(
         "cross-account",
         EXAMPLES / "cross-account-gate.yaml",
         {"LicenseConversionTaskId": task, "RoleArn": role.outputs["RoleArn"], "ExternalId": EXTERNAL_ID},
@@ -64,7 +66,7 @@ def test_a_cdk_app_waits_at_the_gate(application: Application, tmp_path: Path) -
     cloud.client("ssm").put_parameter(Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String")
     task = cloud.license_manager.add_task(duration=3)
 
-    stack = cloud.create_stack("converted-stack", template, {"LicenseConversionTaskId": task})
+    stack = cloud.stacks.create("converted-stack", template, {"LicenseConversionTaskId": task})
 
     assert (stack.status, stack.outputs["Task"], stack.outputs["Status"]) == ("CREATE_COMPLETE", task, "SUCCEEDED")
     assert _parameter(cloud, stack) == "RunInstances:0002"

@@ -15,14 +15,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.eventually import eventually
-from tests.local_cloud.cloud import LocalCloud, Stack
+from tests.local_cloud.cloud import LocalCloud
+from tests.local_cloud.stacks import Stack
 
 RESPONDER = Path(__file__).with_name("responder.yaml")
 
 
 @pytest.fixture(scope="module")
 def responder(cloud: LocalCloud) -> Stack:
-    return cloud.create_stack("responder", RESPONDER)
+    return cloud.stacks.create("responder", RESPONDER)
 
 
 @pytest.fixture
@@ -62,8 +63,8 @@ def lifecycle(cloud: LocalCloud, stack: Stack) -> list[tuple[str, str | None]]:
 
 def test_the_local_cloud_listens_on_loopback_alone(cloud: LocalCloud, responder: Stack) -> None:
     assert invoke(cloud, responder.outputs["Responder"], {"do": "look"})[0] is None
-    listening = {address for pid in cloud.processes() for address in listening_addresses(pid)}
-    assert f"127.0.0.1:{urlsplit(cloud.endpoint_url).port}" in listening
+    listening = {address for pid in cloud.localstack.processes() for address in listening_addresses(pid)}
+    assert f"127.0.0.1:{urlsplit(cloud.localstack.endpoint_url).port}" in listening
     assert [one for one in listening if not one.startswith("127.0.0.1:")] == []
 
 
@@ -88,7 +89,7 @@ class TestFunctions:
         assert error is None
         environment = said["environment"]
         assert environment["OWN"] == "1"
-        assert environment["AWS_ENDPOINT_URL"] == cloud.endpoint_url
+        assert environment["AWS_ENDPOINT_URL"] == cloud.localstack.endpoint_url
         assert environment["AWS_ENDPOINT_URL_LICENSE_MANAGER"] == cloud.license_manager.url
         assert not {name for name in environment if name.startswith(("LOCAL_CLOUD", "LOCALSTACK"))}
         assert said["arn"] == responder.outputs["Responder"]
@@ -117,7 +118,7 @@ class TestFunctions:
         function = responder.outputs["Responder"]
         with ThreadPoolExecutor() as pool:
             sleeping = pool.submit(invoke, cloud, function, {"do": "sleep", "seconds": 2.5})
-            eventually(lambda: sleeping.done() or cloud.kill_runtimes(function))
+            eventually(lambda: sleeping.done() or cloud.localstack.kill_runtimes(function))
             error, said = sleeping.result()
         assert (error, said["errorType"]) == ("Unhandled", "Runtime.ExitError")
         assert said["errorMessage"].endswith("Runtime exited with error: signal: killed")
@@ -160,24 +161,24 @@ class TestCustomResources:
             "Own": {"Fn::Sub": "${Asked.Reason}"},
         }
         data = {"A.B": "deep", "Reason": "the attribute, not the property"}
-        created = cloud.create_stack(name, template(outputs, Id="one", Data=data, Reason="x", Number=1, Yes=True))
+        created = cloud.stacks.create(name, template(outputs, Id="one", Data=data, Reason="x", Number=1, Yes=True))
         assert created.status == "CREATE_COMPLETE"
         assert created.outputs == {"Id": "one", "Dotted": "deep", "Own": "the attribute, not the property"}
         sent = cloud.requests(created.id)[0].request["ResourceProperties"]
         assert (sent["Number"], sent["Yes"], sent["ServiceTimeout"]) == ("1", "true", "10")
 
-        updated = cloud.update_stack(name, template(outputs, Id="one", Data=data | {"A.B": "deeper"}))
+        updated = cloud.stacks.update(name, template(outputs, Id="one", Data=data | {"A.B": "deeper"}))
         assert (updated.status, updated.outputs["Dotted"]) == ("UPDATE_COMPLETE", "deeper")
-        replaced = cloud.update_stack(name, template(Id="two"))
+        replaced = cloud.stacks.update(name, template(Id="two"))
         assert (replaced.status, replaced.outputs) == ("UPDATE_COMPLETE", {"Id": "two"})
-        assert cloud.delete_stack(name).status == "DELETE_COMPLETE"
+        assert cloud.stacks.delete(name).status == "DELETE_COMPLETE"
         assert lifecycle(cloud, created) == [
             ("Create", None), ("Update", "one"), ("Update", "one"), ("Delete", "one"), ("Delete", "two"),
         ]  # fmt: skip
         assert cloud.requests(created.id)[2].request["OldResourceProperties"]["Data"]["A.B"] == "deeper"
 
     def test_that_fail_are_rolled_back_by_the_id_they_answered(self, cloud: LocalCloud, name: str) -> None:
-        stack = cloud.create_stack(name, template(Id="broken", Create="FAILED", Reason="It cannot be."))
+        stack = cloud.stacks.create(name, template(Id="broken", Create="FAILED", Reason="It cannot be."))
         assert stack.status == "ROLLBACK_COMPLETE"
         request_id = cloud.requests(stack.id)[0].request["RequestId"]
         assert stack.failures == [
@@ -187,7 +188,7 @@ class TestCustomResources:
         assert lifecycle(cloud, stack) == [("Create", None), ("Delete", "broken")]
 
     def test_that_never_answer_time_out_and_are_deleted_by_a_made_up_id(self, cloud: LocalCloud, name: str) -> None:
-        stack = cloud.create_stack(name, template(Create="SILENCE", ServiceTimeout=1))
+        stack = cloud.stacks.create(name, template(Create="SILENCE", ServiceTimeout=1))
         assert stack.status == "ROLLBACK_COMPLETE"
         assert "did not receive a response" in stack.failures[0]
         (_, (request_type, made_up)) = lifecycle(cloud, stack)
@@ -196,19 +197,19 @@ class TestCustomResources:
         assert made_up.startswith(f"{name}-Asked-")
 
     def test_whose_update_fails_are_updated_back(self, cloud: LocalCloud, name: str) -> None:
-        created = cloud.create_stack(name, template(Id="one", Note="old"))
-        stack = cloud.update_stack(name, template(Id="one", Note="new", Update="FAILED", Reason="no"))
+        created = cloud.stacks.create(name, template(Id="one", Note="old"))
+        stack = cloud.stacks.update(name, template(Id="one", Note="new", Update="FAILED", Reason="no"))
         assert stack.status == "UPDATE_ROLLBACK_COMPLETE"
         back = cloud.requests(created.id)[-1].request
         assert (back["RequestType"], back["PhysicalResourceId"]) == ("Update", "one")
         assert back["ResourceProperties"]["Note"] == "old"
         assert back["OldResourceProperties"]["Note"] == "new"
-        assert cloud.update_stack(name, template(Id="one", Note="newer")).status == "UPDATE_COMPLETE"
+        assert cloud.stacks.update(name, template(Id="one", Note="newer")).status == "UPDATE_COMPLETE"
 
     def test_replaced_before_another_resource_failed_are_replaced_back(self, cloud: LocalCloud, name: str) -> None:
-        created = cloud.create_stack(name, template(Id="one"))
+        created = cloud.stacks.create(name, template(Id="one"))
         other = json.loads(template(Create="FAILED", Reason="no"))["Resources"]["Asked"]
-        stack = cloud.update_stack(name, template(Id="two", more={"Other": {**other, "DependsOn": "Asked"}}))
+        stack = cloud.stacks.update(name, template(Id="two", more={"Other": {**other, "DependsOn": "Asked"}}))
         assert stack.status == "UPDATE_ROLLBACK_COMPLETE"
         asked = [one.request for one in cloud.requests(created.id) if one.request["LogicalResourceId"] == "Asked"]
         assert [(one["RequestType"], one.get("PhysicalResourceId")) for one in asked] == [
@@ -216,25 +217,25 @@ class TestCustomResources:
         ]  # fmt: skip
 
     def test_are_deleted_while_their_create_is_in_flight(self, cloud: LocalCloud, name: str) -> None:
-        stack = cloud.create_stack(name, template(Create="SILENCE", ServiceTimeout=60), wait=False)
+        stack = cloud.stacks.create(name, template(Create="SILENCE", ServiceTimeout=60), wait=False)
         eventually(lambda: cloud.requests(stack.id))
-        assert cloud.delete_stack(stack.id).status == "DELETE_COMPLETE"
+        assert cloud.stacks.delete(stack.id).status == "DELETE_COMPLETE"
         (_, (request_type, made_up)) = lifecycle(cloud, stack)
         assert request_type == "Delete"
         assert made_up is not None
         assert made_up.startswith(f"{name}-Asked-")
 
     def test_stop_waiting_when_the_update_is_cancelled(self, cloud: LocalCloud, name: str) -> None:
-        created = cloud.create_stack(name, template(Id="one"))
-        cloud.update_stack(name, template(Id="one", Update="SILENCE", ServiceTimeout=60), wait=False)
+        created = cloud.stacks.create(name, template(Id="one"))
+        cloud.stacks.update(name, template(Id="one", Update="SILENCE", ServiceTimeout=60), wait=False)
         eventually(lambda: len(cloud.requests(created.id)) == 2)
         cloud.client("cloudformation").cancel_update_stack(StackName=name)
-        assert cloud.wait_for_stack(name).status == "UPDATE_ROLLBACK_COMPLETE"
+        assert cloud.stacks.wait_for(name).status == "UPDATE_ROLLBACK_COMPLETE"
         assert [one for one, _ in lifecycle(cloud, created)] == ["Create", "Update", "Update"]
 
     def test_that_fail_to_delete_keep_the_stack(self, cloud: LocalCloud, name: str) -> None:
-        cloud.create_stack(name, template(Delete="FAILED", Reason="no"))
-        assert cloud.delete_stack(name).status == "DELETE_FAILED"
+        cloud.stacks.create(name, template(Delete="FAILED", Reason="no"))
+        assert cloud.stacks.delete(name).status == "DELETE_FAILED"
 
     @pytest.mark.parametrize(
         ("answer", "complaint"),
@@ -248,23 +249,23 @@ class TestCustomResources:
     def test_may_not_answer_what_cloudformation_refuses(
         self, cloud: LocalCloud, name: str, answer: dict[str, str], complaint: str
     ) -> None:
-        stack = cloud.create_stack(name, template(Answer=answer, Delete="SUCCESS"), OnFailure="DO_NOTHING")
+        stack = cloud.stacks.create(name, template(Answer=answer, Delete="SUCCESS"), OnFailure="DO_NOTHING")
         assert stack.status == "CREATE_FAILED"
         assert complaint in stack.failures[0]
 
     def test_must_answer_every_attribute_that_the_template_gets(self, cloud: LocalCloud, name: str) -> None:
-        stack = cloud.create_stack(name, template({"Lacking": {"Fn::GetAtt": "Asked.Lacking.One"}}))
+        stack = cloud.stacks.create(name, template({"Lacking": {"Fn::GetAtt": "Asked.Lacking.One"}}))
         assert stack.status == "ROLLBACK_COMPLETE"
 
     def test_are_answered_once_however_many_answers_come(self, cloud: LocalCloud, name: str) -> None:
-        stack = cloud.create_stack(name, template(Times=3, Id="one"))
+        stack = cloud.stacks.create(name, template(Times=3, Id="one"))
         assert stack.status == "CREATE_COMPLETE"
         assert [one.json["Reason"] for one in cloud.answers(stack.id)][:1] == [""]
 
     def test_may_be_asked_again_under_a_request_id_that_was_answered(self, cloud: LocalCloud, name: str) -> None:
-        created = cloud.create_stack(name, template(Id="one"))
+        created = cloud.stacks.create(name, template(Id="one"))
         cloud.reuse_request_id(cloud.requests(created.id)[0].request["RequestId"])
-        assert cloud.update_stack(name, template(Id="one", Update="SILENCE", ServiceTimeout=1)).status.endswith(
+        assert cloud.stacks.update(name, template(Id="one", Update="SILENCE", ServiceTimeout=1)).status.endswith(
             "ROLLBACK_COMPLETE"
         )
         first, again, _ = cloud.requests(created.id)
@@ -273,12 +274,12 @@ class TestCustomResources:
 
     def test_are_not_answered_by_a_put_that_was_refused(self, cloud: LocalCloud, name: str) -> None:
         cloud.misbehave(503, stack=name)
-        stack = cloud.create_stack(name, template(Id="one"))  # the function raises, and Lambda tries again
+        stack = cloud.stacks.create(name, template(Id="one"))  # the function raises, and Lambda tries again
         assert stack.status == "CREATE_COMPLETE"
         assert [(one.outcome, one.taken) for one in cloud.answers(stack.id)] == [("503", False), ("200", True)]
 
     def test_leave_no_credential_in_localstacks_log(self, cloud: LocalCloud) -> None:
-        log = cloud.localstack_log.read_text()
+        log = cloud.localstack.log.read_text()
         own = [one for one in cloud.requests() if one.request["LogicalResourceId"] == "Asked"]
         assert own
         assert not [one.key for one in own if one.signature in log]
@@ -303,9 +304,9 @@ class TestWaitConditions:
         assert invoke(cloud, responder.outputs["Responder"], event)[0] is None
 
     def test_wait_for_their_signal(self, cloud: LocalCloud, name: str, responder: Stack) -> None:
-        stack = cloud.create_stack(name, self.waiting(60), wait=False)
+        stack = cloud.stacks.create(name, self.waiting(60), wait=False)
         self.signal(cloud, responder, stack, "SUCCESS")
-        stack = cloud.wait_for_stack(name)
+        stack = cloud.stacks.wait_for(name)
         assert stack.status == "CREATE_COMPLETE"
         assert json.loads(stack.outputs["Data"]) == {"one": "all done"}
 
@@ -314,19 +315,19 @@ class TestWaitConditions:
     ) -> None:
         body = json.loads(self.waiting(60))
         body["Resources"]["Other"] = json.loads(template())["Resources"]["Asked"]
-        stack = cloud.create_stack(name, json.dumps(body), wait=False)
+        stack = cloud.stacks.create(name, json.dumps(body), wait=False)
         eventually(lambda: [one for one in cloud.requests(stack.id) if one.request["LogicalResourceId"] == "Other"])
         self.signal(cloud, responder, stack, "SUCCESS")
-        assert cloud.wait_for_stack(name).status == "CREATE_COMPLETE"
+        assert cloud.stacks.wait_for(name).status == "CREATE_COMPLETE"
 
     def test_fail_with_the_signals_reason(self, cloud: LocalCloud, name: str, responder: Stack) -> None:
-        stack = cloud.create_stack(name, self.waiting(60), wait=False)
+        stack = cloud.stacks.create(name, self.waiting(60), wait=False)
         self.signal(cloud, responder, stack, "FAILURE")
-        stack = cloud.wait_for_stack(name)
+        stack = cloud.stacks.wait_for(name)
         assert stack.status == "ROLLBACK_COMPLETE"
         assert "because" in stack.failures[0]
 
     def test_time_out(self, cloud: LocalCloud, name: str) -> None:
-        stack = cloud.create_stack(name, self.waiting(1))
+        stack = cloud.stacks.create(name, self.waiting(1))
         assert stack.status == "ROLLBACK_COMPLETE"
         assert "timed out" in stack.failures[0]

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.end_to_end.application import BUILT, NAME, Application
-from tests.local_cloud.cloud import ACCOUNT, REGION, LocalCloud
+from tests.local_cloud.clients import ACCOUNT, REGION
+from tests.local_cloud.cloud import LocalCloud
 
 READER = "reader-of-any-account"
 READERS = f"arn:aws:iam::*:role/{READER}"
@@ -50,7 +51,7 @@ def parameters(cloud: LocalCloud) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def organisations(cloud: LocalCloud, parameters: dict[str, str]) -> Application:
-    return Application(cloud, cloud.deploy(NAME, BUILT, parameters))
+    return Application(cloud, cloud.stacks.deploy(NAME, BUILT, parameters))
 
 
 def test_every_parameter_of_the_template_is_set(cloud: LocalCloud, parameters: dict[str, str]) -> None:

@@ -20,11 +20,13 @@ from samcli.yamlhelper import yaml_dump, yaml_parse  # type: ignore[import-untyp
 
 from scripts import waiting
 from tests.end_to_end.application import BUILT, EXAMPLES, NAME, READER
-from tests.local_cloud.cloud import ACCOUNT, ROOT, LocalCloud, Stack
+from tests.local_cloud.clients import ACCOUNT
+from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.iam.engine import Engine
 from tests.local_cloud.iam.judge import Judge, Principal, Verdict
 from tests.local_cloud.iam.needs import Need
 from tests.local_cloud.iam.person import policy_of
+from tests.local_cloud.stacks import ROOT, Stack
 
 pytestmark = pytest.mark.skipif(
     not LocalCloud.can_check_permissions(), reason="the policy engine is not installed: it needs Node, and `make setup`"
@@ -85,7 +87,7 @@ class Ways:
             self._start(machine, end_status="FAILED"),
             self._start(machine, of_arn=True),
         ]
-        self._cloud.delete_stack(deleted.id)
+        self._cloud.stacks.delete(deleted.id)
         self._ended(*stacks)
         self._finish(*executions)
         self._crowd(functions["CheckTaskFunction"], functions["WatchCrowdFunction"])
@@ -96,7 +98,7 @@ class Ways:
         with self._broken(functions["CustomResourceFunction"]):
             self._ended(self._stack("broken-door", STACK_GATE, self._add(duration=FOREVER)))
             self._deliver_again(waits, functions["CustomResourceFunction"], functions["LastResortFunction"])
-            self._cloud.delete_stack(waits.id)
+            self._cloud.stacks.delete(waits.id)
         with self._broken(*functions.values()):
             self._give_events_up(functions.values())
         self._leave_untold(machine, functions["LastResortFunction"])
@@ -194,11 +196,11 @@ class Ways:
     def _stack(self, name: str, template: Path | str, task_id: str, *, by: Any = None, **parameters: str) -> Stack:
         given = {"LicenseConversionTaskId": task_id, **parameters}
         person = {"by": by} if by else {}
-        return self._cloud.create_stack(name, template, given, wait=False, **person)
+        return self._cloud.stacks.create(name, template, given, wait=False, **person)
 
     def _ended(self, *stacks: Stack) -> None:
         for stack in stacks:
-            self._cloud.wait_for_stack(stack.id)
+            self._cloud.stacks.wait_for(stack.id)
 
     def _start(self, machine: str, *, of_arn: bool = False, **task: Any) -> str:
         """An execution that calls somebody back who never gave the token: that it may is judged before the token is."""
@@ -254,13 +256,13 @@ class Ways:
 def run() -> Iterator[Run]:
     with LocalCloud() as cloud:
         trusted = {"GateAccountId": ACCOUNT, "ExternalId": EXTERNAL_ID}
-        cloud.create_stack("reader", EXAMPLES / "cross-account-role.yaml", trusted)
+        cloud.stacks.create("reader", EXAMPLES / "cross-account-role.yaml", trusted)
         _deploy(cloud, f"AssumableRoleArns={READER}")
-        Ways(cloud).go(cloud.describe(NAME))
+        Ways(cloud).go(cloud.stacks.describe(NAME))
         names = {name: logical_id for logical_id, name in physical_ids(cloud, "AWS::IAM::Role").items()}
         policies = {logical_id: tuple(_policies(cloud, name)) for name, logical_id in names.items()}
         assert len(waiting.executions(NAME, partial(cloud.client, of=cloud.deployer))) == 3
-        cloud.sam("delete", "--no-prompts")
+        cloud.stacks.sam("delete", "--no-prompts")
         verdicts = cloud.verdicts()
         denied_stack = _deploy_without(cloud)
         _deploy(cloud, "LogLevel=DEBUG")  # an update; LocalStack can make none of what had a list as a parameter
@@ -272,7 +274,7 @@ def run() -> Iterator[Run]:
 
 
 def _deploy(cloud: LocalCloud, *parameters: str) -> None:
-    cloud.sam("deploy", "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides", *parameters)
+    cloud.stacks.sam("deploy", "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides", *parameters)
 
 
 def _deploy_without(cloud: LocalCloud) -> Stack:
@@ -285,9 +287,9 @@ def _deploy_without(cloud: LocalCloud) -> Stack:
                 statement["Action"] = [action for action in statement["Action"] if action != REMOVED]
     reduced = BUILT.with_name("template-without.yaml")  # beside the other: its paths are relative
     reduced.write_text(yaml_dump(template))
-    cloud.deploy(NAME, reduced)
+    cloud.stacks.deploy(NAME, reduced)
     reduced.unlink()
-    return cloud.create_stack(
+    return cloud.stacks.create(
         "denied", STACK_GATE, {"LicenseConversionTaskId": cloud.license_manager.add_task(duration=60)}
     )
 

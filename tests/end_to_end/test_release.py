@@ -8,7 +8,8 @@ import pytest
 
 from scripts import release
 from tests.end_to_end.application import NAME
-from tests.local_cloud.cloud import LocalCloud, Stack
+from tests.local_cloud.cloud import LocalCloud
+from tests.local_cloud.stacks import Stack
 
 RELEASED = f"{NAME}-released"  # beside the application of the other tests
 
@@ -25,9 +26,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def released(cloud: LocalCloud, folder: Path) -> Iterator[Stack]:
-    cloud.sam("deploy", "--no-confirm-changeset", "--stack-name", RELEASED, folder=folder)
-    yield cloud.describe(RELEASED)
-    cloud.delete_stack(RELEASED)
+    cloud.stacks.sam("deploy", "--no-confirm-changeset", "--stack-name", RELEASED, folder=folder)
+    yield cloud.stacks.describe(RELEASED)
+    cloud.stacks.delete(RELEASED)
 
 
 def test_it_deploys_without_a_build(released: Stack, folder: Path) -> None:
@@ -50,7 +51,7 @@ def test_a_gate_passes_through_it(cloud: LocalCloud, released: Stack, folder: Pa
     example = (folder / "examples" / "stack-gate.yaml").read_text()
     task_id = cloud.license_manager.add_task(duration=3)
 
-    stack = cloud.create_stack(
+    stack = cloud.stacks.create(
         "gate-of-a-release",
         example.replace(f"{NAME}-ServiceToken", f"{RELEASED}-ServiceToken"),
         {"LicenseConversionTaskId": task_id},
@@ -59,4 +60,4 @@ def test_a_gate_passes_through_it(cloud: LocalCloud, released: Stack, folder: Pa
     assert stack.status == "CREATE_COMPLETE", stack.failures
     assert stack.outputs["Status"] == "SUCCEEDED"
     assert stack.outputs["LicenseConversionTaskId"] == task_id
-    cloud.delete_stack(stack.id)
+    cloud.stacks.delete(stack.id)

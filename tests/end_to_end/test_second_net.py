@@ -14,7 +14,8 @@ import pytest
 
 from tests.end_to_end.application import EXAMPLES, NAME, Application
 from tests.eventually import eventually
-from tests.local_cloud.cloud import ARTIFACTS, LocalCloud, Stack
+from tests.local_cloud.cloud import LocalCloud
+from tests.local_cloud.stacks import ARTIFACTS, Stack
 
 STACK_GATE = (EXAMPLES / "stack-gate.yaml").read_text()
 LONG = (EXAMPLES / "long-conversion.yaml").read_text()
@@ -40,7 +41,7 @@ class Waiting:
 
     def _stack(self, name: str, template: str, **parameters: str) -> Stack:
         text = template.replace(f"{NAME}-ServiceToken", f"{self.gate.name}-ServiceToken")
-        return self.cloud.create_stack(name, text, {"LicenseConversionTaskId": self._task, **parameters}, wait=False)
+        return self.cloud.stacks.create(name, text, {"LicenseConversionTaskId": self._task, **parameters}, wait=False)
 
     def _call(self, name: str, pattern: str) -> str:
         token = {"TaskToken.$": "$$.Task.Token"} if pattern == "waitForTaskToken" else {}
@@ -101,7 +102,7 @@ class Waiting:
 def stopped(application: Application) -> Waiting:
     """Everybody's execution is stopped by hand, once it waits; one has told a stack before."""
     ends = application.cloud.license_manager.add_task(duration=0, end_status="FAILED")
-    told = application.cloud.create_stack("told-by-its-execution", STACK_GATE, {"LicenseConversionTaskId": ends})
+    told = application.cloud.stacks.create("told-by-its-execution", STACK_GATE, {"LicenseConversionTaskId": ends})
     assert told.status == "ROLLBACK_COMPLETE"
     waiting = Waiting(application.cloud, application.stack)
     for who in (waiting.stack.id, waiting.handle.id, "TaskToken"):
@@ -119,16 +120,16 @@ def mistaken(application: Application) -> Iterator[Waiting]:
     definition = json.loads(s3.get_object(Bucket=ARTIFACTS, Key=key)["Body"].read())
     definition["States"]["Wait for Next Check"]["SecondsPath"] = "$.Nowhere"
     s3.put_object(Bucket=ARTIFACTS, Key="mistaken-states", Body=json.dumps(definition))
-    gate = cloud.create_stack(MISTAKEN, template.replace(key, "mistaken-states"))
+    gate = cloud.stacks.create(MISTAKEN, template.replace(key, "mistaken-states"))
     assert gate.status == "CREATE_COMPLETE"
     waiting = Waiting(cloud, gate)
     yield waiting
     for stack in (waiting.stack, waiting.handle, gate):
-        cloud.delete_stack(stack.id)
+        cloud.stacks.delete(stack.id)
 
 
 def test_a_stack_whose_execution_is_stopped_by_hand_hears_that_somebody_stopped_it(stopped: Waiting) -> None:
-    stack = stopped.cloud.wait_for_stack(stopped.stack.id)
+    stack = stopped.cloud.stacks.wait_for(stopped.stack.id)
 
     (reason,) = stack.failures
     for part in ("Somebody stopped the gate", "the conversion is not affected", "Operator: I wanted it to end."):
@@ -138,7 +139,7 @@ def test_a_stack_whose_execution_is_stopped_by_hand_hears_that_somebody_stopped_
 
 
 def test_a_wait_condition_whose_execution_is_stopped_by_hand_fails_at_once(stopped: Waiting) -> None:
-    stack = stopped.cloud.wait_for_stack(stopped.handle.id)
+    stack = stopped.cloud.stacks.wait_for(stopped.handle.id)
 
     assert [one for one in stack.failures if one.startswith("Conversion1: ") and "Somebody stopped the gate" in one]
     assert stack.status == "ROLLBACK_COMPLETE"
@@ -152,7 +153,7 @@ def test_a_caller_whose_token_waits_hears_that_somebody_stopped_the_gate(stopped
 
 
 def test_a_stack_whose_execution_step_functions_ends_hears_that_the_gate_broke(mistaken: Waiting) -> None:
-    stack = mistaken.cloud.wait_for_stack(mistaken.stack.id)
+    stack = mistaken.cloud.stacks.wait_for(mistaken.stack.id)
 
     (reason,) = stack.failures
     for part in ("The gate itself broke", "the conversion is not affected", "FAILED, States.Runtime"):
@@ -162,7 +163,7 @@ def test_a_stack_whose_execution_step_functions_ends_hears_that_the_gate_broke(m
 
 
 def test_a_wait_condition_whose_execution_step_functions_ends_fails_at_once(mistaken: Waiting) -> None:
-    stack = mistaken.cloud.wait_for_stack(mistaken.handle.id)
+    stack = mistaken.cloud.stacks.wait_for(mistaken.handle.id)
 
     assert [one for one in stack.failures if one.startswith("Conversion1: ") and "States.Runtime" in one]
     assert stack.status == "ROLLBACK_COMPLETE"
@@ -178,7 +179,7 @@ def test_a_caller_whose_execution_step_functions_ends_hears_of_it(mistaken: Wait
 
 def test_each_end_that_the_second_net_tells_is_counted_and_logged_without_a_credential(mistaken: Waiting) -> None:
     for stack in (mistaken.stack, mistaken.handle):
-        mistaken.cloud.wait_for_stack(stack.id)
+        mistaken.cloud.stacks.wait_for(stack.id)
 
     eventually(lambda: len(mistaken.counted("LastResortAnswers")) >= 3)
     assert len(mistaken.counted("GatesBroken")) >= 4, "whoever waited: a .sync caller's execution too"
@@ -189,15 +190,15 @@ def test_each_end_that_the_second_net_tells_is_counted_and_logged_without_a_cred
 
 def test_an_end_that_the_execution_has_told_is_not_told_again(application: Application, stopped: Waiting) -> None:
     """Its event is as much as the others', and came before them."""
-    told = application.cloud.describe("told-by-its-execution")
-    stopped.cloud.wait_for_stack(stopped.stack.id)
+    told = application.cloud.stacks.describe("told-by-its-execution")
+    stopped.cloud.stacks.wait_for(stopped.stack.id)
 
     assert [answer["Status"] for answer in stopped.answers(told)] == ["FAILED", "SUCCESS"]
 
 
 def test_the_last_resort_is_let_do_all_of_it(stopped: Waiting, mistaken: Waiting) -> None:
     for waiting in (stopped, mistaken):
-        waiting.cloud.wait_for_stack(waiting.stack.id)
+        waiting.cloud.stacks.wait_for(waiting.stack.id)
         waiting.ended(waiting.callers["waitForTaskToken"])
 
     judged = [one for one in stopped.cloud.verdicts() if "LastResortRole" in one.owner]

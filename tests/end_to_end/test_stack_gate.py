@@ -14,7 +14,8 @@ import pytest
 from tests.end_to_end.application import EXAMPLES, NAME, Application
 from tests.eventually import eventually
 from tests.local_cloud.answers import DATE, SERVICE_TIMEOUT
-from tests.local_cloud.cloud import LocalCloud, Stack
+from tests.local_cloud.cloud import LocalCloud
+from tests.local_cloud.stacks import Stack
 
 STACK_GATE = EXAMPLES / "stack-gate.yaml"
 LONG = EXAMPLES / "long-conversion.yaml"
@@ -31,12 +32,12 @@ class Stacks:
 
     def create(self, name: str, task_id: str, template: object = STACK_GATE, **parameters: str) -> None:
         self.tasks[name] = task_id
-        self._stacks[name] = self.cloud.create_stack(
+        self._stacks[name] = self.cloud.stacks.create(
             name, template, {"LicenseConversionTaskId": task_id, **parameters}, wait=False  # type: ignore[arg-type]
         )  # fmt: skip
 
     def ended(self, name: str) -> Stack:
-        return self.cloud.wait_for_stack(self._stacks[name].id, 120)
+        return self.cloud.stacks.wait_for(self._stacks[name].id, 120)
 
 
 @pytest.fixture(scope="module")
@@ -155,13 +156,13 @@ def test_the_long_pattern_fails_the_wait_condition_with_the_reason(stacks: Stack
 
 
 def test_a_delete_while_the_create_is_in_flight_stops_the_wait(stacks: Stacks, application: Application) -> None:
-    stack = stacks.cloud.describe("deleted-in-flight")
+    stack = stacks.cloud.stacks.describe("deleted-in-flight")
     eventually(lambda: _running_for(application, stack))
 
-    stacks.cloud.delete_stack(stack.id)
+    stacks.cloud.stacks.delete(stack.id)
 
     assert _running_for(application, stack) == []
-    assert stacks.cloud.wait_for_stack(stack.id).status == "DELETE_COMPLETE"
+    assert stacks.cloud.stacks.wait_for(stack.id).status == "DELETE_COMPLETE"
 
 
 @pytest.mark.parametrize(("name", "hidden"), [("without-its-timeout", SERVICE_TIMEOUT), ("without-a-date", DATE)])
@@ -172,7 +173,7 @@ def test_a_stack_waits_though_its_requests_lack_what_aws_does_not_document(
     cloud.hide(hidden, stack=name)
     task = cloud.license_manager.add_task(duration=3)
 
-    stack = cloud.create_stack(name, STACK_GATE, {"LicenseConversionTaskId": task})
+    stack = cloud.stacks.create(name, STACK_GATE, {"LicenseConversionTaskId": task})
 
     assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
     (sent,) = cloud.requests(stack.id)
@@ -183,9 +184,9 @@ def test_a_stack_waits_though_its_requests_lack_what_aws_does_not_document(
 def test_an_update_to_another_task_gates_and_replaces_the_id(application: Application) -> None:
     cloud, add = application.cloud, application.cloud.license_manager.add_task
     first, second = add(duration=0), add(duration=6)
-    stack = cloud.create_stack("updated", STACK_GATE, {"LicenseConversionTaskId": first})
+    stack = cloud.stacks.create("updated", STACK_GATE, {"LicenseConversionTaskId": first})
 
-    updated = cloud.update_stack(stack.id, STACK_GATE, {"LicenseConversionTaskId": second})
+    updated = cloud.stacks.update(stack.id, STACK_GATE, {"LicenseConversionTaskId": second})
 
     assert (updated.status, updated.outputs["Task"]) == ("UPDATE_COMPLETE", second)
     deletes = [one.request for one in cloud.requests(stack.id) if one.request["RequestType"] == "Delete"]
@@ -195,9 +196,9 @@ def test_an_update_to_another_task_gates_and_replaces_the_id(application: Applic
 def test_an_update_of_the_same_task_keeps_the_id(application: Application) -> None:
     cloud = application.cloud
     task = cloud.license_manager.add_task(duration=0)
-    stack = cloud.create_stack("kept", STACK_GATE, {"LicenseConversionTaskId": task})
+    stack = cloud.stacks.create("kept", STACK_GATE, {"LicenseConversionTaskId": task})
 
-    updated = cloud.update_stack(stack.id, STACK_GATE, {"LicenseConversionTaskId": task, "OnFailure": "CONTINUE"})
+    updated = cloud.stacks.update(stack.id, STACK_GATE, {"LicenseConversionTaskId": task, "OnFailure": "CONTINUE"})
 
     assert (updated.status, updated.outputs["Task"]) == ("UPDATE_COMPLETE", task)
     assert [one.request["RequestType"] for one in cloud.requests(stack.id)] == ["Create", "Update"]
@@ -206,9 +207,9 @@ def test_an_update_of_the_same_task_keeps_the_id(application: Application) -> No
 def test_an_update_that_fails_rolls_back_to_the_finished_task(application: Application) -> None:
     cloud, add = application.cloud, application.cloud.license_manager.add_task
     first, second = add(duration=0), add(duration=3, end_status="FAILED")
-    stack = cloud.create_stack("rolled-back", STACK_GATE, {"LicenseConversionTaskId": first})
+    stack = cloud.stacks.create("rolled-back", STACK_GATE, {"LicenseConversionTaskId": first})
 
-    updated = cloud.update_stack(stack.id, STACK_GATE, {"LicenseConversionTaskId": second})
+    updated = cloud.stacks.update(stack.id, STACK_GATE, {"LicenseConversionTaskId": second})
 
     assert updated.status == "UPDATE_ROLLBACK_COMPLETE"
     assert updated.outputs["Task"] == first
@@ -226,7 +227,7 @@ def test_a_gate_outlasts_a_license_manager_that_throttles_and_breaks(application
     rates = {"RateLimitExceededException": 0.5, "ServerInternalException": 0.1}
     cloud.license_manager.faults.rates(rates, seed=1, task_id=task)
 
-    stack = cloud.create_stack("throttled", STACK_GATE, {"LicenseConversionTaskId": task})
+    stack = cloud.stacks.create("throttled", STACK_GATE, {"LicenseConversionTaskId": task})
 
     assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
     calls = [one.answer for one in cloud.license_manager.calls if task in one.parameters.values()]
@@ -237,18 +238,18 @@ def test_every_stack_gets_its_answer_though_the_runtime_is_killed_again_and_agai
     cloud = application.cloud
     tasks = [cloud.license_manager.add_task(duration=10 + number) for number in range(5)]
     names = [
-        cloud.create_stack(f"killed-{number}", STACK_GATE, {"LicenseConversionTaskId": task}, wait=False).id
+        cloud.stacks.create(f"killed-{number}", STACK_GATE, {"LicenseConversionTaskId": task}, wait=False).id
         for number, task in enumerate(tasks)
     ]
     killed = 0
     deadline = time.monotonic() + 60
     while killed < 10 and time.monotonic() < deadline:
         time.sleep(1.1)
-        killed += cloud.kill_runtimes(f":{NAME}-")
+        killed += cloud.localstack.kill_runtimes(f":{NAME}-")
 
     assert killed >= 10
     for name, task in zip(names, tasks, strict=True):
-        stack = cloud.wait_for_stack(name)
+        stack = cloud.stacks.wait_for(name)
         assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
         assert len({answer.body for answer in cloud.answers(stack.id)}) == 1, task
 

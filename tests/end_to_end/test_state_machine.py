@@ -16,7 +16,7 @@ import pytest
 from license_conversion.pace import seconds_until_next_check
 from tests.end_to_end.application import EXAMPLES, Application
 from tests.eventually import eventually
-from tests.local_cloud.cloud import Stack
+from tests.local_cloud.stacks import Stack
 
 SAID = 'Instance [i-0123456789abcdef0] is launched "from" an Amazon owned AMI.'
 UNKNOWN = "lct-0000000000000dead"
@@ -51,7 +51,7 @@ class Executions:
         self.tasks: dict[str, str] = {}
         self.arns: dict[str, str] = {}
         self.examples = {
-            path.stem: application.cloud.create_stack(path.stem, path, self._parameters(path.stem), wait=False).id
+            path.stem: application.cloud.stacks.create(path.stem, path, self._parameters(path.stem), wait=False).id
             for path in sorted(EXAMPLES.glob("*.yaml"))
             if path.stem.startswith(("state-machine-", "event-"))
         }
@@ -64,7 +64,7 @@ class Executions:
         return str(self.application.cloud.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"])
 
     def example(self, name: str) -> Stack:
-        stack = self.application.cloud.wait_for_stack(self.examples[name])
+        stack = self.application.cloud.stacks.wait_for(self.examples[name])
         assert stack.status == "CREATE_COMPLETE", stack.failures
         return stack
 
@@ -256,7 +256,7 @@ def _with_a_bus_that_is_missing(run: Executions) -> str:
 
 def _create_stack(run: Executions, name: str, task_id: str) -> None:
     template, parameters = EXAMPLES / "stack-gate.yaml", {"LicenseConversionTaskId": task_id}
-    run.application.cloud.create_stack(name, template, parameters, wait=False)
+    run.application.cloud.stacks.create(name, template, parameters, wait=False)
 
 
 class TestOutput:
@@ -471,7 +471,7 @@ class TestEvents:
         for name in executions.arns:
             executions.ended(name)
         for name in ("stack-waits", "stack-terminal", "stack-refused"):
-            executions.application.cloud.wait_for_stack(name)
+            executions.application.cloud.stacks.wait_for(name)
         last = {"Source": "license-conversion-gate", "DetailType": ENDED[0], "Detail": f'{{"{KEY}": "the last one"}}'}
         put = executions.application.cloud.client("events").put_events(Entries=[last])
         assert not put["FailedEntryCount"]
@@ -504,7 +504,7 @@ class TestEvents:
     @pytest.mark.parametrize("name", ["stack-waits", "stack-terminal"])
     def test_name_the_stack_that_waited(self, executions: Executions, events: dict[str, list[Json]], name: str) -> None:
         detail = events[name][0]["detail"]
-        assert detail["StackId"] == executions.application.cloud.describe(name).id
+        assert detail["StackId"] == executions.application.cloud.stacks.describe(name).id
         assert detail["LogicalResourceId"] == "Gate"
 
     def test_tell_of_no_refused_request(self, events: dict[str, list[Json]]) -> None:
@@ -613,7 +613,7 @@ def test_no_log_line_contains_a_task_token(executions: Executions) -> None:
             tokens.append(token)
 
     # Step Functions tells the default bus itself of each execution, with its input; LocalStack logs that a rule was tried.
-    local_cloud = executions.application.cloud.localstack_log.read_text().splitlines()
+    local_cloud = executions.application.cloud.localstack.log.read_text().splitlines()
     lines = [line for line in local_cloud if "Step Functions Execution Status Change" not in line]
     lines += executions.application.cloud.log_lines()
 

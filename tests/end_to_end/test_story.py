@@ -39,11 +39,11 @@ def told(application: Application) -> dict[str, str]:
     }
     execution = application.start({"LicenseConversionTaskId": tasks["caller"]})
     for name in ("story", "sad-story"):
-        cloud.create_stack(
+        cloud.stacks.create(
             name, EXAMPLES / "stack-gate.yaml", {"LicenseConversionTaskId": tasks[name]}, wait=False
         )  # fmt: skip
     for name in ("story", "sad-story"):
-        cloud.wait_for_stack(name)
+        cloud.stacks.wait_for(name)
     application.finish(execution)
     eventually(lambda: all(_announced(story(application, task=task)) for task in tasks.values()), pause=0.2)
     return tasks

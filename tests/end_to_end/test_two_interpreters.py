@@ -18,7 +18,7 @@ from tests.end_to_end.application import ROOT, Application
 from tests.eventually import eventually
 from tests.integration.conftest import FUNCTION_ARN, ROLE, Cloud, moto_server
 from tests.integration.conftest import cloud as fake_clock
-from tests.local_cloud.cloud import ACCOUNT
+from tests.local_cloud.clients import ACCOUNT
 
 __all__ = ["fake_clock", "moto_server"]  # fixtures of the integration tests
 

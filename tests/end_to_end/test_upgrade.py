@@ -17,7 +17,8 @@ from scripts import waiting
 from tests.end_to_end.application import EXAMPLES, NAME, Application
 from tests.end_to_end.test_second_net import Waiting
 from tests.eventually import eventually
-from tests.local_cloud.cloud import ARTIFACTS, LocalCloud, Stack
+from tests.local_cloud.cloud import LocalCloud
+from tests.local_cloud.stacks import ARTIFACTS, Stack
 
 UPGRADED = "upgraded"
 FOREVER = float("inf")
@@ -44,12 +45,12 @@ class Second:
 
     @property
     def stack(self) -> Stack:
-        return self.cloud.describe(UPGRADED)
+        return self.cloud.stacks.describe(UPGRADED)
 
     def gate(self, name: str, task_id: str, **parameters: str) -> Stack:
         """A stack that waits: its execution runs when this returns."""
         before = len(self.waiting())
-        stack = self.cloud.create_stack(
+        stack = self.cloud.stacks.create(
             name, STACK_GATE, {"LicenseConversionTaskId": task_id, **parameters}, wait=False
         )  # fmt: skip
         eventually(lambda: len(self.waiting()) > before)
@@ -61,7 +62,7 @@ class Second:
     def finish(self, stack: Stack, task_id: str) -> Stack:
         """The stack that waits for this task, once the task has ended."""
         self.cloud.license_manager.finish_task(task_id)
-        return self.cloud.wait_for_stack(stack.id)
+        return self.cloud.stacks.wait_for(stack.id)
 
     def definition(self) -> dict[str, Any]:
         found = self.cloud.client("stepfunctions").describe_state_machine(
@@ -107,10 +108,10 @@ class Second:
 def second(application: Application) -> Iterator[Second]:
     cloud = application.cloud
     template = cloud.client("cloudformation").get_template(StackName=application.stack.id)["TemplateBody"]
-    assert cloud.create_stack(UPGRADED, template).status == "CREATE_COMPLETE"
+    assert cloud.stacks.create(UPGRADED, template).status == "CREATE_COMPLETE"
     yield Second(cloud, template)
     if any(one["StackName"] == UPGRADED and one["StackStatus"] != "DELETE_COMPLETE" for one in _stacks(cloud)):
-        cloud.delete_stack(UPGRADED)
+        cloud.stacks.delete(UPGRADED)
 
 
 def test_a_gate_that_waits_is_answered_though_everything_is_updated_under_it(second: Second) -> None:
@@ -119,7 +120,7 @@ def test_a_gate_that_waits_is_answered_though_everything_is_updated_under_it(sec
     stack = second.gate("waits-while-updated", task)
     code = second.code()
 
-    updated = second.cloud.update_stack(UPGRADED, second.next_release(), {"LogLevel": "DEBUG"})
+    updated = second.cloud.stacks.update(UPGRADED, second.next_release(), {"LogLevel": "DEBUG"})
 
     assert (updated.status, updated.failures) == ("UPDATE_COMPLETE", [])
     assert second.code() != code
@@ -139,7 +140,7 @@ def test_a_gate_that_waits_is_answered_though_the_update_is_taken_back(second: S
     eventually(lambda: second.seen() == [NEXT])
     code = second.code()
 
-    updated = second.cloud.update_stack(UPGRADED, second.template)
+    updated = second.cloud.stacks.update(UPGRADED, second.template)
 
     assert (updated.status, updated.failures) == ("UPDATE_COMPLETE", [])
     assert second.code() != code
@@ -150,16 +151,16 @@ def test_a_gate_that_waits_is_answered_though_the_update_is_taken_back(second: S
 
 def test_whoever_waits_hears_that_the_application_is_deleted(second: Second) -> None:
     """A stack, a wait condition and a task token, before anything else of the application goes: docs/upgrading.md."""
-    answered = second.cloud.create_stack(
+    answered = second.cloud.stacks.create(
         "answered-before", STACK_GATE, {"LicenseConversionTaskId": second.cloud.license_manager.add_task(duration=0)}
     )
     waiting = Waiting(second.cloud, second.stack)
     executions = [waiting.of(who) for who in (waiting.stack.id, waiting.handle.id, "TaskToken")]
 
-    deleted = second.cloud.delete_stack(UPGRADED)
+    deleted = second.cloud.stacks.delete(UPGRADED)
 
     assert (deleted.status, deleted.failures) == ("DELETE_COMPLETE", [])
-    stack, handle = (second.cloud.wait_for_stack(one.id) for one in (waiting.stack, waiting.handle))
+    stack, handle = (second.cloud.stacks.wait_for(one.id) for one in (waiting.stack, waiting.handle))
     assert [one.partition(". Execution")[0].rpartition("returned: ")[2] for one in stack.failures] == [DELETED]
     assert [one for one in handle.failures if one.startswith("Conversion1: ") and DELETED in one]
     assert stack.status == "ROLLBACK_COMPLETE", "its Delete still found the function"
@@ -170,7 +171,7 @@ def test_whoever_waits_hears_that_the_application_is_deleted(second: Second) -> 
     assert len(set(executions)) == 3
     denied = [one for one in second.cloud.verdicts() if "TellWaitersRole" in one.owner and not one.allowed]
     assert [one.reason for one in denied] == []
-    left = second.cloud.delete_stack(answered.id)
+    left = second.cloud.stacks.delete(answered.id)
     assert left.status == "DELETE_FAILED"
     assert "Function not found" in left.failures[-1]
 

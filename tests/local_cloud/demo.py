@@ -4,9 +4,10 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 
-from tests.local_cloud.cloud import LocalCloud, Stack
+from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.deployment import EXAMPLES, deploy
 from tests.local_cloud.screen import Screen
+from tests.local_cloud.stacks import Stack
 from tests.local_cloud.watch import Watch
 
 _LONGEST_SCENE = 120
@@ -127,9 +128,9 @@ class Demo:
         )
         with self._screen.step("Deleting the three stacks", "The three stacks are deleted"):
             for stack in self._stacks:
-                self._cloud.delete_stack(stack.id, wait=False)
+                self._cloud.stacks.delete(stack.id, wait=False)
             for stack in self._stacks:
-                _expect_status(self._cloud.wait_for_stack(stack.id), "DELETE_COMPLETE")
+                _expect_status(self._cloud.stacks.wait_for(stack.id), "DELETE_COMPLETE")
 
         machine = self._application.outputs["StateMachineArn"]
         found = self._cloud.client("stepfunctions").list_executions(stateMachineArn=machine)["executions"]
@@ -143,13 +144,13 @@ class Demo:
         )
 
         with self._screen.step("Deleting the application", "The application is deleted"):
-            _expect_status(self._cloud.delete_stack(self._application.id), "DELETE_COMPLETE")
+            _expect_status(self._cloud.stacks.delete(self._application.id), "DELETE_COMPLETE")
 
     def _watch(self, name: str, example: str, task_id: str, parameters: Mapping[str, str] | None = None) -> Stack:
         """Create a stack from an example, and tell what happens until it has come to rest."""
         began = time.time()
         given = {"LicenseConversionTaskId": task_id, **(parameters or {})}
-        stack = self._cloud.create_stack(name, EXAMPLES / example, given, wait=False)
+        stack = self._cloud.stacks.create(name, EXAMPLES / example, given, wait=False)
         self._stacks.append(stack)
         watch = Watch(self._cloud, self._application.outputs["StateMachineArn"], stack, task_id)
         with self._screen.ticking(watch.sentence):

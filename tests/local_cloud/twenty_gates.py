@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.eventually import eventually
-from tests.local_cloud.cloud import LocalCloud, Stack
+from tests.local_cloud.cloud import LocalCloud
+from tests.local_cloud.stacks import Stack
 
 GATES = 20
 _EXAMPLE = Path(__file__).parents[2] / "examples" / "stack-gate.yaml"
@@ -48,7 +49,7 @@ class TwentyGates:
             raise RuntimeError(f"{gates} gates, not {GATES}")
         self._cloud.misbehave(stack="not-answered")  # nobody any more
         for stack_id in self._stacks.values():
-            self._cloud.delete_stack(stack_id)
+            self._cloud.stacks.delete(stack_id)
 
     def _succeed(self) -> None:
         for seconds in (4, 6, 8, 12, 16, 20):
@@ -66,7 +67,7 @@ class TwentyGates:
         deleted = self._add_task(duration=_FOREVER)
         self._create("deleted", deleted)
         eventually(lambda: deleted in self._asked(), _SECONDS)
-        self._cloud.delete_stack(self._stacks["deleted"], wait=False)
+        self._cloud.stacks.delete(self._stacks["deleted"], wait=False)
 
     def _wait_in_a_crowd(self) -> None:
         """License Manager throttles each gate's first check, and at first the crowd's table does not answer."""
@@ -112,7 +113,7 @@ class TwentyGates:
     def _create(self, name: str, task_id: str, **parameters: str) -> None:
         """A stack that stays as it is when its gate fails: a rollback's Delete would stop an execution on its way to its end."""
         given = {"LicenseConversionTaskId": task_id, **parameters}
-        self._stacks[name] = self._cloud.create_stack(
+        self._stacks[name] = self._cloud.stacks.create(
             name, _EXAMPLE, given, wait=False, OnFailure="DO_NOTHING"
         ).id  # fmt: skip
 
@@ -133,7 +134,7 @@ class TwentyGates:
 
         eventually(lambda: "RUNNING" not in statuses(), _SECONDS, pause=0.5)
         for stack_id in self._stacks.values():
-            self._cloud.wait_for_stack(stack_id, _SECONDS)
+            self._cloud.stacks.wait_for(stack_id, _SECONDS)
 
     def _physical_id(self, logical_id: str) -> str:
         found = self._cloud.client("cloudformation").describe_stack_resource(

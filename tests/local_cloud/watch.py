@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.local_cloud.cloud import LocalCloud, Stack
+from tests.local_cloud.cloud import LocalCloud
+from tests.local_cloud.stacks import Stack
 
 _CLOUDFORMATION, _STATE_MACHINE, _GATE, _LICENSE_MANAGER = (
     "CloudFormation", "State machine", "The gate", "License Manager",
@@ -46,7 +47,7 @@ class Watch:
 
     def look(self) -> list[Moment]:
         """What is new since the last look, oldest first."""
-        self.stack = self._cloud.describe(self.stack.id)
+        self.stack = self._cloud.stacks.describe(self.stack.id)
         found = {*self._stack_events(), *self._answers(), *self._task_status(), *self._states()}
         new = sorted(found - self._told)
         self._told |= found
