@@ -121,8 +121,9 @@ setup: $(VENV)/.test cloud ## install what the tests need
 .PHONY: cloud
 cloud: $(VENV)/.demo .local/localstack/.installed .local/lambda-runtime/.installed $(POLICY_ENGINE)
 
-$(BIN)/pip:
+$(BIN)/pip: requirements/pip.txt
 	@$(PYTHON) -m venv $(VENV)
+	$(call install,$(VENV),$<,--no-compile)
 
 # Each of them is the one before and more, at the same versions.
 $(VENV)/.demo: requirements/demo.txt | $(BIN)/pip
@@ -165,6 +166,7 @@ clean: ## remove what the other commands made
 lock: ## compile the requirements files again (pins and hashes, no addresses); UPGRADE=1: the newest versions
 	$(PYTHON) -m venv .local/uv && .local/uv/bin/python -m pip install --quiet uv
 	.local/uv/bin/$(COMPILE) $(FOR_LAMBDA) layers/dependencies/requirements.in --output-file layers/dependencies/requirements.txt
+	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/pip.in --output-file requirements/pip.txt
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) requirements/development.in --output-file requirements/development.txt
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) $(AS_DEVELOPED) $(UNUSED) requirements/test.in --output-file requirements/test.txt
 	.local/uv/bin/$(COMPILE) $(FOR_LINUX) $(AS_DEVELOPED) $(UNUSED) requirements/demo.in --output-file requirements/demo.txt
