@@ -36,7 +36,12 @@ PYTEST ?=
 .PHONY: test
 test: ## run every test
 	@$(MAKE) --no-print-directory --jobs 4 setup build $(CDK)
-	@$(BIN)/python -m pytest --cov --numprocesses 3 --dist loadscope $(PYTEST)
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadscope $(PYTEST)
+
+# Apart, because looking at each line takes as long again as the tests do (before Python 3.12).
+.PHONY: coverage
+coverage: setup build ## which lines of handlers/ the unit and integration tests do not run
+	@$(BIN)/python -m pytest --cov --numprocesses 2 tests/unit tests/integration
 
 .PHONY: check
 check: $(VENV)/.development .local/scanners/.installed ## lint, types, templates, the state machine, weaknesses

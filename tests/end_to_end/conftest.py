@@ -1,7 +1,6 @@
 """One local cloud for all end-to-end tests of a run, and the application deployed on it."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -20,10 +19,3 @@ def cloud() -> Iterator[LocalCloud]:
 @pytest.fixture(scope="session")
 def application(cloud: LocalCloud) -> Application:
     return Application(cloud, cloud.stacks.deploy(NAME, BUILT, {"AssumableRoleArns": READER}))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What a sandbox runs is not seen from here, so looking costs time for nothing."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.no_cover)

@@ -10,11 +10,10 @@ from tests.end_to_end.application import Application
 from tests.eventually import eventually
 
 CROWD = 8
-SECONDS = 20.0
 TIMEOUT = 900
 
 
-class Crowd:
+class CrowdAtGate:
     """Executions that are started together, each for a task of its own."""
 
     def __init__(self, application: Application) -> None:
@@ -22,15 +21,25 @@ class Crowd:
         self._license_manager = application.cloud.license_manager
         self._step_functions = application.cloud.client("stepfunctions")
         self._license_manager.faults.limit(2, 2)
-        self.arns = [self._start(self._license_manager.add_task(duration=SECONDS)) for _ in range(CROWD)]
+        self._before = len(self._license_manager.calls)
+        self._tasks = [self._license_manager.add_task(duration=float("inf")) for _ in range(CROWD)]
+        self.arns = [self._start(task) for task in self._tasks]
 
     def _start(self, task_id: str) -> str:
         return self.application.start({"LicenseConversionTaskId": task_id, "TimeoutSeconds": TIMEOUT})
+
+    def heard(self, *, operation: str = "", answer: str = "") -> bool:
+        """Whether License Manager has had such a call since they began."""
+        calls = self._license_manager.calls[self._before :]
+        return any(operation in ("", one.operation) and answer in ("", one.answer) for one in calls)
 
     def statuses(self) -> list[str]:
         return [self._step_functions.describe_execution(executionArn=arn)["status"] for arn in self.arns]
 
     def end(self) -> list[str]:
+        """All conversions end, and then every execution."""
+        for task in self._tasks:
+            self._license_manager.finish_task(task)
         eventually(lambda: "RUNNING" not in self.statuses(), TIMEOUT + 60, pause=1)
         return self.statuses()
 
@@ -53,26 +62,24 @@ class Crowd:
 
 
 @pytest.fixture
-def crowd(application: Application) -> Iterator[Crowd]:
-    """Conversions run from when they are begun: a gate that is throttled, and has no table, asks rarely."""
+def crowd(application: Application) -> Iterator[CrowdAtGate]:
     license_manager = application.cloud.license_manager
-    license_manager.configure(begins_when_seen=False)
-    yield Crowd(application)
-    license_manager.configure(begins_when_seen=True)
+    yield CrowdAtGate(application)
     license_manager.faults.clear()
     application.cloud.dynamodb.away = False
 
 
-def test_gates_that_are_throttled_are_woken_by_one_watch(crowd: Crowd) -> None:
-    assert crowd.end() == ["SUCCEEDED"] * CROWD
+def test_gates_that_are_throttled_are_woken_by_one_watch(crowd: CrowdAtGate) -> None:
+    eventually(lambda: crowd.heard(operation="ListLicenseConversionTasks"), TIMEOUT)
 
+    assert crowd.end() == ["SUCCEEDED"] * CROWD
     went_on = [states[states.index("Wait for Word") + 1] for states in crowd.states() if "Wait for Word" in states]
     assert went_on.count("Check Task") > len(went_on) / 2, crowd.states()
     assert any("TaskTimedOut" not in {one["type"] for one in crowd.history(arn)} for arn in crowd.arns)
-    assert "ListLicenseConversionTasks" in {one.operation for one in crowd.application.cloud.license_manager.calls}
 
 
-def test_no_task_token_is_in_a_log(crowd: Crowd) -> None:
+def test_no_task_token_is_in_a_log(crowd: CrowdAtGate) -> None:
+    eventually(crowd.watched, TIMEOUT)
     crowd.end()
     scheduled = [
         one["taskScheduledEventDetails"]["parameters"]
@@ -87,15 +94,16 @@ def test_no_task_token_is_in_a_log(crowd: Crowd) -> None:
     assert not [token for token in tokens if token in lines]
 
 
-def test_a_watch_that_is_killed_fails_nobody(crowd: Crowd) -> None:
-    eventually(crowd.watched, 60)
+def test_a_watch_that_is_killed_fails_nobody(crowd: CrowdAtGate) -> None:
+    eventually(crowd.watched, TIMEOUT)
 
     assert crowd.application.cloud.localstack.kill_runtimes(crowd.application.function_arn("WatchCrowdFunction"))
 
     assert crowd.end() == ["SUCCEEDED"] * CROWD
 
 
-def test_a_table_that_is_away_fails_nobody(crowd: Crowd) -> None:
+def test_a_table_that_is_away_fails_nobody(crowd: CrowdAtGate) -> None:
     crowd.application.cloud.dynamodb.away = True
+    eventually(lambda: crowd.heard(answer="RateLimitExceededException"), TIMEOUT)
 
     assert crowd.end() == ["SUCCEEDED"] * CROWD

@@ -47,7 +47,7 @@ Grant = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Run:
+class AllWaysGone:
     """What is left when all has been done."""
 
     granted: set[Grant]
@@ -253,7 +253,7 @@ class Ways:
 
 
 @pytest.fixture(scope="module")
-def run() -> Iterator[Run]:
+def run() -> Iterator[AllWaysGone]:
     with LocalCloud() as cloud:
         trusted = {"GateAccountId": ACCOUNT, "ExternalId": EXTERNAL_ID}
         cloud.stacks.create("reader", EXAMPLES / "cross-account-role.yaml", trusted)
@@ -267,7 +267,7 @@ def run() -> Iterator[Run]:
         denied_stack = _deploy_without(cloud)
         _deploy(cloud, "LogLevel=DEBUG")  # an update; LocalStack can make none of what had a list as a parameter
         verdicts += [one for one in cloud.verdicts()[len(verdicts) :] if one.owner.endswith("/deployer")]
-        yield Run(
+        yield AllWaysGone(
             {(role, *grant) for role, found in policies.items() for _, text in found for grant in grants(text)},
             policies, names, verdicts, denied_stack,
         )  # fmt: skip
@@ -361,21 +361,21 @@ def _eventually(what: Any, seconds: float = 200) -> None:
         time.sleep(0.2)
 
 
-def test_nothing_is_denied_that_should_work(run: Run) -> None:
+def test_nothing_is_denied_that_should_work(run: AllWaysGone) -> None:
     assert [one.reason for one in run.verdicts if not one.allowed] == []
 
 
-def test_each_role_and_the_people_were_judged(run: Run) -> None:
+def test_each_role_and_the_people_were_judged(run: AllWaysGone) -> None:
     assert {run.owner(one) for one in run.verdicts} >= {*run.policies, "deployer", "owner-of-a-stack"}
 
 
-def test_no_permission_of_a_role_stays_unused_but_those_that_only_aws_uses(run: Run) -> None:
+def test_no_permission_of_a_role_stays_unused_but_those_that_only_aws_uses(run: AllWaysGone) -> None:
     unused = run.granted - run.used()
 
     assert {grant for grant in unused if grant[1] not in never_seen(ROLES_NEVER_SEEN)} == set()
 
 
-def test_no_permission_is_said_to_be_never_seen_that_is_seen(run: Run) -> None:
+def test_no_permission_is_said_to_be_never_seen_that_is_seen(run: AllWaysGone) -> None:
     of_roles = {action for owner, action, _ in run.used() if owner in run.policies}
     of_deployer = {action for owner, action, _ in run.used() if owner == "deployer"}
 
@@ -383,14 +383,14 @@ def test_no_permission_is_said_to_be_never_seen_that_is_seen(run: Run) -> None:
     assert of_deployer & never_seen(DEPLOYER_NEVER_SEEN) == set()
 
 
-def test_no_right_of_the_deployer_stays_unused_but_those_that_only_aws_asks_for(run: Run) -> None:
+def test_no_right_of_the_deployer_stays_unused_but_those_that_only_aws_asks_for(run: AllWaysGone) -> None:
     used = {(action, resource) for owner, action, resource in run.used() if owner == "deployer"}
     unused = set(grants(policy_of("Who deploys the application"))) - used
 
     assert {grant for grant in unused if not never_seen(DEPLOYER_NEVER_SEEN) & set(grant)} == set()
 
 
-def test_without_any_one_permission_something_fails_by_name(run: Run) -> None:
+def test_without_any_one_permission_something_fails_by_name(run: AllWaysGone) -> None:
     calls = [one for one in run.verdicts if one.allowed and run.owner(one) in run.policies]
     missed = []
     with Engine(LocalCloud.node(), LocalCloud.POLICY_ENGINE) as engine:
@@ -409,7 +409,7 @@ def test_without_any_one_permission_something_fails_by_name(run: Run) -> None:
     assert missed == []
 
 
-def test_a_person_sees_the_action_and_the_role_when_one_permission_is_missing(run: Run) -> None:
+def test_a_person_sees_the_action_and_the_role_when_one_permission_is_missing(run: AllWaysGone) -> None:
     (reason,) = run.denied_stack.failures
 
     assert run.denied_stack.status == "ROLLBACK_COMPLETE"

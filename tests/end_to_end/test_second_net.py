@@ -24,7 +24,7 @@ FOREVER = float("inf")
 CALLER_ROLE = "arn:aws:iam::000000000000:role/caller"
 
 
-class Waiting:
+class StackThatWaits:
     """A stack, a wait condition, a task token's caller and a .sync caller wait at one application."""
 
     def __init__(self, cloud: LocalCloud, gate: Stack) -> None:
@@ -99,19 +99,19 @@ class Waiting:
 
 
 @pytest.fixture(scope="module")
-def stopped(application: Application) -> Waiting:
+def stopped(application: Application) -> StackThatWaits:
     """Everybody's execution is stopped by hand, once it waits; one has told a stack before."""
     ends = application.cloud.license_manager.add_task(duration=0, end_status="FAILED")
     told = application.cloud.stacks.create("told-by-its-execution", STACK_GATE, {"LicenseConversionTaskId": ends})
     assert told.status == "ROLLBACK_COMPLETE"
-    waiting = Waiting(application.cloud, application.stack)
+    waiting = StackThatWaits(application.cloud, application.stack)
     for who in (waiting.stack.id, waiting.handle.id, "TaskToken"):
         waiting.stop_by_hand(waiting.of(who))
     return waiting
 
 
 @pytest.fixture(scope="module")
-def mistaken(application: Application) -> Iterator[Waiting]:
+def mistaken(application: Application) -> Iterator[StackThatWaits]:
     """A release whose executions end with States.Runtime after the first check, which nothing catches."""
     cloud = application.cloud
     template = cloud.client("cloudformation").get_template(StackName=application.stack.id)["TemplateBody"]
@@ -122,13 +122,13 @@ def mistaken(application: Application) -> Iterator[Waiting]:
     s3.put_object(Bucket=ARTIFACTS, Key="mistaken-states", Body=json.dumps(definition))
     gate = cloud.stacks.create(MISTAKEN, template.replace(key, "mistaken-states"))
     assert gate.status == "CREATE_COMPLETE"
-    waiting = Waiting(cloud, gate)
+    waiting = StackThatWaits(cloud, gate)
     yield waiting
     for stack in (waiting.stack, waiting.handle, gate):
         cloud.stacks.delete(stack.id)
 
 
-def test_a_stack_whose_execution_is_stopped_by_hand_hears_that_somebody_stopped_it(stopped: Waiting) -> None:
+def test_a_stack_whose_execution_is_stopped_by_hand_hears_that_somebody_stopped_it(stopped: StackThatWaits) -> None:
     stack = stopped.cloud.stacks.wait_for(stopped.stack.id)
 
     (reason,) = stack.failures
@@ -138,21 +138,21 @@ def test_a_stack_whose_execution_is_stopped_by_hand_hears_that_somebody_stopped_
     assert [answer["Status"] for answer in stopped.answers(stack)] == ["FAILED", "SUCCESS"]
 
 
-def test_a_wait_condition_whose_execution_is_stopped_by_hand_fails_at_once(stopped: Waiting) -> None:
+def test_a_wait_condition_whose_execution_is_stopped_by_hand_fails_at_once(stopped: StackThatWaits) -> None:
     stack = stopped.cloud.stacks.wait_for(stopped.handle.id)
 
     assert [one for one in stack.failures if one.startswith("Conversion1: ") and "Somebody stopped the gate" in one]
     assert stack.status == "ROLLBACK_COMPLETE"
 
 
-def test_a_caller_whose_token_waits_hears_that_somebody_stopped_the_gate(stopped: Waiting) -> None:
+def test_a_caller_whose_token_waits_hears_that_somebody_stopped_the_gate(stopped: StackThatWaits) -> None:
     caller = stopped.ended(stopped.callers["waitForTaskToken"])
 
     assert (caller["status"], caller["error"]) == ("FAILED", "LicenseConversion.GateBroken")
     assert "Somebody stopped the gate" in caller["cause"]
 
 
-def test_a_stack_whose_execution_step_functions_ends_hears_that_the_gate_broke(mistaken: Waiting) -> None:
+def test_a_stack_whose_execution_step_functions_ends_hears_that_the_gate_broke(mistaken: StackThatWaits) -> None:
     stack = mistaken.cloud.stacks.wait_for(mistaken.stack.id)
 
     (reason,) = stack.failures
@@ -162,7 +162,7 @@ def test_a_stack_whose_execution_step_functions_ends_hears_that_the_gate_broke(m
     assert [answer["Status"] for answer in mistaken.answers(stack)] == ["FAILED", "SUCCESS"]
 
 
-def test_a_wait_condition_whose_execution_step_functions_ends_fails_at_once(mistaken: Waiting) -> None:
+def test_a_wait_condition_whose_execution_step_functions_ends_fails_at_once(mistaken: StackThatWaits) -> None:
     stack = mistaken.cloud.stacks.wait_for(mistaken.handle.id)
 
     assert [one for one in stack.failures if one.startswith("Conversion1: ") and "States.Runtime" in one]
@@ -170,14 +170,16 @@ def test_a_wait_condition_whose_execution_step_functions_ends_fails_at_once(mist
 
 
 @pytest.mark.parametrize("pattern", ["waitForTaskToken", "sync:2"])
-def test_a_caller_whose_execution_step_functions_ends_hears_of_it(mistaken: Waiting, pattern: str) -> None:
+def test_a_caller_whose_execution_step_functions_ends_hears_of_it(mistaken: StackThatWaits, pattern: str) -> None:
     caller = mistaken.ended(mistaken.callers[pattern])
 
     assert caller["status"] == "FAILED"
     assert "States.Runtime" in caller["cause"]
 
 
-def test_each_end_that_the_second_net_tells_is_counted_and_logged_without_a_credential(mistaken: Waiting) -> None:
+def test_each_end_that_the_second_net_tells_is_counted_and_logged_without_a_credential(
+    mistaken: StackThatWaits,
+) -> None:
     for stack in (mistaken.stack, mistaken.handle):
         mistaken.cloud.stacks.wait_for(stack.id)
 
@@ -188,7 +190,9 @@ def test_each_end_that_the_second_net_tells_is_counted_and_logged_without_a_cred
     assert not [line for line in lines if "Signature=" in line]
 
 
-def test_an_end_that_the_execution_has_told_is_not_told_again(application: Application, stopped: Waiting) -> None:
+def test_an_end_that_the_execution_has_told_is_not_told_again(
+    application: Application, stopped: StackThatWaits
+) -> None:
     """Its event is as much as the others', and came before them."""
     told = application.cloud.stacks.describe("told-by-its-execution")
     stopped.cloud.stacks.wait_for(stopped.stack.id)
@@ -196,7 +200,7 @@ def test_an_end_that_the_execution_has_told_is_not_told_again(application: Appli
     assert [answer["Status"] for answer in stopped.answers(told)] == ["FAILED", "SUCCESS"]
 
 
-def test_the_last_resort_is_let_do_all_of_it(stopped: Waiting, mistaken: Waiting) -> None:
+def test_the_last_resort_is_let_do_all_of_it(stopped: StackThatWaits, mistaken: StackThatWaits) -> None:
     for waiting in (stopped, mistaken):
         waiting.cloud.stacks.wait_for(waiting.stack.id)
         waiting.ended(waiting.callers["waitForTaskToken"])

@@ -1,11 +1,11 @@
-"""Stacks wait at the deployed gate: the examples as they are, on the local cloud, in real time.
+"""NamedStacks wait at the deployed gate: the examples as they are, on the local cloud, in real time.
 
 The stacks of this module are all created at once, because each of them spends its time waiting.
 """
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from urllib.parse import unquote
 
@@ -19,11 +19,13 @@ from tests.local_cloud.stacks import Stack
 
 STACK_GATE = EXAMPLES / "stack-gate.yaml"
 LONG = EXAMPLES / "long-conversion.yaml"
+MINUTES = 300
+"""Seconds: no expectation."""
 SAID = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI."
 
 
-class Stacks:
-    """Stacks by the name of what happens to them; `tasks` are the conversion tasks by the same name."""
+class NamedStacks:
+    """NamedStacks by the name of what happens to them; `tasks` are the conversion tasks by the same name."""
 
     def __init__(self, application: Application) -> None:
         self.cloud = application.cloud
@@ -41,9 +43,9 @@ class Stacks:
 
 
 @pytest.fixture(scope="module")
-def stacks(application: Application) -> Stacks:
+def stacks(application: Application) -> NamedStacks:
     add = application.cloud.license_manager.add_task
-    stacks = Stacks(application)
+    stacks = NamedStacks(application)
     stacks.create("waits", add(duration=7))
     stacks.create("already-terminal", add(duration=0))
     stacks.create("fails", add(duration=8, end_status="FAILED", status_message=SAID))
@@ -68,7 +70,7 @@ def reason(stack: Stack) -> str:
     return failure
 
 
-def test_a_stack_waits_for_a_running_task_and_gets_its_attributes(stacks: Stacks) -> None:
+def test_a_stack_waits_for_a_running_task_and_gets_its_attributes(stacks: NamedStacks) -> None:
     stack = stacks.ended("waits")
 
     assert stack.status == "CREATE_COMPLETE"
@@ -84,7 +86,7 @@ def test_a_stack_waits_for_a_running_task_and_gets_its_attributes(stacks: Stacks
     assert noted["Parameter"]["Value"] == "RunInstances:0002"
 
 
-def test_the_answer_comes_after_the_tasks_end_and_within_a_pause(stacks: Stacks) -> None:
+def test_the_answer_comes_after_the_tasks_end_and_within_a_pause(stacks: NamedStacks) -> None:
     stack = stacks.ended("waits")
 
     (answer,) = (answer for answer in stacks.cloud.answers(stack.id) if answer.json["Status"] == "SUCCESS")
@@ -92,7 +94,7 @@ def test_the_answer_comes_after_the_tasks_end_and_within_a_pause(stacks: Stacks)
     assert 0 <= answer.at - datetime.fromisoformat(stack.outputs["EndTime"]).timestamp() < 60
 
 
-def test_a_terminal_task_is_one_execution_that_waits_for_nothing(stacks: Stacks, application: Application) -> None:
+def test_a_terminal_task_is_one_execution_that_waits_for_nothing(stacks: NamedStacks, application: Application) -> None:
     stack = stacks.ended("already-terminal")
 
     assert stack.status == "CREATE_COMPLETE"
@@ -105,7 +107,7 @@ def test_a_terminal_task_is_one_execution_that_waits_for_nothing(stacks: Stacks,
     assert "Wait for Next Check" not in entered
 
 
-def test_a_failed_conversion_rolls_the_stack_back_with_its_message(stacks: Stacks) -> None:
+def test_a_failed_conversion_rolls_the_stack_back_with_its_message(stacks: NamedStacks) -> None:
     stack = stacks.ended("fails")
 
     assert stack.status == "ROLLBACK_COMPLETE"
@@ -113,14 +115,14 @@ def test_a_failed_conversion_rolls_the_stack_back_with_its_message(stacks: Stack
         assert part in reason(stack)
 
 
-def test_a_failed_conversion_lets_a_stack_go_on_that_says_continue(stacks: Stacks) -> None:
+def test_a_failed_conversion_lets_a_stack_go_on_that_says_continue(stacks: NamedStacks) -> None:
     stack = stacks.ended("continues")
 
     assert stack.status == "CREATE_COMPLETE"
     assert (stack.outputs["Status"], stack.outputs["StatusMessage"]) == ("FAILED", SAID)
 
 
-def test_a_wait_that_runs_out_is_answered_before_cloudformation_gives_up(stacks: Stacks) -> None:
+def test_a_wait_that_runs_out_is_answered_before_cloudformation_gives_up(stacks: NamedStacks) -> None:
     stack = stacks.ended("times-out")
 
     assert stack.status == "ROLLBACK_COMPLETE"
@@ -128,14 +130,14 @@ def test_a_wait_that_runs_out_is_answered_before_cloudformation_gives_up(stacks:
     assert "WaitConditionHandle" in reason(stack)
 
 
-def test_a_task_that_license_manager_does_not_know_is_refused(stacks: Stacks) -> None:
+def test_a_task_that_license_manager_does_not_know_is_refused(stacks: NamedStacks) -> None:
     stack = stacks.ended("refused")
 
     assert stack.status == "ROLLBACK_COMPLETE"
     assert "License Manager refuses the task id lct-0000000000000dead" in reason(stack)
 
 
-def test_the_long_pattern_holds_the_stack_by_a_wait_condition_and_still_gives_attributes(stacks: Stacks) -> None:
+def test_the_long_pattern_holds_the_stack_by_a_wait_condition_and_still_gives_attributes(stacks: NamedStacks) -> None:
     stack = stacks.ended("long")
 
     assert stack.status == "CREATE_COMPLETE"
@@ -147,7 +149,7 @@ def test_the_long_pattern_holds_the_stack_by_a_wait_condition_and_still_gives_at
     assert (gate["Status"], gate["Data"]["Status"]) == ("SUCCESS", "SUCCEEDED")
 
 
-def test_the_long_pattern_fails_the_wait_condition_with_the_reason(stacks: Stacks) -> None:
+def test_the_long_pattern_fails_the_wait_condition_with_the_reason(stacks: NamedStacks) -> None:
     stack = stacks.ended("long-fails")
 
     assert stack.status == "ROLLBACK_COMPLETE"
@@ -155,7 +157,7 @@ def test_the_long_pattern_fails_the_wait_condition_with_the_reason(stacks: Stack
     assert SAID in failure
 
 
-def test_a_delete_while_the_create_is_in_flight_stops_the_wait(stacks: Stacks, application: Application) -> None:
+def test_a_delete_while_the_create_is_in_flight_stops_the_wait(stacks: NamedStacks, application: Application) -> None:
     stack = stacks.cloud.stacks.describe("deleted-in-flight")
     eventually(lambda: _running_for(application, stack))
 
@@ -234,6 +236,38 @@ def test_a_gate_outlasts_a_license_manager_that_throttles_and_breaks(application
     assert "RateLimitExceededException" in calls
 
 
+@pytest.fixture
+def quotas(application: Application) -> Iterator[Callable[[], dict[str, int]]]:
+    """One call a second of each that begins, finds or stops a wait. How many were refused since this was asked last."""
+    operations = ("StartExecution", "ListExecutions", "StopExecution")
+
+    def refused() -> dict[str, int]:
+        return {operation: application.cloud.limit(operation, 1, 1) for operation in operations}
+
+    refused()
+    yield refused
+    for operation in operations:
+        application.cloud.limit(operation)
+
+
+def test_stacks_that_come_and_go_at_once_wait_and_leave_no_wait_though_step_functions_throttles(
+    application: Application, quotas: Callable[[], dict[str, int]]
+) -> None:
+    cloud = application.cloud
+    given = {"LicenseConversionTaskId": cloud.license_manager.add_task(duration=float("inf"))}
+    stacks = [cloud.stacks.create(f"crowded-{number}", STACK_GATE, given, wait=False) for number in range(5)]
+    eventually(lambda: all(_running_for(application, stack) for stack in stacks), MINUTES)
+    at_first = quotas()
+
+    for stack in stacks:
+        cloud.stacks.delete(stack.id, wait=False)
+
+    assert [cloud.stacks.wait_for(stack.id).status for stack in stacks] == ["DELETE_COMPLETE"] * 5
+    assert [_running_for(application, stack) for stack in stacks] == [[]] * 5
+    assert at_first["StartExecution"]
+    assert quotas()["ListExecutions"]
+
+
 def test_every_stack_gets_its_answer_though_the_runtime_is_killed_again_and_again(application: Application) -> None:
     cloud = application.cloud
     tasks = [cloud.license_manager.add_task(duration=10 + number) for number in range(5)]
@@ -255,7 +289,7 @@ def test_every_stack_gets_its_answer_though_the_runtime_is_killed_again_and_agai
 
 
 def test_no_log_line_and_no_trace_contains_a_response_url_a_handle_or_a_token(
-    application: Application, stacks: Stacks
+    application: Application, stacks: NamedStacks
 ) -> None:
     cloud = application.cloud
     secrets = [issued.signature for issued in cloud.requests() + cloud.handles()]

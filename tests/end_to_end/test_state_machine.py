@@ -36,6 +36,10 @@ HEARD = [
     ("stack-terminal", 0),
 ]
 """Whose end the bus is told of, and which of the kinds it is."""
+LOOKS = 3
+"""Of the wait whose turns are counted, until its conversion ends."""
+MANY = 600
+"""Seconds: no expectation."""
 EVENTS_OF_AN_EXECUTION = 25_000
 """https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
 
@@ -71,6 +75,11 @@ class Executions:
     def add(self, name: str, **members: Any) -> str:
         self.tasks[name] = self.application.cloud.license_manager.add_task(**members)
         return self.tasks[name]
+
+    def looks(self, name: str) -> int:
+        """How often License Manager has been asked for the task."""
+        calls = self.application.cloud.license_manager.calls
+        return sum(call.parameters.get("LicenseConversionTaskId") == self.tasks[name] for call in calls)
 
     def start(self, name: str, execution_input: Any, example: str = "", **options: str) -> None:
         """One execution of the gate, or of an example's state machine."""
@@ -116,7 +125,7 @@ def executions(application: Application) -> Executions:
         return {"LicenseConversionTaskId": run.tasks[name], "TimeoutSeconds": 60, **more}
 
     tasks_of: dict[str, Json] = {
-        "waits": {"duration": 18},
+        "waits": {"duration": never},
         "already-terminal": {"duration": 0},
         "fails": {"duration": 3, "end_status": "FAILED", "status_message": SAID},
         "continues": {"duration": 3, "end_status": "FAILED", "status_message": SAID},
@@ -125,7 +134,7 @@ def executions(application: Application) -> Executions:
     }
     for name, members in tasks_of.items():
         add(name, **members)
-    start("waits", request("waits"))
+    start("waits", request("waits", TimeoutSeconds=MANY))
     start("already-terminal", request("already-terminal"))
     start("fails", request("fails"))
     start("continues", request("continues", OnFailure="CONTINUE"))
@@ -170,6 +179,8 @@ def executions(application: Application) -> Executions:
         _create_stack(run, name, add(name, duration=duration))
     run.tasks["stack-refused"] = UNKNOWN
     _create_stack(run, "stack-refused", UNKNOWN)
+    eventually(lambda: run.looks("waits") >= LOOKS, MANY)
+    run.application.cloud.license_manager.finish_task(run.tasks["waits"])
     return run
 
 

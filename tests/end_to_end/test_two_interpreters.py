@@ -86,7 +86,7 @@ SCENARIOS = {
 
 
 @dataclass(frozen=True)
-class Run:
+class Walked:
     """What is compared: how it ended, and its history besides the turns of the wait."""
 
     status: str
@@ -100,7 +100,7 @@ class Run:
     waited: bool = field(compare=False)
 
     @classmethod
-    def of(cls, step_functions: Any, execution_arn: str) -> "Run":
+    def of(cls, step_functions: Any, execution_arn: str) -> "Walked":
         found = step_functions.describe_execution(executionArn=execution_arn)
         pages = step_functions.get_paginator("get_execution_history").paginate(executionArn=execution_arn)
         events = [event for page in pages for event in page["events"]]
@@ -156,7 +156,7 @@ class InLocalStack:
             else:
                 self._arns[name] = application.start(scenario.execution_input, gate)
 
-    def run(self, name: str) -> tuple[Run, str]:
+    def run(self, name: str) -> tuple[Walked, str]:
         """The gate's run, and the error of whoever waited for it by token."""
         execution, caller = self._arns[name], ""
         if SCENARIOS[name].token:
@@ -165,7 +165,7 @@ class InLocalStack:
             (submitted,) = (event for event in history if event["type"] == "TaskSubmitted")
             execution = json.loads(submitted["taskSubmittedEventDetails"]["output"])["ExecutionArn"]
         self._application.finish(execution)
-        return Run.of(self._step_functions, execution), caller
+        return Walked.of(self._step_functions, execution), caller
 
     def _broken_gate(self) -> str:
         """A gate of the same file whose check function cannot be imported."""
@@ -213,10 +213,10 @@ def in_localstack(application: Application) -> InLocalStack:
 
 
 @pytest.fixture
-def in_moto(fake_clock: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[[Scenario], tuple[Run, str]]:
+def in_moto(fake_clock: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[[Scenario], tuple[Walked, str]]:
     monkeypatch.setattr(StateTaskServiceAwsSdk, "_normalise_parameters", _as_botocore_spells_them)
 
-    def run(scenario: Scenario) -> tuple[Run, str]:
+    def run(scenario: Scenario) -> tuple[Walked, str]:
         for task, members in scenario.tasks.items():
             fake_clock.license_manager.add_task(task, **members)
         if scenario.broken:
@@ -232,7 +232,7 @@ def in_moto(fake_clock: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[[Sce
         fake_clock.clock.held = False
         fake_clock.finish(started["executionArn"])
         error = fake_clock.finish(caller).get("error", "") if caller else ""
-        return Run.of(fake_clock.step_functions, started["executionArn"]), error
+        return Walked.of(fake_clock.step_functions, started["executionArn"]), error
 
     return run
 
@@ -266,7 +266,7 @@ def _caller(cloud: Cloud) -> tuple[str, str]:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_both_go_the_same_way_and_end_alike(
-    name: str, in_localstack: InLocalStack, in_moto: Callable[[Scenario], tuple[Run, str]]
+    name: str, in_localstack: InLocalStack, in_moto: Callable[[Scenario], tuple[Walked, str]]
 ) -> None:
     (moto, moto_caller), (localstack, localstack_caller) = in_moto(SCENARIOS[name]), in_localstack.run(name)
 
@@ -274,7 +274,7 @@ def test_both_go_the_same_way_and_end_alike(
     assert (moto, moto_caller) == (localstack, localstack_caller)
 
 
-def test_both_take_turns(in_localstack: InLocalStack, in_moto: Callable[[Scenario], tuple[Run, str]]) -> None:
+def test_both_take_turns(in_localstack: InLocalStack, in_moto: Callable[[Scenario], tuple[Walked, str]]) -> None:
     name = "succeeds after waits"
     assert in_moto(SCENARIOS[name])[0].waited
     assert in_localstack.run(name)[0].waited

@@ -15,7 +15,7 @@ import pytest
 
 from scripts import waiting
 from tests.end_to_end.application import EXAMPLES, NAME, Application
-from tests.end_to_end.test_second_net import Waiting
+from tests.end_to_end.test_second_net import StackThatWaits
 from tests.eventually import eventually
 from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.stacks import ARTIFACTS, Stack
@@ -154,7 +154,7 @@ def test_whoever_waits_hears_that_the_application_is_deleted(second: Second) -> 
     answered = second.cloud.stacks.create(
         "answered-before", STACK_GATE, {"LicenseConversionTaskId": second.cloud.license_manager.add_task(duration=0)}
     )
-    waiting = Waiting(second.cloud, second.stack)
+    waiting = StackThatWaits(second.cloud, second.stack)
     executions = [waiting.of(who) for who in (waiting.stack.id, waiting.handle.id, "TaskToken")]
 
     deleted = second.cloud.stacks.delete(UPGRADED)

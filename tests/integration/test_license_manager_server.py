@@ -30,7 +30,7 @@ OTHER_INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0fedcba987654321
 MARKETPLACE_CODE = {"ProductCodeId": "8hjj2k3l4m5n6p7q", "ProductCodeType": "marketplace"}
 
 
-class Clock:
+class Epoch:
     def __init__(self) -> None:
         self.now = START
 
@@ -39,12 +39,12 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> Epoch:
+    return Epoch()
 
 
 @pytest.fixture
-def server(clock: Clock) -> Iterator[LicenseManagerServer]:
+def server(clock: Epoch) -> Iterator[LicenseManagerServer]:
     with LicenseManagerServer(clock=clock) as server:
         yield server
 
@@ -108,7 +108,7 @@ def test_a_task_in_progress_leaves_out_what_is_not_known_yet(
 
 
 def test_a_task_succeeds_when_its_duration_is_over(
-    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Clock
+    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Epoch
 ) -> None:
     task_id = server.add_task(duration=60, status_message="Converted.")
     clock.now += 59.9
@@ -153,7 +153,7 @@ def test_contexts_start_time_and_absent_members_can_be_chosen(
 
 
 def test_a_task_is_created_as_on_aws_and_takes_the_configured_end(
-    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Clock
+    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Epoch
 ) -> None:
     server.configure(duration=3, end_status="FAILED", status_message="Out of luck.")
     task_id = client.create_license_conversion_task_for_resource(
@@ -172,7 +172,7 @@ def test_a_task_is_created_as_on_aws_and_takes_the_configured_end(
 
 
 def test_a_task_can_be_finished_changed_and_forgotten(
-    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Clock
+    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Epoch
 ) -> None:
     task_id = server.add_task(duration=float("inf"))
     clock.now += 1_000_000.123
@@ -269,7 +269,7 @@ def test_a_conversion_is_begun_of_a_stopped_instance_alone(
 
 
 def test_an_instance_is_converted_once_at_a_time(
-    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Clock
+    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Epoch
 ) -> None:
     server.configure(duration=3)
     begin(client)
@@ -280,7 +280,7 @@ def test_an_instance_is_converted_once_at_a_time(
 
 
 def test_so_many_conversions_are_begun_in_a_day(
-    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Clock
+    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Epoch
 ) -> None:
     server.configure(duration=0, tasks_a_day=2)
     begin(client)
@@ -297,7 +297,7 @@ def test_so_many_conversions_are_begun_in_a_day(
 
 
 def test_the_usage_operation_is_that_of_the_last_conversion_that_succeeded(
-    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Clock
+    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Epoch
 ) -> None:
     server.configure(duration=3)
     instance = INSTANCE.rpartition("/")[2]
@@ -515,7 +515,7 @@ def test_a_fault_can_be_for_one_task(server: LicenseManagerServer, client: "Lice
 
 
 def test_a_conversion_can_begin_when_somebody_looks(
-    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Clock
+    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Epoch
 ) -> None:
     server.configure(begins_when_seen=True)
     one, listed, none = server.add_task(duration=5), server.add_task(duration=5), server.add_task(duration=0)
@@ -540,7 +540,7 @@ def test_no_reply_ends_in_a_reset_connection(server: LicenseManagerServer, clien
 
 
 def test_the_rate_limit_lets_a_burst_through_and_then_so_many_a_second(
-    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Clock
+    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Epoch
 ) -> None:
     server.faults.limit(requests_per_second=2, burst=3)
     task_id = server.add_task()
@@ -578,7 +578,7 @@ def test_rates_share_no_more_than_all_calls(server: LicenseManagerServer) -> Non
 # What is remembered, and forgotten
 
 
-def test_each_call_is_remembered(server: LicenseManagerServer, clock: Clock) -> None:
+def test_each_call_is_remembered(server: LicenseManagerServer, clock: Epoch) -> None:
     client = client_of(server.url, region="eu-west-1")
     server.faults.queue("html-503")
     error_of(client, "lct-1")

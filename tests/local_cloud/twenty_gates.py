@@ -47,7 +47,7 @@ class TwentyGates:
         self._strangers()
         if (gates := len(self._executions) + len(self._stacks)) != GATES:
             raise RuntimeError(f"{gates} gates, not {GATES}")
-        self._cloud.misbehave(stack="not-answered")  # nobody any more
+        self._cloud.misbehave(stack="twenty-not-answered")  # nobody any more
         for stack_id in self._stacks.values():
             self._cloud.stacks.delete(stack_id)
 
@@ -62,7 +62,7 @@ class TwentyGates:
         self._start(self._add_task(duration=_FOREVER), TimeoutSeconds=20)
         self._start(self._add_task(duration=0, end_status="PAUSED"), TimeoutSeconds=40)
         self._start("lct-0123456789abcdef0", OnFailur="FAIL")
-        self._cloud.misbehave(*[503] * 100, stack="not-answered")
+        self._cloud.misbehave(*[503] * 100, stack="twenty-not-answered")
         self._create("not-answered", self._add_task(duration=3), ServiceTimeout="40")
         deleted = self._add_task(duration=_FOREVER)
         self._create("deleted", deleted)
@@ -114,7 +114,7 @@ class TwentyGates:
         """A stack that stays as it is when its gate fails: a rollback's Delete would stop an execution on its way to its end."""
         given = {"LicenseConversionTaskId": task_id, **parameters}
         self._stacks[name] = self._cloud.stacks.create(
-            name, _EXAMPLE, given, wait=False, OnFailure="DO_NOTHING"
+            f"twenty-{name}", _EXAMPLE, given, wait=False, OnFailure="DO_NOTHING"
         ).id  # fmt: skip
 
     def _asked(self) -> list[str]:

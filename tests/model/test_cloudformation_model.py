@@ -12,7 +12,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
-import pytest
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -352,7 +351,6 @@ class StacksAtTheGate(RuleBasedStateMachine):
             self._stack.close()
 
 
-@pytest.mark.no_cover  # it takes half as long again, and what it runs is covered by tests that say what they run
 def test_every_promise_holds_whatever_happens_in_whatever_order() -> None:
     drawn = secrets.randbits(32) if "MODEL_EXAMPLES" in os.environ else SEED
     number = int(os.environ.get("MODEL_SEED") or drawn)

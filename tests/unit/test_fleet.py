@@ -36,7 +36,7 @@ THROTTLE = StillUnknown("License Manager answered RateLimitExceededException: sl
 FAULT = StillUnknown("License Manager could not be asked: ReadTimeoutError")
 
 
-class Clock:
+class CallsTakeTime:
     """Moves when somebody sleeps, and with each call that costs time."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Clock:
         self.seconds += seconds
 
 
-class FakeLicenseManager(LicenseManager):
+class TasksOfAFleet(LicenseManager):
     """Tasks by id. `got` has each id that was asked for.
 
     `troubles` are raised in the place of the calls of these numbers, from 1.
@@ -63,7 +63,7 @@ class FakeLicenseManager(LicenseManager):
         self.messages = messages or {}
         self.got: list[str] = []
         self.troubles: dict[int, Exception] = {}
-        self.clock = Clock()
+        self.clock = CallsTakeTime()
         self.call_seconds = 0.0
 
     def get_task(self, task_id: str) -> ConversionTask:
@@ -97,7 +97,7 @@ def tasks(**counts: int) -> dict[str, str]:
 
 
 def looked(
-    license_manager: FakeLicenseManager,
+    license_manager: TasksOfAFleet,
     fleet: Fleet | None = None,
     *,
     seconds: float = 16,
@@ -257,7 +257,7 @@ def test_a_message_of_ten_thousand_characters_is_shortened_and_not_left_out() ->
 )
 def test_a_fleet_that_travelled_through_an_execution_is_the_same(statuses: list[str], said: str) -> None:
     known = dict(zip(ids(len(statuses)), statuses, strict=True))
-    fleet, _ = looked(FakeLicenseManager(known, messages=dict.fromkeys(known, said)))
+    fleet, _ = looked(TasksOfAFleet(known, messages=dict.fromkeys(known, said)))
 
     assert through_json(fleet).carried() == fleet.carried()
     assert through_json(fleet).attributes() == fleet.attributes()
@@ -273,7 +273,7 @@ def test_a_message_of_one_failed_task_in_a_thousand_is_kept_word_for_word() -> N
     said = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI. " * 4
     known = tasks(FAILED=1, IN_PROGRESS=999)
 
-    fleet, _ = looked(FakeLicenseManager(known, messages={ids(1)[0]: said}))
+    fleet, _ = looked(TasksOfAFleet(known, messages={ids(1)[0]: said}))
 
     assert fleet.failed == {ids(1)[0]: said}
 
@@ -294,7 +294,7 @@ def test_messages_are_shortened_before_there_are_too_many() -> None:
 
 @pytest.mark.parametrize("status", [IN_PROGRESS, "CANCELLED", ""])
 def test_a_task_that_is_not_listed_has_not_ended_for_that(status: str) -> None:
-    license_manager = FakeLicenseManager({ids(2)[0]: SUCCEEDED, ids(2)[1]: "CANCELLED"})
+    license_manager = TasksOfAFleet({ids(2)[0]: SUCCEEDED, ids(2)[1]: "CANCELLED"})
     license_manager.tasks[ids(2)[1]] = status
 
     fleet, _ = looked(license_manager)
@@ -304,7 +304,7 @@ def test_a_task_that_is_not_listed_has_not_ended_for_that(status: str) -> None:
 
 
 def test_a_task_that_has_ended_is_never_asked_for_again() -> None:
-    license_manager = FakeLicenseManager(tasks(SUCCEEDED=2, FAILED=2, IN_PROGRESS=3))
+    license_manager = TasksOfAFleet(tasks(SUCCEEDED=2, FAILED=2, IN_PROGRESS=3))
     fleet, _ = looked(license_manager)
     ended = set(ids(7)) - set(fleet.pending)
     license_manager.tasks.update(dict.fromkeys(ids(7), SUCCEEDED))
@@ -318,7 +318,7 @@ def test_a_task_that_has_ended_is_never_asked_for_again() -> None:
 
 
 def test_a_throttle_stops_the_look_and_keeps_what_was_found() -> None:
-    license_manager = FakeLicenseManager(tasks(SUCCEEDED=10))
+    license_manager = TasksOfAFleet(tasks(SUCCEEDED=10))
     license_manager.troubles = {5: THROTTLE}
 
     fleet, found = looked(license_manager)
@@ -330,7 +330,7 @@ def test_a_throttle_stops_the_look_and_keeps_what_was_found() -> None:
 
 
 def test_a_fault_of_one_task_does_not_keep_the_others_from_being_asked_for() -> None:
-    license_manager = FakeLicenseManager(tasks(SUCCEEDED=5))
+    license_manager = TasksOfAFleet(tasks(SUCCEEDED=5))
     license_manager.troubles = {3: FAULT}
 
     fleet, found = looked(license_manager)
@@ -342,7 +342,7 @@ def test_a_fault_of_one_task_does_not_keep_the_others_from_being_asked_for() -> 
 
 @pytest.mark.parametrize(("count", "seconds"), [(1, 0.0), (2, 0.2), (3, 0.3)])
 def test_a_look_leaves_a_pause_before_each_call_where_it_makes_several(count: int, seconds: float) -> None:
-    license_manager = FakeLicenseManager(tasks(IN_PROGRESS=count))
+    license_manager = TasksOfAFleet(tasks(IN_PROGRESS=count))
 
     _, found = looked(license_manager)
 
@@ -351,7 +351,7 @@ def test_a_look_leaves_a_pause_before_each_call_where_it_makes_several(count: in
 
 
 def test_a_status_that_nobody_knows_is_said_and_no_verdict() -> None:
-    license_manager = FakeLicenseManager({ids(2)[0]: "PAUSED", ids(2)[1]: SUCCEEDED})
+    license_manager = TasksOfAFleet({ids(2)[0]: "PAUSED", ids(2)[1]: SUCCEEDED})
 
     fleet, found = looked(license_manager)
     checked = waiting(check(license_manager))
@@ -363,7 +363,7 @@ def test_a_status_that_nobody_knows_is_said_and_no_verdict() -> None:
 
 @pytest.mark.parametrize("error", [InvalidRequest("No such task."), AccessDenied("No.")], ids=["refused", "denied"])
 def test_a_refusal_of_one_task_ends_the_gate(error: Exception) -> None:
-    license_manager = FakeLicenseManager(tasks(SUCCEEDED=5))
+    license_manager = TasksOfAFleet(tasks(SUCCEEDED=5))
     license_manager.troubles = {3: error}
 
     with pytest.raises(type(error)):
@@ -372,7 +372,7 @@ def test_a_refusal_of_one_task_ends_the_gate(error: Exception) -> None:
 
 @pytest.mark.parametrize("call_seconds", [0.0, 1.0, 5.0])
 def test_a_look_ends_in_time_for_its_function_and_the_next_ones_come_to_the_rest(call_seconds: float) -> None:
-    license_manager = FakeLicenseManager(tasks(SUCCEEDED=300))
+    license_manager = TasksOfAFleet(tasks(SUCCEEDED=300))
     license_manager.call_seconds = call_seconds
     fleet = Fleet.unseen(ids(300))
 
@@ -390,7 +390,7 @@ def test_a_look_ends_in_time_for_its_function_and_the_next_ones_come_to_the_rest
 @pytest.mark.parametrize("seconds", [0.0, 0.5, 1.0, 4.0])
 @pytest.mark.parametrize("between_calls", [0.1, 1.0])
 def test_no_call_of_a_look_begins_when_its_time_is_over(seconds: float, between_calls: float) -> None:
-    license_manager = FakeLicenseManager(tasks(SUCCEEDED=300, IN_PROGRESS=300))
+    license_manager = TasksOfAFleet(tasks(SUCCEEDED=300, IN_PROGRESS=300))
     license_manager.call_seconds = 0.2
     shared, clock, fleet = license_manager.shared(), license_manager.clock, Fleet.unseen(ids(600))
     shared.between_calls = between_calls
@@ -409,7 +409,7 @@ def test_no_call_of_a_look_begins_when_its_time_is_over(seconds: float, between_
 
 
 def test_tasks_that_do_not_end_do_not_keep_the_look_from_the_others() -> None:
-    license_manager = FakeLicenseManager(tasks(IN_PROGRESS=400, FAILED=1))
+    license_manager = TasksOfAFleet(tasks(IN_PROGRESS=400, FAILED=1))
     fleet = Fleet.unseen(ids(401))
 
     for _ in range(5):
@@ -419,7 +419,7 @@ def test_tasks_that_do_not_end_do_not_keep_the_look_from_the_others() -> None:
 
 
 def test_the_look_stops_at_the_first_failure_where_it_fails_the_gate() -> None:
-    license_manager = FakeLicenseManager(tasks(SUCCEEDED=1, FAILED=5))
+    license_manager = TasksOfAFleet(tasks(SUCCEEDED=1, FAILED=5))
 
     fleet, _ = looked(license_manager, stop_at_failure=True)
 
@@ -428,7 +428,7 @@ def test_the_look_stops_at_the_first_failure_where_it_fails_the_gate() -> None:
 
 
 def test_the_look_goes_on_after_a_failure_where_the_gate_does() -> None:
-    license_manager = FakeLicenseManager(tasks(SUCCEEDED=1, FAILED=5))
+    license_manager = TasksOfAFleet(tasks(SUCCEEDED=1, FAILED=5))
 
     fleet, _ = looked(license_manager)
 
@@ -440,7 +440,7 @@ def test_the_look_goes_on_after_a_failure_where_the_gate_does() -> None:
 
 
 def check(
-    license_manager: FakeLicenseManager,
+    license_manager: TasksOfAFleet,
     *,
     on_failure: str = "FAIL",
     known: Fleet | None = None,
@@ -474,7 +474,7 @@ def waiting(result: Waiting | Ended) -> Waiting:
 def test_one_failed_task_fails_the_gate(running: int) -> None:
     known = {**tasks(IN_PROGRESS=running, FAILED=1)}
 
-    end = ended(check(FakeLicenseManager(known, messages=dict.fromkeys(known, "No AMI of yours."))))
+    end = ended(check(TasksOfAFleet(known, messages=dict.fromkeys(known, "No AMI of yours."))))
 
     assert (end.outcome, end.passed, end.error) == (Outcome.FAILED, False, "LicenseConversion.Failed")
     assert "No AMI of yours." in end.reason
@@ -483,7 +483,7 @@ def test_one_failed_task_fails_the_gate(running: int) -> None:
 
 
 def test_a_gate_that_goes_on_waits_for_all_of_them() -> None:
-    license_manager = FakeLicenseManager(tasks(IN_PROGRESS=1, FAILED=2))
+    license_manager = TasksOfAFleet(tasks(IN_PROGRESS=1, FAILED=2))
 
     known = waiting(check(license_manager, on_failure="CONTINUE")).known
     license_manager.tasks[ids(1)[0]] = SUCCEEDED
@@ -495,7 +495,7 @@ def test_a_gate_that_goes_on_waits_for_all_of_them() -> None:
 
 
 def test_no_throttle_decides_a_fleet_its_last_look_comes_again() -> None:
-    license_manager = FakeLicenseManager(tasks(SUCCEEDED=10))
+    license_manager = TasksOfAFleet(tasks(SUCCEEDED=10))
     license_manager.troubles = {1: THROTTLE}
     license_manager.clock.seconds = 3600
 
@@ -506,7 +506,7 @@ def test_no_throttle_decides_a_fleet_its_last_look_comes_again() -> None:
 
 
 def test_a_fleet_whose_last_look_saw_nothing_does_not_claim_that_the_conversions_go_on() -> None:
-    license_manager = FakeLicenseManager(tasks(IN_PROGRESS=10))
+    license_manager = TasksOfAFleet(tasks(IN_PROGRESS=10))
     license_manager.troubles = {1: THROTTLE}
     license_manager.clock.seconds = 3700
 
@@ -518,7 +518,7 @@ def test_a_fleet_whose_last_look_saw_nothing_does_not_claim_that_the_conversions
 
 
 def test_a_throttled_fleet_is_not_looked_at_more_closely_than_one_that_is_not() -> None:
-    license_manager = FakeLicenseManager(tasks(IN_PROGRESS=10))
+    license_manager = TasksOfAFleet(tasks(IN_PROGRESS=10))
     license_manager.clock.seconds = 1000
     unthrottled = waiting(check(license_manager)).seconds
     license_manager.troubles = {license_manager.calls + 1: THROTTLE}
@@ -527,7 +527,7 @@ def test_a_throttled_fleet_is_not_looked_at_more_closely_than_one_that_is_not() 
 
 
 def test_a_whole_day_of_checks_fits_into_an_executions_history() -> None:
-    license_manager = FakeLicenseManager(tasks(IN_PROGRESS=3))
+    license_manager = TasksOfAFleet(tasks(IN_PROGRESS=3))
     shared, clock = license_manager.shared(), license_manager.clock
     request = Request.from_input({"LicenseConversionTaskIds": list(ids(3)), "TimeoutSeconds": 86400})
     gate = Gate(lambda _: shared, clock, lambda: 1.0, crowds=nobody, sleep=clock.sleep)
@@ -545,7 +545,7 @@ def test_a_whole_day_of_checks_fits_into_an_executions_history() -> None:
 
 @pytest.mark.parametrize("attempt_seconds", [5, 9, 27])
 def test_a_look_ends_before_the_state_machine_gives_the_check_up(attempt_seconds: int) -> None:
-    license_manager = FakeLicenseManager(tasks(SUCCEEDED=300))
+    license_manager = TasksOfAFleet(tasks(SUCCEEDED=300))
     license_manager.call_seconds = 0.2
     shared, clock = license_manager.shared(), license_manager.clock
     task_check = TaskCheck(Gate(lambda _: shared, clock, lambda: 0.0, crowds=nobody, sleep=clock.sleep), clock)

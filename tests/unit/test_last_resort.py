@@ -201,7 +201,7 @@ def given_up(answers: AnswersReceiver, **of_event: Any) -> dict[str, Any]:
     }
 
 
-class FakeWaits:
+class KnownWaits:
     """Whether Step Functions knows a wait of the request, or an error; one for each look."""
 
     def __init__(self, *looks: bool | Exception) -> None:
@@ -226,11 +226,11 @@ class FakeWaits:
 
 
 @pytest.fixture
-def no_wait(monkeypatch: pytest.MonkeyPatch) -> FakeWaits:
-    return use(monkeypatch, FakeWaits(False, False))
+def no_wait(monkeypatch: pytest.MonkeyPatch) -> KnownWaits:
+    return use(monkeypatch, KnownWaits(False, False))
 
 
-def use(monkeypatch: pytest.MonkeyPatch, fake: FakeWaits) -> FakeWaits:
+def use(monkeypatch: pytest.MonkeyPatch, fake: KnownWaits) -> KnownWaits:
     monkeypatch.setattr(last_resort, "_waits", lambda: fake)
     monkeypatch.setattr(last_resort, "LOOK_AGAIN_SECONDS", 0)
     monkeypatch.setenv("GATE_LOG_GROUP", "/gate/custom-resource")
@@ -239,7 +239,7 @@ def use(monkeypatch: pytest.MonkeyPatch, fake: FakeWaits) -> FakeWaits:
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
 def test_a_request_that_lambda_gave_up_fails_with_why_and_where_to_look(
-    answers: AnswersReceiver, no_wait: FakeWaits, request_type: str
+    answers: AnswersReceiver, no_wait: KnownWaits, request_type: str
 ) -> None:
     said = told(answers, given_up(answers, RequestType=request_type))
 
@@ -253,7 +253,7 @@ def test_a_request_that_lambda_gave_up_fails_with_why_and_where_to_look(
 
 
 def test_an_update_that_lambda_gave_up_keeps_the_id_that_the_resource_has(
-    answers: AnswersReceiver, no_wait: FakeWaits
+    answers: AnswersReceiver, no_wait: KnownWaits
 ) -> None:
     record = given_up(answers, RequestType="Update", PhysicalResourceId="lct-before")
 
@@ -265,7 +265,7 @@ def test_an_update_that_lambda_gave_up_keeps_the_id_that_the_resource_has(
     [{}, None, "text", {"LicenseConversionTaskId": ["lct-1"]}, {"LicenseConversionTaskId": "lct-" + "x" * 2000}],
 )
 def test_a_create_without_a_task_id_that_can_be_one_gets_the_marker(
-    answers: AnswersReceiver, no_wait: FakeWaits, properties: Any
+    answers: AnswersReceiver, no_wait: KnownWaits, properties: Any
 ) -> None:
     record = given_up(answers, ResourceProperties=properties)
 
@@ -273,7 +273,7 @@ def test_a_create_without_a_task_id_that_can_be_one_gets_the_marker(
 
 
 def test_an_event_that_was_throttled_for_too_long_is_answered_without_what_no_function_said(
-    answers: AnswersReceiver, no_wait: FakeWaits
+    answers: AnswersReceiver, no_wait: KnownWaits
 ) -> None:
     record = given_up(answers)
     record["requestContext"]["condition"] = "EventAgeExceeded"
@@ -286,7 +286,7 @@ def test_an_event_that_was_throttled_for_too_long_is_answered_without_what_no_fu
 
 
 def test_a_record_that_says_little_and_a_function_without_its_settings_are_no_reason_for_silence(
-    answers: AnswersReceiver, no_wait: FakeWaits, monkeypatch: pytest.MonkeyPatch
+    answers: AnswersReceiver, no_wait: KnownWaits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GATE_LOG_GROUP")
 
@@ -298,7 +298,7 @@ def test_a_record_that_says_little_and_a_function_without_its_settings_are_no_re
 
 
 def test_refused_properties_are_answered_as_the_function_answers_them(
-    answers: AnswersReceiver, no_wait: FakeWaits
+    answers: AnswersReceiver, no_wait: KnownWaits
 ) -> None:
     """It may have done so, without having been heard."""
     properties = {"LicenseConversionTaskId": TASK_ID, "OnFailure": "fail"}
@@ -311,7 +311,7 @@ def test_refused_properties_are_answered_as_the_function_answers_them(
 
 
 def test_a_request_that_nobody_can_check_is_no_refused_one(
-    answers: AnswersReceiver, no_wait: FakeWaits, monkeypatch: pytest.MonkeyPatch
+    answers: AnswersReceiver, no_wait: KnownWaits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "license_conversion.request", None)
 
@@ -331,7 +331,7 @@ def test_a_request_that_nobody_can_check_is_no_refused_one(
     ids=["broken", "a Delete", "the application's", "refused"],
 )
 def test_nothing_is_sent_for_longer_than_cloudformation_listens(
-    answers: AnswersReceiver, no_wait: FakeWaits, of_event: dict[str, Any]
+    answers: AnswersReceiver, no_wait: KnownWaits, of_event: dict[str, Any]
 ) -> None:
     properties = {"LicenseConversionTaskId": TASK_ID, "ServiceTimeout": "1"}
     answers.misbehave(*[503] * 20)
@@ -358,7 +358,7 @@ def test_a_wait_is_looked_for_by_the_name_of_the_request(
 def test_the_answer_is_left_to_a_wait_that_the_function_began_before_it_broke(
     answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, looks: tuple[bool, ...], said: Callable[[], Said]
 ) -> None:
-    use(monkeypatch, FakeWaits(*looks))
+    use(monkeypatch, KnownWaits(*looks))
 
     last_resort.handler(given_up(answers), Context(seconds=30))
 
@@ -367,7 +367,7 @@ def test_the_answer_is_left_to_a_wait_that_the_function_began_before_it_broke(
     assert said() == Said([{**LINE, "level": "INFO", "message": message, "task_id": TASK_ID}])
 
 
-def test_a_handle_is_not_signalled_where_no_wait_began(answers: AnswersReceiver, no_wait: FakeWaits) -> None:
+def test_a_handle_is_not_signalled_where_no_wait_began(answers: AnswersReceiver, no_wait: KnownWaits) -> None:
     properties = {"LicenseConversionTaskId": TASK_ID, "WaitConditionHandle": answers.issue("handle")}
 
     said = told(answers, given_up(answers, ResourceProperties=properties))
@@ -379,7 +379,7 @@ def test_a_handle_is_not_signalled_where_no_wait_began(answers: AnswersReceiver,
 def test_a_request_is_answered_when_it_cannot_be_known_whether_it_has_a_wait(
     answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, error: Exception, said: Callable[[], Said]
 ) -> None:
-    use(monkeypatch, FakeWaits(error))
+    use(monkeypatch, KnownWaits(error))
 
     assert told(answers, given_up(answers))["Status"] == "FAILED"
     message = f"It is not known whether the request has a wait: {type(error).__name__}"
@@ -387,7 +387,7 @@ def test_a_request_is_answered_when_it_cannot_be_known_whether_it_has_a_wait(
 
 
 @pytest.mark.parametrize("physical_id", [TASK_ID, "stack-Gate-ABCDEFGHIJKLM"], ids=["its own", "CloudFormation's"])
-def test_a_delete_succeeds_and_stops_the_wait(answers: AnswersReceiver, no_wait: FakeWaits, physical_id: str) -> None:
+def test_a_delete_succeeds_and_stops_the_wait(answers: AnswersReceiver, no_wait: KnownWaits, physical_id: str) -> None:
     record = given_up(answers, RequestType="Delete", PhysicalResourceId=physical_id)
     (signed,) = re.findall(r"X-Amz-Date=(\w+)", record["requestPayload"]["ResponseURL"])
 
@@ -399,7 +399,7 @@ def test_a_delete_succeeds_and_stops_the_wait(answers: AnswersReceiver, no_wait:
     ]
 
 
-def test_a_delete_keeps_half_of_the_time_for_its_answer(answers: AnswersReceiver, no_wait: FakeWaits) -> None:
+def test_a_delete_keeps_half_of_the_time_for_its_answer(answers: AnswersReceiver, no_wait: KnownWaits) -> None:
     told(answers, given_up(answers, RequestType="Delete", PhysicalResourceId=TASK_ID))
 
     assert no_wait.seconds == (30 - RESERVE_SECONDS) / 2
@@ -408,7 +408,7 @@ def test_a_delete_keeps_half_of_the_time_for_its_answer(answers: AnswersReceiver
 def test_a_delete_succeeds_when_its_wait_cannot_be_stopped(
     answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, said: Callable[[], Said]
 ) -> None:
-    use(monkeypatch, FakeWaits(ImportError("boto3")))
+    use(monkeypatch, KnownWaits(ImportError("boto3")))
 
     assert told(answers, given_up(answers, RequestType="Delete", PhysicalResourceId=TASK_ID))["Status"] == "SUCCESS"
     message = "The waits of the resource could not be stopped: ImportError"
@@ -416,7 +416,7 @@ def test_a_delete_succeeds_when_its_wait_cannot_be_stopped(
     assert said().lines[0] == line
 
 
-def test_a_credential_that_an_error_quotes_is_not_quoted_again(answers: AnswersReceiver, no_wait: FakeWaits) -> None:
+def test_a_credential_that_an_error_quotes_is_not_quoted_again(answers: AnswersReceiver, no_wait: KnownWaits) -> None:
     record = given_up(answers)
     record["responsePayload"]["errorMessage"] = f"KeyError: {record['requestPayload']['ResponseURL']!r}"
 

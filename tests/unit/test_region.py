@@ -47,7 +47,7 @@ def made(target: str, folder: Path, environment: dict[str, str]) -> list[str]:
     for tool in ("sam", "python"):
         (folder / tool).write_text(SPY)
         (folder / tool).chmod(0o755)
-    command = ["make", "--silent", "-o", ".venv/.installed", "-o", "build", target, f"BIN={folder}"]
+    command = ["make", "--silent", "-o", ".venv/.demo", "-o", "build", target, f"BIN={folder}"]
     ran = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
     return ran.stdout.splitlines()
 

@@ -33,7 +33,7 @@ SUCCEEDED = {
 TOKEN = {"LicenseConversionTaskId": TASK_ID, "TaskToken": "a token"}
 
 
-class Execution:
+class EndedExecution:
     """An execution that has ended, as Step Functions says it; and the task tokens that were called back."""
 
     def __init__(self, given: Any, state: Any, **end: Any) -> None:
@@ -60,7 +60,7 @@ def of_stack(receiver: AnswersReceiver, **properties: str) -> dict[str, Any]:
     return {"Stack": given["Stack"], "Gate": given["Gate"]}
 
 
-def ends(monkeypatch: pytest.MonkeyPatch, found: Execution, seconds: float = 30, **said: Any) -> None:
+def ends(monkeypatch: pytest.MonkeyPatch, found: EndedExecution, seconds: float = 30, **said: Any) -> None:
     """The event comes; with a key of one's own it says neither the input nor the error."""
     monkeypatch.setattr(last_resort, "_waits", lambda: found)
     detail = {"executionArn": ARN, "status": "FAILED", **said}
@@ -90,7 +90,7 @@ def counted(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_a_stack_hears_how_its_execution_ended(
     answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, end: dict[str, str], words: str
 ) -> None:
-    ends(monkeypatch, Execution(of_stack(answers), {"Waiter": "STACK"}, **end))
+    ends(monkeypatch, EndedExecution(of_stack(answers), {"Waiter": "STACK"}, **end))
 
     (answer,) = answers.answers()
     assert (answer.json["Status"], answer.json["PhysicalResourceId"]) == ("FAILED", TASK_ID)
@@ -100,7 +100,7 @@ def test_a_stack_hears_how_its_execution_ended(
 def test_a_verdict_that_a_check_has_seen_goes_out_word_for_word(
     answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ends(monkeypatch, Execution(of_stack(answers), {"Waiter": "STACK", **SUCCEEDED}, **RUNTIME))
+    ends(monkeypatch, EndedExecution(of_stack(answers), {"Waiter": "STACK", **SUCCEEDED}, **RUNTIME))
 
     (answer,) = answers.answers()
     assert (answer.json["Status"], answer.json["Data"]) == ("SUCCESS", VERDICT["Data"])
@@ -111,7 +111,7 @@ def test_an_execution_that_ended_before_its_first_state_is_told_of_by_its_input(
 ) -> None:
     given = of_stack(answers)
 
-    ends(monkeypatch, Execution(given, given, **BY_HAND))
+    ends(monkeypatch, EndedExecution(given, given, **BY_HAND))
 
     assert [answer.json["Status"] for answer in answers.answers()] == ["FAILED"]
     assert "Told the STACK FAILED" in said().lines[0]["message"]
@@ -122,7 +122,7 @@ def test_a_handle_whose_stack_was_answered_is_all_that_is_told(
 ) -> None:
     given = of_stack(answers, WaitConditionHandle=answers.issue("handle"))
 
-    ends(monkeypatch, Execution(given, {"Waiter": "HANDLE"}, **BY_HAND))
+    ends(monkeypatch, EndedExecution(given, {"Waiter": "HANDLE"}, **BY_HAND))
 
     (answer,) = answers.answers()
     assert (answer.json["Status"], answer.json["UniqueId"]) == ("FAILURE", TASK_ID)
@@ -138,7 +138,7 @@ def test_a_stack_and_its_handle_are_both_told_where_nobody_knows_what_the_stack_
 ) -> None:
     given = of_stack(answers, WaitConditionHandle=answers.issue("handle"))
 
-    ends(monkeypatch, Execution(given, {"Waiter": "STACK", **state}, **BY_HAND))
+    ends(monkeypatch, EndedExecution(given, {"Waiter": "STACK", **state}, **BY_HAND))
 
     stack, handle = answers.answers()
     assert "RequestId" in stack.json
@@ -152,7 +152,7 @@ def test_a_stack_and_its_handle_are_both_told_where_nobody_knows_what_the_stack_
     ids=["no state of its own", "no verdict", "a verdict that is not whole", "a list", "a text"],
 )
 def test_a_task_token_is_called_back(monkeypatch: pytest.MonkeyPatch, state: Any) -> None:
-    found = Execution(TOKEN, state, **RUNTIME)
+    found = EndedExecution(TOKEN, state, **RUNTIME)
 
     ends(monkeypatch, found)
 
@@ -164,7 +164,7 @@ def test_a_task_token_is_called_back(monkeypatch: pytest.MonkeyPatch, state: Any
 def test_a_task_token_gets_the_verdict_that_a_check_has_seen(
     monkeypatch: pytest.MonkeyPatch, said: Callable[[], Said]
 ) -> None:
-    found = Execution(TOKEN, {"Waiter": "TASK_TOKEN", **SUCCEEDED}, **BY_HAND)
+    found = EndedExecution(TOKEN, {"Waiter": "TASK_TOKEN", **SUCCEEDED}, **BY_HAND)
 
     ends(monkeypatch, found)
 
@@ -179,7 +179,7 @@ def test_a_task_token_gets_the_failure_that_a_check_has_seen(
 ) -> None:
     """With its error and cause alone."""
     verdict = {"Ended": True, "Passed": False, "Error": "LicenseConversion.Failed", "Cause": "{}"}
-    found = Execution(TOKEN, verdict, **BY_HAND)
+    found = EndedExecution(TOKEN, verdict, **BY_HAND)
 
     ends(monkeypatch, found)
 
@@ -188,7 +188,7 @@ def test_a_task_token_gets_the_failure_that_a_check_has_seen(
 
 
 def test_step_functions_is_asked_for_a_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Execution(TOKEN, {"Waiter": "TASK_TOKEN"}, **BY_HAND)
+    found = EndedExecution(TOKEN, {"Waiter": "TASK_TOKEN"}, **BY_HAND)
 
     ends(monkeypatch, found, seconds=41.5)
 
@@ -222,7 +222,7 @@ def test_a_task_that_a_check_has_named_is_the_id_that_the_stack_hears(
 ) -> None:
     state = {"Waiter": "STACK", "Task": {"LicenseConversionTaskId": "lct-newest"}}
 
-    ends(monkeypatch, Execution(of_stack(answers), state, **BY_HAND))
+    ends(monkeypatch, EndedExecution(of_stack(answers), state, **BY_HAND))
 
     (answer,) = answers.answers()
     assert answer.json["PhysicalResourceId"] == "lct-newest"
@@ -238,7 +238,7 @@ def test_a_task_that_a_check_has_named_is_the_id_that_the_stack_hears(
 def test_a_caller_by_sync_is_told_by_step_functions_whatever_its_input_is(
     monkeypatch: pytest.MonkeyPatch, given: Any
 ) -> None:
-    found = Execution(given, given, **RUNTIME)
+    found = EndedExecution(given, given, **RUNTIME)
 
     ends(monkeypatch, found)
 
@@ -260,7 +260,7 @@ def test_whoever_has_been_told_is_not_told_again(
     answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     end: dict[str, Any], in_event: bool,
 ) -> None:  # fmt: skip
-    found = Execution(of_stack(answers), {"Waiter": "STACK"}, **end)
+    found = EndedExecution(of_stack(answers), {"Waiter": "STACK"}, **end)
 
     ends(monkeypatch, found, **(end if in_event else {}))
 
@@ -284,7 +284,7 @@ def test_an_end_without_a_word_is_counted_so_that_an_alarm_rings(
     answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     *, end: dict[str, Any], state: dict[str, Any], metrics: list[str],
 ) -> None:  # fmt: skip
-    ends(monkeypatch, Execution(of_stack(answers), state, **end))
+    ends(monkeypatch, EndedExecution(of_stack(answers), state, **end))
 
     assert counted(capsys) == metrics
 
@@ -295,7 +295,10 @@ def test_what_is_told_and_logged_quotes_no_credential(
     given = of_stack(answers)
     url = given["Stack"]["Event"]["ResponseURL"]
 
-    ends(monkeypatch, Execution(given, {"Waiter": "STACK"}, status="FAILED", error="States.Runtime", cause=f"at {url}"))
+    ends(
+        monkeypatch,
+        EndedExecution(given, {"Waiter": "STACK"}, status="FAILED", error="States.Runtime", cause=f"at {url}"),
+    )
 
     assert "at (a URL that is a credential)" in answers.answers()[0].json["Reason"]
     assert "X-Amz" not in capsys.readouterr().out
@@ -305,7 +308,7 @@ def test_what_nobody_takes_is_tried_again_by_lambda(answers: AnswersReceiver, mo
     answers.misbehave(503, 503, 503)
 
     with pytest.raises(AnswerNotDelivered):
-        ends(monkeypatch, Execution(of_stack(answers), {"Waiter": "STACK"}, **BY_HAND), seconds=1.6)
+        ends(monkeypatch, EndedExecution(of_stack(answers), {"Waiter": "STACK"}, **BY_HAND), seconds=1.6)
 
 
 def test_a_handle_is_told_though_its_stack_takes_nothing(
@@ -315,7 +318,7 @@ def test_a_handle_is_told_though_its_stack_takes_nothing(
     answers.misbehave(503)
 
     with pytest.raises(AnswerNotDelivered):
-        ends(monkeypatch, Execution(given, {"Waiter": "STACK"}, **BY_HAND), seconds=1.6)
+        ends(monkeypatch, EndedExecution(given, {"Waiter": "STACK"}, **BY_HAND), seconds=1.6)
 
     assert answers.answers()[-1].json["Status"] == "FAILURE"
 
@@ -326,7 +329,7 @@ def test_nothing_is_tried_again_for_a_cloudformation_that_has_given_up(
     given = of_stack(answers, ServiceTimeout="1")
     answers.misbehave(503, 503, 503)
 
-    ends(monkeypatch, Execution(given, {"Waiter": "STACK"}, **BY_HAND))
+    ends(monkeypatch, EndedExecution(given, {"Waiter": "STACK"}, **BY_HAND))
 
     printed = said()
     assert printed.metrics == {"AnswersNotDelivered": 1}

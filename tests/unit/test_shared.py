@@ -13,7 +13,7 @@ THROTTLE = StillUnknown("slow down", throttled=True)
 FAULT = StillUnknown("sorry")
 
 
-class FakeLicenseManager(LicenseManager):
+class OneInTrouble(LicenseManager):
     """Answers every call, or raises `trouble`."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class FakeLicenseManager(LicenseManager):
 
 
 def test_a_throttle_keeps_all_who_meet_from_calling_for_a_while() -> None:
-    license_manager = FakeLicenseManager()
+    license_manager = OneInTrouble()
     license_manager.trouble = THROTTLE
     shared = license_manager.shared()
     with pytest.raises(StillUnknown):
@@ -54,7 +54,7 @@ def test_a_throttle_keeps_all_who_meet_from_calling_for_a_while() -> None:
 
 
 def test_calls_come_more_slowly_after_throttles_and_then_faster_again() -> None:
-    license_manager = FakeLicenseManager()
+    license_manager = OneInTrouble()
     license_manager.trouble = THROTTLE
     shared = license_manager.shared()
     between = []
@@ -75,7 +75,7 @@ def test_calls_come_more_slowly_after_throttles_and_then_faster_again() -> None:
 
 
 def test_a_fault_is_no_throttle() -> None:
-    license_manager = FakeLicenseManager()
+    license_manager = OneInTrouble()
     license_manager.trouble = FAULT
     shared = license_manager.shared()
     for _ in range(3):

@@ -322,7 +322,7 @@ def test_a_signal_always_has_a_unique_id_because_cloudformation_counts_none_with
 # For how long it is sent
 
 
-class Receiver:
+class KeepsHowLong:
     """Stands for the one that a message is delivered to: keeps for how long it was to be tried, and takes it or not."""
 
     def __init__(self, *, takes: bool = True) -> None:
@@ -354,7 +354,7 @@ REQUESTED = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
     ],
 )
 def test_sending_ends_when_cloudformation_has_given_up(after: float, seconds: float, tried: float) -> None:
-    taker = Receiver()
+    taker = KeepsHowLong()
 
     send(of_request("90"), ANSWER, "STACK", seconds, now=REQUESTED + timedelta(seconds=after), deliver_=taker)
 
@@ -370,7 +370,7 @@ def test_sending_ends_when_cloudformation_has_given_up(after: float, seconds: fl
     ],
 )
 def test_an_answer_that_is_not_taken_says_whether_anybody_still_listens(after: float, error: type[Exception]) -> None:
-    receiver = Receiver(takes=False)
+    receiver = KeepsHowLong(takes=False)
 
     with pytest.raises(AnswerNotDelivered) as raised:
         send(of_request("90"), ANSWER, "STACK", 28, now=REQUESTED + timedelta(seconds=after), deliver_=receiver)
@@ -383,7 +383,7 @@ def test_an_answer_that_is_not_taken_says_whether_anybody_still_listens(after: f
 def test_a_signal_is_sent_whenever_it_comes_because_the_wait_conditions_own_time_is_not_known() -> None:
     event = of_request("90")
     event["ResourceProperties"]["WaitConditionHandle"] = HANDLE
-    taker, receiver = Receiver(), Receiver(takes=False)
+    taker, receiver = KeepsHowLong(), KeepsHowLong(takes=False)
     late = REQUESTED + timedelta(hours=1)
 
     send(event, ANSWER, "HANDLE", 28, now=late, deliver_=taker)

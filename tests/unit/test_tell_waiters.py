@@ -27,7 +27,7 @@ DESCRIBED = """<DescribeStacksResponse><DescribeStacksResult><Stacks><member><St
 </DescribeStacksResponse>"""
 
 
-class Application:
+class DeletedApplication:
     """Its stack's status, and the executions that run: the input and the last state of each, by its name."""
 
     def __init__(self, step_functions: StepFunctions) -> None:
@@ -66,10 +66,10 @@ class Application:
 
 
 @pytest.fixture
-def application(monkeypatch: pytest.MonkeyPatch) -> Application:
+def application(monkeypatch: pytest.MonkeyPatch) -> DeletedApplication:
     """Real clients of boto3, without a network."""
     session = boto3.Session(region_name="us-east-1")
-    made = Application(StepFunctions())
+    made = DeletedApplication(StepFunctions())
     hooks: Any = made.step_functions, made.describe_stack
     session.events.register("before-send.stepfunctions", hooks[0])
     session.events.register("before-send.cloudformation", hooks[1])
@@ -103,7 +103,7 @@ def heard(receiver: AnswersReceiver) -> dict[str, dict[str, Any]]:
 
 
 def test_everybody_who_waits_hears_that_the_gate_is_deleted_and_then_their_executions_are_stopped(
-    answers: AnswersReceiver, application: Application, said: Callable[[], Said]
+    answers: AnswersReceiver, application: DeletedApplication, said: Callable[[], Said]
 ) -> None:
     application.running = {
         "stack": of_stack(answers, "stack"),
@@ -133,7 +133,7 @@ def test_everybody_who_waits_hears_that_the_gate_is_deleted_and_then_their_execu
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
 def test_a_deployment_asks_nothing_and_succeeds(
-    answers: AnswersReceiver, application: Application, request_type: str
+    answers: AnswersReceiver, application: DeletedApplication, request_type: str
 ) -> None:
     application.running = {"stack": of_stack(answers, "stack")}
 
@@ -147,7 +147,7 @@ def test_a_deployment_asks_nothing_and_succeeds(
 
 @pytest.mark.parametrize("status", ["UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS"])
 def test_nobody_is_told_where_the_resource_goes_and_the_stack_stays(
-    answers: AnswersReceiver, application: Application, status: str
+    answers: AnswersReceiver, application: DeletedApplication, status: str
 ) -> None:
     """A downgrade to a release that has no such resource, for example."""
     application.running, application.status = {"stack": of_stack(answers, "stack")}, status
@@ -159,7 +159,7 @@ def test_nobody_is_told_where_the_resource_goes_and_the_stack_stays(
 
 
 def test_where_it_is_not_known_whether_the_stack_goes_they_are_told(
-    answers: AnswersReceiver, application: Application, said: Callable[[], Said]
+    answers: AnswersReceiver, application: DeletedApplication, said: Callable[[], Said]
 ) -> None:
     application.running, application.status = {"stack": of_stack(answers, "stack")}, ""
 
@@ -173,7 +173,7 @@ def test_where_it_is_not_known_whether_the_stack_goes_they_are_told(
     )
 
 
-def test_who_comes_meanwhile_is_told_too(answers: AnswersReceiver, application: Application) -> None:
+def test_who_comes_meanwhile_is_told_too(answers: AnswersReceiver, application: DeletedApplication) -> None:
     application.running = {"stack": of_stack(answers, "stack")}
     application.newcomers = {"late": of_stack(answers, "late")}
 
@@ -185,7 +185,7 @@ def test_who_comes_meanwhile_is_told_too(answers: AnswersReceiver, application: 
 
 
 def test_one_that_cannot_be_told_is_left_and_keeps_nobody_else_from_it(
-    answers: AnswersReceiver, application: Application, said: Callable[[], Said]
+    answers: AnswersReceiver, application: DeletedApplication, said: Callable[[], Said]
 ) -> None:
     given, state = of_stack(answers, "unreachable")
     given["Stack"]["Event"]["ResponseURL"] = "https://127.0.0.1:1/nobody?X-Amz-Signature=c0ffee"
@@ -205,7 +205,7 @@ def test_one_that_cannot_be_told_is_left_and_keeps_nobody_else_from_it(
 
 
 def test_a_thousand_waits_and_no_time_end_in_an_answer_that_says_how_many_were_left(
-    answers: AnswersReceiver, application: Application
+    answers: AnswersReceiver, application: DeletedApplication
 ) -> None:
     application.running = {str(number): of_stack(answers, str(number)) for number in range(1000)}
 
@@ -220,7 +220,7 @@ def test_a_thousand_waits_and_no_time_end_in_an_answer_that_says_how_many_were_l
 
 @pytest.mark.parametrize("operation", ["ListExecutions", "DescribeExecution", "GetExecutionHistory", "StopExecution"])
 def test_the_deletion_goes_on_whatever_step_functions_says(
-    answers: AnswersReceiver, application: Application, operation: str
+    answers: AnswersReceiver, application: DeletedApplication, operation: str
 ) -> None:
     application.running = {"stack": of_stack(answers, "stack")}
     application.step_functions.answers[operation] = [(400, "AccessDeniedException")]
@@ -231,7 +231,7 @@ def test_the_deletion_goes_on_whatever_step_functions_says(
 
 
 def test_the_deletion_goes_on_without_its_settings(
-    answers: AnswersReceiver, application: Application, monkeypatch: pytest.MonkeyPatch, said: Callable[[], Said]
+    answers: AnswersReceiver, application: DeletedApplication, monkeypatch: pytest.MonkeyPatch, said: Callable[[], Said]
 ) -> None:
     monkeypatch.delenv("GATE_STATE_MACHINE_ARN")
 
@@ -243,7 +243,7 @@ def test_the_deletion_goes_on_without_its_settings(
 
 
 def test_what_was_done_is_said_though_nobody_looked_again(
-    answers: AnswersReceiver, application: Application, said: Callable[[], Said]
+    answers: AnswersReceiver, application: DeletedApplication, said: Callable[[], Said]
 ) -> None:
     application.running = {"stack": of_stack(answers, "stack")}
     broken = (400, "AccessDeniedException")

@@ -28,7 +28,7 @@ READ = {
 Event = dict[str, Any]
 
 
-class LicenseManager(FakeLicenseManager):
+class SaysAStatus(FakeLicenseManager):
     between_calls = 0.0
 
     def get_task(self, task_id: str) -> ConversionTask:
@@ -51,7 +51,7 @@ EVENTS = list(_events())
 
 def checked(event: Event, status: str) -> Event:
     """The state after one check, two minutes after the wait began."""
-    license_manager, now = LicenseManager(status), STARTED_AT + timedelta(minutes=2)
+    license_manager, now = SaysAStatus(status), STARTED_AT + timedelta(minutes=2)
     gate = Gate(lambda _: license_manager, lambda: now, lambda: 0.0, crowds=nobody)
     after = handle(TaskCheck(gate, lambda: now), json.loads(json.dumps(event)), CONTEXT)
     return json.loads(json.dumps(after))  # type: ignore[no-any-return]

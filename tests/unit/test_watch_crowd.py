@@ -27,7 +27,7 @@ THROTTLE = StillUnknown("slow down", throttled=True)
 FAULT = StillUnknown("sorry")
 
 
-class Account(LicenseManager):
+class WatchedAccount(LicenseManager):
     """Tasks by id, in pages, and whoever waits for them. `calls`: each id that was asked for, each status that was listed."""
 
     def __init__(self, tasks: Mapping[str, str], *, page: int = 100) -> None:
@@ -86,9 +86,9 @@ class Account(LicenseManager):
         return self.table.items[gate].words
 
 
-def crowd(count: int, status: str = IN_PROGRESS, *, page: int = 100) -> Account:
+def crowd(count: int, status: str = IN_PROGRESS, *, page: int = 100) -> WatchedAccount:
     """So many gates, each with a task of its own."""
-    account = Account({f"lct-{number}": status for number in range(count)}, page=page)
+    account = WatchedAccount({f"lct-{number}": status for number in range(count)}, page=page)
     for task_id in account.tasks:
         account.join(f"gate of {task_id}", task_id)
     return account
@@ -121,7 +121,7 @@ def test_a_task_that_has_left_the_listing_is_asked_for_and_its_gate_is_woken() -
 
 
 def test_a_gate_is_told_all_that_license_manager_says_and_a_fleet_what_it_keeps() -> None:
-    account = Account({"lct-1": SUCCEEDED, "lct-2": SUCCEEDED, "lct-3": IN_PROGRESS})
+    account = WatchedAccount({"lct-1": SUCCEEDED, "lct-2": SUCCEEDED, "lct-3": IN_PROGRESS})
     account.members = {"ResourceArn": "arn:resource"}
     account.join("one", "lct-1")
     account.join("fleet of two", "lct-1", "lct-2")
@@ -181,7 +181,7 @@ def test_gates_whose_tasks_are_asked_for_one_by_one_are_told_and_woken_a_hundred
 
 
 def test_what_a_listing_of_ends_has_shown_is_told_though_it_breaks_off_and_leaves_the_status_out() -> None:
-    class Terse(Account):
+    class Terse(WatchedAccount):
         def page_of(self, status: Status, token: str = "") -> Page:
             if token:
                 raise FAULT
@@ -279,7 +279,7 @@ def test_all_gates_of_one_task_are_told() -> None:
 
 
 def test_a_fleet_is_told_once_a_look() -> None:
-    account = Account({f"lct-{number}": SUCCEEDED for number in range(300)})
+    account = WatchedAccount({f"lct-{number}": SUCCEEDED for number in range(300)})
     account.tasks["lct-299"] = IN_PROGRESS
     account.join("fleet", *account.tasks)
 
@@ -290,7 +290,7 @@ def test_a_fleet_is_told_once_a_look() -> None:
 
 
 def test_the_words_for_a_fleet_fit_into_an_item_and_its_first_messages_are_whole() -> None:
-    account = Account({f"lct-{number:046}": FAILED for number in range(1000)})
+    account = WatchedAccount({f"lct-{number:046}": FAILED for number in range(1000)})
     account.messages = dict.fromkeys(account.tasks, "ü" * 5_000)
     account.join("fleet", *account.tasks)
 
@@ -316,7 +316,7 @@ def test_the_last_one_is_told_that_its_task_still_runs_and_goes_on_alone() -> No
 
 
 def test_a_watch_at_which_nobody_waits_ends_at_once() -> None:
-    account = Account({})
+    account = WatchedAccount({})
 
     account.watch()
 
@@ -324,7 +324,7 @@ def test_a_watch_at_which_nobody_waits_ends_at_once() -> None:
 
 
 def test_whoever_came_while_the_watch_was_ending_is_woken_to_start_the_next() -> None:
-    account = Account({"lct-0": IN_PROGRESS})
+    account = WatchedAccount({"lct-0": IN_PROGRESS})
 
     def comes(call: str) -> None:
         if call == "keep_watch":

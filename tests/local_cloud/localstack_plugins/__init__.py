@@ -9,6 +9,7 @@
 - ``observability``: dashboards and metric filters
 - ``conversions``: what a state machine that converts instances needs of EC2, License Manager and Step Functions
 - ``permissions``: IAM, for every call that is made in a role's or a person's name
+- ``quotas``: how many calls of Step Functions there may be
 
 LocalStack finds them through ``entry_points/local_cloud-1.dist-info``. `settings` reads what ``cloud.py`` hands over.
 """

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+QUOTAS = "/_local_cloud/quotas"
+"""Where LocalStack's process is told of a quota."""
 _PREFIX = "LOCAL_CLOUD_"
 
 
