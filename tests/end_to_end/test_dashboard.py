@@ -3,17 +3,27 @@
 import json
 import re
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from license_conversion.plain_telemetry import NAMESPACE
-from tests.end_to_end.application import Application
+from tests.end_to_end.application import BUILT, NAME, Application
+from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.metrics import Point, written
 from tests.local_cloud.twenty_gates import GATES, TwentyGates
 from tests.template import RESOURCES
 from tests.unit.test_alarms import ALARMS, DASHBOARD, put, shown
 
 SERVICE = (("service", "license-conversion-gate"),)
+
+
+@pytest.fixture(scope="module")
+def application() -> Iterator[Application]:
+    """On a cloud of its own: what others have logged there would be taken for this run's."""
+    with LocalCloud() as running:
+        running.license_manager.configure(begins_when_seen=True)
+        yield Application(running, running.stacks.deploy(NAME, BUILT))
 
 
 @pytest.fixture(scope="module")

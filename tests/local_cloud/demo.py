@@ -24,7 +24,7 @@ def run(screen: Screen) -> None:
         "License Conversion Gate",
         "Changing how an EC2 instance is licensed (a license type conversion) takes its time, and CloudFormation "
         "does not wait for it. The gate is the resource that does. Here three stacks meet it, on a cloud inside this "
-        "machine: no AWS account, no Docker, 45 seconds from here.",
+        "machine: no AWS account, no Docker, about a minute from here.",
     )
     with contextlib.ExitStack() as running:
         with screen.step("Starting the local cloud", "The local cloud runs"):
