@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,14 @@ EXAMPLES = ROOT / "examples"
 NAME = "license-conversion-gate"
 READER = f"arn:aws:iam::{ACCOUNT}:role/license-conversion-reader"
 """The role that examples/cross-account-role.yaml makes, and that the application may assume."""
+
+
+@contextmanager
+def cloud_for_tests() -> Iterator[LocalCloud]:
+    """Conversions run from when somebody looks: a machine so busy that it looks late sees the same."""
+    with LocalCloud() as running:
+        running.license_manager.configure(begins_when_seen=True)
+        yield running
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.end_to_end.application import BUILT, NAME, READER, Application
+from tests.end_to_end.application import BUILT, NAME, READER, Application, cloud_for_tests
 from tests.local_cloud.cloud import LocalCloud
 
 
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[LocalCloud]:
-    """Conversions run from when somebody looks: a machine so busy that it looks late sees the same."""
-    with LocalCloud() as running:
-        running.license_manager.configure(begins_when_seen=True)
+    with cloud_for_tests() as running:
         yield running
 
 

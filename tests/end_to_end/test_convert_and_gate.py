@@ -95,9 +95,8 @@ class Conversions:
         """The time when License Manager was asked for this instance's task by its id, once it was, after another time."""
         deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
-            for call in self.license_manager.calls:
-                named = call.parameters.get("LicenseConversionTaskId")
-                if call.time > after and named == self.task(instance_id):
+            for call in self.license_manager.calls_for(self.task(instance_id)):
+                if call.time > after:
                     return call.time
             time.sleep(0.1)
         raise TimeoutError(f"nobody asks for the task of {instance_id}")

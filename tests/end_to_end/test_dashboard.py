@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from license_conversion.plain_telemetry import NAMESPACE
-from tests.end_to_end.application import BUILT, NAME, Application
-from tests.local_cloud.cloud import LocalCloud
+from tests.end_to_end.application import BUILT, NAME, Application, cloud_for_tests
 from tests.local_cloud.metrics import Point, written
 from tests.local_cloud.twenty_gates import GATES, TwentyGates
 from tests.template import RESOURCES
@@ -21,8 +20,7 @@ SERVICE = (("service", "license-conversion-gate"),)
 @pytest.fixture(scope="module")
 def application() -> Iterator[Application]:
     """On a cloud of its own: what others have logged there would be taken for this run's."""
-    with LocalCloud() as running:
-        running.license_manager.configure(begins_when_seen=True)
+    with cloud_for_tests() as running:
         yield Application(running, running.stacks.deploy(NAME, BUILT))
 
 

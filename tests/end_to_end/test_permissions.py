@@ -20,13 +20,14 @@ from samcli.yamlhelper import yaml_dump, yaml_parse  # type: ignore[import-untyp
 
 from scripts import waiting
 from tests.end_to_end.application import BUILT, EXAMPLES, NAME, READER
+from tests.local_cloud import ROOT
 from tests.local_cloud.clients import ACCOUNT
 from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.iam.engine import Engine
 from tests.local_cloud.iam.judge import Judge, Principal, Verdict
 from tests.local_cloud.iam.needs import Need
 from tests.local_cloud.iam.person import policy_of
-from tests.local_cloud.stacks import ROOT, Stack
+from tests.local_cloud.stacks import Stack
 
 pytestmark = pytest.mark.skipif(
     not LocalCloud.can_check_permissions(), reason="the policy engine is not installed: it needs Node, and `make setup`"

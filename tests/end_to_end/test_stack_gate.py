@@ -1,4 +1,4 @@
-"""NamedStacks wait at the deployed gate: the examples as they are, on the local cloud, in real time.
+"""Stacks wait at the deployed gate: the examples as they are, on the local cloud, in real time.
 
 The stacks of this module are all created at once, because each of them spends its time waiting.
 """
@@ -25,7 +25,7 @@ SAID = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI."
 
 
 class NamedStacks:
-    """NamedStacks by the name of what happens to them; `tasks` are the conversion tasks by the same name."""
+    """Stacks by the name of what happens to them; `tasks` are the conversion tasks by the same name."""
 
     def __init__(self, application: Application) -> None:
         self.cloud = application.cloud
@@ -232,7 +232,7 @@ def test_a_gate_outlasts_a_license_manager_that_throttles_and_breaks(application
     stack = cloud.stacks.create("throttled", STACK_GATE, {"LicenseConversionTaskId": task})
 
     assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
-    calls = [one.answer for one in cloud.license_manager.calls if task in one.parameters.values()]
+    calls = [one.answer for one in cloud.license_manager.calls_for(task)]
     assert "RateLimitExceededException" in calls
 
 

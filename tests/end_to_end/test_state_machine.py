@@ -4,7 +4,6 @@ The executions of this module are all started at once, because each of them spen
 """
 
 import json
-import urllib.request
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -16,6 +15,7 @@ import pytest
 from license_conversion.pace import seconds_until_next_check
 from tests.end_to_end.application import EXAMPLES, Application
 from tests.eventually import eventually
+from tests.local_cloud.localstack import DIRECT
 from tests.local_cloud.stacks import Stack
 
 SAID = 'Instance [i-0123456789abcdef0] is launched "from" an Amazon owned AMI.'
@@ -78,8 +78,7 @@ class Executions:
 
     def looks(self, name: str) -> int:
         """How often License Manager has been asked for the task."""
-        calls = self.application.cloud.license_manager.calls
-        return sum(call.parameters.get("LicenseConversionTaskId") == self.tasks[name] for call in calls)
+        return len(self.application.cloud.license_manager.calls_for(self.tasks[name]))
 
     def start(self, name: str, execution_input: Any, example: str = "", **options: str) -> None:
         """One execution of the gate, or of an example's state machine."""
@@ -247,8 +246,7 @@ def _with_a_bus_that_is_missing(run: Executions) -> str:
     functions = run.application.cloud.client("lambda")
     own = functions.get_function(FunctionName=run.application.function_arn("AnnounceEndFunction"))
     configuration = own["Configuration"]
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(own["Code"]["Location"]) as code:
+    with DIRECT.open(own["Code"]["Location"]) as code:
         created = functions.create_function(
             FunctionName="announce-nowhere",
             Code={"ZipFile": code.read()},

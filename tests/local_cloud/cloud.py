@@ -25,7 +25,7 @@ from typing import Any
 import trustme
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.local_cloud import iam
+from tests.local_cloud import ROOT, iam
 from tests.local_cloud.answers import Answer, AnswersClient, Issued, Misbehaviour
 from tests.local_cloud.clients import ACCOUNT, REGION, ROOT_USER, Clients, Credentials
 from tests.local_cloud.dynamodb import DynamoDBServer
@@ -35,7 +35,7 @@ from tests.local_cloud.iam.person import policy_of
 from tests.local_cloud.license_manager import LicenseManagerServer
 from tests.local_cloud.localstack import DIRECT, LocalStack
 from tests.local_cloud.localstack_plugins.settings import QUOTAS, Settings
-from tests.local_cloud.stacks import ROOT, Stacks
+from tests.local_cloud.stacks import Stacks
 from tests.local_cloud.traces import TraceDaemon
 
 _FIRST_CALLS = (

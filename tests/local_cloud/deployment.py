@@ -1,7 +1,8 @@
 """The application as ``sam build`` left it, and the examples that use it."""
 
+from tests.local_cloud import ROOT
 from tests.local_cloud.cloud import LocalCloud
-from tests.local_cloud.stacks import ROOT, Stack
+from tests.local_cloud.stacks import Stack
 
 EXAMPLES = ROOT / "examples"
 _BUILT = ROOT / ".aws-sam/build/template.yaml"

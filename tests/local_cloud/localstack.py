@@ -11,9 +11,9 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.local_cloud import ROOT
 from tests.local_cloud.localstack_plugins.settings import Settings
 
-_ROOT = Path(__file__).parents[2]
 _PLUGINS = Path(__file__).parent / "localstack_plugins"
 _SERVICES = (
     "cloudformation", "cloudwatch", "ec2", "events", "iam", "kms", "lambda", "logs", "s3", "sns", "sqs", "ssm",
@@ -62,7 +62,7 @@ class LocalStack:
             "XDG_CACHE_HOME": str(self._folder / "home"),
             "TMPDIR": str(self._folder / "tmp"),
             "LOCALSTACK_VOLUME_DIR": str(self._folder / "volume"),
-            "PYTHONPATH": os.pathsep.join([str(_ROOT), str(_PLUGINS / "entry_points")]),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(_PLUGINS / "entry_points")]),
             "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
             "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX", ""),
             "GATEWAY_LISTEN": f"127.0.0.1:{self._port}",
@@ -85,7 +85,7 @@ class LocalStack:
             "CFN_IGNORE_UNSUPPORTED_RESOURCE_TYPES": "0",
             "CFN_PER_RESOURCE_TIMEOUT": "300",
         }
-        python = _ROOT / ".local/localstack/bin/python"
+        python = ROOT / ".local/localstack/bin/python"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(Path(__file__).with_name("follow.py")),

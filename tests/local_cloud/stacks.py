@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tests.local_cloud import ROOT
 from tests.local_cloud.clients import REGION, ROOT_USER, Clients, Credentials
 
-ROOT = Path(__file__).parents[2]
 ARTIFACTS = "aws-sam-cli-managed-default-local"  # named as SAM names the bucket that it makes for --resolve-s3
 _TEMPLATE_BYTES = 51_200  # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 
@@ -49,9 +49,8 @@ class Stacks:
 
     def deploy(self, stack_name: str, template: Path, parameters: Mapping[str, str] | None = None) -> Stack:
         """``sam deploy`` of what ``sam build`` left, by the deployer; raise RuntimeError with its output if it fails."""
-        self._clients.get("s3").create_bucket(
-            Bucket=ARTIFACTS
-        )  # --resolve-s3 works too, and waits 20 s for its own stack
+        # --resolve-s3 works too, and waits 20 s for its own stack
+        self._clients.get("s3").create_bucket(Bucket=ARTIFACTS)
         overrides = [f"{name}={value}" for name, value in (parameters or {}).items()]
         self.sam(
             *("deploy", "--template-file", str(template), "--stack-name", stack_name, "--s3-bucket", ARTIFACTS),

@@ -66,7 +66,7 @@ class TwentyGates:
         self._create("not-answered", self._add_task(duration=3), ServiceTimeout="40")
         deleted = self._add_task(duration=_FOREVER)
         self._create("deleted", deleted)
-        eventually(lambda: deleted in self._asked(), _SECONDS)
+        eventually(lambda: self._cloud.license_manager.calls_for(deleted), _SECONDS)
         self._cloud.stacks.delete(self._stacks["deleted"], wait=False)
 
     def _wait_in_a_crowd(self) -> None:
@@ -116,10 +116,6 @@ class TwentyGates:
         self._stacks[name] = self._cloud.stacks.create(
             f"twenty-{name}", _EXAMPLE, given, wait=False, OnFailure="DO_NOTHING"
         ).id  # fmt: skip
-
-    def _asked(self) -> list[str]:
-        """Which tasks the gates have asked for."""
-        return [str(call.parameters.get("LicenseConversionTaskId")) for call in self._cloud.license_manager.calls]
 
     def _said(self, words: str) -> bool:
         return any(words in line for line in self._cloud.log_lines())

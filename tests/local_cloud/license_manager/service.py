@@ -109,6 +109,10 @@ class LicenseManager:
         """The calls so far, those that a fault spoilt too."""
         return list(self._calls)
 
+    def calls_for(self, task_id: str) -> list[Call]:
+        """Those that asked for the task by its id."""
+        return [call for call in self.calls if call.parameters.get("LicenseConversionTaskId") == task_id]
+
     @property
     def tasks(self) -> list[Json]:
         """What the service would tell of each task now, in the order that they were added."""

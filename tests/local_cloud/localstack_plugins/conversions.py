@@ -13,20 +13,19 @@ Each service is changed when it is loaded, at its first call: nobody else waits 
 import json
 import re
 import threading
-import urllib.request
 from datetime import datetime
 from importlib import import_module
 from typing import Any, cast
 
 from localstack.services.plugins import Service, aws_provider
 
+from tests.local_cloud.localstack import DIRECT
 from tests.local_cloud.localstack_plugins.settings import Settings
 
 STOPPING_SECONDS = 1.0
 CAUSE_CHARACTERS = 32_768
 """https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html: the most that a Cause holds."""
 MAY_MATCH_MANY = re.compile(r"\*|\.\.|\[\?|\[\d*:\d*\]")
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @aws_provider(api="stepfunctions", name="converting")  # type: ignore[untyped-decorator,unused-ignore]  # LocalStack is untyped
@@ -124,7 +123,7 @@ def ec2() -> Service:
 def _usage_operation(instance_id: str) -> str:
     """EC2 and License Manager are one AWS: what a conversion has changed, EC2 tells."""
     asked = f"{Settings.from_environment().license_manager_url}/_control/usage_operation"
-    with _direct.open(asked, json.dumps({"instance_id": instance_id}).encode(), timeout=10) as answer:
+    with DIRECT.open(asked, json.dumps({"instance_id": instance_id}).encode(), timeout=10) as answer:
         return str(json.load(answer))
 
 
