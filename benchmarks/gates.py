@@ -12,7 +12,6 @@ from benchmarks.functions import Function, Reuse
 from benchmarks.rate_limit import LicenseManagerService
 from benchmarks.table import BenchmarkTable
 from benchmarks.tally import Tally
-from benchmarks.virtual_clock import BEGINNING, VirtualClock
 from check_task import TaskCheck
 from license_conversion import telemetry
 from license_conversion.crowd import Crowd
@@ -21,6 +20,7 @@ from license_conversion.gate import Gate
 from license_conversion.license_manager import LicenseManager
 from license_conversion.shared import SharedLicenseManager
 from license_conversion.task import iso
+from tests.simulation.clock import Clock
 from watch_crowd import LAST_SECONDS, Watch
 
 MACHINE = json.loads((Path(__file__).parent.parent / "statemachine" / "gate.asl.json").read_text())
@@ -33,7 +33,7 @@ START_SECONDS = 0.12
 """An asynchronous invocation, and Lambda's queue."""
 WATCH_SECONDS = 900.0
 UNLIMITED = 1e9
-MODEL_EPOCH = BEGINNING.timestamp()
+
 
 State = dict[str, Any]
 
@@ -90,7 +90,7 @@ def walk(name: str, state: Mapping[str, Any]) -> tuple[int, str]:
 class Transitions:
     """How many states were entered: `burst` of them at once and `rate` a second, those that come too soon in their order."""
 
-    clock: VirtualClock
+    clock: Clock
     rate: float
     burst: float
     entered: int = 0
@@ -126,7 +126,7 @@ class Gates:
 
     def __init__(
         self,
-        clock: VirtualClock,
+        clock: Clock,
         service: LicenseManagerService,
         random: Random,
         *,
@@ -150,13 +150,10 @@ class Gates:
         vars(manager)["_client"] = self._service
         return manager
 
-    def _seconds(self) -> float:
-        return MODEL_EPOCH + self._clock.now
-
     def _start(self) -> TaskCheck:
         """What a cold start makes."""
         shared = SharedLicenseManager(self._license_manager(), self._clock.monotonic)
-        crowd = Crowd(self.table, self._start_watch, self._wake, self._seconds)
+        crowd = Crowd(self.table, self._start_watch, self._wake, self._clock.timestamp)
         gate = Gate(
             lambda _: shared, self._clock.utc, self._random.random, crowds=lambda _: crowd, sleep=self._clock.sleep
         )
@@ -269,8 +266,8 @@ class Gates:
             if self._clock.now >= self._lives_until(killed):
                 raise Crash
 
-        watch = Watch(self.table, self._license_manager(), self._wake, self._seconds, sleep)
+        watch = Watch(self.table, self._license_manager(), self._wake, self._clock.timestamp, sleep)
         try:
-            watch.run(self._seconds() + WATCH_SECONDS - LAST_SECONDS, report=lambda *_: None)
+            watch.run(self._clock.timestamp() + WATCH_SECONDS - LAST_SECONDS, report=lambda *_: None)
         except (Crash, TableUnavailable):
             return

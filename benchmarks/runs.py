@@ -12,7 +12,7 @@ from benchmarks.gates import NO_TROUBLE, Gates, Trouble
 from benchmarks.peers import Peer
 from benchmarks.rate_limit import LicenseManagerService
 from benchmarks.tally import Tally
-from benchmarks.virtual_clock import VirtualClock
+from tests.simulation.clock import Clock
 
 TRANSITION = 0.025 / 1000
 INVOCATION = 0.20 / 1_000_000
@@ -74,7 +74,7 @@ OURS = "License Conversion Gate"
 
 def run(case: Case, peer: type[Peer] | None = None) -> Result:
     """Deterministic: the same case has the same result."""
-    clock = VirtualClock()
+    clock = Clock()
     service = LicenseManagerService(clock, case.rate, case.page)
     tally = Tally(clock, service)
     conversions, jitter = Random(case.seed), Random(case.seed + 1)  # noqa: S311 - a simulation
@@ -104,7 +104,7 @@ def run(case: Case, peer: type[Peer] | None = None) -> Result:
     for number in range(0 if case.fleet else case.waits):
         clock.after(case.spread * number / case.waits, lambda number=number: wait(number))  # type: ignore[misc]
     with redirect_stdout(StringIO()):  # metrics, which nobody reads here
-        clock.run()
+        clock.run_out()
     bills = theirs.bills if theirs else [ours.check.bill, ours.watch.bill]
     transitions = theirs.transitions if theirs else ours.transitions.entered
     dollars = transitions * TRANSITION + ours.table.dollars

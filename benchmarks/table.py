@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from benchmarks.virtual_clock import VirtualClock
 from license_conversion.crowd import Place, Watched
 from license_conversion.crowd_table import ATTEMPTS, KEEPS, SHARDS, WaitingGate
 from license_conversion.errors import TableUnavailable
-from tests.token_bucket import TokenBucket
+from tests.simulation.clock import Clock
+from tests.simulation.token_bucket import TokenBucket
 
 CALL_SECONDS = 0.005
 MEGABYTE_SECONDS = 0.1
@@ -46,7 +46,7 @@ class Item:
 class BenchmarkTable:
     """`away` is from when until when it does not answer."""
 
-    clock: VirtualClock
+    clock: Clock
     away: tuple[float, float] = (math.inf, math.inf)
     items: dict[str, Item] = field(default_factory=dict)
     dollars: float = 0.0

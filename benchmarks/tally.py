@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from benchmarks.rate_limit import LicenseManagerService
-from benchmarks.virtual_clock import VirtualClock
+from tests.simulation.clock import Clock
 
 
 @dataclass
 class Tally:
     """Hears when a task's end was seen, and how each wait ends."""
 
-    clock: VirtualClock
+    clock: Clock
     service: LicenseManagerService
     lags: dict[str, float] = field(default_factory=dict)
     ended: int = 0

@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from tests.model.faults import Fault, Faults
 from tests.model.interpreter import Execution
-from tests.model.scheduler import Scheduler
-from tests.token_bucket import TokenBucket
+from tests.simulation.clock import Clock
+from tests.simulation.token_bucket import TokenBucket
 
 STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LicenseConversionGate"
 CONSISTENT_AFTER = 2.0
@@ -51,13 +51,13 @@ def error(code: str, operation: str, status: int = 400, kind: type[ClientError] 
 class Quota:
     """Of calls; without a limit at first."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._bucket: TokenBucket | None = None
 
     def limit(self, rate: float, size: float | None = None) -> None:
         """From now on, with a full bucket; none, if the rate is infinite."""
-        self._bucket = TokenBucket(lambda: self._scheduler.now, rate, size) if rate < float("inf") else None
+        self._bucket = TokenBucket(lambda: self._clock.now, rate, size) if rate < float("inf") else None
 
     def is_empty(self) -> bool:
         """Takes one call, or has none left."""
@@ -96,7 +96,7 @@ class StepFunctions:
 
     def __init__(
         self,
-        scheduler: Scheduler,
+        clock: Clock,
         faults: Faults,
         *,
         start: Callable[[str, str, str], Execution],
@@ -104,15 +104,15 @@ class StepFunctions:
         hurt: Callable[[str], None],
         hear: Callable[[str, dict[str, Any]], bool],
     ) -> None:
-        self._scheduler, self._faults = scheduler, faults
+        self._clock, self._faults = clock, faults
         self._start, self._stopping, self._hurt, self._hear = start, stopping, hurt, hear
         self.executions: dict[str, Execution] = {}
-        self.quotas = {call: Quota(scheduler) for call in ("StartExecution", "DescribeExecution", "ListExecutions")}
+        self.quotas = {call: Quota(clock) for call in ("StartExecution", "DescribeExecution", "ListExecutions")}
         self.page = PAGE
 
     def begin(self, execution: Execution) -> None:
         self.executions[execution.name] = execution
-        self._scheduler.after(0, execution.begin)
+        self._clock.after(0, execution.begin)
 
     def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> dict[str, Any]:  # noqa: A002, N803
         assert stateMachineArn == STATE_MACHINE
@@ -140,7 +140,7 @@ class StepFunctions:
 
         def describe(fault: Fault | None) -> dict[str, Any]:
             found = self._found(executionArn)
-            if fault is Fault.STALE and self._scheduler.now - found.started < CONSISTENT_AFTER:
+            if fault is Fault.STALE and self._clock.now - found.started < CONSISTENT_AFTER:
                 self._hurt("DescribeExecution")
                 raise error("ExecutionDoesNotExist", "DescribeExecution", kind=ExecutionDoesNotExist)
             said = {"executionArn": found.arn, "name": found.name, "status": found.status, "input": found.input}
@@ -178,7 +178,7 @@ class StepFunctions:
         return result
 
     def _has_just_ended(self, execution: Execution) -> bool:
-        return execution.status != "RUNNING" and self._scheduler.now - execution.stopped < CONSISTENT_AFTER
+        return execution.status != "RUNNING" and self._clock.now - execution.stopped < CONSISTENT_AFTER
 
     def _found(self, arn: str) -> Execution:
         found = self.executions.get(arn.rsplit(":", 1)[1])
@@ -207,7 +207,7 @@ class StepFunctions:
         page = listed[at : at + self.page]
         more = {"nextToken": str(at + self.page)} if at + self.page < len(listed) else {}
         if stale:
-            page = [e for e in page if self._scheduler.now - e.started >= CONSISTENT_AFTER]
+            page = [e for e in page if self._clock.now - e.started >= CONSISTENT_AFTER]
             self._hurt("ListExecutions, stale")
         return {
             "executions": [
@@ -291,10 +291,10 @@ def resource_arn(task_id: str) -> str:
 class LicenseManager:
     """GetLicenseConversionTask and ListLicenseConversionTasks of one account and region. `asked` hears of each call."""
 
-    def __init__(self, scheduler: Scheduler, faults: Faults, asked: Callable[[], None]) -> None:
-        self._scheduler, self._faults, self._asked = scheduler, faults, asked
+    def __init__(self, clock: Clock, faults: Faults, asked: Callable[[], None]) -> None:
+        self._clock, self._faults, self._asked = clock, faults, asked
         self.tasks: dict[str, Task] = {}
-        self.quota = Quota(scheduler)
+        self.quota = Quota(clock)
 
     def list_license_conversion_tasks(self, *, Filters: list[dict[str, Any]], NextToken: str = "") -> dict[str, Any]:  # noqa: N803
         """Tasks of a status, or those of a resource, one a page."""
@@ -320,7 +320,7 @@ class LicenseManager:
         return result
 
     def _begun(self, arn: str = "", at: float | None = None) -> list[Task]:
-        now = self._scheduler.now if at is None else at
+        now = self._clock.now if at is None else at
         return [
             task for task in self.tasks.values() if task.began <= now and (not arn or resource_arn(task.task_id) == arn)
         ]
@@ -353,10 +353,10 @@ class LicenseManager:
         task = self.tasks.get(task_id)
         if not task or task.end == "DENIED":
             return "REFUSED"
-        return task.end if self._scheduler.now >= task.began + task.seconds else "IN_PROGRESS"
+        return task.end if self._clock.now >= task.began + task.seconds else "IN_PROGRESS"
 
     def _shape(self, task: Task, *, unknown: bool) -> dict[str, Any]:
-        begin = self._scheduler.clock() - timedelta(seconds=self._scheduler.now - task.began)
+        begin = self._clock.utc() - timedelta(seconds=self._clock.now - task.began)
         status = self.status(task.task_id)
         shape: dict[str, Any] = {
             "LicenseConversionTaskId": task.task_id,

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.model.promises import Promises
-from tests.model.scheduler import Scheduler
 from tests.model.who_waits import SECRET, Request, Resource, State, Waiter
+from tests.simulation.clock import Clock
 
 GAP = 2.0
 MALFORMED = "/of-no-request"
@@ -23,8 +23,8 @@ class CloudFormation:
     signed: those of the old signature do not.
     """
 
-    def __init__(self, scheduler: Scheduler, promises: Promises, send: Callable[[Request], None]) -> None:
-        self._scheduler, self._promises, self._send = scheduler, promises, send
+    def __init__(self, clock: Clock, promises: Promises, send: Callable[[Request], None]) -> None:
+        self._clock, self._promises, self._send = clock, promises, send
         self.dated = True
         self.requests: list[Request] = []
         self.resources = [
@@ -85,7 +85,7 @@ class CloudFormation:
             if resource.generation == generation:
                 what()
 
-        self._scheduler.after(GAP, go_on)
+        self._clock.after(GAP, go_on)
 
     def _roll_back(
         self, resource: Resource, physical_id: str, failed: dict[str, Any], again: Request | None = None
@@ -109,7 +109,7 @@ class CloudFormation:
     ) -> None:
         resource.generation += 1
         number = len(self.requests) + 1
-        signed = self._scheduler.clock()
+        signed = self._clock.utc()
         signature = (
             f"X-Amz-Date={signed:%Y%m%dT%H%M%SZ}&X-Amz-Expires=7200&X-Amz-Signature={SECRET}{number}"
             if self.dated
@@ -117,12 +117,12 @@ class CloudFormation:
         )
         request = Request(
             resource=resource, number=number, kind=kind, physical_id=physical_id, properties=properties, old_properties=old,
-            request_id=again.request_id if again else f"request-{number}", requested=self._scheduler.now, dated=self.dated,
+            request_id=again.request_id if again else f"request-{number}", requested=self._clock.now, dated=self.dated,
             url=f"https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com/r{number}?{signature}",
         )  # fmt: skip
         self.requests.append(request)
         resource.current = request
-        self._scheduler.after(request.service_timeout, lambda: self._expire(request))
+        self._clock.after(request.service_timeout, lambda: self._expire(request))
         self._send(request)
 
     def _expire(self, request: Request) -> None:

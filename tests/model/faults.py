@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tests.model.scheduler import Killed, Scheduler
+from tests.simulation.clock import Clock, Killed
 
 
 class Fault(StrEnum):
@@ -30,7 +30,7 @@ SLOW_SECONDS = 8.0
 class Faults:
     """By the name of the call. `weather` is what every call of the name meets until a point in time."""
 
-    scheduler: Scheduler
+    clock: Clock
     met: Callable[[str, Fault], None]
     queued: dict[str, deque[Fault | None]] = field(default_factory=lambda: defaultdict(deque))
     weather: dict[str, tuple[Fault, float]] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Faults:
             fault = self.queued[call].popleft()
         elif call in self.weather:
             weather, until = self.weather[call]
-            fault = weather if self.scheduler.now < until else None
+            fault = weather if self.clock.now < until else None
         if fault:
             self.met(call, fault)
         return fault
@@ -49,7 +49,7 @@ class Faults:
     def before(self, call: str) -> Fault | None:
         """At the beginning of a call: the time it takes to get there."""
         fault = self.next(call)
-        self.scheduler.sleep(SLOW_SECONDS if fault in (Fault.SLOW, Fault.SLOW_FAILURE) else LATENCY)
+        self.clock.sleep(SLOW_SECONDS if fault in (Fault.SLOW, Fault.SLOW_FAILURE) else LATENCY)
         if fault is Fault.CRASH_BEFORE:
             raise Killed
         return fault
@@ -58,7 +58,7 @@ class Faults:
         """Once it was performed: the time until its reply is there."""
         if fault is Fault.CRASH_AFTER:
             raise Killed
-        self.scheduler.sleep(SLOW_SECONDS if fault is Fault.SLOW_REPLY else LATENCY)
+        self.clock.sleep(SLOW_SECONDS if fault is Fault.SLOW_REPLY else LATENCY)
 
     def clear(self) -> None:
         self.queued.clear()

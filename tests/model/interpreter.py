@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.model.scheduler import Scheduler
+from tests.simulation.clock import Clock
 
 FILE = Path(__file__).parents[2] / "statemachine" / "gate.asl.json"
 FUNCTIONS = ("CheckTask", "AnswerStack", "LastResort", "AnnounceEnd")
@@ -69,7 +69,7 @@ class Execution:
 
     def __init__(
         self,
-        scheduler: Scheduler,
+        clock: Clock,
         invoke: Invoke,
         *,
         name: str,
@@ -80,11 +80,11 @@ class Execution:
         ended: Callable[["Execution"], None] = lambda _: None,
     ) -> None:
         self.random = random
-        self._scheduler, self._invoke, self._lost, self._ended = scheduler, invoke, lost, ended
+        self._clock, self._invoke, self._lost, self._ended = clock, invoke, lost, ended
         self.name, self.arn, self.input = name, arn, text
-        self.started = scheduler.now
+        self.started = clock.now
         self.stopped = 0.0
-        self.start_date = scheduler.clock()
+        self.start_date = clock.utc()
         self.entered: list[tuple[str, str]] = []
         """The states that it has entered, and what with."""
         self.status = "RUNNING"
@@ -112,14 +112,14 @@ class Execution:
         if self.status != "RUNNING" or token != self.token:
             return False
         self.token = ""
-        self._scheduler.after(0, lambda: self.called_back({}))
+        self._clock.after(0, lambda: self.called_back({}))
         return True
 
     def end(self, status: str, output: Any = None, error: str = "", cause: str = "") -> None:
         """By its last state, or from outside."""
         if self.status == "RUNNING":
             self.status, self.output, self.error, self.cause = status, output, error, cause
-            self.stopped = self._scheduler.now
+            self.stopped = self._clock.now
             self._ended(self)
 
     def _after(self, seconds: float, what: Callable[[], None], *, any_step: bool = False) -> None:
@@ -129,14 +129,14 @@ class Execution:
             if self.status == "RUNNING" and (any_step or step == self._step):
                 what()
 
-        self._scheduler.after(seconds, go_on)
+        self._clock.after(seconds, go_on)
 
     def _enter(self, name: str, data: Any) -> None:
         while True:
             state = definition()["States"][name]
             self._step += 1
             self.entered.append((name, json.dumps(data)))
-            self._context["State"] = {"Name": name, "EnteredTime": _iso(self._scheduler.clock())}
+            self._context["State"] = {"Name": name, "EnteredTime": _iso(self._clock.utc())}
             match state["Type"]:
                 case "Choice":
                     name = self._choose(state, data)
@@ -147,7 +147,7 @@ class Execution:
                     assert isinstance(seconds, int), f"{name}: no whole number of seconds: {seconds}"
                     assert seconds >= 0, f"{name}: {seconds}"
                     if name == "Wait for Lambda":  # which does not work
-                        self._lost(name, self._scheduler.now, self._scheduler.now + seconds)
+                        self._lost(name, self._clock.now, self._clock.now + seconds)
                     self._after(seconds, lambda state=state, data=data: self._enter(state["Next"], data))  # type: ignore[misc]
                     return None
                 case "Task":
@@ -225,7 +225,7 @@ class Attempts:
     def __init__(self, execution: Execution, name: str, state: Data, data: Any) -> None:
         self._execution, self._name, self._state, self._data = execution, name, state, data
         self._retries = [0] * len(state.get("Retry", ()))
-        self._entered = execution._scheduler.now
+        self._entered = execution._clock.now
         self._attempt = 0
         self._failed = False
 
@@ -310,7 +310,7 @@ class Attempts:
     def _tell(self, pause: float = 0) -> None:
         if self._state["Resource"].endswith(".waitForTaskToken"):
             return  # a time-out there is a turn like any other
-        self._execution._lost(self._name, self._entered, self._execution._scheduler.now + pause)
+        self._execution._lost(self._name, self._entered, self._execution._clock.now + pause)
 
 
 def _names(rule: Data, error: str) -> bool:

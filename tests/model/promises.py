@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from license_conversion.task import ATTRIBUTES
 from tests.model.aws_clients import LicenseManager, resource_arn
 from tests.model.interpreter import Execution
-from tests.model.scheduler import Scheduler
 from tests.model.who_waits import SECRET, Caller, Request, Waiter
+from tests.simulation.clock import Clock
 
 RESPONSE_BYTES = 4096
 LAST_RESORTS = 10
@@ -37,12 +37,12 @@ class Promises:
 
     def __init__(
         self,
-        scheduler: Scheduler,
+        clock: Clock,
         managers: Callable[[Waiter], LicenseManager],
         in_flight: Callable[[Waiter], None],
         fail: Callable[[str], None],
     ) -> None:
-        self._scheduler, self._managers, self._in_flight, self._fail = scheduler, managers, in_flight, fail
+        self._clock, self._managers, self._in_flight, self._fail = clock, managers, in_flight, fail
         self.excused: Counter[str] = Counter()
         """How often the oracle has looked the other way, and why."""
         self._fleets: dict[frozenset[str], str] = {}
@@ -173,7 +173,7 @@ class Promises:
     def _newest_since(self, waiter: Waiter) -> set[str]:
         """Tasks of the resource that have been its newest since the request was made."""
         manager = self._managers(waiter)
-        begun = {t.task_id for t in manager.tasks.values() if waiter.requested <= t.began <= self._scheduler.now}
+        begun = {t.task_id for t in manager.tasks.values() if waiter.requested <= t.began <= self._clock.now}
         return {t for t in begun if resource_arn(t) == waiter.resource_arn} | {
             manager.newest(waiter.resource_arn, waiter.requested)
         }
@@ -204,7 +204,7 @@ class Promises:
         if reason.startswith("License conversion FAILED"):
             right = self._may_fail(request)
         elif reason.startswith("The wait ran out"):
-            right = self._scheduler.now >= request.answer_deadline - 1  # requested to the second
+            right = self._clock.now >= request.answer_deadline - 1  # requested to the second
         elif reason.startswith(GATE_BROKE):
             right = request.hard_faults > 0
         elif reason.startswith(STOPPED_BY_HAND):
@@ -212,9 +212,7 @@ class Promises:
         else:
             right = self._may_be_refused(request)
         if not right:
-            self._fail(
-                f"{request} of a task that is {self._statuses(request)} fails at {self._scheduler.now}: {reason}"
-            )
+            self._fail(f"{request} of a task that is {self._statuses(request)} fails at {self._clock.now}: {reason}")
 
     def _may_fail(self, waiter: Waiter) -> bool:
         return "FAILED" in self._statuses(waiter) and waiter.properties.get("OnFailure") != "CONTINUE"
@@ -260,7 +258,7 @@ class Promises:
             case "Failed":
                 right = self._may_fail(caller) and json.loads(cause)["Status"] in ("FAILED", "IN_PROGRESS")
             case "TimedOut":
-                right = self._scheduler.now >= caller.deadline - 1 and isinstance(json.loads(cause), dict)
+                right = self._clock.now >= caller.deadline - 1 and isinstance(json.loads(cause), dict)
             case "InvalidRequest" | "AccessDenied":
                 right = self._may_be_refused(caller) and bool(cause)
             case "GateBroken" if STOPPED_BY_HAND in cause:
@@ -280,16 +278,16 @@ class Promises:
             self._fail(
                 f"{waiter} is told by the second net, though its wait ended {execution.status} {execution.error}"
             )
-        if self._scheduler.now - execution.stopped > NET_SECONDS:
-            self._fail(f"{waiter} is told {self._scheduler.now - execution.stopped} s after its execution's end")
+        if self._clock.now - execution.stopped > NET_SECONDS:
+            self._fail(f"{waiter} is told {self._clock.now - execution.stopped} s after its execution's end")
 
     def net_came_through(self, waiter: Waiter) -> None:
         """The last resort has worked through an event without an error. Whoever waited must know by now."""
-        waiter.net.append(self._scheduler.now)
+        waiter.net.append(self._clock.now)
         if not untold(waiter):
             return
         if isinstance(waiter, Request):
-            silent = waiter.open and self._scheduler.now < waiter.expiry - 1  # signed to the second
+            silent = waiter.open and self._clock.now < waiter.expiry - 1  # signed to the second
             hindered = any(at > waiter.expiry - NET_PUT_SECONDS for at in waiter.faulty_puts)
             silent = silent and not (hindered and self._excuse("faulty PUTs of the second net in the last seconds"))
         else:

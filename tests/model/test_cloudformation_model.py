@@ -204,7 +204,7 @@ class StacksAtTheGate(RuleBasedStateMachine):
 
     def _free(self, *states: State) -> list[Resource]:
         """Those whose last request was made long enough ago for a next one."""
-        now = self.world.scheduler.now
+        now = self.world.clock.now
         return [r for r in self._in(*states) if not r.current or now - r.current.requested >= GAP]
 
     def _open(self, *states: State) -> list[Resource]:
@@ -331,7 +331,7 @@ class StacksAtTheGate(RuleBasedStateMachine):
 
     @rule(weather=weathers, seconds=st.sampled_from((10.0, 45.0, 200.0, 1000.0)))
     def weather(self, weather: tuple[str, Fault], seconds: float) -> None:
-        self.world.faults.weather[weather[0]] = (weather[1], self.world.scheduler.now + seconds)
+        self.world.faults.weather[weather[0]] = (weather[1], self.world.clock.now + seconds)
 
     # time
 

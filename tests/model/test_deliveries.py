@@ -57,7 +57,7 @@ def test_a_duplicate_adds_nothing(world: World, end: str, seconds: float, late: 
     task(world, seconds=seconds, end=end)
     create(world)
     world.deliver(world.cloudformation.requests[0], late=late)
-    world.scheduler.run_for(180)
+    world.clock.run_for(180)
 
     assert len(world.cloudformation.requests[0].bodies) == 1
     assert len(world.step_functions.executions) == 1
@@ -66,7 +66,7 @@ def test_a_duplicate_adds_nothing(world: World, end: str, seconds: float, late: 
 def test_a_refused_create_starts_nothing_and_has_the_same_answer_twice(world: World) -> None:
     create(world, OnFailure="perhaps")
     world.deliver(world.cloudformation.requests[0], late=60)
-    world.scheduler.run_for(120)
+    world.clock.run_for(120)
 
     one, other = world.cloudformation.requests[0].bodies
     assert one == other
@@ -77,7 +77,7 @@ def test_a_refused_create_starts_nothing_and_has_the_same_answer_twice(world: Wo
 def test_a_task_that_has_ended_is_answered_within_two_seconds(world: World) -> None:
     task(world, seconds=0)
     create(world)
-    world.scheduler.run_for(2)
+    world.clock.run_for(2)
 
     assert answer(world)["Data"]["Status"] == "SUCCEEDED"
 
@@ -87,7 +87,7 @@ def test_a_start_that_is_not_acknowledged_is_one_wait_all_the_same(world: World,
     task(world, seconds=30)
     world.faults.queued["StartExecution"].append(fault)
     create(world)
-    world.scheduler.run_for(200)
+    world.clock.run_for(200)
 
     assert answer(world)["Status"] == "SUCCESS"
     assert len(world.step_functions.executions) == 1
@@ -98,7 +98,7 @@ def test_a_throttle_of_minutes_at_the_start_fails_no_gate(world: World, minutes:
     task(world, seconds=30)
     world.faults.weather["StartExecution"] = (Fault.THROTTLED, minutes * 60)
     create(world)
-    world.scheduler.run_for(300)
+    world.clock.run_for(300)
 
     assert answer(world)["Status"] == "SUCCESS"
 
@@ -108,7 +108,7 @@ def test_a_verdict_outlasts_an_outage_of_five_minutes(world: World, end: str, st
     task(world, seconds=0, end=end)
     world.faults.weather["Put"] = (Fault.REFUSED, 300.0)
     create(world)
-    world.scheduler.run_for(800)
+    world.clock.run_for(800)
 
     assert answer(world)["Status"] == status
     assert "The gate itself broke" not in answer(world)["Reason"]
@@ -118,7 +118,7 @@ def test_an_answer_that_is_taken_but_never_acknowledged_stays_the_same(world: Wo
     task(world, seconds=0)
     world.faults.weather["Put"] = (Fault.LOST, 400.0)
     create(world)
-    world.scheduler.run_for(800)
+    world.clock.run_for(800)
 
     bodies = world.cloudformation.requests[0].bodies
     assert len(bodies) > 2
@@ -129,7 +129,7 @@ def test_sending_ends_when_cloudformation_has_given_up(world: World) -> None:
     task(world, seconds=0)
     world.faults.weather["Put"] = (Fault.REFUSED, FOR_EVER)
     create(world, ServiceTimeout="90")
-    world.scheduler.run_for(120)
+    world.clock.run_for(120)
 
     (execution,) = world.step_functions.executions.values()
     assert execution.error == "LicenseConversion.NotAnswered"
@@ -139,9 +139,9 @@ def test_sending_ends_when_cloudformation_has_given_up(world: World) -> None:
 def test_a_malformed_event_in_a_warm_function_answers_nobody(world: World, event: Any) -> None:
     task(world, seconds=30)
     create(world)
-    world.scheduler.run_for(1)
+    world.clock.run_for(1)
     world.malform(event)
-    world.scheduler.run_for(100)
+    world.clock.run_for(100)
 
     assert [json.loads(body)["Status"] for body in world.cloudformation.requests[0].bodies] == ["SUCCESS"]
     assert "The event is none of CloudFormation's" in world.log.getvalue()
@@ -153,9 +153,9 @@ def test_a_malformed_event_in_a_warm_function_answers_nobody(world: World, event
 def test_a_handles_stack_is_answered_by_the_first_check_and_the_handle_at_the_end(world: World) -> None:
     task(world, seconds=1000)
     create(world, WaitConditionHandle=next_handle(1))
-    world.scheduler.run_for(2)
+    world.clock.run_for(2)
     answered = answer(world)
-    world.scheduler.run_for(1100)
+    world.clock.run_for(1100)
 
     assert (answered["Status"], answered["PhysicalResourceId"]) == ("SUCCESS", TASK)
     assert answered["Data"]["Status"] == "IN_PROGRESS"
@@ -166,7 +166,7 @@ def test_a_handles_stack_is_answered_by_the_first_check_and_the_handle_at_the_en
 def test_a_task_that_had_ended_is_both_answered_and_signalled(world: World) -> None:
     task(world, seconds=0)
     create(world, WaitConditionHandle=next_handle(1))
-    world.scheduler.run_for(3)
+    world.clock.run_for(3)
 
     assert answer(world)["Data"]["Status"] == "SUCCEEDED"
     assert len(world.cloudformation.requests[0].signals) == 1
@@ -175,7 +175,7 @@ def test_a_task_that_had_ended_is_both_answered_and_signalled(world: World) -> N
 def test_a_task_that_had_failed_fails_the_stack_and_needs_no_signal(world: World) -> None:
     task(world, seconds=0, end="FAILED")
     create(world, WaitConditionHandle=next_handle(1))
-    world.scheduler.run_for(60)
+    world.clock.run_for(60)
 
     assert answer(world)["Status"] == "FAILED"
     assert not world.cloudformation.requests[0].signals
@@ -185,7 +185,7 @@ def test_a_handle_that_takes_nothing_is_signalled_later(world: World) -> None:
     task(world, seconds=0)
     world.faults.weather["Put"] = (Fault.REFUSED, 60.0)
     create(world, WaitConditionHandle=next_handle(1))
-    world.scheduler.run_for(300)
+    world.clock.run_for(300)
 
     assert answer(world)["Status"] == "SUCCESS"
     assert len(world.cloudformation.requests[0].signals) == 1
@@ -195,7 +195,7 @@ def test_a_throttle_does_not_fail_a_nameless_resource_that_a_handle_waits_for(wo
     task(world, began=-100, seconds=2000)
     world.faults.weather["ListTasks"] = (Fault.THROTTLED, 600.0)
     create(world, ResourceArn=resource_arn(TASK), WaitConditionHandle=next_handle(1))
-    world.scheduler.run_for(2200)
+    world.clock.run_for(2200)
 
     assert answer(world)["PhysicalResourceId"] == TASK
     assert len(world.cloudformation.requests[0].signals) == 1
@@ -295,14 +295,14 @@ def test_a_delete_is_answered_whatever_the_search_for_waits_meets(
 ) -> None:
     for number in range(others):  # two a page
         world.step_functions.executions[f"other-{number}"] = Execution(
-            world.scheduler, lambda *_: None, name=f"other-{number}", arn="arn:other", text="{}", lost=lambda *_: None
+            world.clock, lambda *_: None, name=f"other-{number}", arn="arn:other", text="{}", lost=lambda *_: None
         )
     if fault:
         world.faults.weather["ListExecutions"] = (fault, 1000.0)
     resource = world.cloudformation.resources[0]
     resource.state, resource.physical_id, resource.properties = State.READY, TASK, {"LicenseConversionTaskId": TASK}
     world.cloudformation.delete(resource)
-    world.scheduler.run_for(60)
+    world.clock.run_for(60)
 
     world.step_functions.executions.clear()
     assert answer(world)["Status"] == "SUCCESS"
@@ -315,8 +315,8 @@ def answer_in_time(world: World, service_timeout: int) -> dict[str, Any]:
     """What the one request is answered, before CloudFormation gives it up."""
     (request,) = world.cloudformation.requests
     while request.answer is None:
-        assert world.scheduler.now < request.requested + service_timeout, "CloudFormation has given up"
-        world.scheduler.run_for(0.5)
+        assert world.clock.now < request.requested + service_timeout, "CloudFormation has given up"
+        world.clock.run_for(0.5)
     return request.answer
 
 
@@ -327,7 +327,7 @@ def margin(service_timeout: int) -> int:
 def gate_that_waits(world: World, service_timeout: int, until: float) -> None:
     task(world)
     create(world, ServiceTimeout=str(service_timeout))
-    world.scheduler.run_for(until)
+    world.clock.run_for(until)
 
 
 TIMEOUTS = [60, 120, 300, 3600]
@@ -339,9 +339,7 @@ def test_checks_that_hang_leave_time_for_an_answer(
     world: World, service_timeout: int, before: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate_that_waits(world, service_timeout, max(1, service_timeout - margin(service_timeout) - before))
-    monkeypatch.setattr(
-        world.license_manager, "get_license_conversion_task", lambda **_: world.scheduler.sleep(FOR_EVER)
-    )
+    monkeypatch.setattr(world.license_manager, "get_license_conversion_task", lambda **_: world.clock.sleep(FOR_EVER))
 
     said = answer_in_time(world, service_timeout)
 
@@ -383,7 +381,7 @@ def test_whoever_waits_is_told_before_anything_is_counted(world: World, service_
     world.faults.weather["PutMetricData"] = (Fault.SLOW, FOR_EVER)
 
     answer_in_time(world, service_timeout)
-    world.scheduler.run_for(60)
+    world.clock.run_for(60)
     (execution,) = world.step_functions.executions.values()
     names = [name for name, _ in execution.entered]
     assert names.index("Answer as Last Resort") < names.index("Count Broken Gate")
@@ -395,7 +393,7 @@ def test_a_throttle_at_the_deadline_decides_no_gate(world: World, service_timeou
     deadline = service_timeout - 60
     task(world, seconds=deadline - ended_before)
     create(world, ServiceTimeout=str(service_timeout))
-    world.scheduler.run_for(deadline - ended_before)
+    world.clock.run_for(deadline - ended_before)
     world.faults.weather["GetTask"] = (Fault.THROTTLED, deadline + 15.0)
 
     assert answer_in_time(world, service_timeout)["Status"] == "SUCCESS"
@@ -420,7 +418,7 @@ def crowd(world: World, seconds: float = 300) -> list[str]:
         task(world, task_id, seconds=seconds)
         named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": task_id}
         world.cloudformation.create(resource, named, keeps_failed=True)
-    world.scheduler.run_for(60)
+    world.clock.run_for(60)
     return tasks
 
 
@@ -431,9 +429,9 @@ def answered(world: World) -> list[str]:
 def test_a_crowd_is_woken_by_its_watch(world: World) -> None:
     crowd(world)
     assert len(world.table.items) >= 2
-    assert any(not watch.ended for watch in world.watches)
+    assert any(not watch.dead for watch in world.watches)
 
-    world.scheduler.run_for(300)
+    world.clock.run_for(300)
 
     assert answered(world) == ["SUCCESS"] * 4
     assert not world.table.items
@@ -444,7 +442,7 @@ def test_a_watch_that_is_killed_again_and_again_fails_nobody(world: World, every
     crowd(world)
     for _ in range(int(600 / every)):
         world.kill_watches()
-        world.scheduler.run_for(every)
+        world.clock.run_for(every)
 
     assert answered(world) == ["SUCCESS"] * 4
 
@@ -456,7 +454,7 @@ def test_a_crowd_without_its_table_its_bells_or_its_watch_hears_of_the_end(
 ) -> None:
     crowd(world)
     world.faults.weather[call] = (fault, FOR_EVER)
-    world.scheduler.run_for(600)
+    world.clock.run_for(600)
 
     assert answered(world) == ["SUCCESS"] * 4
     world.faults.clear()
@@ -467,9 +465,9 @@ def test_a_crowd_without_its_table_its_bells_or_its_watch_hears_of_the_end(
 @pytest.mark.parametrize("nth", range(8))
 def test_a_death_at_any_call_of_a_crowd_fails_nobody(world: World, call: str, fault: Fault, nth: int) -> None:
     crowd(world, seconds=100)
-    world.scheduler.run_for(39)
+    world.clock.run_for(39)
     world.faults.queued[call].extend([*[None] * nth, fault])
-    world.scheduler.run_for(600)
+    world.clock.run_for(600)
 
     assert answered(world) == ["SUCCESS"] * 4
     world.faults.clear()
@@ -650,7 +648,7 @@ def test_a_thousand_deletes_at_once_leave_no_stack_unanswered(world: World) -> N
 
 def caller(world: World, invoke: Any, **members: Any) -> Execution:
     text = json.dumps({"LicenseConversionTaskId": TASK, "TimeoutSeconds": 60, **members})
-    execution = Execution(world.scheduler, invoke, name="one", arn="arn:one", text=text, lost=lambda *_: None)
+    execution = Execution(world.clock, invoke, name="one", arn="arn:one", text=text, lost=lambda *_: None)
     execution.begin()
     return execution
 
@@ -666,12 +664,12 @@ def test_a_caller_whose_first_check_lambda_never_begins_is_told_after_a_quarter_
     def invoke(function: str, _payload: str, done: Done, failed: Failed) -> None:
         said.append(function)
         reply = partial(failed, error, "") if function == "CheckTask" else partial(done, {})
-        world.scheduler.after(0.1, reply)
+        world.clock.after(0.1, reply)
 
     execution = caller(world, invoke, **members)
-    world.scheduler.run_for(800)
+    world.clock.run_for(800)
     assert execution.status == "RUNNING"
-    world.scheduler.run_for(600)
+    world.clock.run_for(600)
 
     assert (execution.status, execution.error) == ("FAILED", "LicenseConversion.GateBroken")
     assert error in execution.cause
@@ -681,14 +679,14 @@ def test_a_caller_whose_first_check_lambda_never_begins_is_told_after_a_quarter_
 @pytest.mark.parametrize("state", ["First Check", "Check Task"])
 def test_our_own_broken_function_is_not_waited_for(world: World, state: str) -> None:
     for error in definition()["States"][state]["Retry"][0]["ErrorEquals"]:
-        began = world.scheduler.now
+        began = world.clock.now
 
         def invoke(function: str, _payload: str, done: Done, failed: Failed, error: str = error) -> None:
             reply = partial(failed, error, "it broke") if function == "CheckTask" else partial(done, {})
-            world.scheduler.after(0.1, reply)
+            world.clock.after(0.1, reply)
 
         execution = caller(world, invoke)
-        world.scheduler.run_for(60)
+        world.clock.run_for(60)
 
         assert execution.cause.endswith(f"Lambda said {error}: it broke")
         assert execution.stopped - began < 10

@@ -42,8 +42,8 @@ from tests.model.cloudformation import MALFORMED, CloudFormation
 from tests.model.faults import LATENCY, SLOW_SECONDS, Fault, Faults
 from tests.model.interpreter import Done, Execution, Failed
 from tests.model.promises import Promises
-from tests.model.scheduler import BEGINNING, Killed, Process, Scheduler
 from tests.model.who_waits import FUNCTION, SECRET, Caller, Request, Waiter
+from tests.simulation.clock import Clock, Killed, Process
 from watch_crowd import LAST_SECONDS, Watch
 
 WATCH_SECONDS = 900.0
@@ -55,6 +55,12 @@ LONGEST_PAUSE = 300.0
 LAST_RESORT_ATTEMPTS = 3
 LONGEST_WAIT = 100_000.0
 SLOW_FAILURE = 20.0
+REFUSALS = {
+    Fault.THROTTLED: (LATENCY, "Lambda.TooManyRequestsException", "Rate Exceeded."),
+    Fault.REFUSED: (LATENCY, "Lambda.ServiceException", "Internal."),
+    Fault.SLOW_FAILURE: (SLOW_FAILURE, "Lambda.ServiceException", "Internal."),
+}
+"""What Step Functions is told of an invocation that Lambda does not take, and after how many seconds."""
 ROLE = "arn:aws:iam::123456789012:role/gate"
 OWN = Account()
 OTHER = Account("arn:aws:iam::210987654321:role/gate-reads", "an-external-id", "eu-central-1")
@@ -66,9 +72,9 @@ Handler = Callable[[dict[str, Any], Any], Any]
 class Context:
     """What the Lambda runtime hands to a handler."""
 
-    def __init__(self, scheduler: Scheduler, function: str, request_id: str) -> None:
-        self._scheduler = scheduler
-        self._expires = scheduler.now + TIMEOUTS[function]
+    def __init__(self, clock: Clock, function: str, request_id: str) -> None:
+        self._clock = clock
+        self._expires = clock.now + TIMEOUTS[function]
         self.function_name = function
         self.invoked_function_arn = FUNCTION if function == "CustomResource" else function
         self.aws_request_id = request_id
@@ -76,7 +82,7 @@ class Context:
         self.memory_limit_in_mb = 256
 
     def get_remaining_time_in_millis(self) -> int:
-        return round(1000 * (self._expires - self._scheduler.now))
+        return round(1000 * (self._expires - self._clock.now))
 
 
 @dataclass
@@ -96,23 +102,21 @@ class World:
     """Everything. A promise that is broken is kept in `broken`, and raised by whoever runs the world."""
 
     def __init__(self, seed: int) -> None:
-        self.scheduler = Scheduler()
-        self.faults = Faults(self.scheduler, self._met)
+        self.clock = Clock()
+        self.faults = Faults(self.clock, self._met)
         self.license_manager, self.other_license_manager = (
-            LicenseManager(self.scheduler, self.faults, self._license_manager_is_asked) for _ in (OWN, OTHER)
+            LicenseManager(self.clock, self.faults, self._license_manager_is_asked) for _ in (OWN, OTHER)
         )
         self.step_functions = StepFunctions(
-            self.scheduler,
+            self.clock,
             self.faults,
             start=self._start,
             stopping=self._stopping,
             hurt=self._hurt,
             hear=self._called_back,
         )
-        self.promises = Promises(
-            self.scheduler, lambda waiter: self._manager(*waiter.account), self._in_flight, self.fail
-        )
-        self.cloudformation = CloudFormation(self.scheduler, self.promises, self._deliver)
+        self.promises = Promises(self.clock, lambda waiter: self._manager(*waiter.account), self._in_flight, self.fail)
+        self.cloudformation = CloudFormation(self.clock, self.promises, self._deliver)
         self.callers: list[Caller] = []
         self.table, self._other_table = MemoryTable(self._table_is_called), MemoryTable(self._table_is_called)
         self.watches: list[Process] = []
@@ -121,20 +125,20 @@ class World:
         self.broken: list[str] = []
         self.log = StringIO()
         self._random = random.Random(seed)  # noqa: S311 - jitter
-        self._invocations: dict[Process, Invocation] = {}
+        self._invocations: dict[Process | None, Invocation] = {}
         self._idle: dict[str, list[Handler]] = {function: [] for function in TIMEOUTS}
         self._waiter_of: dict[str, Waiter] = {}
         self.lateness: list[float] = []
 
     def fail(self, what: str) -> None:
-        self.broken.append(f"at {self.scheduler.now:.2f}: {what}")
+        self.broken.append(f"at {self.clock.now:.2f}: {what}")
 
     # the seams
 
     @contextmanager
     def at_the_seams(self) -> Iterator[None]:
         """The outside of the handlers: connections, sleep, standard output and the log."""
-        sleep, now = self.scheduler.sleep, self._monotonic
+        sleep, now = self.clock.sleep, self.clock.monotonic
         watcher = Watcher(self.log)
         powertools = telemetry.logger.registered_handler
         assert isinstance(powertools, logging.StreamHandler)
@@ -161,12 +165,12 @@ class World:
         """A new instance of a function, as Lambda makes one when no warm one is idle."""
         if function == "LastResort":
             return last_resort.handler
-        now, clock, sleep = self._monotonic, self.scheduler.clock, self.scheduler.sleep
+        now, clock, sleep = self.clock.monotonic, self.clock.utc, self.clock.sleep
         send = partial(deliver, sleep=sleep, monotonic=now)
         if function == "CheckTask":
             managers = LicenseManagers(ROLE, now)
             crowds = {
-                account: Crowd(table, partial(self._start_watch, account, table), self._wake, self._seconds)
+                account: Crowd(table, partial(self._start_watch, account, table), self._wake, self.clock.timestamp)
                 for account, table in ((OWN, self.table), (OTHER, self._other_table))
             }
             gate = Gate(
@@ -180,16 +184,13 @@ class World:
 
     # The crowd
 
-    def _seconds(self) -> float:
-        return BEGINNING.timestamp() + self.scheduler.now
-
     def _table_is_called(self, call: str) -> None:
         """A call that is killed, fails or takes its time does so before it is performed, or after it."""
         fault = self.faults.before("Table")
         if fault in (Fault.REFUSED, Fault.THROTTLED, Fault.SLOW_FAILURE):
             raise TableUnavailable(call)
         if fault is Fault.SLOW_REPLY:
-            self.scheduler.sleep(SLOW_SECONDS)
+            self.clock.sleep(SLOW_SECONDS)
 
     def _wake(self, tokens: Collection[str]) -> None:
         for token in tokens:
@@ -202,14 +203,14 @@ class World:
         """An asynchronous invocation, which may be lost."""
         fault = self.faults.before("Invoke WatchCrowd")
         if fault in (None, Fault.SLOW, Fault.LOST, Fault.SLOW_REPLY, Fault.CRASH_AFTER):
-            self.scheduler.after(LATENCY, lambda: self._run_watch(account, table))
+            self.clock.after(LATENCY, lambda: self._run_watch(account, table))
         self.faults.after(fault)
 
     def _run_watch(self, account: Account, table: MemoryTable) -> None:
         def main() -> None:
-            watch = Watch(table, Adapter(ROLE, account), self._wake, self._seconds, self.scheduler.sleep)
+            watch = Watch(table, Adapter(ROLE, account), self._wake, self.clock.timestamp, self.clock.sleep)
             try:
-                watch.run(self._seconds() + WATCH_SECONDS - LAST_SECONDS)
+                watch.run(self.clock.timestamp() + WATCH_SECONDS - LAST_SECONDS)
             except TableUnavailable:
                 pass
             except Killed:
@@ -217,20 +218,17 @@ class World:
             except Exception as unforeseen:
                 self.fail(f"the watch raises {unforeseen!r}")
 
-        self.watches.append(self.scheduler.spawn(main, WATCH_SECONDS))
+        self.watches.append(self.clock.after(0, main, lives=WATCH_SECONDS))
 
     def kill_watches(self) -> None:
         """Wherever they are."""
         for watch in self.watches:
-            if not watch.ended:
-                watch.expires = self.scheduler.now
+            if not watch.dead:
+                watch.expires = self.clock.now
         self.watches.clear()
 
     def _now(self, zone: tzinfo) -> datetime:
-        return self.scheduler.clock().astimezone(zone)
-
-    def _monotonic(self) -> float:
-        return self.scheduler.now
+        return self.clock.utc().astimezone(zone)
 
     def _client(self, service: str, *, region_name: str | None = None, **_: Any) -> Any:
         """In place of boto3's."""
@@ -271,29 +269,29 @@ class World:
         self.deliver(request, late)
 
     def deliver(self, request: Request, late: float) -> None:
-        sent = self.scheduler.now
+        sent = self.clock.now
         request.deliveries += 1
-        self.scheduler.after(late, lambda: self._attempt(request, sent))
+        self.clock.after(late, lambda: self._attempt(request, sent))
 
     def malform(self, event: Any) -> None:
         """An event that is none of CloudFormation's comes to the function. Nobody else's request may be answered."""
         resource = self.cloudformation.resources[0]
         stranger = Request(
-            number=0, kind="", properties={}, requested=self.scheduler.now, resource=resource, request_id="",
+            number=0, kind="", properties={}, requested=self.clock.now, resource=resource, request_id="",
             physical_id=None, old_properties=None, url=MALFORMED,
         )  # fmt: skip
         self._run("CustomResource", json.dumps(event), stranger, lambda *_: None)
 
     def _attempt(self, request: Request, sent: float, attempt: int = 1, throttles: int = 0) -> None:
         """A throttled event waits in Lambda's queue, until it is too old: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html"""
-        began = self.scheduler.now
+        began = self.clock.now
         if self.faults.next("Invoke CustomResource") is Fault.THROTTLED:
             pause = min(LONGEST_PAUSE, 2.0**throttles)
             if began + pause > sent + OLDEST_EVENT:
                 self._give_up(request, attempt - 1, "EventAgeExceeded")
             else:
                 request.lost.append((began, began + pause))
-                self.scheduler.after(pause, lambda: self._attempt(request, sent, attempt, throttles + 1))
+                self.clock.after(pause, lambda: self._attempt(request, sent, attempt, throttles + 1))
             return
         request.arrived = began if request.arrived is None else request.arrived
 
@@ -302,8 +300,8 @@ class World:
                 before = request.good_attempt
                 request.good_attempt = began if before is None else min(began, before)
             elif attempt == 1:
-                request.lost.append((began, self.scheduler.now + RETRY_SECONDS))
-                self.scheduler.after(RETRY_SECONDS, lambda: self._attempt(request, sent, 2))
+                request.lost.append((began, self.clock.now + RETRY_SECONDS))
+                self.clock.after(RETRY_SECONDS, lambda: self._attempt(request, sent, 2))
             else:
                 self._give_up(request, attempt, "RetriesExhausted", error)
 
@@ -327,13 +325,13 @@ class World:
                 "responsePayload": {"errorType": "Error", "errorMessage": error},
             }
         request.hard_faults += condition == "EventAgeExceeded"
-        request.arrived = self.scheduler.now if request.arrived is None else request.arrived
+        request.arrived = self.clock.now if request.arrived is None else request.arrived
 
         def done() -> None:
             if request.last_resort is None:
-                request.last_resort = self.scheduler.now
+                request.last_resort = self.clock.now
 
-        self.scheduler.after(1.0, lambda: self._last_resort(record, request, done))
+        self.clock.after(1.0, lambda: self._last_resort(record, request, done))
 
     def _last_resort(
         self,
@@ -351,10 +349,8 @@ class World:
                 done()
             elif attempt < LAST_RESORT_ATTEMPTS:
                 pause = RETRY_SECONDS * attempt
-                waiter.lost.append((self.scheduler.now, self.scheduler.now + pause))
-                self.scheduler.after(
-                    pause, lambda: self._last_resort(event, waiter, done, end=end, attempt=attempt + 1)
-                )
+                waiter.lost.append((self.clock.now, self.clock.now + pause))
+                self.clock.after(pause, lambda: self._last_resort(event, waiter, done, end=end, attempt=attempt + 1))
 
         self._run("LastResort", json.dumps(event), waiter, ended, end=end)
 
@@ -368,20 +364,20 @@ class World:
         hangs: bool = False,
         end: Execution | None = None,
     ) -> None:
-        """One invocation. `ended(result, error)` is called in the scheduler's own turn."""
-        scheduler, began = self.scheduler, self.scheduler.now
+        """One invocation. `ended(result, error)` is called afterwards, by no process of a function."""
+        clock, began = self.clock, self.clock.now
 
         def main() -> None:
-            process = scheduler.process
+            process = clock.process
             assert process
             invocation = self._invocations[process] = Invocation(waiter, function, began, end, hindered=hangs)
             idle, result, error = self._idle[function], None, ""
             handler = idle.pop() if idle else self._container(function)
             try:
                 if hangs:
-                    scheduler.sleep(LONGEST_WAIT)
+                    clock.sleep(LONGEST_WAIT)
                 event = json.loads(payload)
-                result = json.loads(json.dumps(handler(event, Context(scheduler, function, f"{waiter.number}"))))
+                result = json.loads(json.dumps(handler(event, Context(clock, function, f"{waiter.number}"))))
                 idle.append(handler)
             except (AnswerNotDelivered, TableUnavailable) as undelivered:
                 error = f"{type(undelivered).__name__}: {undelivered}"
@@ -395,16 +391,16 @@ class World:
             del self._invocations[process]
             waiter.hard_faults += bool(error)
             if error or invocation.hindered:
-                self._lost_to(function, waiter).append((began, scheduler.now))
-            scheduler.after(0, lambda: ended(result, error))
+                self._lost_to(function, waiter).append((began, clock.now))
+            clock.after(0, lambda: ended(result, error))
 
-        scheduler.spawn(main, TIMEOUTS[function])
+        clock.after(0, main, lives=TIMEOUTS[function])
 
     def _in_flight(self, waiter: Waiter) -> None:
         """Notes what running invocations have taken until now."""
         for invocation in self._invocations.values():
             if invocation.waiter is waiter and invocation.hindered:
-                self._lost_to(invocation.function, waiter).append((invocation.began, self.scheduler.now))
+                self._lost_to(invocation.function, waiter).append((invocation.began, self.clock.now))
 
     @staticmethod
     def _lost_to(function: str, waiter: Waiter) -> list[tuple[float, float]]:
@@ -418,7 +414,7 @@ class World:
 
     @property
     def _invocation(self) -> Invocation | None:
-        return self._invocations.get(self.scheduler.process) if self.scheduler.process else None
+        return self._invocations.get(self.clock.process)
 
     # Step Functions
 
@@ -432,12 +428,12 @@ class World:
     def call(self, properties: dict[str, Any], *, token: bool, hears: float = math.inf) -> Caller:
         """A state machine starts an execution. It `hears` its token for so many seconds."""
         number = len(self.callers) + 1
-        caller = Caller(number=number, properties=properties, requested=self.scheduler.now)
+        caller = Caller(number=number, properties=properties, requested=self.clock.now)
         self.callers.append(caller)
         if token:
             caller.token = f"{SECRET}-token-{number}"
         if hears < math.inf:
-            self.scheduler.after(hears, lambda: setattr(caller, "gone", True))
+            self.clock.after(hears, lambda: setattr(caller, "gone", True))
         given = properties | ({"TaskToken": caller.token} if token else {})
         arn = f"{STATE_MACHINE.replace('stateMachine', 'execution')}:caller-{number}"
         self.step_functions.begin(self._execution(caller, f"caller-{number}", arn, json.dumps(given)))
@@ -452,7 +448,7 @@ class World:
             waiter.hard_faults += 1
 
         waiter.execution = Execution(
-            self.scheduler, partial(self._invoke, waiter), name=name, arn=arn, text=text, lost=lost,
+            self.clock, partial(self._invoke, waiter), name=name, arn=arn, text=text, lost=lost,
             random=self._random.random, ended=self._ended,
         )  # fmt: skip
         return waiter.execution
@@ -481,7 +477,7 @@ class World:
         event = {"source": "aws.states", "detail-type": "Step Functions Execution Status Change", "detail": detail}
         came_through = partial(self.promises.net_came_through, waiter)
         for late in self._random.choice(self.end_events):
-            self.scheduler.after(late, lambda: self._last_resort(event, waiter, came_through, end=execution))
+            self.clock.after(late, lambda: self._last_resort(event, waiter, came_through, end=execution))
 
     def _called_back(self, token: str, verdict: dict[str, Any]) -> bool:
         """SendTaskSuccess or SendTaskFailure for a caller's token."""
@@ -505,14 +501,12 @@ class World:
         function, _, waits_for_token = function.partition(":")
         fault = self.faults.next("TakePlace" if waits_for_token else f"Invoke {function}")
         waiter.given_up_by += bool(fault) and function == "LastResort"
-        if fault is Fault.THROTTLED:
-            return self.scheduler.after(LATENCY, lambda: failed("Lambda.TooManyRequestsException", "Rate Exceeded."))
-        if fault is Fault.REFUSED:
-            return self.scheduler.after(LATENCY, lambda: failed("Lambda.ServiceException", "Internal."))
-
         if fault is Fault.SLOW_FAILURE:
-            self._lost_to(function, waiter).append((self.scheduler.now, self.scheduler.now + SLOW_FAILURE))
-            return self.scheduler.after(SLOW_FAILURE, lambda: failed("Lambda.ServiceException", "Internal."))
+            self._lost_to(function, waiter).append((self.clock.now, self.clock.now + SLOW_FAILURE))
+        if fault in REFUSALS:
+            seconds, error, cause = REFUSALS[fault]
+            self.clock.after(seconds, lambda: failed(error, cause))
+            return None
 
         def ended(result: Any, error: str) -> None:
             if fault is Fault.LOST:
@@ -525,7 +519,7 @@ class World:
                 done(result)
 
         hangs = fault is Fault.SLOW
-        self.scheduler.after(LATENCY, lambda: self._run(function, payload, waiter, ended, hangs=hangs))
+        self.clock.after(LATENCY, lambda: self._run(function, payload, waiter, ended, hangs=hangs))
         return None
 
     def _call(self, function: str, payload: str, done: Done, failed: Failed) -> None:
@@ -537,14 +531,15 @@ class World:
             return
         seconds = SLOW_FAILURE if fault is Fault.SLOW_FAILURE else LATENCY
         reply = (lambda: failed("Internal", "Internal.")) if fault else (lambda: done({}))
-        self.scheduler.after(seconds, reply)
+        self.clock.after(seconds, reply)
 
     def _call_back(self, given: dict[str, Any], done: Done, failed: Failed) -> None:
         """The execution calls its caller's token itself."""
         fault = self.faults.next("CallBack")
         if fault in (Fault.REFUSED, Fault.THROTTLED, Fault.SLOW_FAILURE):
             seconds = SLOW_FAILURE if fault is Fault.SLOW_FAILURE else LATENCY
-            return self.scheduler.after(seconds, lambda: failed("Sfn.SfnException", str(fault)))
+            self.clock.after(seconds, lambda: failed("Sfn.SfnException", str(fault)))
+            return
 
         def tell() -> None:
             token = given["TaskToken"]
@@ -556,7 +551,7 @@ class World:
             else:
                 done({})
 
-        return self.scheduler.after(SLOW_SECONDS if fault is Fault.SLOW else LATENCY, tell)
+        self.clock.after(SLOW_SECONDS if fault is Fault.SLOW else LATENCY, tell)
 
     def _stopping(self, execution: Execution) -> None:
         assert self._invocation
@@ -593,8 +588,8 @@ class World:
         self._net_may_tell()
         if fault and sender:
             sender.hard_faults += 1
-            sender.faulty_puts.append(self.scheduler.now)
-        self.scheduler.sleep(LATENCY)
+            sender.faulty_puts.append(self.clock.now)
+        self.clock.sleep(LATENCY)
         match fault:
             case Fault.CRASH_BEFORE:
                 raise Killed
@@ -603,7 +598,7 @@ class World:
             case Fault.THROTTLED:
                 return 503
             case Fault.SLOW:
-                self.scheduler.sleep(timeout)
+                self.clock.sleep(timeout)
                 raise TimeoutError
         self.cloudformation.taken(address, body, sender)
         match fault:
@@ -612,15 +607,15 @@ class World:
             case Fault.LOST:
                 raise ConnectionResetError
             case Fault.SLOW_REPLY:
-                self.scheduler.sleep(timeout)
+                self.clock.sleep(timeout)
                 raise TimeoutError
-        self.scheduler.sleep(LATENCY)
+        self.clock.sleep(LATENCY)
         return 200
 
     # what must hold
 
     def run_for(self, seconds: float) -> None:
-        self.scheduler.run_for(seconds)
+        self.clock.run_for(seconds)
         self.check()
 
     def check(self) -> None:
@@ -638,9 +633,9 @@ class World:
             *self.step_functions.quotas.values(),
         ):
             quota.limit(math.inf)
-        self.scheduler.run_out(LONGEST_WAIT)
+        self.clock.run_out(LONGEST_WAIT)
         self.check()
-        assert self.scheduler.idle
+        assert self.clock.idle
         for waiter in self._waiter_of.values():
             self.promises.ended(waiter)
         for request in self.cloudformation.requests:
@@ -652,7 +647,7 @@ class World:
         assert not self.broken, "\n".join(self.broken)
 
     def close(self) -> None:
-        self.scheduler.close()
+        self.clock.close()
 
 
 class Connection:

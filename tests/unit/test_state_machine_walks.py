@@ -9,7 +9,7 @@ import pytest
 
 from license_conversion.errors import NobodyListens
 from tests.model.interpreter import Done, Execution, Failed, definition
-from tests.model.scheduler import BEGINNING, Scheduler
+from tests.simulation.clock import BEGINNING, Clock
 
 EVENT = {"RequestType": "Create", "ResponseURL": "https://answer.example/", "ResourceProperties": {}}
 HANDLE = {**EVENT, "ResourceProperties": {"WaitConditionHandle": "https://handle.example/"}}
@@ -39,9 +39,9 @@ class Walk:
         self.payloads: list[dict[str, Any]] = []
         self._said = {"CheckTask": list(checks), **{name: [result] for name, result in said.items()}}
         self._waiter = waiter
-        self.scheduler = Scheduler()
+        self.clock = Clock()
         self.execution = Execution(
-            self.scheduler,
+            self.clock,
             self._invoke,
             name="one",
             arn="arn:one",
@@ -51,21 +51,21 @@ class Walk:
         self.execution.begin()
 
     def _invoke(self, function: str, payload: str, done: Done, failed: Failed) -> None:
-        self.calls.append((self.scheduler.now, function))
+        self.calls.append((self.clock.now, function))
         told = json.loads(payload) or {}
         self.payloads.append(told)
         said = self._said.get(function, [{}])
         result = said.pop(0) if len(said) > 1 else said[0]
         if isinstance(result, str):
-            self.scheduler.after(0, lambda: failed(result, "a cause"))
+            self.clock.after(0, lambda: failed(result, "a cause"))
         elif result is not None:
             if function == "CheckTask":
                 kept = {"Waiter": told["Gate"]["Waiter"], "AttemptSeconds": ATTEMPT, "PauseSeconds": PAUSE}
                 result = {**kept, "GiveUpAt": told["Gate"].get("GiveUpAt", gives_up()), **result}
-            self.scheduler.after(0, lambda: done(result))
+            self.clock.after(0, lambda: done(result))
 
     def out(self) -> "Walk":
-        self.scheduler.run_for(2 * 86400)
+        self.clock.run_for(2 * 86400)
         assert self.execution.status != "RUNNING"
         return self
 
@@ -192,7 +192,7 @@ def test_a_stack_that_has_heard_failed_waits_for_no_handle() -> None:
 
 def test_a_handle_is_signalled_by_the_last_resort_when_the_signal_cannot_be_sent() -> None:
     walk = stack({**WAITS, "Answer": SAID}, ENDED, event=HANDLE)
-    walk.scheduler.run_for(1)
+    walk.clock.run_for(1)
     walk._said["AnswerStack"] = ["AnswerNotDelivered"]
     walk.out()
 
@@ -207,7 +207,7 @@ def test_a_handle_is_signalled_by_the_last_resort_when_the_signal_cannot_be_sent
 def test_a_gate_in_a_crowd_takes_a_place_and_wakes_when_it_is_called(event: Mapping[str, Any]) -> None:
     waits = {**WAITS, "SecondsUntilNextCheck": 110, "AwaitsWord": True}
     walk = stack({**waits, "Answer": SAID} if event is HANDLE else waits, ENDED, event=event)
-    walk.scheduler.run_for(30)
+    walk.clock.run_for(30)
     assert walk.execution.call_back(walk.told("CheckTask:Token")["Token"])
     walk.out()
 

@@ -2,7 +2,7 @@
 
 from itertools import count
 
-from tests.token_bucket import TokenBucket
+from tests.simulation.token_bucket import TokenBucket
 
 
 class Seconds:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from tests.token_bucket import TokenBucket
+from tests.simulation.token_bucket import TokenBucket
 
 HTML_503 = "html-503"
 CONNECTION_RESET = "connection-reset"

@@ -18,7 +18,7 @@ from localstack.utils.aws.request_context import extract_access_key_id_from_auth
 
 from tests.local_cloud.clients import ROOT_USER
 from tests.local_cloud.localstack_plugins.settings import QUOTAS
-from tests.token_bucket import TokenBucket
+from tests.simulation.token_bucket import TokenBucket
 
 _buckets: dict[str, TokenBucket] = {}
 _refused: Counter[str] = Counter()

@@ -1,0 +1,1 @@
+"""What the model, the benchmark and the local cloud share: time, and rate limits."""
