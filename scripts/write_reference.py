@@ -1,4 +1,5 @@
-"""Writes what must not drift from the code: the JSON Schemas, and the tables of properties and attributes in docs/reference.md.
+"""Writes what must not drift from the code: the JSON Schemas, the tables of properties and attributes in docs/reference.md, and
+the outputs of the example that shows every attribute.
 
 `make reference` runs it; a test compares.
 """
@@ -15,6 +16,7 @@ from license_conversion.task import ATTRIBUTES
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference.md"
+EXAMPLE = ROOT / "examples" / "stack-gate.yaml"
 SCHEMAS: Mapping[str, tuple[str, Sequence[Property]]] = {
     "stack-properties": ("Properties of Custom::LicenseConversionTask", STACK_PROPERTIES),
     "execution-input": ("Input of the state machine LicenseConversionGate, and of its check function", EXECUTION_INPUT),
@@ -48,6 +50,13 @@ def attributes() -> str:
     return "\n".join(["| Attribute | Meaning |", "| --- | --- |", *rows])
 
 
+def outputs() -> str:
+    """An output of a template for each attribute. The demo and the tests read them by these names."""
+    return "\n".join(
+        f"  {name.replace('LicenseContext.', '')}: {{ Value: !GetAtt Gate.{name} }}" for name in ATTRIBUTES
+    )
+
+
 def syntax(properties: Sequence[Property]) -> str:
     """The properties as the Syntax section of AWS's own reference pages shows them."""
     lines = [f"  {one.name}: {_type(one.kind)}" for one in properties]
@@ -77,12 +86,13 @@ def files() -> dict[Path, str]:
         reference = _with(reference, name, table(properties))
     reference = _with(reference, "attributes", attributes())
     written[REFERENCE] = _with(reference, "syntax", syntax(STACK_PROPERTIES))
+    written[EXAMPLE] = _with(EXAMPLE.read_text(), "every attribute", outputs(), "  # {}")
     return written
 
 
-def _with(page: str, name: str, text: str) -> str:
+def _with(page: str, name: str, text: str, comment: str = "<!-- {} -->") -> str:
     """The page with this text between the markers of that name."""
-    begin, end = f"<!-- {name}: written by scripts/write_reference.py -->", f"<!-- {name}: end -->"
+    begin, end = (comment.format(f"{name}: {what}") for what in ("written by scripts/write_reference.py", "end"))
     before, rest = page.split(begin)
     return f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}"
 
