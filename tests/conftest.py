@@ -9,6 +9,10 @@ import trustme
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.local_cloud.json_paths import parse_each_once
+
+parse_each_once()
+
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
 settings.register_profile("mutants", settings.get_profile("suite"), max_examples=10)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))

@@ -5,13 +5,13 @@ Manager has changed. No conversion ends by itself here: `end` ends it. All execu
 """
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.end_to_end.application import EXAMPLES, Application
+from tests.eventually import eventually
 from tests.local_cloud.clients import ACCOUNT, REGION
 
 SAID = 'Instance [i-0123456789abcdef0] is launched "from" an Amazon owned AMI.'
@@ -59,10 +59,7 @@ class Conversions:
         if remember:
             self.ec2.create_tags(Resources=[instance_id], Tags=[{"Key": START_AGAIN, "Value": "yes"}])
         self.ec2.stop_instances(InstanceIds=[instance_id])
-        deadline = time.monotonic() + 30
-        while self.state(instance_id) != "stopped":
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        eventually(lambda: self.state(instance_id) == "stopped")
 
     def start(self, name: str, instances: Any = None, state_machine_arn: str = "", **more: Any) -> None:
         given = {"InstanceIds": instances or self.instances[name], "UsageOperation": INCLUDED, "TimeoutSeconds": 300}
@@ -81,11 +78,7 @@ class Conversions:
 
     def task(self, instance_id: str) -> str:
         """The id of the instance's task, once it has been begun."""
-        deadline = time.monotonic() + 60
-        while not self.tasks(instance_id):
-            assert time.monotonic() < deadline, f"no conversion of {instance_id} has begun"
-            time.sleep(0.1)
-        return str(self.tasks(instance_id)[-1]["LicenseConversionTaskId"])
+        return str(eventually(lambda: self.tasks(instance_id))[-1]["LicenseConversionTaskId"])
 
     def end(self, instance_id: str, status: str = "SUCCEEDED", said: str | None = None) -> None:
         """Its conversion ends. That it began is the proof that the instance was stopped then."""
@@ -93,13 +86,8 @@ class Conversions:
 
     def asked_for(self, instance_id: str, *, after: float) -> float:
         """The time when License Manager was asked for this instance's task by its id, once it was, after another time."""
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            for call in self.license_manager.calls_for(self.task(instance_id)):
-                if call.time > after:
-                    return call.time
-            time.sleep(0.1)
-        raise TimeoutError(f"nobody asks for the task of {instance_id}")
+        task = self.task(instance_id)
+        return eventually(lambda: next((c.time for c in self.license_manager.calls_for(task) if c.time > after), 0.0))
 
     def begun(self, instance_id: str) -> list[str]:
         """License Manager's answers to whoever began a conversion of this instance."""
@@ -111,14 +99,14 @@ class Conversions:
         ]
 
     def output(self, name: str) -> list[Json]:
-        ended = self.application.finish(self.arns[name], 90)
+        ended = self.application.finish(self.arns[name])
         assert ended["status"] == "SUCCEEDED", (ended.get("error"), ended.get("cause"))
         found: list[Json] = json.loads(ended["output"])
         return found
 
     def said(self, name: str) -> list[str]:
         """What an execution that failed says of each instance that was not converted."""
-        ended = self.application.finish(self.arns[name], 90)
+        ended = self.application.finish(self.arns[name])
         assert (ended["status"], ended["error"]) == ("FAILED", "NotAllConverted"), (
             ended.get("cause"),
             ended.get("output"),
@@ -343,7 +331,7 @@ class TestLimits:
     @pytest.fixture(autouse=True)
     def alone(self, conversions: Conversions) -> None:
         for execution_arn in conversions.arns.values():
-            conversions.application.finish(execution_arn, 90)
+            conversions.application.finish(execution_arn)
 
     def test_of_a_day_are_told_and_the_instance_runs_again(self, conversions: Conversions) -> None:
         (instance,) = conversions.run_instances("limit")

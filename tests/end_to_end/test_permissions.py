@@ -20,6 +20,7 @@ from samcli.yamlhelper import yaml_dump, yaml_parse  # type: ignore[import-untyp
 
 from scripts import waiting
 from tests.end_to_end.application import BUILT, EXAMPLES, NAME, READER
+from tests.eventually import eventually
 from tests.local_cloud import ROOT
 from tests.local_cloud.clients import ACCOUNT
 from tests.local_cloud.cloud import LocalCloud
@@ -116,7 +117,7 @@ class Ways:
             stopped, _ = (self._wait_in(state, machine, duration) for _ in range(2))
             self._steps.stop_execution(executionArn=stopped, error="Operator")
         told = {"states:SendTaskSuccess", "states:SendTaskFailure"}
-        _eventually(lambda: told <= {
+        eventually(lambda: told <= {
             one.action for one in self._cloud.verdicts() if one.principal.endswith(f"/{last_resort}")
         })  # fmt: skip
 
@@ -124,7 +125,7 @@ class Ways:
         """An execution that has come to this state."""
         given = {"LicenseConversionTaskId": self._add(duration=duration), "TaskToken": "nobody's"}
         arn = str(self._steps.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"])
-        _eventually(lambda: any(
+        eventually(lambda: any(
             one.get("stateEnteredEventDetails", {}).get("name") == state
             for one in self._steps.get_execution_history(executionArn=arn)["events"]
         ))  # fmt: skip
@@ -147,7 +148,7 @@ class Ways:
         arn = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/{name}"
         self._add(duration=FOREVER, resource_arn=arn)
         stack = self._stack(name, BY_RESOURCE, arn)
-        _eventually(lambda: self._waits(machine, stack))
+        eventually(lambda: self._waits(machine, stack))
         return stack
 
     def _crowd(self, check_task: str, watch: str) -> None:
@@ -174,7 +175,7 @@ class Ways:
                 one.action == action and one.principal.endswith(f"/{function}") for one in self._cloud.verdicts()
             )
 
-        _eventually(judged)
+        eventually(judged)
         if hears:
             self._functions.invoke(FunctionName=check_task, Payload=json.dumps(event))
 
@@ -183,7 +184,7 @@ class Ways:
         (create,) = self._cloud.requests(stack.id)
         event = json.dumps({**create.request, "ResponseURL": create.url})
         self._functions.invoke(FunctionName=door, InvocationType="Event", Payload=event)
-        _eventually(lambda: any(
+        eventually(lambda: any(
             one.action == "states:DescribeExecution" and one.principal.endswith(f"/{last_resort}")
             for one in self._cloud.verdicts()
         ))  # fmt: skip
@@ -215,7 +216,10 @@ class Ways:
 
     def _finish(self, *executions: str) -> None:
         for arn in executions:
-            _eventually(lambda arn=arn: self._steps.describe_execution(executionArn=arn)["status"] != "RUNNING")
+            eventually(partial(self._has_ended, arn))
+
+    def _has_ended(self, execution_arn: str) -> bool:
+        return bool(self._steps.describe_execution(executionArn=execution_arn)["status"] != "RUNNING")
 
     @contextlib.contextmanager
     def _broken(self, *functions: str) -> Iterator[None]:
@@ -250,7 +254,7 @@ class Ways:
         assert destinations
         roles = {name: self._functions.get_function_configuration(FunctionName=name)["Role"] for name in destinations}
         expected = {(roles[name], destination) for name, destination in destinations.items()}
-        _eventually(lambda: expected <= {(one.owner, one.resource) for one in self._cloud.verdicts()})
+        eventually(lambda: expected <= {(one.owner, one.resource) for one in self._cloud.verdicts()})
 
 
 @pytest.fixture(scope="module")
@@ -353,13 +357,6 @@ def _with_own_stacks(policy: str) -> str:
     document = json.loads(policy)
     own = {"Effect": "Allow", "Action": ["cloudformation:*", "ssm:*"], "Resource": "*"}
     return json.dumps({**document, "Statement": [*document["Statement"], own]})
-
-
-def _eventually(what: Any, seconds: float = 200) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def test_nothing_is_denied_that_should_work(run: AllWaysGone) -> None:

@@ -39,7 +39,7 @@ class NamedStacks:
         )  # fmt: skip
 
     def ended(self, name: str) -> Stack:
-        return self.cloud.stacks.wait_for(self._stacks[name].id, 120)
+        return self.cloud.stacks.wait_for(self._stacks[name].id)
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +50,15 @@ def stacks(application: Application) -> NamedStacks:
     stacks.create("already-terminal", add(duration=0))
     stacks.create("fails", add(duration=8, end_status="FAILED", status_message=SAID))
     stacks.create("continues", add(duration=8, end_status="FAILED", status_message=SAID), OnFailure="CONTINUE")
-    stacks.create("times-out", add(duration=float("inf")), ServiceTimeout="60")
+    stacks.create("times-out", add(duration=float("inf")), ServiceTimeout="120")
     stacks.create("refused", "lct-0000000000000dead")
-    stacks.create("long", add(duration=9), LONG, TimeoutSeconds="60", WaitConditionTimeout="90")
+    stacks.create("long", add(duration=9), LONG, TimeoutSeconds="600", WaitConditionTimeout="660")
     stacks.create(
         "long-fails",
         add(duration=9, end_status="FAILED", status_message=SAID),
         LONG,
-        TimeoutSeconds="60",
-        WaitConditionTimeout="90",
+        TimeoutSeconds="600",
+        WaitConditionTimeout="660",
     )
     stacks.create("deleted-in-flight", add(duration=float("inf")))
     return stacks

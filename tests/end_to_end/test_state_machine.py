@@ -121,7 +121,7 @@ def executions(application: Application) -> Executions:
     nowhere = _with_a_bus_that_is_missing(run)
 
     def request(name: str, **more: Any) -> Json:
-        return {"LicenseConversionTaskId": run.tasks[name], "TimeoutSeconds": 60, **more}
+        return {"LicenseConversionTaskId": run.tasks[name], "TimeoutSeconds": MANY, **more}
 
     tasks_of: dict[str, Json] = {
         "waits": {"duration": never},
@@ -147,8 +147,8 @@ def executions(application: Application) -> Executions:
     for caller in ("sync", "callback", "own-loop"):
         instances: Iterator[Json] = iter(_instances(run, 5) if caller == "sync" else [{}] * 4)
         cases: tuple[tuple[str, Json, int], ...] = (
-            ("waits", {"duration": 7}, 60),
-            ("fails", {"duration": 3, "end_status": "FAILED", "status_message": SAID}, 60),
+            ("waits", {"duration": 7}, MANY),
+            ("fails", {"duration": 3, "end_status": "FAILED", "status_message": SAID}, MANY),
             ("times-out", {"duration": never}, 6),
         )
         for what, members, timeout in cases:
@@ -158,19 +158,19 @@ def executions(application: Application) -> Executions:
                 known = {"LicenseConversionTaskId": run.tasks[name]}
                 given = known if caller == "own-loop" else {**known, "TimeoutSeconds": timeout, **next(instances)}
                 start(name, given, f"state-machine-{caller}")
-        refused = {"LicenseConversionTaskId": "lct_1", "TimeoutSeconds": 60, **next(instances)}
+        refused = {"LicenseConversionTaskId": "lct_1", "TimeoutSeconds": MANY, **next(instances)}
         start(f"{caller}-refused", refused, f"state-machine-{caller}")
         if caller == "sync":
             start("sync-said-much", request("said-much", **next(instances)), "state-machine-sync")
 
     tasks = [add("map-waits", duration=3), add("map-fails", duration=0, end_status="FAILED", status_message=SAID)]
-    start("map", {"LicenseConversionTaskIds": [*tasks, UNKNOWN], "TimeoutSeconds": 60}, "state-machine-map")
+    start("map", {"LicenseConversionTaskIds": [*tasks, UNKNOWN], "TimeoutSeconds": MANY}, "state-machine-map")
     tasks = [add("map-all-1", duration=3), add("map-all-2", duration=0)]
-    start("map-all", {"LicenseConversionTaskIds": tasks, "TimeoutSeconds": 60}, "state-machine-map")
+    start("map-all", {"LicenseConversionTaskIds": tasks, "TimeoutSeconds": MANY}, "state-machine-map")
 
     impatient = _impatient(run)
     for name, end in (("gone-succeeds", "SUCCEEDED"), ("gone-fails", "FAILED")):
-        start(name, {"LicenseConversionTaskId": add(name, duration=5, end_status=end)}, stateMachineArn=impatient)
+        start(name, {"LicenseConversionTaskId": add(name, duration=20, end_status=end)}, stateMachineArn=impatient)
 
     start("no-bus", request("already-terminal"), stateMachineArn=nowhere)
 
@@ -224,7 +224,9 @@ def _create(run: Executions, name: str, definition: Json) -> str:
 
 
 def _impatient(run: Executions) -> str:
-    """A caller that goes before the gate has ended."""
+    """A caller that goes before the gate has ended, but after LocalStack has made the gate's input: a time-out leaves out what it
+    has not yet made of it.
+    """
     waits = {
         "Type": "Task",
         "Resource": "arn:aws:states:::states:startExecution.waitForTaskToken",
@@ -235,7 +237,7 @@ def _impatient(run: Executions) -> str:
                 "LicenseConversionTaskId.$": "$.LicenseConversionTaskId",
             },
         },
-        "TimeoutSeconds": 1,
+        "TimeoutSeconds": 8,
         "End": True,
     }
     return _create(run, "impatient", {"StartAt": "Wait at Gate", "States": {"Wait at Gate": waits}})
@@ -428,7 +430,8 @@ class TestCallersWithATaskToken:
             assert executions.failure(name)[0] == "States.Timeout"
 
         assert executions.gate_of("gone-succeeds")["status"] == "SUCCEEDED"
-        assert executions.gate_of("gone-fails")["error"] == "LicenseConversion.Failed"
+        gone = executions.gate_of("gone-fails")
+        assert gone["error"] == "LicenseConversion.Failed", gone
 
 
 class TestCallersWithALoopOfTheirOwn:
@@ -585,7 +588,7 @@ class TestDenials:
         assert "CheckTaskRole" in cause
 
     def test_are_caught_by_name(self, executions: Executions) -> None:
-        request = self.spoilt(executions, "callback-denied", "AuthorizationException", 50) | {"TimeoutSeconds": 60}
+        request = self.spoilt(executions, "callback-denied", "AuthorizationException", 50) | {"TimeoutSeconds": MANY}
         executions.start("callback-denied", request, "state-machine-callback")
 
         error, cause = executions.failure("callback-denied")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 
 REGION = "us-east-1"
@@ -36,8 +37,10 @@ class Clients:
         return self._made[service, of]
 
     def new(self, service: str, of: Credentials = ROOT_USER) -> Any:
-        """For a thread of its own."""
-        return boto3.Session().client(
+        """For a thread of its own. Each call has a connection of its own: LocalStack, when it is busy, closes one that was idle
+        under the next call.
+        """
+        client = boto3.Session().client(
             service,  # type: ignore[call-overload]
             endpoint_url=self.beside.get(service, self.endpoint_url),
             region_name=REGION,
@@ -46,3 +49,9 @@ class Clients:
             # CloudWatch Logs there answers 500 when a group is made while it lists them; other calls are not repeated
             config=Config(read_timeout=120, proxies={}, retries={"total_max_attempts": 5 if service == "logs" else 1}),
         )
+        client.meta.events.register("before-send", _alone)
+        return client
+
+
+def _alone(request: AWSPreparedRequest, **_: Any) -> None:
+    request.headers["Connection"] = "close"

@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from localstack.services.plugins import Service, aws_provider
 
+from tests.local_cloud.json_paths import parse_each_once
 from tests.local_cloud.localstack import DIRECT
 from tests.local_cloud.localstack_plugins.settings import Settings
 
@@ -31,6 +32,7 @@ MAY_MATCH_MANY = re.compile(r"\*|\.\.|\[\?|\[\d*:\d*\]")
 @aws_provider(api="stepfunctions", name="converting")  # type: ignore[untyped-decorator,unused-ignore]  # LocalStack is untyped
 def stepfunctions() -> Service:
     # In this order: whoever is imported later takes the changed functions themselves.
+    parse_each_once()
     from localstack.services.stepfunctions.asl.utils import json_path  # noqa: PLC0415
 
     json_path.extract_json = _extract_as_on_aws(json_path)
