@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Generic, Literal, TypeVar
 
-from tests.simulation.clock import Clock
+from tests.simulation.clock import VirtualClock
 
 COLD_START_SECONDS = 1.0
 INVOCATION_SECONDS = 0.03
@@ -39,7 +39,7 @@ class Bill:
 class Function(Generic[S]):
     """`start` makes what a sandbox keeps while it is warm."""
 
-    clock: Clock
+    clock: VirtualClock
     start: Callable[[], S]
     reuse: Reuse = "last freed"
     bill: Bill = field(default_factory=Bill)

@@ -20,7 +20,7 @@ from license_conversion.gate import Gate
 from license_conversion.license_manager import LicenseManager
 from license_conversion.shared import SharedLicenseManager
 from license_conversion.task import iso
-from tests.simulation.clock import Clock
+from tests.simulation.clock import VirtualClock
 from watch_crowd import LAST_SECONDS, Watch
 
 MACHINE = json.loads((Path(__file__).parent.parent / "statemachine" / "gate.asl.json").read_text())
@@ -90,7 +90,7 @@ def walk(name: str, state: Mapping[str, Any]) -> tuple[int, str]:
 class Transitions:
     """How many states were entered: `burst` of them at once and `rate` a second, those that come too soon in their order."""
 
-    clock: Clock
+    clock: VirtualClock
     rate: float
     burst: float
     entered: int = 0
@@ -126,7 +126,7 @@ class Gates:
 
     def __init__(
         self,
-        clock: Clock,
+        clock: VirtualClock,
         service: LicenseManagerService,
         random: Random,
         *,

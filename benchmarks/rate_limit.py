@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from tests.simulation.clock import BEGINNING, Clock
+from tests.simulation.clock import BEGINNING, VirtualClock
 from tests.simulation.token_bucket import TokenBucket
 
 CALL_SECONDS = 0.06
@@ -18,7 +18,7 @@ TASK_SECONDS = 0.0005
 class LicenseManagerService:
     """The tasks of an account. `add` them in the order in which they start."""
 
-    def __init__(self, clock: Clock, rate: float, page: int) -> None:
+    def __init__(self, clock: VirtualClock, rate: float, page: int) -> None:
         self.calls = 0
         self.throttles = 0
         self._bucket = TokenBucket(clock.monotonic, rate, rate)

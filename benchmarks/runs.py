@@ -12,7 +12,7 @@ from benchmarks.gates import NO_TROUBLE, Gates, Trouble
 from benchmarks.peers import Peer
 from benchmarks.rate_limit import LicenseManagerService
 from benchmarks.tally import Tally
-from tests.simulation.clock import Clock
+from tests.simulation.clock import VirtualClock
 
 TRANSITION = 0.025 / 1000
 INVOCATION = 0.20 / 1_000_000
@@ -74,7 +74,7 @@ OURS = "License Conversion Gate"
 
 def run(case: Case, peer: type[Peer] | None = None) -> Result:
     """Deterministic: the same case has the same result."""
-    clock = Clock()
+    clock = VirtualClock()
     service = LicenseManagerService(clock, case.rate, case.page)
     tally = Tally(clock, service)
     conversions, jitter = Random(case.seed), Random(case.seed + 1)  # noqa: S311 - a simulation

@@ -15,7 +15,7 @@ from typing import Any
 from license_conversion.crowd import Place, Watched
 from license_conversion.crowd_table import ATTEMPTS, KEEPS, SHARDS, WaitingGate
 from license_conversion.errors import TableUnavailable
-from tests.simulation.clock import Clock
+from tests.simulation.clock import VirtualClock
 from tests.simulation.token_bucket import TokenBucket
 
 CALL_SECONDS = 0.005
@@ -46,7 +46,7 @@ class Item:
 class BenchmarkTable:
     """`away` is from when until when it does not answer."""
 
-    clock: Clock
+    clock: VirtualClock
     away: tuple[float, float] = (math.inf, math.inf)
     items: dict[str, Item] = field(default_factory=dict)
     dollars: float = 0.0

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from benchmarks.rate_limit import LicenseManagerService
-from tests.simulation.clock import Clock
+from tests.simulation.clock import VirtualClock
 
 
 @dataclass
 class Tally:
     """Hears when a task's end was seen, and how each wait ends."""
 
-    clock: Clock
+    clock: VirtualClock
     service: LicenseManagerService
     lags: dict[str, float] = field(default_factory=dict)
     ended: int = 0

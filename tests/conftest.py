@@ -9,9 +9,9 @@ import trustme
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.local_cloud.json_paths import parse_each_once
+from tests.local_cloud import parse_once
 
-parse_each_once()
+parse_once.json_paths()
 
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
 settings.register_profile("mutants", settings.get_profile("suite"), max_examples=10)

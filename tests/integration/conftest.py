@@ -34,6 +34,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 )
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 from moto.stepfunctions.parser.asl.eval.callback.callback import CallbackEndpoint, CallbackOutcome
+from moto.stepfunctions.parser.asl.parse import asl_parser
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 import announce_end
@@ -53,6 +54,7 @@ from license_conversion.wake import wake
 from tests.context import Context
 from tests.eventually import eventually
 from tests.integration.clock import Clock, Closed
+from tests.local_cloud import parse_once
 from tests.local_cloud.answers import AnswersReceiver
 from tests.local_cloud.license_manager import LicenseManagerServer
 from tests.memory_table import MemoryTable
@@ -65,6 +67,8 @@ WATCH_SECONDS = 840.0
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/gate"
 LONGEST_EXECUTION = 240.0
 """Seconds of a real clock, for a fleet of a thousand on a busy machine. No expectation."""
+
+parse_once.definitions(asl_parser)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from tests.model.faults import Fault, Faults
 from tests.model.interpreter import Execution
-from tests.simulation.clock import Clock
+from tests.simulation.clock import VirtualClock
 from tests.simulation.token_bucket import TokenBucket
 
 STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LicenseConversionGate"
@@ -51,7 +51,7 @@ def error(code: str, operation: str, status: int = 400, kind: type[ClientError] 
 class Quota:
     """Of calls; without a limit at first."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
         self._bucket: TokenBucket | None = None
 
@@ -96,7 +96,7 @@ class StepFunctions:
 
     def __init__(
         self,
-        clock: Clock,
+        clock: VirtualClock,
         faults: Faults,
         *,
         start: Callable[[str, str, str], Execution],
@@ -291,7 +291,7 @@ def resource_arn(task_id: str) -> str:
 class LicenseManager:
     """GetLicenseConversionTask and ListLicenseConversionTasks of one account and region. `asked` hears of each call."""
 
-    def __init__(self, clock: Clock, faults: Faults, asked: Callable[[], None]) -> None:
+    def __init__(self, clock: VirtualClock, faults: Faults, asked: Callable[[], None]) -> None:
         self._clock, self._faults, self._asked = clock, faults, asked
         self.tasks: dict[str, Task] = {}
         self.quota = Quota(clock)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from tests.model.promises import Promises
 from tests.model.who_waits import SECRET, Request, Resource, State, Waiter
-from tests.simulation.clock import Clock
+from tests.simulation.clock import VirtualClock
 
 GAP = 2.0
 MALFORMED = "/of-no-request"
@@ -23,7 +23,7 @@ class CloudFormation:
     signed: those of the old signature do not.
     """
 
-    def __init__(self, clock: Clock, promises: Promises, send: Callable[[Request], None]) -> None:
+    def __init__(self, clock: VirtualClock, promises: Promises, send: Callable[[Request], None]) -> None:
         self._clock, self._promises, self._send = clock, promises, send
         self.dated = True
         self.requests: list[Request] = []

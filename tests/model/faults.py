@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tests.simulation.clock import Clock, Killed
+from tests.simulation.clock import Killed, VirtualClock
 
 
 class Fault(StrEnum):
@@ -30,7 +30,7 @@ SLOW_SECONDS = 8.0
 class Faults:
     """By the name of the call. `weather` is what every call of the name meets until a point in time."""
 
-    clock: Clock
+    clock: VirtualClock
     met: Callable[[str, Fault], None]
     queued: dict[str, deque[Fault | None]] = field(default_factory=lambda: defaultdict(deque))
     weather: dict[str, tuple[Fault, float]] = field(default_factory=dict)

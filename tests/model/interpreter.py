@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.simulation.clock import Clock
+from tests.simulation.clock import VirtualClock
 
 FILE = Path(__file__).parents[2] / "statemachine" / "gate.asl.json"
 FUNCTIONS = ("CheckTask", "AnswerStack", "LastResort", "AnnounceEnd")
@@ -69,7 +69,7 @@ class Execution:
 
     def __init__(
         self,
-        clock: Clock,
+        clock: VirtualClock,
         invoke: Invoke,
         *,
         name: str,

@@ -13,7 +13,7 @@ from license_conversion.task import ATTRIBUTES
 from tests.model.aws_clients import LicenseManager, resource_arn
 from tests.model.interpreter import Execution
 from tests.model.who_waits import SECRET, Caller, Request, Waiter
-from tests.simulation.clock import Clock
+from tests.simulation.clock import VirtualClock
 
 RESPONSE_BYTES = 4096
 LAST_RESORTS = 10
@@ -37,7 +37,7 @@ class Promises:
 
     def __init__(
         self,
-        clock: Clock,
+        clock: VirtualClock,
         managers: Callable[[Waiter], LicenseManager],
         in_flight: Callable[[Waiter], None],
         fail: Callable[[str], None],

@@ -43,7 +43,7 @@ from tests.model.faults import LATENCY, SLOW_SECONDS, Fault, Faults
 from tests.model.interpreter import Done, Execution, Failed
 from tests.model.promises import Promises
 from tests.model.who_waits import FUNCTION, SECRET, Caller, Request, Waiter
-from tests.simulation.clock import Clock, Killed, Process
+from tests.simulation.clock import Killed, Process, VirtualClock
 from watch_crowd import LAST_SECONDS, Watch
 
 WATCH_SECONDS = 900.0
@@ -72,7 +72,7 @@ Handler = Callable[[dict[str, Any], Any], Any]
 class Context:
     """What the Lambda runtime hands to a handler."""
 
-    def __init__(self, clock: Clock, function: str, request_id: str) -> None:
+    def __init__(self, clock: VirtualClock, function: str, request_id: str) -> None:
         self._clock = clock
         self._expires = clock.now + TIMEOUTS[function]
         self.function_name = function
@@ -102,7 +102,7 @@ class World:
     """Everything. A promise that is broken is kept in `broken`, and raised by whoever runs the world."""
 
     def __init__(self, seed: int) -> None:
-        self.clock = Clock()
+        self.clock = VirtualClock()
         self.faults = Faults(self.clock, self._met)
         self.license_manager, self.other_license_manager = (
             LicenseManager(self.clock, self.faults, self._license_manager_is_asked) for _ in (OWN, OTHER)

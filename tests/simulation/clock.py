@@ -23,7 +23,7 @@ class Process(greenlet):
         self.expires = expires
 
 
-class Clock:
+class VirtualClock:
     """Seconds since the beginning, and what happens when. Deterministic: what is due in one moment keeps its order, and one runs
     at a time.
     """

@@ -15,7 +15,7 @@ from benchmarks.gates import STATE_SECONDS, Transitions, Trouble, walk
 from benchmarks.peers import CdkProvider, Crhelper
 from benchmarks.quota import limited, share
 from benchmarks.runs import Case, run, together
-from tests.simulation.clock import Clock
+from tests.simulation.clock import VirtualClock
 
 pytestmark = pytest.mark.no_cover  # a hundred thousand checks
 SHORT = "2 to 10 min"
@@ -99,7 +99,7 @@ def test_an_execution_walks_through_the_states_of_the_real_definition(
 
 
 def test_states_are_entered_at_once_until_the_burst_is_used_up_then_at_the_rate() -> None:
-    clock = Clock()
+    clock = VirtualClock()
     transitions = Transitions(clock, rate=10, burst=20)
 
     assert transitions.seconds(20) == pytest.approx(20 * STATE_SECONDS)

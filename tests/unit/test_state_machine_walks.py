@@ -9,7 +9,7 @@ import pytest
 
 from license_conversion.errors import NobodyListens
 from tests.model.interpreter import Done, Execution, Failed, definition
-from tests.simulation.clock import BEGINNING, Clock
+from tests.simulation.clock import BEGINNING, VirtualClock
 
 EVENT = {"RequestType": "Create", "ResponseURL": "https://answer.example/", "ResourceProperties": {}}
 HANDLE = {**EVENT, "ResourceProperties": {"WaitConditionHandle": "https://handle.example/"}}
@@ -39,7 +39,7 @@ class Walk:
         self.payloads: list[dict[str, Any]] = []
         self._said = {"CheckTask": list(checks), **{name: [result] for name, result in said.items()}}
         self._waiter = waiter
-        self.clock = Clock()
+        self.clock = VirtualClock()
         self.execution = Execution(
             self.clock,
             self._invoke,

@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from tests.simulation.clock import BEGINNING, Clock, Killed
+from tests.simulation.clock import BEGINNING, Killed, VirtualClock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> VirtualClock:
+    return VirtualClock()
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def seen() -> list[tuple[str, float]]:
     return []
 
 
-def test_what_sleeps_lets_others_go_on_meanwhile(clock: Clock, seen: list[tuple[str, float]]) -> None:
+def test_what_sleeps_lets_others_go_on_meanwhile(clock: VirtualClock, seen: list[tuple[str, float]]) -> None:
     def process(name: str, seconds: float) -> None:
         seen.append((name, clock.now))
         clock.sleep(seconds)
@@ -30,7 +30,7 @@ def test_what_sleeps_lets_others_go_on_meanwhile(clock: Clock, seen: list[tuple[
     assert seen == [("first", 0), ("second", 1), ("second", 3), ("first", 5)]
 
 
-def test_what_is_due_in_one_moment_keeps_its_order(clock: Clock, seen: list[tuple[str, float]]) -> None:
+def test_what_is_due_in_one_moment_keeps_its_order(clock: VirtualClock, seen: list[tuple[str, float]]) -> None:
     for name in "abc":
         clock.after(1, lambda name=name: seen.append((name, clock.now)))  # type: ignore[misc]
     clock.after(-1, lambda: seen.append(("late", clock.now)))
@@ -39,7 +39,7 @@ def test_what_is_due_in_one_moment_keeps_its_order(clock: Clock, seen: list[tupl
     assert seen == [("late", 0), ("a", 1), ("b", 1), ("c", 1)]
 
 
-def test_nothing_happens_after_the_time_that_is_run_for(clock: Clock, seen: list[tuple[str, float]]) -> None:
+def test_nothing_happens_after_the_time_that_is_run_for(clock: VirtualClock, seen: list[tuple[str, float]]) -> None:
     def process() -> None:
         for _ in range(3):
             clock.sleep(4)
@@ -59,7 +59,7 @@ def test_nothing_happens_after_the_time_that_is_run_for(clock: Clock, seen: list
     assert clock.idle
 
 
-def test_a_process_is_killed_when_its_time_is_over(clock: Clock, seen: list[tuple[str, float]]) -> None:
+def test_a_process_is_killed_when_its_time_is_over(clock: VirtualClock, seen: list[tuple[str, float]]) -> None:
     def process() -> None:
         try:
             clock.sleep(math.inf)
@@ -75,7 +75,9 @@ def test_a_process_is_killed_when_its_time_is_over(clock: Clock, seen: list[tupl
     assert killed.dead
 
 
-def test_what_a_process_raises_comes_out_and_the_others_can_go_on(clock: Clock, seen: list[tuple[str, float]]) -> None:
+def test_what_a_process_raises_comes_out_and_the_others_can_go_on(
+    clock: VirtualClock, seen: list[tuple[str, float]]
+) -> None:
     def breaks() -> None:
         raise ValueError("of a process")
 
@@ -90,7 +92,7 @@ def test_what_a_process_raises_comes_out_and_the_others_can_go_on(clock: Clock, 
 
 
 def test_what_is_left_is_killed_and_what_has_not_begun_never_begins(
-    clock: Clock, seen: list[tuple[str, float]]
+    clock: VirtualClock, seen: list[tuple[str, float]]
 ) -> None:
     def process() -> None:
         try:

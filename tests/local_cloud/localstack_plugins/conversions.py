@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from localstack.services.plugins import Service, aws_provider
 
-from tests.local_cloud.json_paths import parse_each_once
+from tests.local_cloud import parse_once
 from tests.local_cloud.localstack import DIRECT
 from tests.local_cloud.localstack_plugins.settings import Settings
 
@@ -32,10 +32,11 @@ MAY_MATCH_MANY = re.compile(r"\*|\.\.|\[\?|\[\d*:\d*\]")
 @aws_provider(api="stepfunctions", name="converting")  # type: ignore[untyped-decorator,unused-ignore]  # LocalStack is untyped
 def stepfunctions() -> Service:
     # In this order: whoever is imported later takes the changed functions themselves.
-    parse_each_once()
+    parse_once.json_paths()
     from localstack.services.stepfunctions.asl.utils import json_path  # noqa: PLC0415
 
     json_path.extract_json = _extract_as_on_aws(json_path)
+    parse_once.definitions(import_module("localstack.services.stepfunctions.asl.parse.asl_parser"))
     from localstack.services.stepfunctions.asl.utils import boto_client  # noqa: PLC0415
 
     boto_client.boto_client_for = _with_license_manager(boto_client)
