@@ -2,6 +2,7 @@
 parser anew for each path, and each execution reads the whole definition again.
 """
 
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -18,11 +19,11 @@ def json_paths() -> None:
 
 
 def definitions(asl_parser: Any) -> None:
-    """`asl_parser` is LocalStack's module, or moto's. An execution still has a program of its own, made from the shared tree."""
-    parse_anew = cache(asl_parser.AmazonStateLanguageParser.parse)
+    """`asl_parser` is LocalStack's module, or moto's. Each execution has a program of its own: it keeps state there."""
+    parse_once = cache(asl_parser.AmazonStateLanguageParser.parse)
 
     def parse(definition: str) -> tuple[Any, Any]:
-        _, tree = parse_anew(definition)
-        return asl_parser.Preprocessor().visit(tree), tree
+        program, tree = parse_once(definition)
+        return deepcopy(program), tree
 
     asl_parser.AmazonStateLanguageParser.parse = staticmethod(parse)

@@ -36,7 +36,6 @@ def stepfunctions() -> Service:
     from localstack.services.stepfunctions.asl.utils import json_path  # noqa: PLC0415
 
     json_path.extract_json = _extract_as_on_aws(json_path)
-    parse_once.definitions(import_module("localstack.services.stepfunctions.asl.parse.asl_parser"))
     from localstack.services.stepfunctions.asl.utils import boto_client  # noqa: PLC0415
 
     boto_client.boto_client_for = _with_license_manager(boto_client)
@@ -46,6 +45,7 @@ def stepfunctions() -> Service:
     tasks, aws_sdk, nested = (
         cast("Any", import_module(f"{services}.state_task_service{name}")) for name in ("", "_aws_sdk", "_sfn")
     )
+    parse_once.definitions(import_module("localstack.services.stepfunctions.asl.parse.asl_parser"))
     tasks.StateTaskService._SERVICE_NAME_SFN_TO_BOTO_OVERRIDES["licensemanager"] = "license-manager"
     aws_sdk._SERVICE_ERROR_NAMES.update(licensemanager="LicenseManager", ec2="Ec2")
     nested.to_json_str = _cut(nested.to_json_str)
