@@ -1,15 +1,14 @@
 """Our gates: the real state machine's states, the real check and the real watch, in virtual time."""
 
-import json
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from random import Random
 from typing import Any
 
 from benchmarks.functions import Function, Reuse
-from benchmarks.rate_limit import LicenseManagerService
+from benchmarks.rate_limit import LimitedClient
 from benchmarks.table import BenchmarkTable
 from benchmarks.tally import Tally
 from check_task import TaskCheck
@@ -21,10 +20,10 @@ from license_conversion.license_manager import LicenseManager
 from license_conversion.shared import SharedLicenseManager
 from license_conversion.task import iso
 from tests.simulation.clock import VirtualClock
+from tests.simulation.definition import choose, definition, follow, pause
 from watch_crowd import LAST_SECONDS, Watch
 
-MACHINE = json.loads((Path(__file__).parent.parent / "statemachine" / "gate.asl.json").read_text())
-ASL = MACHINE["States"]
+ASL = definition()["States"]
 STATE_SECONDS = 0.025
 """What Step Functions takes for a state."""
 WAKE_SECONDS, WAKES_AT_ONCE = 0.025, 10
@@ -59,29 +58,13 @@ class Trouble:
 NO_TROUBLE = Trouble()
 
 
-def holds(rule: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
-    """A rule of a Choice, as far as they are met here."""
-    if "And" in rule:
-        return all(holds(part, state) for part in rule["And"])
-    if "Or" in rule:
-        return any(holds(part, state) for part in rule["Or"])
-    value: Any = state if rule["Variable"].startswith("$.") else {}  # the context object says nothing that matters here
-    for member in rule["Variable"].split(".")[1:]:
-        value = value.get(member) if isinstance(value, Mapping) else None
-    (operator,) = rule.keys() - {"Variable", "Next"}
-    if operator == "IsPresent":
-        return (value is not None) is rule[operator]
-    return operator in ("BooleanEquals", "StringEquals") and value == rule[operator]
-
-
 def walk(name: str, state: Mapping[str, Any]) -> tuple[int, str]:
     """How many states an execution enters from `name` on until one that takes time, or the end, this one included; and which
     that is. Each is a transition on the bill.
     """
     entered = 1
-    while ASL[name]["Type"] in ("Choice", "Pass"):
-        chosen = (rule["Next"] for rule in ASL[name].get("Choices", ()) if holds(rule, state))
-        name = next(chosen, "") or ASL[name].get("Default") or ASL[name]["Next"]
+    while (entry := ASL[name])["Type"] in ("Choice", "Pass"):
+        name = choose(entry, partial(follow, data=state, context={})) if "Choices" in entry else entry["Next"]
         entered += 1
     return entered, name
 
@@ -127,7 +110,7 @@ class Gates:
     def __init__(
         self,
         clock: VirtualClock,
-        service: LicenseManagerService,
+        service: LimitedClient,
         random: Random,
         *,
         reuse: Reuse,
@@ -168,7 +151,7 @@ class Gates:
             "Execution": f"arn:aws:states:us-east-1:123456789012:execution:LicenseConversionGate:{self._number}",
         }
         execution = Execution(event, ASL["Open Gate to Caller"]["Parameters"], tally)
-        states, name = walk(MACHINE["StartAt"], {})
+        states, name = walk(definition()["StartAt"], {})
         self._after(states, 0, lambda: self._check(name, execution))
 
     def _after(self, states: int, pause: float, what: Callable[[], None]) -> None:
@@ -194,8 +177,8 @@ class Gates:
         """By Lambda."""
         retry = ASL[name]["Retry"][-1]
         if name == "First Check" and busy < retry["MaxAttempts"]:
-            pause = min(retry["IntervalSeconds"] * retry["BackoffRate"] ** busy, retry["MaxDelaySeconds"])
-            return self._after(1, pause * self._random.random(), lambda: self._check(name, execution, busy + 1))
+            seconds = pause(retry, busy, self._random.random)
+            return self._after(1, seconds, lambda: self._check(name, execution, busy + 1))
         if name == "First Check":
             return execution.tally.end(passed=False)
         return self._go_on("Wait for Lambda", execution)

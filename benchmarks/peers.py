@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from crhelper import CfnResource
 
 from benchmarks.functions import INVOCATION_SECONDS, MEMORY_GB, Bill
-from benchmarks.rate_limit import CALL_SECONDS, LicenseManagerService
+from benchmarks.rate_limit import CALL_SECONDS, LimitedClient
 from benchmarks.tally import Tally
 from tests.simulation.clock import VirtualClock
 
@@ -44,7 +44,7 @@ class Peer(ABC):
     functions_gb: Sequence[float] = ()
     """The memory of each function that runs for a check."""
 
-    def __init__(self, clock: VirtualClock, service: LicenseManagerService, random: Random) -> None:
+    def __init__(self, clock: VirtualClock, service: LimitedClient, random: Random) -> None:
         self.bills = [Bill() for _ in self.functions_gb] or [Bill()]
         self.transitions = 0
         self._clock = clock

@@ -10,7 +10,7 @@ from benchmarks.conversions import CONVERSIONS
 from benchmarks.functions import Reuse
 from benchmarks.gates import NO_TROUBLE, Gates, Trouble
 from benchmarks.peers import Peer
-from benchmarks.rate_limit import LicenseManagerService
+from benchmarks.rate_limit import LimitedClient
 from benchmarks.tally import Tally
 from tests.simulation.clock import VirtualClock
 
@@ -75,7 +75,7 @@ OURS = "License Conversion Gate"
 def run(case: Case, peer: type[Peer] | None = None) -> Result:
     """Deterministic: the same case has the same result."""
     clock = VirtualClock()
-    service = LicenseManagerService(clock, case.rate, case.page)
+    service = LimitedClient(clock, case.rate, case.page)
     tally = Tally(clock, service)
     conversions, jitter = Random(case.seed), Random(case.seed + 1)  # noqa: S311 - a simulation
     ours = Gates(clock, service, jitter, reuse=case.reuse, trouble=case.trouble)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from benchmarks.rate_limit import LicenseManagerService
+from benchmarks.rate_limit import LimitedClient
 from tests.simulation.clock import VirtualClock
 
 
@@ -12,7 +12,7 @@ class Tally:
     """Hears when a task's end was seen, and how each wait ends."""
 
     clock: VirtualClock
-    service: LicenseManagerService
+    service: LimitedClient
     lags: dict[str, float] = field(default_factory=dict)
     ended: int = 0
     failed: int = 0

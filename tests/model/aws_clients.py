@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +10,9 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from tests.model.faults import Fault, Faults
 from tests.model.interpreter import Execution
 from tests.simulation.clock import VirtualClock
+from tests.simulation.license_manager.client import Client, error
+from tests.simulation.license_manager.service import Json, LicenseManager
+from tests.simulation.license_manager.task import Task
 from tests.simulation.token_bucket import TokenBucket
 
 STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LicenseConversionGate"
@@ -19,6 +20,12 @@ CONSISTENT_AFTER = 2.0
 PAGE = 2
 MOST_RESULTS = 1000
 UNKNOWN = "PENDING_APPROVAL"
+NOWHERE = "the region of tasks that no list has"
+NOT_OF_A_BARE_ONE = (
+    "ResourceArn", "SourceLicenseContext", "DestinationLicenseContext", "StatusMessage", "LicenseConversionTime", "EndTime",
+)  # fmt: skip
+CALLS = {"GetLicenseConversionTask": "GetTask", "ListLicenseConversionTasks": "ListTasks"}
+"""License Manager's operations by what faults call them."""
 
 
 class ExecutionAlreadyExists(ClientError):  # noqa: N818 - the service's name
@@ -39,13 +46,6 @@ class TaskDoesNotExist(ClientError):  # noqa: N818 - the service's name
 
 class InvalidToken(ClientError):  # noqa: N818 - the service's name
     """As botocore makes it from the service's model."""
-
-
-def error(code: str, operation: str, status: int = 400, kind: type[ClientError] = ClientError) -> ClientError:
-    return kind(
-        {"Error": {"Code": code, "Message": "said"}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
-        operation,
-    )
 
 
 class Quota:
@@ -73,7 +73,7 @@ def perform(faults: Faults, call: str, what: Callable[[Fault | None], Any], quot
     if fault is Fault.THROTTLED:
         raise error("ThrottlingException", call)
     if fault in (Fault.REFUSED, Fault.SLOW_FAILURE):
-        raise error("InternalFailure", call, 500)
+        raise error("InternalFailure", call, status=500)
     result = what(fault)
     faults.after(fault)
     if fault is Fault.LOST:
@@ -272,100 +272,61 @@ class StepFunctions:
         return result
 
 
-@dataclass
-class Task:
-    """A conversion: when it began and ends, and how."""
-
-    task_id: str
-    began: float
-    seconds: float
-    end: str
-    bare: bool = False
-
-
 def resource_arn(task_id: str) -> str:
     """Two tasks have the same resource."""
     return f"arn:aws:ec2:us-east-1:123456789012:instance/i-{(int(task_id[-1], 36) + 1) // 2}"
 
 
-class LicenseManager:
-    """GetLicenseConversionTask and ListLicenseConversionTasks of one account and region. `asked` hears of each call."""
+class LicenseManagerClient(Client):
+    """License Manager of one account and region, its lists one task a page. `asked` hears of each call."""
 
     def __init__(self, clock: VirtualClock, faults: Faults, asked: Callable[[], None]) -> None:
+        super().__init__(LicenseManager(clock=clock.monotonic, page_size=1, seed=None))
         self._clock, self._faults, self._asked = clock, faults, asked
-        self.tasks: dict[str, Task] = {}
         self.quota = Quota(clock)
 
-    def list_license_conversion_tasks(self, *, Filters: list[dict[str, Any]], NextToken: str = "") -> dict[str, Any]:  # noqa: N803
-        """Tasks of a status, or those of a resource, one a page."""
+    def add(self, task_id: str, *, began: float = 0, seconds: float, end: str, bare: bool = False) -> None:
+        """A conversion: when it began and ends, and how. DENIED is one that may not be read; of a bare one little is told."""
+        self.service.add_task(
+            task_id, start_time=began, duration=seconds, end_status=end, status_message=f"It {end}.",
+            resource_arn=resource_arn(task_id), without=NOT_OF_A_BARE_ONE if bare else (),
+            region=NOWHERE if end == "DENIED" else None,
+        )  # fmt: skip
+
+    def _call(self, operation: str, parameters: Json) -> Json:
         self._asked()
-        (by,) = Filters
-        (value,) = by["Values"]
         if self.quota.is_empty():
-            raise error("RateLimitExceededException", "ListLicenseConversionTasks")
-        if by["Name"] == "ResourceArns" and self.denies(value):
-            raise error("AccessDeniedException", "ListLicenseConversionTasks")
+            raise error("RateLimitExceededException", operation)
+        if any(by["Name"] == "ResourceArns" and self.denies(*by["Values"]) for by in parameters.get("Filters", ())):
+            raise error("AccessDeniedException", operation)
 
-        def get(fault: Fault | None) -> dict[str, Any]:
-            found = [
-                self._shape(task, unknown=fault is Fault.STALE)
-                for task in self._begun()
-                if task.end != "DENIED" and value in (self.status(task.task_id), resource_arn(task.task_id))
-            ]
-            at = int(NextToken or "0")
-            more = {"NextToken": str(at + 1)} if at + 1 < len(found) else {}
-            return {"LicenseConversionTasks": found[at : at + 1], **more}
+        def answer(fault: Fault | None) -> Json:
+            if self._is_denied(parameters.get("LicenseConversionTaskId", "")):
+                raise error("AccessDeniedException", operation)
+            found = super(LicenseManagerClient, self)._call(operation, parameters)
+            for task in found.get("LicenseConversionTasks", [found]):
+                task.update({"Status": UNKNOWN} if fault is Fault.STALE else {})
+            return found
 
-        result: dict[str, Any] = perform(self._faults, "ListTasks", get)
+        result: Json = perform(self._faults, CALLS[operation], answer)
         return result
 
-    def _begun(self, arn: str = "", at: float | None = None) -> list[Task]:
-        now = self._clock.now if at is None else at
-        return [
-            task for task in self.tasks.values() if task.began <= now and (not arn or resource_arn(task.task_id) == arn)
-        ]
+    def _is_denied(self, task_id: str) -> bool:
+        return task_id in self.service.known and self.service.known[task_id].end_status == "DENIED"
 
     def denies(self, arn: str) -> bool:
         """Whether the tasks of the resource may not be listed."""
-        return bool(arn) and any(task.end == "DENIED" for task in self._begun(arn))
+        return any(self._is_denied(task.task_id) for task in self.begun(arn, self._clock.now))
+
+    def begun(self, arn: str, at: float) -> list[Task]:
+        """The resource's tasks that had begun."""
+        return [task for task in self.service.known.values() if task.start_time <= at and task.resource_arn == arn]
 
     def newest(self, arn: str, at: float) -> str:
         """Of a resource's tasks, the one that had begun last. `""` when it had none."""
-        begun = self._begun(arn, at)
-        return max(begun, key=lambda task: task.began).task_id if begun else ""
-
-    def get_license_conversion_task(self, *, LicenseConversionTaskId: str) -> dict[str, Any]:  # noqa: N803
-        def get(fault: Fault | None) -> dict[str, Any]:
-            task = self.tasks.get(LicenseConversionTaskId)
-            if not task:
-                raise error("InvalidParameterValueException", "GetLicenseConversionTask")
-            if task.end == "DENIED":
-                raise error("AccessDeniedException", "GetLicenseConversionTask")
-            return self._shape(task, unknown=fault is Fault.STALE)
-
-        self._asked()
-        if self.quota.is_empty():
-            raise error("RateLimitExceededException", "GetLicenseConversionTask")
-        result: dict[str, Any] = perform(self._faults, "GetTask", get)
-        return result
+        begun = self.begun(arn, at)
+        return max(begun, key=lambda task: task.start_time).task_id if begun else ""
 
     def status(self, task_id: str) -> str:
-        task = self.tasks.get(task_id)
-        if not task or task.end == "DENIED":
-            return "REFUSED"
-        return task.end if self._clock.now >= task.began + task.seconds else "IN_PROGRESS"
-
-    def _shape(self, task: Task, *, unknown: bool) -> dict[str, Any]:
-        begin = self._clock.utc() - timedelta(seconds=self._clock.now - task.began)
-        status = self.status(task.task_id)
-        shape: dict[str, Any] = {
-            "LicenseConversionTaskId": task.task_id,
-            "Status": UNKNOWN if unknown else status,
-            "StartTime": begin,
-        }
-        if task.bare:
-            return shape
-        shape |= {"ResourceArn": resource_arn(task.task_id)}
-        if status != "IN_PROGRESS":
-            shape |= {"EndTime": begin + timedelta(seconds=task.seconds), "StatusMessage": f"It {status}."}
-        return shape
+        task = self.service.known.get(task_id)
+        return "REFUSED" if not task or self._is_denied(task_id) else task.status(self._clock.now)

@@ -1,43 +1,14 @@
-"""An interpreter of the part of the Amazon States Language (JSONPath) that our state machine uses. It reads the real file.
-
-What it does not know it refuses, so that a new construct in the file is a failure here and not a blind spot.
-https://states-language.net/spec.html
-"""
+"""An interpreter of the part of the Amazon States Language (JSONPath) that our state machine uses. It reads the real file."""
 
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import cache
-from pathlib import Path
+from functools import partial
 from typing import Any, Protocol
 
 from tests.simulation.clock import VirtualClock
+from tests.simulation.definition import Data, choose, definition, follow, pause
 
-FILE = Path(__file__).parents[2] / "statemachine" / "gate.asl.json"
-FUNCTIONS = ("CheckTask", "AnswerStack", "LastResort", "AnnounceEnd")
-FIELDS = {
-    "Choice": {"Choices", "Default"},
-    "Pass": {"InputPath", "Parameters", "Result", "ResultPath", "Next"},
-    "Wait": {"Seconds", "SecondsPath", "Next"},
-    "Task": {
-        *("Resource", "Parameters", "OutputPath", "ResultPath", "Retry", "Catch", "Next"),
-        *("TimeoutSeconds", "TimeoutSecondsPath"),
-    },
-    "Succeed": {"OutputPath"},
-    "Fail": {"Error", "ErrorPath", "Cause", "CausePath"},
-}
-
-COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
-    "BooleanEquals": lambda value, other: isinstance(value, bool) and value == other,
-    "IsString": lambda value, other: isinstance(value, str) is other,
-    "StringEquals": lambda value, other: isinstance(value, str) and value == other,
-    "StringGreaterThan": lambda value, other: isinstance(value, str) and value > other,
-    "TimestampGreaterThanEqualsPath": lambda value, other: (
-        datetime.fromisoformat(value) >= datetime.fromisoformat(other)
-    ),
-}
-
-Data = dict[str, Any]
 Done = Callable[[Any], None]
 Failed = Callable[[str, str], None]
 
@@ -46,20 +17,6 @@ class Invoke(Protocol):
     """Step Functions' call of a Lambda function: the result or the error comes later."""
 
     def __call__(self, function: str, payload: str, done: Done, failed: Failed) -> None: ...
-
-
-@cache
-def definition() -> Data:
-    """The real state machine, with function names for the ARNs that a deployment fills in."""
-    text = FILE.read_text()
-    for function in FUNCTIONS:
-        text = text.replace(f"${{{function}FunctionArn}}", function)
-    text = text.replace("${Partition}", "aws")
-    machine: Data = json.loads(text)
-    for name, state in machine["States"].items():
-        unknown = state.keys() - FIELDS[state["Type"]] - {"Type", "Comment"}
-        assert not unknown, f"{name}: {unknown} is not modelled"
-    return machine
 
 
 class Execution:
@@ -139,7 +96,7 @@ class Execution:
             self._context["State"] = {"Name": name, "EnteredTime": _iso(self._clock.utc())}
             match state["Type"]:
                 case "Choice":
-                    name = self._choose(state, data)
+                    name = choose(state, partial(follow, data=data, context=self._context))
                 case "Pass":
                     name, data = state["Next"], self._pass(state, data)
                 case "Wait":
@@ -169,23 +126,6 @@ class Execution:
             return {**data, member: state["Result"]}
         return self.filled(state["Parameters"], data) if "Parameters" in state else data
 
-    def _choose(self, state: Data, data: Any) -> str:
-        return str(next((c["Next"] for c in state["Choices"] if self._holds(c, data)), state["Default"]))
-
-    def _holds(self, rule: Data, data: Any) -> bool:
-        if "And" in rule:
-            return all(self._holds(part, data) for part in rule["And"])
-        if "Or" in rule:
-            return any(self._holds(part, data) for part in rule["Or"])
-        found, value = self._look(rule["Variable"], data)
-        (operator,) = rule.keys() - {"Variable", "Next"}
-        if operator == "IsPresent":
-            return found is rule[operator]
-        assert found, f"no {rule['Variable']}"
-        return COMPARISONS[operator](
-            value, self._at(rule[operator], data) if operator.endswith("Path") else rule[operator]
-        )
-
     def filled(self, template: Any, data: Any) -> Any:
         """A payload template with its paths and intrinsic functions replaced."""
         if not isinstance(template, Mapping):
@@ -205,18 +145,9 @@ class Execution:
         return self._at(expression, data)
 
     def _at(self, path: str, data: Any) -> Any:
-        found, value = self._look(path, data)
+        found, value = follow(path, data, self._context)
         assert found, f"States.Runtime: no {path} in {self._context['State']['Name']}"
         return value
-
-    def _look(self, path: str, data: Any) -> tuple[bool, Any]:
-        head, *members = path.split(".")
-        value = {"$": data, "$$": self._context}[head]
-        for member in members:
-            if not isinstance(value, Mapping) or member not in value:
-                return False, None
-            value = value[member]
-        return True, value
 
 
 class Attempts:
@@ -289,13 +220,10 @@ class Attempts:
             if not _names(retrier, error):
                 continue
             if self._retries[number] < retrier["MaxAttempts"]:
-                pause: float = retrier["IntervalSeconds"] * retrier["BackoffRate"] ** self._retries[number]
-                pause = min(pause, retrier.get("MaxDelaySeconds", pause))
-                if retrier.get("JitterStrategy") == "FULL":
-                    pause *= self._execution.random()
+                seconds = pause(retrier, self._retries[number], execution.random)
                 self._retries[number] += 1
-                self._tell(pause)
-                execution._after(pause, self.go_on)
+                self._tell(seconds)
+                execution._after(seconds, self.go_on)
                 return None
             break
         self._tell()

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from license_conversion.task import ATTRIBUTES
-from tests.model.aws_clients import LicenseManager, resource_arn
+from tests.model.aws_clients import LicenseManagerClient
 from tests.model.interpreter import Execution
 from tests.model.who_waits import SECRET, Caller, Request, Waiter
 from tests.simulation.clock import VirtualClock
@@ -38,7 +38,7 @@ class Promises:
     def __init__(
         self,
         clock: VirtualClock,
-        managers: Callable[[Waiter], LicenseManager],
+        managers: Callable[[Waiter], LicenseManagerClient],
         in_flight: Callable[[Waiter], None],
         fail: Callable[[str], None],
     ) -> None:
@@ -173,10 +173,9 @@ class Promises:
     def _newest_since(self, waiter: Waiter) -> set[str]:
         """Tasks of the resource that have been its newest since the request was made."""
         manager = self._managers(waiter)
-        begun = {t.task_id for t in manager.tasks.values() if waiter.requested <= t.began <= self._clock.now}
-        return {t for t in begun if resource_arn(t) == waiter.resource_arn} | {
-            manager.newest(waiter.resource_arn, waiter.requested)
-        }
+        begun = manager.begun(waiter.resource_arn, self._clock.now)
+        since = {task.task_id for task in begun if task.start_time >= waiter.requested}
+        return since | {manager.newest(waiter.resource_arn, waiter.requested)}
 
     def _statuses(self, waiter: Waiter) -> set[str]:
         """Of the task, or the tasks, that it may mean."""

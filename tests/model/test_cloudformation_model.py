@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from tests.model.aws_clients import Task, resource_arn
+from tests.model.aws_clients import resource_arn
 from tests.model.cloudformation import GAP, MALFORMED, next_handle
 from tests.model.faults import Fault
 from tests.model.interpreter import Execution
@@ -190,9 +190,9 @@ class StacksAtTheGate(RuleBasedStateMachine):
         self._stack.enter_context(self.world.at_the_seams())
         self.world.cloudformation.dated, self.world.end_events = dated, end_events
         for task_id, began, seconds, end in zip(TASKS, begins, durations, ends, strict=True):
-            self.world.license_manager.tasks[task_id] = Task(task_id, began, seconds, end, bare)
+            self.world.license_manager.add(task_id, began=began, seconds=seconds, end=end, bare=bare)
         for task_id, began, seconds, end in zip(TASKS, begins, reversed(durations), reversed(ends), strict=True):
-            self.world.other_license_manager.tasks[task_id] = Task(task_id, began, seconds, end)
+            self.world.other_license_manager.add(task_id, began=began, seconds=seconds, end=end)
         for resource in self.world.cloudformation.resources[::3]:
             resource.state, resource.physical_id = State.READY, TASKS[0]
             resource.properties = Wish("task", 0, 600, "", elsewhere=False).properties(0)

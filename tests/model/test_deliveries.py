@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.model.aws_clients import Task, resource_arn
+from tests.model.aws_clients import resource_arn
 from tests.model.cloudformation import next_handle
 from tests.model.faults import Fault
-from tests.model.interpreter import Done, Execution, Failed, definition
+from tests.model.interpreter import Done, Execution, Failed
 from tests.model.who_waits import FUNCTION, Resource, State
 from tests.model.world import World
+from tests.simulation.definition import definition
 
 TASK = "lct-00000000000000001"
 OTHER = TASK[:-1] + "2"
@@ -33,7 +34,7 @@ def world() -> Iterator[World]:
 def task(
     world: World, task_id: str = TASK, *, began: float = 0, seconds: float = FOR_EVER, end: str = "SUCCEEDED"
 ) -> None:
-    world.license_manager.tasks[task_id] = Task(task_id, began=began, seconds=seconds, end=end)
+    world.license_manager.add(task_id, began=began, seconds=seconds, end=end)
 
 
 def create(world: World, **properties: Any) -> None:
@@ -586,7 +587,7 @@ def test_an_event_that_lambda_throttles_for_minutes_begins_its_wait_then(world: 
     task(world)
     world.faults.weather["Invoke CustomResource"] = (Fault.THROTTLED, minutes * 60)
     create(world)
-    world.license_manager.tasks[TASK].seconds = 1000
+    world.license_manager.service.change_task(TASK, duration=1000)
     world.run_for(1100)
 
     assert answer(world)["Status"] == "SUCCESS"

@@ -15,12 +15,11 @@ import pytest
 import custom_resource
 import last_resort
 from license_conversion import gate, stack_response, waiters, waits
-from tests.model import interpreter
-from tests.model.aws_clients import Task
 from tests.model.cloudformation import GAP, next_handle
 from tests.model.faults import Fault
 from tests.model.who_waits import FUNCTION
 from tests.model.world import World
+from tests.simulation import definition
 
 TASK = "lct-00000000000000001"
 OTHER = "lct-00000000000000002"
@@ -28,7 +27,7 @@ FOR_EVER = 10.0**9
 
 
 def create(world: World, seconds: float = 100, end: str = "SUCCEEDED", **properties: Any) -> None:
-    world.license_manager.tasks[TASK] = Task(TASK, 0, seconds, end)
+    world.license_manager.add(TASK, seconds=seconds, end=end)
     named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": TASK, **properties}
     world.cloudformation.create(world.cloudformation.resources[0], named, keeps_failed=True)
 
@@ -71,7 +70,7 @@ def deleted_while_it_waits(world: World) -> None:
 def an_old_delete_comes_late(world: World) -> None:
     """Of the other id, after the update."""
     create(world)
-    world.license_manager.tasks[OTHER] = Task(OTHER, 0, FOR_EVER, "SUCCEEDED")
+    world.license_manager.add(OTHER, seconds=FOR_EVER, end="SUCCEEDED")
     world.run_for(200)
     resource = world.cloudformation.resources[0]
     named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": OTHER, "WaitConditionHandle": next_handle(1)}
@@ -116,7 +115,7 @@ def check_is_throttled(world: World) -> None:
 
 
 def calls_back(world: World) -> None:
-    world.license_manager.tasks[TASK] = Task(TASK, 0, 100, "SUCCEEDED")
+    world.license_manager.add(TASK, seconds=100, end="SUCCEEDED")
     world.call({"LicenseConversionTaskId": TASK}, token=True)
     world.faults.queued["CallBack"].append(Fault.LOST)
     world.run_for(300)
@@ -203,16 +202,16 @@ def test_the_order_finds_nothing_in_the_product_as_it_is(world: World, order: Ca
 def test_a_defect_of_the_definition_is_found(
     world: World, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    defect, text = DEFINITION[what], interpreter.FILE.read_text()
+    defect, text = DEFINITION[what], definition.FILE.read_text()
     assert defect.old in text
     (tmp_path / "gate.asl.json").write_text(text.replace(defect.old, defect.new))
-    monkeypatch.setattr(interpreter, "FILE", tmp_path / "gate.asl.json")
-    interpreter.definition.cache_clear()
+    monkeypatch.setattr(definition, "FILE", tmp_path / "gate.asl.json")
+    definition.definition.cache_clear()
     try:
         with pytest.raises(AssertionError, match=r"at [0-9.]+: "):
             run(world, defect.order)
     finally:
-        interpreter.definition.cache_clear()
+        definition.definition.cache_clear()
 
 
 @pytest.mark.parametrize("what", HANDLERS)

@@ -37,7 +37,7 @@ from license_conversion.shared import LicenseManagers
 from license_conversion.stack_response import deliver
 from license_conversion.waits import Waits
 from tests.memory_table import MemoryTable
-from tests.model.aws_clients import STATE_MACHINE, LicenseManager, StepFunctions
+from tests.model.aws_clients import STATE_MACHINE, LicenseManagerClient, StepFunctions
 from tests.model.cloudformation import MALFORMED, CloudFormation
 from tests.model.faults import LATENCY, SLOW_SECONDS, Fault, Faults
 from tests.model.interpreter import Done, Execution, Failed
@@ -105,7 +105,7 @@ class World:
         self.clock = VirtualClock()
         self.faults = Faults(self.clock, self._met)
         self.license_manager, self.other_license_manager = (
-            LicenseManager(self.clock, self.faults, self._license_manager_is_asked) for _ in (OWN, OTHER)
+            LicenseManagerClient(self.clock, self.faults, self._license_manager_is_asked) for _ in (OWN, OTHER)
         )
         self.step_functions = StepFunctions(
             self.clock,
@@ -242,7 +242,7 @@ class World:
                 return self._manager(role, external_id, region_name or "")
         raise NotImplementedError(service)
 
-    def _manager(self, role: str, external_id: str, region: str) -> LicenseManager:
+    def _manager(self, role: str, external_id: str, region: str) -> LicenseManagerClient:
         asked = Account(role, external_id, region)
         if asked not in (OWN, OTHER):
             self.fail(f"a License Manager is asked that nobody named: {asked}")

@@ -1,1 +1,1 @@
-"""What the model, the benchmark and the local cloud share: time, and rate limits."""
+"""What model, benchmark and local cloud share: time, License Manager, rate limits, and what the definition says."""

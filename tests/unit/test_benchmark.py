@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.aims import Aim, alone
+from benchmarks.aims import HOUR_LONG, Aim, alone
 from benchmarks.bounds import SHARE, Bound
 from benchmarks.cold_start import Took, products
 from benchmarks.functions import Reuse
@@ -45,7 +45,7 @@ def crowd(*, reuse: Reuse = "last freed", trouble: Trouble | None = None, **more
         Aim("a crowd, the sandbox that was freed first", crowd(reuse="first freed"), p50=8, p99=15, calls=5),
         Aim("a fleet", [Case(SHORT, 150, fleet=True)], p50=8, p99=15, calls=3),
         Aim("a fleet that has ended", [Case("ended", 150, fleet=True, timeout=120)], p99=30, calls=0.1),
-        Aim("a watch that is killed every minute", crowd(trouble=Trouble(killed_every=60)), p99=90),
+        Aim("a watch that is killed every minute", [Case(HOUR_LONG, 150, trouble=Trouble(killed_every=60))], p99=90),
         Aim("a table that is away", crowd(trouble=Trouble(table_away=AWAY)), p99=180, during=AWAY),
         Aim("a watch that cannot start", crowd(trouble=Trouble(no_watch=AWAY)), p99=180, during=AWAY),
         Aim("one deadline, 40 s after all ends", [Case("10 min", 150, timeout=640)], p99=40),
@@ -86,8 +86,8 @@ def test_several_runs_are_one_with_all_their_ends() -> None:
 @pytest.mark.parametrize(
     ("after", "states", "next_state"),
     [
-        ({"Ended": False}, 2, "Wait for Next Check"),
-        ({"Ended": False, "AwaitsWord": True}, 2, "Wait for Word"),
+        ({"Waiter": "CALLER", "Ended": False}, 2, "Wait for Next Check"),
+        ({"Waiter": "CALLER", "Ended": False, "AwaitsWord": True}, 2, "Wait for Word"),
         ({"Ended": True, "Passed": True, "Announcement": {}}, 3, "Announce End"),
     ],
     ids=["alone", "in a crowd", "at the end"],

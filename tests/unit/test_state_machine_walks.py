@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from license_conversion.errors import NobodyListens
-from tests.model.interpreter import Done, Execution, Failed, definition
+from tests.model.interpreter import Done, Execution, Failed
 from tests.simulation.clock import BEGINNING, VirtualClock
+from tests.simulation.definition import definition
 
 EVENT = {"RequestType": "Create", "ResponseURL": "https://answer.example/", "ResourceProperties": {}}
 HANDLE = {**EVENT, "ResourceProperties": {"WaitConditionHandle": "https://handle.example/"}}

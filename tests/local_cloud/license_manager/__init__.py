@@ -38,7 +38,7 @@ Command              Arguments (all optional, unless marked *)
 ``tasks``            what the service would answer now, for each task
 ``calls``            operation, parameters, time, answer (``OK``, or the fault), region and access_key of each call
 ``configure``        duration, end_status, status_message, begins_when_seen (of tasks that do not say), page_size, seed (of
-                     the order), tasks_a_day (that can be begun; ``null``: any number)
+                     the order; ``null``: as added), tasks_a_day (that can be begun; ``null``: any number)
 ``usage_operation``  instance_id*: what the instance is billed as, after the conversions so far
 ``faults/queue``     name*, times (``null``: until cleared), operation, seconds, task_id (that alone)
 ``faults/rates``     rates* (name to share of the calls, at most 1 in all), seed, seconds, task_id (that alone)
@@ -56,10 +56,10 @@ local cloud it asks EC2. What it is not: it checks no signature, neither starts 
 one. Permissions are checked by whom ``denial`` asks: on the local cloud LocalStack, which knows whose key it is.
 """
 
-from .back_end import in_process, plug_into_moto
-from .faults import Faults
-from .server import LicenseManagerServer
-from .service import Call, LicenseManager
+from tests.local_cloud.license_manager.back_end import in_process, plug_into_moto
+from tests.local_cloud.license_manager.server import LicenseManagerServer
+from tests.simulation.license_manager.service import Call, LicenseManager
+from tests.simulation.license_manager.service_faults import Faults
 
 plug_into_moto()
 

@@ -4,7 +4,7 @@ import argparse
 import signal
 from contextlib import suppress
 
-from .server import LicenseManagerServer
+from tests.local_cloud.license_manager.server import LicenseManagerServer
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ from moto.core.base_backend import BackendDict, BaseBackend
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from werkzeug import Request
 
-from .faults import CONNECTION_RESET, NO_REPLY, SLOW_REPLY, Fault
-from .service import LicenseManager
+from tests.simulation.license_manager.service import LicenseManager
+from tests.simulation.license_manager.service_faults import CONNECTION_RESET, NO_REPLY, SLOW_REPLY, Fault
 
 CREDENTIAL = re.compile(r"Credential=(?P<access_key>[^/]*)/[^/]*/(?P<region>[^/]*)/")
 MotoReply = tuple[int, dict[str, str], str]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 from werkzeug import Request, Response
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from .back_end import answer_request
-from .service import LicenseManager
+from tests.local_cloud.license_manager.back_end import answer_request
+from tests.simulation.license_manager.service import LicenseManager
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

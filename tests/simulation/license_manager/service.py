@@ -6,13 +6,23 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from bisect import bisect_right, insort
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from itertools import count, islice
+from operator import itemgetter
 from typing import Any
 
-from .faults import CONNECTION_RESET, HTML_503, NO_REPLY, RATE_LIMIT, SLOW_REPLY, Fault, Faults
-from .task import IN_PROGRESS, WINDOWS_BYOL, Task
+from tests.simulation.license_manager.service_faults import (
+    CONNECTION_RESET,
+    HTML_503,
+    NO_REPLY,
+    RATE_LIMIT,
+    SLOW_REPLY,
+    Fault,
+    Faults,
+)
+from tests.simulation.license_manager.task import IN_PROGRESS, WINDOWS_BYOL, Task
 
 Json = dict[str, Any]
 ARN = re.compile(r"arn:aws[a-zA-Z-]*:[\w.-]+:[\w./-]*:[\w./-]*:[A-Za-z0-9][\w:/+=,@.-]*")
@@ -58,7 +68,8 @@ class LicenseManager:
 
     `clock` gives epoch seconds, and may be replaced by a fake one at any time. `duration` (seconds) is that of a task
     that does not bring its own. `page_size` bounds a page of the list, and `seed` makes its order, which is no order:
-    the API promises none. `tasks_a_day` is how many a caller may begin in 24 hours, None for any number.
+    the API promises none; with None it is that in which they were added. `tasks_a_day` is how many a caller may begin in 24
+    hours, None for any number.
 
     `instance_state` tells the state of an instance by its id, as EC2 names it, or None where there is none such; without
     it every resource counts as a stopped instance.
@@ -69,7 +80,7 @@ class LicenseManager:
         *,
         duration: float = 5.0,
         page_size: int = 50,
-        seed: int = 0,
+        seed: int | None = 0,
         clock: Callable[[], float] = time.time,
         instance_state: Callable[[str], str | None] = lambda _: STOPPED,
     ) -> None:
@@ -94,6 +105,9 @@ class LicenseManager:
             self._tasks: dict[str, Task] = {}
             self._calls: list[Call] = []
             self._configured = dict(self._settings)
+            self._count = count()
+            self._order: list[tuple[str, str]] = []
+            """The places in the list, and who has them."""
 
     def _now(self) -> float:
         return self.clock()
@@ -102,7 +116,9 @@ class LicenseManager:
         """Change one of the settings that `__init__` has, `begins_when_seen` or `tasks_a_day` until `reset()`."""
         if unknown := settings.keys() - self._settings.keys():
             raise ValueError(f"{sorted(unknown)} cannot be configured, only {sorted(self._settings)}")
-        self._configured.update(settings)
+        with self._lock:
+            self._configured.update(settings)
+            self._order = sorted((self._place(task_id), task_id) for task_id in self._tasks)
 
     @property
     def calls(self) -> list[Call]:
@@ -127,7 +143,13 @@ class LicenseManager:
             usual = {name: self._configured[name] for name in USUAL}
             given = {name: value for name, value in members.items() if value is not None}
             self._keep(Task(task_id, **({"start_time": self.clock()} | usual | given)))
+            insort(self._order, (self._place(task_id), task_id))
             return task_id
+
+    @property
+    def known(self) -> Mapping[str, Task]:
+        """The tasks as they are, whatever the service tells of them."""
+        return self._tasks
 
     def change_task(self, task_id: str, **changes: Any) -> None:
         """Change a task: the arguments of `add_task`."""
@@ -149,6 +171,7 @@ class LicenseManager:
         """Forget a task: License Manager keeps none for ever, and then does not know its id."""
         with self._lock:
             del self._tasks[task_id]
+            self._order = [one for one in self._order if one[1] != task_id]
 
     def usage_operation(self, instance_id: str) -> str:
         """What the instance is billed as, after the conversions so far; EC2 tells it. Windows BYOL before the first."""
@@ -194,6 +217,10 @@ class LicenseManager:
             raise ServiceError("AccessDeniedException", denial)
         if fault and fault.name != SLOW_REPLY:
             raise ServiceError(fault.name, "A fault made on purpose.")
+        return self.answer(operation, parameters, region)
+
+    def answer(self, operation: str, parameters: Json, region: str) -> Json:
+        """What the operation gives, in the service's own shape. Raises ServiceError. Nothing is remembered of the call."""
         operations = {
             "CreateLicenseConversionTaskForResource": self._create,
             "GetLicenseConversionTask": self._get,
@@ -255,24 +282,18 @@ class LicenseManager:
             raise ServiceError(INVALID, f"MaxResults is [{size}], and must be at least 1.")
         if not re.fullmatch("([0-9a-f]{64})?", token):
             raise ServiceError(INVALID, "NextToken is not one of ours.")
-        found = {}
-        for task in self._tasks.values():
-            answer = task.answer(self.clock())
-            if task.region in (None, region) and all(answer.get(member) == value for member, value in wanted):
-                found[self._place(task)] = task
-        rest = sorted(place for place in found if place > token)
-        page = rest[: min(size or self._configured["page_size"], self._configured["page_size"])]
-        more = {"NextToken": page[-1]} if len(rest) > len(page) else {}
-        return {"LicenseConversionTasks": [self._tell(found[place]) for place in page], **more}
+        size, now = min(size or self._configured["page_size"], self._configured["page_size"]), self.clock()
+        rest = islice(self._order, bisect_right(self._order, token, key=itemgetter(0)), None)
+        tasks = ((place, self._tasks[task_id]) for place, task_id in rest)
+        listed = ((place, task) for place, task in tasks if task.is_listed(region, wanted, now))
+        page = list(islice(listed, size))
+        more = {"NextToken": page[-1][0]} if next(listed, None) else {}
+        return {"LicenseConversionTasks": [self._tell(task) for _, task in page], **more}
 
-    def _place(self, task: Task) -> str:
+    def _place(self, task_id: str) -> str:
         """A place in the list that stays, so that tasks which come and go between two pages move no other."""
-        return _hash(f"{self._configured['seed']} {task.task_id}")
-
-
-@lru_cache(10_000)
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+        seed = self._configured["seed"]
+        return f"{next(self._count):064x}" if seed is None else hashlib.sha256(f"{seed} {task_id}".encode()).hexdigest()
 
 
 def _wanted(condition: Json) -> tuple[str, str]:

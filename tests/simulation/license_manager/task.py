@@ -1,6 +1,6 @@
 """A license type conversion task, as the service sees it, and as it tells of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,17 +35,30 @@ class Task:
     region: str | None = None
     begins_when_seen: bool = False
 
+    @property
+    def end_time(self) -> float:
+        return self.start_time + self.duration
+
+    def status(self, now: float) -> str:
+        runs = self.duration > 0 and (self.begins_when_seen or now < self.end_time)
+        return IN_PROGRESS if runs else self.end_status
+
+    def is_listed(self, region: str, wanted: Iterable[tuple[str, str]], now: float) -> bool:
+        """Whether a list of the region has it whose filters want these members: of what is true, whatever it tells."""
+        if self.start_time > now or self.region not in (None, region):
+            return False
+        return all((self.status(now) if member == "Status" else self.resource_arn) == value for member, value in wanted)
+
     def answer(self, now: float) -> dict[str, Any]:
         """The members that the service gives at `now`: true ones, then lies, less those that it keeps to itself."""
-        end_time = min(now, self.start_time + self.duration)
-        in_progress = self.duration > 0 and (self.begins_when_seen or now - self.start_time < self.duration)
-        failed = not in_progress and self.end_status == "FAILED"
+        end_time, status = min(now, self.end_time), self.status(now)
+        in_progress, failed = status == IN_PROGRESS, status == "FAILED"
         members = {
             "LicenseConversionTaskId": self.task_id,
             "ResourceArn": self.resource_arn,
             "SourceLicenseContext": _context(self.source),
             "DestinationLicenseContext": _context(self.destination),
-            "Status": IN_PROGRESS if in_progress else self.end_status,
+            "Status": status,
             "StatusMessage": self.status_message or (self._why_it_failed() if failed else None),
             "StartTime": self.start_time,
             # The time the usage operation changed, which a failed conversion leaves as it was.
