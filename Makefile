@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 # Bytecode of what is used, where it is in nobody's way; pip would compile all that it installs, which is a third of its time
 # and of the space. The functions' sandboxes see none of this, so what they run is compiled beforehand.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/bytecode
+unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export SAM_CLI_TELEMETRY := 0
 

@@ -11,6 +11,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.local_cloud import parse_once
 
+parse_once.regions()
 parse_once.json_paths()
 
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)

@@ -8,6 +8,7 @@
 - ``storage``: S3 in the run's own folder
 - ``observability``: dashboards and metric filters
 - ``conversions``: what a state machine that converts instances needs of EC2, License Manager and Step Functions
+- ``parsing``: each path and each list of regions once
 - ``permissions``: IAM, for every call that is made in a role's or a person's name
 - ``quotas``: how many calls of Step Functions there may be
 

@@ -32,7 +32,6 @@ MAY_MATCH_MANY = re.compile(r"\*|\.\.|\[\?|\[\d*:\d*\]")
 @aws_provider(api="stepfunctions", name="converting")  # type: ignore[untyped-decorator,unused-ignore]  # LocalStack is untyped
 def stepfunctions() -> Service:
     # In this order: whoever is imported later takes the changed functions themselves.
-    parse_once.json_paths()
     from localstack.services.stepfunctions.asl.utils import json_path  # noqa: PLC0415
 
     json_path.extract_json = _extract_as_on_aws(json_path)
