@@ -238,16 +238,20 @@ def test_a_gate_outlasts_a_license_manager_that_throttles_and_breaks(application
 
 @pytest.fixture
 def quotas(application: Application) -> Iterator[Callable[[], dict[str, int]]]:
-    """One call a second of each that begins, finds or stops a wait. How many were refused since this was asked last."""
-    operations = ("StartExecution", "ListExecutions", "StopExecution")
+    """One call a second of each that begins, finds or stops a wait, ten states a second of all, and executions that are seen two
+    seconds late. How many were held back since this was asked last.
+    """
+    quotas = {"StartExecution": 1, "ListExecutions": 1, "StopExecution": 1, "StateTransition": 10}
 
-    def refused() -> dict[str, int]:
-        return {operation: application.cloud.limit(operation, 1, 1) for operation in operations}
+    def held_back() -> dict[str, int]:
+        return {what: application.cloud.limit(what, per_second, 1) for what, per_second in quotas.items()}
 
-    refused()
-    yield refused
-    for operation in operations:
-        application.cloud.limit(operation)
+    held_back()
+    application.cloud.see_late(2)
+    yield held_back
+    application.cloud.see_late(0)
+    for what in quotas:
+        application.cloud.limit(what)
 
 
 def test_stacks_that_come_and_go_at_once_wait_and_leave_no_wait_though_step_functions_throttles(
@@ -265,6 +269,7 @@ def test_stacks_that_come_and_go_at_once_wait_and_leave_no_wait_though_step_func
     assert [cloud.stacks.wait_for(stack.id).status for stack in stacks] == ["DELETE_COMPLETE"] * 5
     assert [_running_for(application, stack) for stack in stacks] == [[]] * 5
     assert at_first["StartExecution"]
+    assert at_first["StateTransition"]
     assert quotas()["ListExecutions"]
 
 

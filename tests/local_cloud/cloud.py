@@ -34,7 +34,7 @@ from tests.local_cloud.iam.needs import Call
 from tests.local_cloud.iam.person import policy_of
 from tests.local_cloud.license_manager import LicenseManagerServer
 from tests.local_cloud.localstack import DIRECT, LocalStack
-from tests.local_cloud.localstack_plugins.settings import QUOTAS, Settings
+from tests.local_cloud.localstack_plugins.settings import CONSISTENCY, QUOTAS, Settings
 from tests.local_cloud.stacks import Stacks
 from tests.local_cloud.traces import TraceDaemon
 
@@ -224,12 +224,16 @@ class LocalCloud:
         self._answers.misbehave(*kinds, key_part=f":stack/{stack}/")
 
     def limit(self, operation: str, per_second: float = 1e6, at_once: float = 1e6) -> int:
-        """Step Functions takes no more calls of it, those of the account's root aside, which are how a test looks on. Return
-        how many the limit before has refused.
+        """Step Functions takes no more calls of it, those of the account's root aside, which are how a test looks on; or, with
+        StateTransition, enters no more states. Return how many the limit before has held back.
         """
         order = json.dumps([operation, per_second, at_once]).encode()
         with DIRECT.open(f"{self.localstack.endpoint_url}{QUOTAS}", order, timeout=30) as reply:
             return int(json.load(reply))
+
+    def see_late(self, seconds: float) -> None:
+        """What Step Functions began or ended less than that ago is not seen yet, but by the account's root."""
+        DIRECT.open(f"{self.localstack.endpoint_url}{CONSISTENCY}", json.dumps(seconds).encode(), timeout=30).close()
 
     def hide(self, *names: str, stack: str) -> None:
         """Leave out of the requests of the stack of this name what AWS does not document; see ``answers``."""

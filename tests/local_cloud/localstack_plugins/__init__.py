@@ -10,7 +10,7 @@
 - ``conversions``: what a state machine that converts instances needs of EC2, License Manager and Step Functions
 - ``parsing``: each path and each list of regions once
 - ``permissions``: IAM, for every call that is made in a role's or a person's name
-- ``quotas``: how many calls of Step Functions there may be
+- ``step_functions``: how many calls and states there may be, and how late they are seen
 
 LocalStack finds them through ``entry_points/local_cloud-1.dist-info``. `settings` reads what ``cloud.py`` hands over.
 """

@@ -21,6 +21,7 @@ from localstack.services.plugins import Service, aws_provider
 
 from tests.local_cloud import parse_once
 from tests.local_cloud.localstack import DIRECT
+from tests.local_cloud.localstack_plugins import step_functions
 from tests.local_cloud.localstack_plugins.settings import Settings
 
 STOPPING_SECONDS = 1.0
@@ -51,7 +52,9 @@ def stepfunctions() -> Service:
     operators = "localstack.services.stepfunctions.asl.component.state.state_choice.comparison.operator.implementations"
     is_timestamp = cast("Any", import_module(f"{operators}.is_operator")).IsTimestamp
     is_timestamp.string_to_timestamp = staticmethod(_timestamp)
-    return Service.for_provider(StepFunctionsProvider())
+    states = "localstack.services.stepfunctions.asl.component.state.state"
+    step_functions.enter_in_turn(cast("Any", import_module(states)).CommonStateField)
+    return Service.for_provider(step_functions.eventually_consistent(StepFunctionsProvider)())
 
 
 def _timestamp(text: str) -> datetime | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 QUOTAS = "/_local_cloud/quotas"
+CONSISTENCY = "/_local_cloud/consistency"
 """Where LocalStack's process is told of a quota."""
 _PREFIX = "LOCAL_CLOUD_"
 
