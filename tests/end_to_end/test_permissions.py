@@ -89,8 +89,9 @@ class Ways:
             self._start(machine, end_status="FAILED"),
             self._start(machine, of_arn=True),
         ]
-        self._cloud.stacks.delete(deleted.id)
         self._ended(*stacks)
+        self._delete_what_is_no_more(deleted, stacks[-1], functions["CustomResourceFunction"])
+        self._cloud.stacks.delete(deleted.id)
         self._finish(*executions)
         self._crowd(functions["CheckTaskFunction"], functions["WatchCrowdFunction"])
         with self._broken(functions["CheckTaskFunction"]):
@@ -104,6 +105,14 @@ class Ways:
         with self._broken(*functions.values()):
             self._give_events_up(functions.values())
         self._leave_untold(machine, functions["LastResortFunction"])
+
+    def _delete_what_is_no_more(self, waits: Stack, later: Stack, door: str) -> None:
+        """A late clean-up of another task: only the history tells that it is not the one that a resource's gate waits for. Its
+        answer goes where a later request was answered long ago.
+        """
+        (create,), answered = self._cloud.requests(waits.id), self._cloud.requests(later.id)[0].url
+        delete = {**create.request, "RequestType": "Delete", "PhysicalResourceId": "lct-0000000000000dead"}
+        self._functions.invoke(FunctionName=door, Payload=json.dumps({**delete, "ResponseURL": answered}))
 
     def _leave_untold(self, machine: str, last_resort: str) -> None:
         """Waits that nobody has told, for whom the last resort or the deletion has to: two whose end a check has seen, by a

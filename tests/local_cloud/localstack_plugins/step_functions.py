@@ -104,7 +104,8 @@ def _as_seen(execution: Any) -> Any:
     seen_until = time.time() - _consistent_after[0]
     if execution["startDate"].timestamp() > seen_until:
         return None
-    if "stopDate" not in execution or execution["stopDate"].timestamp() <= seen_until:
+    ended = execution.get("stopDate")
+    if not ended or ended.timestamp() <= seen_until:
         return execution
     unknown = ("stopDate", "output", "outputDetails", "error", "cause")
     return {name: value for name, value in execution.items() if name not in unknown} | {"status": "RUNNING"}
