@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.end_to_end.application import EXAMPLES, Application
+from tests.end_to_end.application import EXAMPLES, NAME, Application
 from tests.eventually import eventually
 from tests.local_cloud.answers import DATE, SERVICE_TIMEOUT
 from tests.local_cloud.cloud import LocalCloud
