@@ -33,7 +33,6 @@ START_SECONDS = 0.12
 WATCH_SECONDS = 900.0
 UNLIMITED = 1e9
 
-
 State = dict[str, Any]
 
 

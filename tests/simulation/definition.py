@@ -73,13 +73,17 @@ def _holds(rule: Data, look: Look) -> bool:
         return all(_holds(part, look) for part in rule["And"])
     if "Or" in rule:
         return any(_holds(part, look) for part in rule["Or"])
-    found, value = look(rule["Variable"])
     (operator,) = rule.keys() - {"Variable", "Next"}
     if operator == "IsPresent":
-        return found is rule[operator]
-    assert found, f"no {rule['Variable']}"
-    other = look(rule[operator])[1] if operator.endswith("Path") else rule[operator]
-    return COMPARISONS[operator](value, other)
+        return look(rule["Variable"])[0] is rule[operator]
+    other = _there(rule[operator], look) if operator.endswith("Path") else rule[operator]
+    return COMPARISONS[operator](_there(rule["Variable"], look), other)
+
+
+def _there(path: str, look: Look) -> Any:
+    found, value = look(path)
+    assert found, f"States.Runtime: no {path}"
+    return value
 
 
 def pause(retrier: Data, retries: int, random: Callable[[], float]) -> float:
