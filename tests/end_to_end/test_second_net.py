@@ -91,9 +91,6 @@ class StackThatWaits:
         assert ended
         return ended
 
-    def answers(self, stack: Stack) -> list[Mapping[str, Any]]:
-        return [answer.json for answer in self.cloud.answers(stack.id)]
-
     def counted(self, metric: str) -> list[str]:
         return [line for line in self.cloud.log_lines() if f'"{metric}": 1' in line]
 
@@ -135,7 +132,8 @@ def test_a_stack_whose_execution_is_stopped_by_hand_hears_that_somebody_stopped_
     for part in ("Somebody stopped the gate", "the conversion is not affected", "Operator: I wanted it to end."):
         assert part in reason, reason
     assert stack.status == "ROLLBACK_COMPLETE"
-    assert [answer["Status"] for answer in stopped.answers(stack)] == ["FAILED", "SUCCESS"]
+    assert [answer["Status"] for answer in stopped.cloud.told(stack.id)] == ["FAILED", "SUCCESS"]
+    assert eventually(lambda: [one for one in stopped.cloud.log_lines() if "Told the STACK" in one and stack.id in one])
 
 
 def test_a_wait_condition_whose_execution_is_stopped_by_hand_fails_at_once(stopped: StackThatWaits) -> None:
@@ -159,7 +157,7 @@ def test_a_stack_whose_execution_step_functions_ends_hears_that_the_gate_broke(m
     for part in ("The gate itself broke", "the conversion is not affected", "FAILED, States.Runtime"):
         assert part in reason
     assert stack.status == "ROLLBACK_COMPLETE"
-    assert [answer["Status"] for answer in mistaken.answers(stack)] == ["FAILED", "SUCCESS"]
+    assert [answer["Status"] for answer in mistaken.cloud.told(stack.id)] == ["FAILED", "SUCCESS"]
 
 
 def test_a_wait_condition_whose_execution_step_functions_ends_fails_at_once(mistaken: StackThatWaits) -> None:
@@ -197,7 +195,9 @@ def test_an_end_that_the_execution_has_told_is_not_told_again(
     told = application.cloud.stacks.describe("told-by-its-execution")
     stopped.cloud.stacks.wait_for(stopped.stack.id)
 
-    assert [answer["Status"] for answer in stopped.answers(told)] == ["FAILED", "SUCCESS"]
+    assert [answer["Status"] for answer in stopped.cloud.told(told.id)] == ["FAILED", "SUCCESS"]
+    from_outside = [line for line in stopped.cloud.log_lines() if "Told the STACK" in line]
+    assert not [line for line in from_outside if told.id in line]
 
 
 def test_the_last_resort_is_let_do_all_of_it(stopped: StackThatWaits, mistaken: StackThatWaits) -> None:

@@ -89,7 +89,7 @@ def test_a_stack_waits_for_a_running_task_and_gets_its_attributes(stacks: NamedS
 def test_the_answer_comes_after_the_tasks_end_and_within_a_pause(stacks: NamedStacks) -> None:
     stack = stacks.ended("waits")
 
-    (answer,) = (answer for answer in stacks.cloud.answers(stack.id) if answer.json["Status"] == "SUCCESS")
+    answer = next(answer for answer in stacks.cloud.answers(stack.id) if answer.json["Status"] == "SUCCESS")
     # The longest pause. How close it comes is a matter of the pace, and tested on a clock that no busy machine moves.
     assert 0 <= answer.at - datetime.fromisoformat(stack.outputs["EndTime"]).timestamp() < 60
 
@@ -143,7 +143,7 @@ def test_the_long_pattern_holds_the_stack_by_a_wait_condition_and_still_gives_at
     assert stack.status == "CREATE_COMPLETE"
     assert stack.outputs["Status"] == "SUCCEEDED"
     assert stack.outputs["DestinationUsageOperation"] == "RunInstances:0002"
-    started, signal, gate = (answer.json for answer in stacks.cloud.answers(stack.id))
+    started, signal, gate = stacks.cloud.told(stack.id)
     assert (started["Status"], started["Data"]["Status"]) == ("SUCCESS", "IN_PROGRESS")
     assert (signal["Status"], json.loads(signal["Data"])["Status"]) == ("SUCCESS", "SUCCEEDED")
     assert (gate["Status"], gate["Data"]["Status"]) == ("SUCCESS", "SUCCEEDED")
@@ -215,7 +215,7 @@ def test_an_update_that_fails_rolls_back_to_the_finished_task(application: Appli
 
     assert updated.status == "UPDATE_ROLLBACK_COMPLETE"
     assert updated.outputs["Task"] == first
-    answers = [json.loads(body) for body in dict.fromkeys(answer.body for answer in cloud.answers(stack.id))]
+    answers = cloud.told(stack.id)
     assert [(one["Status"], one["PhysicalResourceId"]) for one in answers] == [
         ("SUCCESS", first),
         ("FAILED", first),
@@ -291,7 +291,7 @@ def test_every_stack_gets_its_answer_though_the_runtime_is_killed_again_and_agai
         stack = cloud.stacks.wait_for(name)
         assert stack.status == "CREATE_COMPLETE", stack.failures
         assert stack.outputs["Status"] == "SUCCEEDED"
-        assert len({answer.body for answer in cloud.answers(stack.id)}) == 1, task
+        assert len(cloud.told(stack.id)) == 1, task
 
 
 def test_no_log_line_and_no_trace_contains_a_response_url_a_handle_or_a_token(

@@ -128,7 +128,7 @@ def test_a_gate_that_waits_is_answered_though_everything_is_updated_under_it(sec
     eventually(lambda: second.seen() == [OLDER])
     ended = second.finish(stack, task)
     assert (ended.status, ended.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
-    assert len(second.cloud.answers(stack.id)) == 1
+    assert len(second.cloud.told(stack.id)) == 1
     secrets = [issued.signature for issued in second.cloud.requests(stack.id)]
     assert not [line for line in second.cloud.log_lines() if any(secret in line for secret in secrets)]
 
@@ -146,7 +146,7 @@ def test_a_gate_that_waits_is_answered_though_the_update_is_taken_back(second: S
     assert second.code() != code
     ended = second.finish(stack, task)
     assert (ended.status, ended.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
-    assert len(second.cloud.answers(stack.id)) == 1
+    assert len(second.cloud.told(stack.id)) == 1
 
 
 def test_whoever_waits_hears_that_the_application_is_deleted(second: Second) -> None:
@@ -164,7 +164,7 @@ def test_whoever_waits_hears_that_the_application_is_deleted(second: Second) -> 
     assert [one.partition(". Execution")[0].rpartition("returned: ")[2] for one in stack.failures] == [DELETED]
     assert [one for one in handle.failures if one.startswith("Conversion1: ") and DELETED in one]
     assert stack.status == "ROLLBACK_COMPLETE", "its Delete still found the function"
-    assert [answer["Status"] for answer in waiting.answers(stack)] == ["FAILED", "SUCCESS"]
+    assert [answer["Status"] for answer in waiting.cloud.told(stack.id)] == ["FAILED", "SUCCESS"]
     caller = waiting.ended(waiting.callers["waitForTaskToken"])
     assert (caller["error"], DELETED in caller["cause"]) == ("LicenseConversion.GateBroken", True)
     assert waiting.ended(waiting.callers["sync:2"])["status"] == "FAILED"

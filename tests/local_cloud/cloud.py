@@ -211,6 +211,10 @@ class LocalCloud:
         """Every PUT to a presigned URL, refused ones too, oldest first; of one request id, stack id or logical id."""
         return self._answers.answers(request_or_stack)
 
+    def told(self, request_or_stack: str = "") -> list[Any]:
+        """What was said under presigned URLs, each different answer once: a sender that hears nothing in time says it again."""
+        return [json.loads(body) for body in dict.fromkeys(answer.body for answer in self.answers(request_or_stack))]
+
     def requests(self, request_or_stack: str = "") -> list[Issued]:
         """Every lifecycle event that CloudFormation sent: the event without its ResponseURL, and the URL beside it."""
         return [one for one in self._answers.issued(request_or_stack) if one.request]
