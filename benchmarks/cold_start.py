@@ -23,7 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.answers import EXECUTION, TASK_ID, answering
+from benchmarks.instant_aws import EXECUTION, TASK_ID, answering
 from benchmarks.quota import limited, share
 from benchmarks.runs import GB_SECOND
 

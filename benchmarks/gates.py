@@ -89,7 +89,7 @@ class Transitions:
 
 
 @dataclass
-class Execution:
+class GateRun:
     """A wait. `input` and what a check left; while it sleeps in the crowd, the token that wakes it."""
 
     event: State
@@ -124,7 +124,7 @@ class Gates:
         self.watch: Function[None] = Function(clock, lambda: None)
         self.transitions = Transitions(clock, trouble.transitions, trouble.burst)
         self._number = 0
-        self._asleep: dict[str, Execution] = {}
+        self._asleep: dict[str, GateRun] = {}
 
     def _license_manager(self) -> LicenseManager:
         """The real adapter, with a client of ours at the seam."""
@@ -149,14 +149,14 @@ class Gates:
             "StartedAt": iso(self._clock.utc()),
             "Execution": f"arn:aws:states:us-east-1:123456789012:execution:LicenseConversionGate:{self._number}",
         }
-        execution = Execution(event, ASL["Open Gate to Caller"]["Parameters"], tally)
+        execution = GateRun(event, ASL["Open Gate to Caller"]["Parameters"], tally)
         states, name = walk(definition()["StartAt"], {})
         self._after(states, 0, lambda: self._check(name, execution))
 
     def _after(self, states: int, pause: float, what: Callable[[], None]) -> None:
         self._clock.after(self.transitions.seconds(states) + pause, what)
 
-    def _check(self, name: str, execution: Execution, busy: int = 0) -> None:
+    def _check(self, name: str, execution: GateRun, busy: int = 0) -> None:
         after: State = {}
 
         def check(task_check: TaskCheck) -> None:
@@ -172,7 +172,7 @@ class Gates:
             execution.tally.seen(execution.tasks)
         return self._go_on(ASL[name]["Next"], execution)
 
-    def _throttled(self, name: str, execution: Execution, busy: int) -> None:
+    def _throttled(self, name: str, execution: GateRun, busy: int) -> None:
         """By Lambda."""
         retry = ASL[name]["Retry"][-1]
         if name == "First Check" and busy < retry["MaxAttempts"]:
@@ -182,7 +182,7 @@ class Gates:
             return execution.tally.end(passed=False)
         return self._go_on("Wait for Lambda", execution)
 
-    def _go_on(self, name: str, execution: Execution) -> None:
+    def _go_on(self, name: str, execution: GateRun) -> None:
         state = execution.state
         states, name = walk(name, state)
         match name:
@@ -200,7 +200,7 @@ class Gates:
                 self.transitions.seconds(states)
                 execution.tally.end(passed=state["Passed"])
 
-    def _wait_for_word(self, execution: Execution) -> None:
+    def _wait_for_word(self, execution: GateRun) -> None:
         self._number += 1
         token = execution.token = f"token-{self._number}"
         self._asleep[token] = execution

@@ -2,7 +2,7 @@
 
 from tests.simulation.clock import VirtualClock
 from tests.simulation.license_manager.client import Client, error
-from tests.simulation.license_manager.service import Json, LicenseManager
+from tests.simulation.license_manager.service import ConversionService, Json
 from tests.simulation.token_bucket import TokenBucket
 
 CALL_SECONDS = 0.06
@@ -16,7 +16,7 @@ class LimitedClient(Client):
     """
 
     def __init__(self, clock: VirtualClock, rate: float, page: int) -> None:
-        super().__init__(LicenseManager(clock=clock.monotonic, page_size=page, seed=None))
+        super().__init__(ConversionService(clock=clock.monotonic, page_size=page, seed=None))
         self.calls = 0
         self.throttles = 0
         self._bucket = TokenBucket(clock.monotonic, rate, rate)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from io import StringIO
 from random import Random
 
-from benchmarks.conversions import CONVERSIONS
+from benchmarks.conversion_times import CONVERSIONS
 from benchmarks.functions import Reuse
 from benchmarks.gates import NO_TROUBLE, Gates, Trouble
 from benchmarks.peers import Peer

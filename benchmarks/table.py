@@ -8,14 +8,14 @@ import json
 import math
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
 from license_conversion.crowd import Place, Watched
-from license_conversion.crowd_table import ATTEMPTS, KEEPS, SHARDS, WaitingGate
+from license_conversion.crowd_table import ATTEMPTS, SHARDS, WaitingGate
 from license_conversion.errors import TableUnavailable
 from tests.simulation.clock import VirtualClock
+from tests.simulation.memory_table import Item, MemoryTable
 from tests.simulation.token_bucket import TokenBucket
 
 CALL_SECONDS = 0.005
@@ -29,38 +29,22 @@ WRITE, READ = 0.625 / 1e6, 0.125 / 1e6
 """Dollars for a unit, us-east-1."""
 
 
-@dataclass
-class Item:
-    since: float
-    expires: float
-    tasks: Sequence[str]
-    token: str
-    words: tuple[Mapping[str, Any], ...] = ()
-
-    @property
-    def bytes(self) -> int:
-        return PLACE_BYTES + TOKEN_BYTES + TASK_BYTES * len(self.tasks) + sum(len(json.dumps(w)) for w in self.words)
-
-
-@dataclass
-class BenchmarkTable:
+class BenchmarkTable(MemoryTable):
     """`away` is from when until when it does not answer."""
 
-    clock: VirtualClock
-    away: tuple[float, float] = (math.inf, math.inf)
-    items: dict[str, Item] = field(default_factory=dict)
-    dollars: float = 0.0
-    throttles: int = 0
-
-    def __post_init__(self) -> None:
-        self._watched = Watched()
+    def __init__(self, clock: VirtualClock, away: tuple[float, float]) -> None:
+        super().__init__()
+        self.away = away
+        self.dollars = 0.0
+        self.throttles = 0
+        self._clock = clock
         self._random = Random(7)  # noqa: S311 - jitter
-        self._partitions = [TokenBucket(self.clock.monotonic, PARTITION_WRITES) for _ in range(SHARDS)]
-        self._table = TokenBucket(self.clock.monotonic, TABLE_WRITES)
+        self._partitions = [TokenBucket(clock.monotonic, PARTITION_WRITES) for _ in range(SHARDS)]
+        self._table = TokenBucket(clock.monotonic, TABLE_WRITES)
 
     def _call(self, gate: str = "", *, write_bytes: int = 0, read_units: float = 0.0, seconds: float = 0.0) -> None:
-        if self.away[0] <= self.clock.now < self.away[1]:
-            self.clock.sleep(GAVE_UP_SECONDS)
+        if self.away[0] <= self._clock.now < self.away[1]:
+            self._clock.sleep(GAVE_UP_SECONDS)
             raise TableUnavailable
         writes = math.ceil(write_bytes / 1024)
         partition = self._partitions[zlib.crc32(gate.encode()) % SHARDS]
@@ -68,65 +52,58 @@ class BenchmarkTable:
             if not writes or (partition.take_units(writes) and self._table.take_units(writes)):
                 break
             self.throttles += 1
-            self.clock.sleep(self._random.random() * 2**attempt)
+            self._clock.sleep(self._random.random() * 2**attempt)
         else:
             raise TableUnavailable
         self.dollars += writes * WRITE + read_units * READ
-        self.clock.sleep(CALL_SECONDS + seconds)
+        self._clock.sleep(CALL_SECONDS + seconds)
+
+    def _bytes(self, gate: str) -> int:
+        item = self.items.get(gate)
+        return _bytes(item) if item else 1
 
     def take_place(self, gate: str, task_ids: Collection[str], token: str, now: float) -> bool:
-        item = self.items.get(gate)
-        taken = Item(item.since if item else now, now + KEEPS, tuple(task_ids), token)
-        self._call(gate, write_bytes=taken.bytes)
-        if item and item.words:
-            return False
-        self.items[gate] = taken
-        return True
+        words = self.items[gate].words if gate in self.items else []
+        self._call(gate, write_bytes=_bytes(Item(now, now, tuple(task_ids), token, words)))
+        return super().take_place(gate, task_ids, token, now)
 
     def place(self, gate: str) -> Place | None:
-        item = self.items.get(gate)
-        self._call(read_units=math.ceil(item.bytes / 4096) if item else 1)
-        return Place(item.since, item.words) if item else None
+        self._call(read_units=math.ceil(self._bytes(gate) / 4096))
+        return super().place(gate)
 
     def leave(self, gate: str) -> Place | None:
-        item = self.items.get(gate)
-        self._call(gate, write_bytes=item.bytes if item else 1)
-        item = self.items.pop(gate, None)
-        return Place(item.since, item.words) if item else None
+        self._call(gate, write_bytes=self._bytes(gate))
+        return super().leave(gate)
 
     def watched(self) -> Watched:
         self._call(read_units=1)
-        return self._watched
+        return super().watched()
 
     def may_start(self, now: float, until: float) -> bool:
         self._call("WATCH", write_bytes=1)
-        if now < max(self._watched.until, self._watched.starts_until):
-            return False
-        self._watched = replace(self._watched, starts_until=until)
-        return True
+        return super().may_start(now, until)
 
     def waiting(self, now: float) -> Iterator[WaitingGate]:
-        found = [(gate, item) for gate, item in self.items.items() if not item.words and item.expires > now]
-        size = sum(item.bytes for item in self.items.values())
+        found = super().waiting(now)
+        size = sum(_bytes(item) for item in self.items.values())
         self._call(
             read_units=max(SHARDS, size / 4096), seconds=CALL_SECONDS * (SHARDS - 1) + MEGABYTE_SECONDS * size / 1e6
         )
-        return iter([WaitingGate(gate, item.tasks, item.token) for gate, item in found])
+        return found
 
     def tell(self, gate: str, words: Sequence[Mapping[str, Any]]) -> str:
-        item = self.items.get(gate)
-        size = item.bytes + len(json.dumps(words)) if item else 1
-        self._call(gate, write_bytes=size)
-        item = self.items.get(gate)
-        if not item:
-            return ""
-        item.words = (*item.words, *words)
-        return item.token
+        self._call(gate, write_bytes=self._bytes(gate) + len(json.dumps(words)))
+        return super().tell(gate, words)
 
     def keep_watch(self, until: float) -> None:
         self._call("WATCH", write_bytes=1)
-        self._watched = replace(self._watched, until=until)
+        super().keep_watch(until)
 
     def looked(self, began: float, took: float) -> None:
         self._call("WATCH", write_bytes=1)
-        self._watched = replace(self._watched, began=began, took=took)
+        super().looked(began, took)
+
+
+def _bytes(item: Item) -> int:
+    words = sum(len(json.dumps(word)) for word in item.words)
+    return PLACE_BYTES + TOKEN_BYTES + TASK_BYTES * len(item.task_ids) + words

@@ -53,11 +53,11 @@ from license_conversion.waits import Waits
 from license_conversion.wake import wake
 from tests.context import Context
 from tests.eventually import eventually
-from tests.integration.clock import Clock, Closed
+from tests.integration.clock_of_threads import Clock, Closed
 from tests.local_cloud import parse_once
 from tests.local_cloud.answers import AnswersReceiver
 from tests.local_cloud.license_manager import LicenseManagerServer
-from tests.memory_table import MemoryTable
+from tests.simulation.memory_table import MemoryTable
 from watch_crowd import Watch
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ import pytest
 from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.iam.engine import Engine
 from tests.local_cloud.iam.judge import Judge, Principal, Verdict
-from tests.local_cloud.iam.needs import Call, Need, needs_of
-from tests.local_cloud.license_manager import LicenseManager
+from tests.local_cloud.iam.needs import AwsCall, Need, needs_of
+from tests.local_cloud.license_manager import ConversionService
 
 pytestmark = pytest.mark.skipif(
     not LocalCloud.can_check_permissions(), reason="the policy engine is not installed: it needs Node, and `make setup`"
@@ -41,7 +41,7 @@ def role(*policies: str, boundary: str = "", session_policy: str = "") -> Princi
 
 
 def asked(engine: Engine, service: str, operation: str, **parameters: Any) -> list[tuple[str, str]]:
-    call = Call(service, operation, parameters, "000000000000", "us-east-1")
+    call = AwsCall(service, operation, parameters, "000000000000", "us-east-1")
     return [(need.action, need.resource) for need in needs_of(call, engine)]
 
 
@@ -167,7 +167,7 @@ class TestAVerdict:
     def test_looks_at_the_source_of_an_event(self, engine: Engine, source: str, allowed: bool) -> None:
         condition = {"ForAllValues:StringEquals": {"events:source": "ours"}, "Null": {"events:source": "false"}}
         principal = role(policy("events:PutEvents", BUS, Condition=condition))
-        call = Call("events", "PutEvents", {"Entries": [{"Source": source}]}, "000000000000", "us-east-1")
+        call = AwsCall("events", "PutEvents", {"Entries": [{"Source": source}]}, "000000000000", "us-east-1")
         (need,) = needs_of(call, engine)
 
         assert Judge(engine).judge(principal, need).allowed is allowed
@@ -181,7 +181,7 @@ class TestAVerdict:
             "Condition": {"StringEquals": {"sts:ExternalId": "said"}, "ArnLike": {"aws:PrincipalArn": ROLE[:-1] + "*"}},
         }
         trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        call = Call("sts", "AssumeRole", {"RoleArn": READER, "ExternalId": external_id}, "000000000000", "us-east-1")
+        call = AwsCall("sts", "AssumeRole", {"RoleArn": READER, "ExternalId": external_id}, "000000000000", "us-east-1")
         (need,) = needs_of(call, engine)
 
         verdict = Judge(engine).judge(role(policy("sts:AssumeRole", READER)), need, trust)
@@ -191,7 +191,7 @@ class TestAVerdict:
 
 
 def test_a_license_manager_says_no_as_iam_does_and_remembers_the_call() -> None:
-    service = LicenseManager()
+    service = ConversionService()
     service.denial = lambda operation, *_: f"not {operation}"
 
     reply = service.reply("GetLicenseConversionTask", b"{}", region="us-east-1", access_key="a-key")

@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 from moto import mock_aws
 
-from tests.local_cloud.license_manager import LicenseManager, LicenseManagerServer, in_process
+from tests.local_cloud.license_manager import ConversionService, LicenseManagerServer, in_process
 
 if TYPE_CHECKING:
     from mypy_boto3_license_manager.client import LicenseManagerClient
@@ -448,7 +448,7 @@ def test_access_is_denied_until_told_otherwise(server: LicenseManagerServer, cli
 
 def test_faults_by_chance_come_as_often_as_said_and_the_same_each_time() -> None:
     def answers(seed: int) -> list[str]:
-        service = LicenseManager()
+        service = ConversionService()
         service.faults.rates({"RateLimitExceededException": 0.5, "ServerInternalException": 0.1}, seed=seed)
         for _ in range(2000):
             service.reply("ListLicenseConversionTasks", b"", region="us-east-1", access_key="")

@@ -30,11 +30,11 @@ from tests.local_cloud.answers import Answer, AnswersClient, Issued, Misbehaviou
 from tests.local_cloud.clients import ACCOUNT, REGION, ROOT_USER, Clients, Credentials
 from tests.local_cloud.dynamodb import DynamoDBServer
 from tests.local_cloud.iam.judge import Verdict
-from tests.local_cloud.iam.needs import Call
+from tests.local_cloud.iam.needs import AwsCall
 from tests.local_cloud.iam.person import policy_of
 from tests.local_cloud.license_manager import LicenseManagerServer
 from tests.local_cloud.localstack import DIRECT, LocalStack
-from tests.local_cloud.localstack_plugins.settings import CONSISTENCY, QUOTAS, Settings
+from tests.local_cloud.localstack_plugins.cloud_settings import CONSISTENCY, QUOTAS, CloudSettings
 from tests.local_cloud.stacks import Stacks
 from tests.local_cloud.traces import TraceDaemon
 
@@ -87,14 +87,14 @@ class LocalCloud:
     def __exit__(self, *_: object) -> None:
         self._resources.close()
 
-    def _settings(self) -> Settings:
+    def _settings(self) -> CloudSettings:
         authority = trustme.CA()
         authority.cert_pem.write_to_path(self._folder / "authority.pem")
         authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(
             self._folder / "certificate.pem"
         )
         machine = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
-        return Settings(
+        return CloudSettings(
             emulator=_executable(_sam() / f"local/rapid/aws-lambda-rie-{machine}"),
             runtime_python=_RUNTIME_PYTHON,
             certificate=self._folder / "certificate.pem",
@@ -196,7 +196,7 @@ class LocalCloud:
 
     def _denial(self, service: str, operation: str, parameters: Any, region: str, access_key: str) -> str:
         """What IAM says to a call of a service that is not LocalStack's."""
-        call = Call(service, operation, parameters, ACCOUNT, region)
+        call = AwsCall(service, operation, parameters, ACCOUNT, region)
         asked = json.dumps({"access_key": access_key, "call": asdict(call)}).encode()
         with DIRECT.open(f"{self.localstack.endpoint_url}{iam.PATH}", asked, timeout=30) as reply:
             return str(json.load(reply)["denial"])

@@ -8,7 +8,7 @@ from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.deployment import EXAMPLES, deploy
 from tests.local_cloud.screen import Screen
 from tests.local_cloud.stacks import Stack
-from tests.local_cloud.watch import Watch
+from tests.local_cloud.watch import Narrator
 
 _LONGEST_SCENE = 120
 
@@ -152,7 +152,7 @@ class Demo:
         given = {"LicenseConversionTaskId": task_id, **(parameters or {})}
         stack = self._cloud.stacks.create(name, EXAMPLES / example, given, wait=False)
         self._stacks.append(stack)
-        watch = Watch(self._cloud, self._application.outputs["StateMachineArn"], stack, task_id)
+        watch = Narrator(self._cloud, self._application.outputs["StateMachineArn"], stack, task_id)
         with self._screen.ticking(watch.sentence):
             while True:
                 for moment in watch.look():

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug import Request, Response
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from tests.local_cloud.license_manager.server import HOST, QuietHandler
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-HOST = "127.0.0.1"
 
 
 class DynamoDBServer:
@@ -35,7 +35,7 @@ class DynamoDBServer:
         return f"http://{HOST}:{self._server.server_port}"
 
     def __enter__(self) -> Self:
-        self._server = make_server(HOST, 0, self._serve, threaded=True, request_handler=_QuietHandler)
+        self._server = make_server(HOST, 0, self._serve, threaded=True, request_handler=QuietHandler)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
@@ -60,8 +60,3 @@ class DynamoDBServer:
 def _error(code: str, message: str, status: int) -> Response:
     said = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": message}
     return Response(json.dumps(said), status, mimetype="application/x-amz-json-1.0")
-
-
-class _QuietHandler(WSGIRequestHandler):
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        pass

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.local_cloud import ROOT
-from tests.local_cloud.localstack_plugins.settings import Settings
+from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
 
 _PLUGINS = Path(__file__).parent / "localstack_plugins"
 _SERVICES = (
@@ -42,7 +42,7 @@ class LocalStack:
     def log(self) -> Path:
         return self._folder / "localstack.log"
 
-    def start(self, folder: Path, settings: Settings) -> None:
+    def start(self, folder: Path, settings: CloudSettings) -> None:
         """Come back when it answers. Raise RuntimeError with the end of its log if it does not start."""
         self._folder = folder
         try:
@@ -52,7 +52,7 @@ class LocalStack:
             self._port = _free_port()
             self._start(settings)
 
-    def _start(self, settings: Settings) -> None:
+    def _start(self, settings: CloudSettings) -> None:
         for name in ("tmp", "home", "volume"):
             (self._folder / name).mkdir(exist_ok=True)
         environment = {

@@ -23,7 +23,7 @@ class Moment:
     what: str
 
 
-class Watch:
+class Narrator:
     """Look again and again; each thing that happened is told once."""
 
     def __init__(self, cloud: LocalCloud, state_machine_arn: str, stack: Stack, task_id: str) -> None:

@@ -11,8 +11,8 @@ from tests.model.faults import Fault, Faults
 from tests.model.interpreter import Execution
 from tests.simulation.clock import VirtualClock
 from tests.simulation.license_manager.client import Client, error
-from tests.simulation.license_manager.service import Json, LicenseManager
-from tests.simulation.license_manager.task import Task
+from tests.simulation.license_manager.conversion_task import Task
+from tests.simulation.license_manager.service import ConversionService, Json
 from tests.simulation.token_bucket import TokenBucket
 
 STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LicenseConversionGate"
@@ -281,7 +281,7 @@ class LicenseManagerClient(Client):
     """License Manager of one account and region, its lists one task a page. `asked` hears of each call."""
 
     def __init__(self, clock: VirtualClock, faults: Faults, asked: Callable[[], None]) -> None:
-        super().__init__(LicenseManager(clock=clock.monotonic, page_size=1, seed=None))
+        super().__init__(ConversionService(clock=clock.monotonic, page_size=1, seed=None))
         self._clock, self._faults, self._asked = clock, faults, asked
         self.quota = Quota(clock)
 

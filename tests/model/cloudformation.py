@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.model.promises import Promises
-from tests.model.who_waits import SECRET, Request, Resource, State, Waiter
+from tests.model.who_waits import SECRET, LifecycleRequest, Resource, State, Waiter
 from tests.simulation.clock import VirtualClock
 
 GAP = 2.0
@@ -23,10 +23,10 @@ class CloudFormation:
     signed: those of the old signature do not.
     """
 
-    def __init__(self, clock: VirtualClock, promises: Promises, send: Callable[[Request], None]) -> None:
+    def __init__(self, clock: VirtualClock, promises: Promises, send: Callable[[LifecycleRequest], None]) -> None:
         self._clock, self._promises, self._send = clock, promises, send
         self.dated = True
-        self.requests: list[Request] = []
+        self.requests: list[LifecycleRequest] = []
         self.resources = [
             Resource(f"arn:aws:cloudformation:us-east-1:123456789012:stack/my-stack/{n}", logical_id)
             for n, logical_id in ((1, "Gate"), (1, "GateWithALongNameOne"), (1, "GateWithALongNameTwo"), (2, "Gate"))
@@ -88,7 +88,7 @@ class CloudFormation:
         self._clock.after(GAP, go_on)
 
     def _roll_back(
-        self, resource: Resource, physical_id: str, failed: dict[str, Any], again: Request | None = None
+        self, resource: Resource, physical_id: str, failed: dict[str, Any], again: LifecycleRequest | None = None
     ) -> None:
         resource.state = State.ROLLING_BACK
         self._request(resource, "Update", resource.properties, physical_id, old=failed, again=again)
@@ -105,7 +105,7 @@ class CloudFormation:
         physical_id: str | None,
         *,
         old: dict[str, Any] | None = None,
-        again: Request | None = None,
+        again: LifecycleRequest | None = None,
     ) -> None:
         resource.generation += 1
         number = len(self.requests) + 1
@@ -115,7 +115,7 @@ class CloudFormation:
             if self.dated
             else f"AWSAccessKeyId=AKIA&Expires={signed.timestamp() + 7200:.0f}&Signature={SECRET}{number}"
         )
-        request = Request(
+        request = LifecycleRequest(
             resource=resource, number=number, kind=kind, physical_id=physical_id, properties=properties, old_properties=old,
             request_id=again.request_id if again else f"request-{number}", requested=self._clock.now, dated=self.dated,
             url=f"https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com/r{number}?{signature}",
@@ -125,7 +125,7 @@ class CloudFormation:
         self._clock.after(request.service_timeout, lambda: self._expire(request))
         self._send(request)
 
-    def _expire(self, request: Request) -> None:
+    def _expire(self, request: LifecycleRequest) -> None:
         if request.open:
             request.open = False
             self._promises.unanswered(request)
@@ -148,7 +148,7 @@ class CloudFormation:
             request.open, request.answer = False, said
             self._answered(request, said["Status"], said["PhysicalResourceId"])
 
-    def _answered(self, request: Request, status: str, physical_id: str | None) -> None:
+    def _answered(self, request: LifecycleRequest, status: str, physical_id: str | None) -> None:
         resource, succeeds = request.resource, status == "SUCCESS"
         match resource.state:
             case State.CREATING if succeeds:
@@ -175,7 +175,7 @@ class CloudFormation:
             case State.DELETING:
                 resource.state = State.ABSENT if succeeds else State.DELETE_FAILED
 
-    def _updated(self, request: Request, physical_id: str) -> None:
+    def _updated(self, request: LifecycleRequest, physical_id: str) -> None:
         resource, old_id = request.resource, resource_id(request)
         replaced = physical_id != old_id
         if resource.then_fails and replaced and resource.undo_by_delete:
@@ -189,7 +189,7 @@ class CloudFormation:
                 self._clean_up(resource, old_id, old)
 
 
-def resource_id(request: Request) -> str:
+def resource_id(request: LifecycleRequest) -> str:
     assert request.physical_id
     return request.physical_id
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from license_conversion.task import ATTRIBUTES
 from tests.model.aws_clients import LicenseManagerClient
 from tests.model.interpreter import Execution
-from tests.model.who_waits import SECRET, Caller, Request, Waiter
+from tests.model.who_waits import SECRET, Caller, LifecycleRequest, Waiter
 from tests.simulation.clock import VirtualClock
 
 RESPONSE_BYTES = 4096
@@ -46,7 +46,7 @@ class Promises:
         self.excused: Counter[str] = Counter()
         """How often the oracle has looked the other way, and why."""
         self._fleets: dict[frozenset[str], str] = {}
-        self._left: set[tuple[Request, Request]] = set()
+        self._left: set[tuple[LifecycleRequest, LifecycleRequest]] = set()
 
     def _excuse(self, why: str) -> bool:
         self.excused[why] += 1
@@ -54,14 +54,14 @@ class Promises:
 
     # Never silent
 
-    def unanswered(self, request: Request) -> None:
+    def unanswered(self, request: LifecycleRequest) -> None:
         """CloudFormation has given the request up. An answer must have come by now where the faults were few enough."""
         if why := self._why_unanswered(request):
             self._excuse(why)
         else:
             self._fail(f"{request} was not answered in its {request.service_timeout} s; lost: {request.lost}")
 
-    def _why_unanswered(self, request: Request) -> str:
+    def _why_unanswered(self, request: LifecycleRequest) -> str:
         begin = request.expiry - request.margin - 3
         came_through = min(
             (at for at in (request.good_attempt, request.last_resort) if at is not None), default=request.expiry
@@ -79,7 +79,7 @@ class Promises:
         }
         return next((why for why, holds in excuses.items() if holds), "")
 
-    def _lost(self, request: Request, begin: float, came_through: float) -> float:
+    def _lost(self, request: LifecycleRequest, begin: float, came_through: float) -> float:
         """Seconds of the margin. A wait that began late ends late."""
         self._in_flight(request)
         late = request.lost_in(came_through, came_through + 60)
@@ -88,7 +88,7 @@ class Promises:
 
     # Responses and signals
 
-    def answered(self, request: Request, body: str, sender: Waiter | None) -> None:
+    def answered(self, request: LifecycleRequest, body: str, sender: Waiter | None) -> None:
         """A response has been PUT. The first one is `open`'s, and decides."""
         said = json.loads(body)
         if sender is not request:
@@ -100,7 +100,7 @@ class Promises:
         if request.open:
             self._check_response(request, said)
 
-    def _is_excused_repeat(self, request: Request, body: str) -> bool:
+    def _is_excused_repeat(self, request: LifecycleRequest, body: str) -> bool:
         """Lambda gave an event up, and the last resort answered, though a wait had begun that it could not see, or one was begun
         by yet another delivery; or the execution was ended while it spoke, and the second net, which cannot know, speaks too.
         """
@@ -118,7 +118,7 @@ class Promises:
 
     def signalled(self, path: str, body: str, sender: Waiter | None) -> None:
         """A handle's URL has been PUT to."""
-        if not isinstance(sender, Request) or not sender.handle or urlsplit(sender.handle).path != path:
+        if not isinstance(sender, LifecycleRequest) or not sender.handle or urlsplit(sender.handle).path != path:
             self._fail(f"{sender} signals {path}")
             return
         said = json.loads(body)
@@ -138,14 +138,14 @@ class Promises:
         if said["Status"] == "SUCCESS":
             self._check_success(sender, json.loads(said["Data"]))
 
-    def _check_form(self, request: Request, said: Mapping[str, Any], body: str) -> None:
+    def _check_form(self, request: LifecycleRequest, said: Mapping[str, Any], body: str) -> None:
         expected = (request.resource.stack_id, request.request_id, request.resource.logical_id)
         if (said["StackId"], said["RequestId"], said["LogicalResourceId"]) != expected:
             self._fail(f"{request} is answered for another: {body}")
         if len(body.encode()) > RESPONSE_BYTES or not 1 <= len(said["PhysicalResourceId"]) <= 1024 or SECRET in body:
             self._fail(f"{request} is answered {body}")
 
-    def _check_response(self, request: Request, said: Mapping[str, Any]) -> None:
+    def _check_response(self, request: LifecycleRequest, said: Mapping[str, Any]) -> None:
         succeeds, physical_id = said["Status"] == "SUCCESS", said["PhysicalResourceId"]
         if request.kind == "Delete":
             if not succeeds or physical_id != request.physical_id:
@@ -162,7 +162,7 @@ class Promises:
         else:
             self._check_names(request, said["Data"])
 
-    def _is_right_id(self, request: Request, physical_id: str) -> bool:
+    def _is_right_id(self, request: LifecycleRequest, physical_id: str) -> bool:
         if request.resource_arn:
             return physical_id in self._newest_since(request)
         if "LicenseConversionTaskIds" in request.properties:
@@ -181,7 +181,7 @@ class Promises:
         """Of the task, or the tasks, that it may mean."""
         return {self._managers(waiter).status(t) for t in waiter.task_ids or self._newest_since(waiter)}
 
-    def _check_success(self, request: Request, data: Mapping[str, str]) -> None:
+    def _check_success(self, request: LifecycleRequest, data: Mapping[str, str]) -> None:
         self._check_passed(request, data)
         self._check_names(request, data)
 
@@ -193,12 +193,12 @@ class Promises:
         if not right or data.get("Status") not in expected & allowed or not waiter.valid:
             self._fail(f"{waiter} succeeds, but its task is {statuses}: {data}")
 
-    def _check_names(self, request: Request, data: Mapping[str, str]) -> None:
+    def _check_names(self, request: LifecycleRequest, data: Mapping[str, str]) -> None:
         names = FLEET_ATTRIBUTES if "LicenseConversionTaskIds" in request.properties else set(ATTRIBUTES)
         if set(data) != names or not all(isinstance(value, str) for value in data.values()):
             self._fail(f"{request} succeeds without all attributes: {data}")
 
-    def _check_failure(self, request: Request, reason: str) -> None:
+    def _check_failure(self, request: LifecycleRequest, reason: str) -> None:
         """A FAILED has its reason."""
         if reason.startswith("License conversion FAILED"):
             right = self._may_fail(request)
@@ -285,7 +285,7 @@ class Promises:
         waiter.net.append(self._clock.now)
         if not untold(waiter):
             return
-        if isinstance(waiter, Request):
+        if isinstance(waiter, LifecycleRequest):
             silent = waiter.open and self._clock.now < waiter.expiry - 1  # signed to the second
             hindered = any(at > waiter.expiry - NET_PUT_SECONDS for at in waiter.faulty_puts)
             silent = silent and not (hindered and self._excuse("faulty PUTs of the second net in the last seconds"))
@@ -296,9 +296,9 @@ class Promises:
 
     # Waits
 
-    def stops(self, request: Request, stopped: Waiter, execution: Execution) -> None:
+    def stops(self, request: LifecycleRequest, stopped: Waiter, execution: Execution) -> None:
         """Somebody stops a wait: only a later request may, or its own that could not be told that it had begun."""
-        if not isinstance(stopped, Request) or request.resource is not stopped.resource:
+        if not isinstance(stopped, LifecycleRequest) or request.resource is not stopped.resource:
             self._fail(f"{request} stops the wait of {stopped}")
             return
         if request.number < stopped.number:
@@ -312,7 +312,7 @@ class Promises:
         if deletes and request.physical_id != next((known for known in last_ones if known), ""):
             self._fail(f"{request} stops the wait of {stopped}, whose id is {wait_id(execution)}")
 
-    def running(self, request: Request, later_ones: Sequence[Request]) -> None:
+    def running(self, request: LifecycleRequest, later_ones: Sequence[LifecycleRequest]) -> None:
         """A wait that began before a later request of its resource ends with the answer to that request."""
         execution = request.execution
         assert execution
@@ -342,7 +342,7 @@ class Promises:
             self._fail(f"the wait of {waiter} ends {execution.status}")
         if SECRET in f"{execution.output}{execution.error}{execution.cause}":
             self._fail(f"the wait of {waiter} ends with a credential: {execution.cause}")
-        begun = execution.started - waiter.requested if isinstance(waiter, Request) and not waiter.dated else 0
+        begun = execution.started - waiter.requested if isinstance(waiter, LifecycleRequest) and not waiter.dated else 0
         lasted = execution.stopped - max(waiter.deadline + begun, execution.started)
         if lasted > ORDINARY_SECONDS + waiter.lost_in(waiter.requested, execution.stopped) + 60:
             self._fail(f"the wait of {waiter} ends {lasted} s after its deadline")
@@ -357,7 +357,7 @@ class Promises:
         """Whether a handle is not signalled, or a token not called. Of the request itself `unanswered` speaks."""
         if isinstance(waiter, Caller):
             return bool(waiter.token) and not waiter.calls and not waiter.gone
-        assert isinstance(waiter, Request)
+        assert isinstance(waiter, LifecycleRequest)
         assert waiter.execution
         stopped_by_us = waiter.execution.status == "ABORTED" and not waiter.ended_from_outside
         passed = bool(waiter.answer) and waiter.answer["Status"] == "SUCCESS"  # type: ignore[index]
@@ -379,7 +379,7 @@ def wait_id(execution: Execution, back: int = 1) -> str:
     return known or str(state.get("Task", {}).get("LicenseConversionTaskId", ""))
 
 
-def supersedes(later: Request, execution: Execution) -> bool:
+def supersedes(later: LifecycleRequest, execution: Execution) -> bool:
     """An Update takes the place of every wait of the resource, a Delete of those for the id that it names."""
     match later.kind:
         case "Update":

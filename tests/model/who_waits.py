@@ -125,7 +125,7 @@ class State(StrEnum):
 
 
 @dataclass(eq=False, kw_only=True)
-class Request(Waiter):
+class LifecycleRequest(Waiter):
     """One request of a resource, and all that is known of it."""
 
     resource: "Resource"
@@ -206,7 +206,7 @@ class Resource:
     state: State = State.ABSENT
     physical_id: str = ""
     properties: dict[str, Any] = field(default_factory=dict)
-    current: Request | None = None
+    current: LifecycleRequest | None = None
     then_fails: bool = False
     keeps_failed: bool = False
     undo_by_delete: bool = False

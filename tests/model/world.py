@@ -36,14 +36,15 @@ from license_conversion.request import Account
 from license_conversion.shared import LicenseManagers
 from license_conversion.stack_response import deliver
 from license_conversion.waits import Waits
-from tests.memory_table import MemoryTable
+from tests.context import Context
 from tests.model.aws_clients import STATE_MACHINE, LicenseManagerClient, StepFunctions
 from tests.model.cloudformation import MALFORMED, CloudFormation
 from tests.model.faults import LATENCY, SLOW_SECONDS, Fault, Faults
 from tests.model.interpreter import Done, Execution, Failed
 from tests.model.promises import Promises
-from tests.model.who_waits import FUNCTION, SECRET, Caller, Request, Waiter
+from tests.model.who_waits import FUNCTION, SECRET, Caller, LifecycleRequest, Waiter
 from tests.simulation.clock import Killed, Process, VirtualClock
+from tests.simulation.memory_table import MemoryTable
 from watch_crowd import LAST_SECONDS, Watch
 
 WATCH_SECONDS = 900.0
@@ -69,17 +70,14 @@ OTHER = Account("arn:aws:iam::210987654321:role/gate-reads", "an-external-id", "
 Handler = Callable[[dict[str, Any], Any], Any]
 
 
-class Context:
-    """What the Lambda runtime hands to a handler."""
+class ContextInTime(Context):
+    """Whose seconds pass with the virtual clock."""
 
     def __init__(self, clock: VirtualClock, function: str, request_id: str) -> None:
+        super().__init__(function)
         self._clock = clock
         self._expires = clock.now + TIMEOUTS[function]
-        self.function_name = function
-        self.invoked_function_arn = FUNCTION if function == "CustomResource" else function
         self.aws_request_id = request_id
-        self.log_group_name = f"/license-conversion-gate/{function}"
-        self.memory_limit_in_mb = 256
 
     def get_remaining_time_in_millis(self) -> int:
         return round(1000 * (self._expires - self._clock.now))
@@ -263,12 +261,12 @@ class World:
 
     # Lambda
 
-    def _deliver(self, request: Request) -> None:
+    def _deliver(self, request: LifecycleRequest) -> None:
         """An asynchronous invocation, retried once a minute after an error."""
         late = self.lateness.pop() if self.lateness else 0.0
         self.deliver(request, late)
 
-    def deliver(self, request: Request, late: float) -> None:
+    def deliver(self, request: LifecycleRequest, late: float) -> None:
         sent = self.clock.now
         request.deliveries += 1
         self.clock.after(late, lambda: self._attempt(request, sent))
@@ -276,13 +274,13 @@ class World:
     def malform(self, event: Any) -> None:
         """An event that is none of CloudFormation's comes to the function. Nobody else's request may be answered."""
         resource = self.cloudformation.resources[0]
-        stranger = Request(
+        stranger = LifecycleRequest(
             number=0, kind="", properties={}, requested=self.clock.now, resource=resource, request_id="",
             physical_id=None, old_properties=None, url=MALFORMED,
         )  # fmt: skip
         self._run("CustomResource", json.dumps(event), stranger, lambda *_: None)
 
-    def _attempt(self, request: Request, sent: float, attempt: int = 1, throttles: int = 0) -> None:
+    def _attempt(self, request: LifecycleRequest, sent: float, attempt: int = 1, throttles: int = 0) -> None:
         """A throttled event waits in Lambda's queue, until it is too old: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html"""
         began = self.clock.now
         if self.faults.next("Invoke CustomResource") is Fault.THROTTLED:
@@ -307,7 +305,7 @@ class World:
 
         self._run("CustomResource", json.dumps(request.event()), request, ended)
 
-    def _give_up(self, request: Request, attempts: int, condition: str, error: str = "") -> None:
+    def _give_up(self, request: LifecycleRequest, attempts: int, condition: str, error: str = "") -> None:
         """Lambda hands an event that has failed twice, or was throttled for too long, over to the last resort."""
         record = {
             "version": "1.0",
@@ -377,7 +375,7 @@ class World:
                 if hangs:
                     clock.sleep(LONGEST_WAIT)
                 event = json.loads(payload)
-                result = json.loads(json.dumps(handler(event, Context(clock, function, f"{waiter.number}"))))
+                result = json.loads(json.dumps(handler(event, ContextInTime(clock, function, f"{waiter.number}"))))
                 idle.append(handler)
             except (AnswerNotDelivered, TableUnavailable) as undelivered:
                 error = f"{type(undelivered).__name__}: {undelivered}"
@@ -555,7 +553,7 @@ class World:
 
     def _stopping(self, execution: Execution) -> None:
         assert self._invocation
-        assert isinstance(self._invocation.waiter, Request)
+        assert isinstance(self._invocation.waiter, LifecycleRequest)
         self.promises.stops(self._invocation.waiter, self._waiter_of[execution.name], execution)
 
     def _hurt(self, call: str) -> None:
@@ -564,7 +562,7 @@ class World:
         self._invocation.hurt = True
         waiter = self._invocation.waiter
         blind = self._invocation.function == "LastResort" and not self._invocation.end
-        if isinstance(waiter, Request) and blind and call == "DescribeExecution":
+        if isinstance(waiter, LifecycleRequest) and blind and call == "DescribeExecution":
             waiter.blind = True
         if call in ("StartExecution", "CallBack"):
             waiter.hard_faults += 1

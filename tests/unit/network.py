@@ -17,7 +17,7 @@ ASSUMED = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15
 
 
 @dataclass(frozen=True)
-class Call:
+class SentCall:
     """One request: `said` is its body, `signed_by` the id of the key that it is signed with."""
 
     operation: str
@@ -34,7 +34,7 @@ class Call:
 class Network:
     """Stands where botocore would send a request. `answers`: by operation, one or more, of which the last one stays."""
 
-    calls: list[Call] = field(default_factory=list)
+    calls: list[SentCall] = field(default_factory=list)
     _answers: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
 
     def answers(self, operation: str, *bodies: Any, status: int = 200) -> None:
@@ -47,7 +47,7 @@ class Network:
     def operations(self) -> list[str]:
         return [call.operation for call in self.calls]
 
-    def call(self, operation: str) -> Call:
+    def call(self, operation: str) -> SentCall:
         """The only one of it."""
         (found,) = [call for call in self.calls if call.operation == operation]
         return found
@@ -55,7 +55,7 @@ class Network:
     def __call__(self, request: AWSPreparedRequest, event_name: str, **_: Any) -> AWSResponse:
         operation = event_name.rpartition(".")[2]
         headers = {name: _text(value) for name, value in request.headers.items()}
-        self.calls.append(Call(operation, dict(_members(_text(request.body))), request.url, headers))
+        self.calls.append(SentCall(operation, dict(_members(_text(request.body))), request.url, headers))
         left = self._answers.get(operation) or [(200, ASSUMED if operation == "AssumeRole" else "{}")]
         status, body = left.pop(0) if len(left) > 1 else left[0]
         raw = HTTPResponse(body=io.BytesIO(body.encode()), preload_content=False)

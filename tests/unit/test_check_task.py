@@ -15,10 +15,10 @@ from license_conversion.crowd import Crowd
 from license_conversion.errors import AccessDenied, CheckBroken, InvalidRequest, StillUnknown, TableUnavailable
 from license_conversion.gate import Gate
 from license_conversion.request import Account
-from license_conversion.shared import SharedLicenseManager
 from license_conversion.task import ATTRIBUTES, ConversionTask
-from tests.memory_table import MemoryTable, away, nobody
+from tests.simulation.memory_table import MemoryTable, away, nobody
 from tests.unit.conftest import Said
+from tests.unit.fake_license_manager import FakeLicenseManager
 from tests.unit.network import Network
 
 TASK_ID = "lct-0123456789abcdef0"
@@ -39,24 +39,6 @@ OF_STACKS_LINES = {
     "logical_resource_id": "Gate",
 }
 THROTTLE = StillUnknown("License Manager answered RateLimitExceededException: slow down", throttled=True)
-
-
-class FakeLicenseManager(SharedLicenseManager):
-    """Says the same to whoever asks; an exception is raised. `asked` are the ids and ARNs that it was asked for."""
-
-    def __init__(self, said: ConversionTask | Exception) -> None:
-        self.said = said
-        self.asked: list[str] = []
-        self.between_calls = 0.0
-
-    def get_task(self, task_id: str) -> ConversionTask:
-        self.asked.append(task_id)
-        if isinstance(self.said, Exception):
-            raise self.said
-        return self.said
-
-    def newest_task(self, resource_arn: str) -> ConversionTask:
-        return self.get_task(resource_arn)
 
 
 def task(status: str = "IN_PROGRESS", task_id: str = TASK_ID) -> ConversionTask:

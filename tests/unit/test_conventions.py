@@ -1,8 +1,10 @@
 """What a newcomer is told, and what editors and hooks are told, is what holds here."""
 
+import ast
 import json
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,19 @@ def test_a_link_leads_to_a_file_and_a_heading_that_are_there(name: str) -> None:
         if heading:
             headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
             assert heading in {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}, target
+
+
+def test_no_two_modules_or_classes_of_different_things_have_one_name() -> None:
+    modules = [ROOT / name for name in TRACKED if re.match(r"(handlers|tests|benchmarks|scripts)/.*\.py$", name)]
+    classes = Counter(
+        node.name
+        for module in modules
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.ClassDef)
+    )
+    stems = Counter(one.stem for one in modules if not re.match(r"__|test_|conftest", one.stem))
+
+    assert [name for name, times in (classes + stems).items() if times > 1] == []
 
 
 @pytest.mark.parametrize("name", TOLD)

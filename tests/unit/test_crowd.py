@@ -14,7 +14,7 @@ from license_conversion.gate import Gate
 from license_conversion.license_manager import LicenseManager
 from license_conversion.shared import SharedLicenseManager
 from license_conversion.task import ConversionTask
-from tests.memory_table import MemoryTable, away
+from tests.simulation.memory_table import MemoryTable, away
 
 STARTED_AT = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
 NOW = STARTED_AT.timestamp()

@@ -11,7 +11,7 @@ from license_conversion.crowd import Place, Places, Watched
 from license_conversion.crowd_table import KEEPS, SHARDS, CrowdTable
 from license_conversion.errors import TableUnavailable
 from license_conversion.request import Account
-from tests.memory_table import MemoryTable
+from tests.simulation.memory_table import MemoryTable
 from tests.template import RESOURCES
 
 NOW = 1_795_369_195.0

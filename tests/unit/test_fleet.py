@@ -19,7 +19,7 @@ from license_conversion.shared import SharedLicenseManager
 from license_conversion.stack_response import message, response
 from license_conversion.task import ConversionTask, Status
 from license_conversion.text import MARK
-from tests.memory_table import nobody
+from tests.simulation.memory_table import nobody
 
 STARTED_AT = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
 EXECUTION_BYTES = 256 * 1024

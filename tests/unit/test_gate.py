@@ -1,7 +1,7 @@
 """One check of one gate."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,7 +30,8 @@ from license_conversion.gate import (
 from license_conversion.request import Account, Request
 from license_conversion.shared import SharedLicenseManager
 from license_conversion.task import ATTRIBUTES, ConversionTask
-from tests.memory_table import MemoryTable, nobody
+from tests.simulation.memory_table import MemoryTable, nobody
+from tests.unit.fake_license_manager import FakeLicenseManager
 from tests.unit.strategies import any_json
 
 TASK_ID = "lct-0123456789abcdef0"
@@ -42,24 +43,6 @@ AN_HOUR = timedelta(hours=1)
 LEFT_FOR_LOOKS = 27
 """Seconds after the deadline in which the last look may come again."""
 STACK_EVENT = {"StackId": "arn:stack", "LogicalResourceId": "Gate", "ResponseURL": "https://bucket/?c0ffee"}
-
-
-class FakeLicenseManager(SharedLicenseManager):
-    """Gives one answer after another; an exception is raised."""
-
-    def __init__(self, answers: Sequence[ConversionTask | Exception]) -> None:
-        self.asked_for: list[str] = []
-        self._answers = iter(answers)
-
-    def newest_task(self, resource_arn: str) -> ConversionTask:
-        return self.get_task(resource_arn)
-
-    def get_task(self, task_id: str) -> ConversionTask:
-        self.asked_for.append(task_id)
-        answer = next(self._answers)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
 
 
 def task(**members: Any) -> ConversionTask:
@@ -83,7 +66,7 @@ def check(
     crowds: Callable[[Account], Crowd] = nobody,
 ) -> Waiting | Ended:
     """One check, `after` seconds of a wait of one hour."""
-    license_manager = FakeLicenseManager([answer])
+    license_manager = FakeLicenseManager(answer)
     now = STARTED_AT + timedelta(seconds=after)
     checking = Gate(lambda _: license_manager, lambda: now, lambda: share, region="eu-central-1", crowds=crowds)
     wait = Wait(
@@ -127,7 +110,7 @@ FAULT = StillUnknown("License Manager answered 500: sorry")
 
 
 def test_a_check_asks_for_the_task_of_the_request_once() -> None:
-    license_manager = FakeLicenseManager([IN_PROGRESS])
+    license_manager = FakeLicenseManager(IN_PROGRESS)
     gate = Gate(lambda _: license_manager, lambda: STARTED_AT, lambda: 0.0, crowds=nobody)
 
     until = STARTED_AT + AN_HOUR
@@ -135,18 +118,18 @@ def test_a_check_asks_for_the_task_of_the_request_once() -> None:
 
     gate.check(Request(("lct-other",), timeout=60), wait)
 
-    assert license_manager.asked_for == ["lct-other"]
+    assert license_manager.asked == ["lct-other"]
 
 
 def test_a_check_asks_for_the_newest_task_of_a_resource_until_it_has_a_name() -> None:
-    license_manager = FakeLicenseManager([IN_PROGRESS, IN_PROGRESS])
+    license_manager = FakeLicenseManager(IN_PROGRESS)
     gate = Gate(lambda _: license_manager, lambda: STARTED_AT, lambda: 0.0, crowds=nobody)
     request, until = Request((), timeout=60, resource_arn=INSTANCE), STARTED_AT + AN_HOUR
 
     for known in (ConversionTask.unseen("", INSTANCE), IN_PROGRESS):
         gate.check(request, Wait(STARTED_AT, until, until, look_until=until, look="", known=known))
 
-    assert license_manager.asked_for == [INSTANCE, TASK_ID]
+    assert license_manager.asked == [INSTANCE, TASK_ID]
 
 
 # The gate ends
@@ -354,7 +337,7 @@ def test_a_refusal_does_not_outlast_the_deadline() -> None:
 def test_a_service_that_says_now_this_now_that_does_not_fill_an_executions_history(hours: int) -> None:
     """25,000 events, of which a check takes 9: an execution that runs into that limit tells nobody."""
     deadline = STARTED_AT + timedelta(hours=hours)
-    license_manager = FakeLicenseManager([NEW_ROLE, NEW_ID] * 50_000)
+    license_manager = FakeLicenseManager(*[NEW_ROLE, NEW_ID] * 50_000)
     now, checks, refusal = STARTED_AT, 0, None
     gate = Gate(lambda _: license_manager, lambda: now, lambda: 1.0, crowds=nobody)
 
@@ -607,7 +590,7 @@ def test_a_gates_place_is_in_the_crowd_of_its_account() -> None:
         accounts.append(account)
         return Crowd(table, lambda: None, lambda _: None, STARTED_AT.timestamp)
 
-    license_manager = FakeLicenseManager([SUCCEEDED])
+    license_manager = FakeLicenseManager(SUCCEEDED)
 
     def license_managers(account: Account) -> SharedLicenseManager:
         accounts.append(account)

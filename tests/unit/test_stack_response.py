@@ -22,6 +22,7 @@ from license_conversion.stack_response import (
 )
 from license_conversion.task import ATTRIBUTES
 from license_conversion.text import MARK, size
+from tests.context import Context
 from tests.unit.strategies import any_text
 
 LIMIT = 4096
@@ -415,11 +416,7 @@ def test_properties_that_are_none_say_nothing_of_a_time_out(properties: Any) -> 
 
 
 def test_an_invocation_keeps_a_moment_to_say_that_an_answer_was_not_delivered() -> None:
-    class Context:
-        def get_remaining_time_in_millis(self) -> int:
-            return 10_000
-
-    assert seconds_left(Context()) == 8.5
+    assert seconds_left(Context(seconds=10)) == 8.5
 
 
 @pytest.mark.parametrize(

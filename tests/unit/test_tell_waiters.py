@@ -17,7 +17,7 @@ from tests.context import Context
 from tests.local_cloud.answers import AnswersReceiver
 from tests.unit.conftest import Said
 from tests.unit.test_last_resort import TASK_ID, execution, given_up
-from tests.unit.test_waits import STATE_MACHINE, STOPPED, StepFunctions, history, listed
+from tests.unit.test_waits import STATE_MACHINE, STOPPED, ScriptedStepFunctions, history, listed
 
 APPLICATION = "arn:aws:cloudformation:us-east-1:123456789012:stack/license-conversion-gate/0f1e2d3c"
 DELETED = "The gate was deleted while you waited, the conversion is not affected."
@@ -30,7 +30,7 @@ DESCRIBED = """<DescribeStacksResponse><DescribeStacksResult><Stacks><member><St
 class DeletedApplication:
     """Its stack's status, and the executions that run: the input and the last state of each, by its name."""
 
-    def __init__(self, step_functions: StepFunctions) -> None:
+    def __init__(self, step_functions: ScriptedStepFunctions) -> None:
         self.status = "DELETE_IN_PROGRESS"
         self.running: dict[str, tuple[Any, Any]] = {}
         self.newcomers: dict[str, tuple[Any, Any]] = {}
@@ -69,7 +69,7 @@ class DeletedApplication:
 def application(monkeypatch: pytest.MonkeyPatch) -> DeletedApplication:
     """Real clients of boto3, without a network."""
     session = boto3.Session(region_name="us-east-1")
-    made = DeletedApplication(StepFunctions())
+    made = DeletedApplication(ScriptedStepFunctions())
     hooks: Any = made.step_functions, made.describe_stack
     session.events.register("before-send.stepfunctions", hooks[0])
     session.events.register("before-send.cloudformation", hooks[1])

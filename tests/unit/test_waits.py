@@ -96,7 +96,7 @@ Answer = dict[str, Any] | tuple[int, str] | Exception
 Answers = Answer | Callable[[Mapping[str, Any]], Answer]
 
 
-class StepFunctions:
+class ScriptedStepFunctions:
     """Answers each operation with one answer after another, the last one again and again: a reply, an error's status and
     code, or an exception of the network. Each call takes `call_seconds` of a clock that otherwise moves when somebody sleeps.
     """
@@ -147,8 +147,8 @@ def session() -> boto3.Session:
 
 
 @pytest.fixture
-def step_functions(session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[StepFunctions]:
-    step_functions = StepFunctions()
+def step_functions(session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedStepFunctions]:
+    step_functions = ScriptedStepFunctions()
     hook: Any = step_functions
     session.events.register("before-send.stepfunctions", hook)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
@@ -207,7 +207,7 @@ def history(*states: Mapping[str, Any]) -> dict[str, Any]:
 # To begin one
 
 
-def test_a_wait_begins_with_its_input_under_its_name(step_functions: StepFunctions) -> None:
+def test_a_wait_begins_with_its_input_under_its_name(step_functions: ScriptedStepFunctions) -> None:
     step_functions.answers = {"StartExecution": [BEGUN]}
 
     step_functions.waits().begin(EVENT, {"Gate": {}}, 20)
@@ -224,7 +224,7 @@ def test_a_wait_begins_with_its_input_under_its_name(step_functions: StepFunctio
         pytest.param((400, "ExecutionAlreadyExists"), id="another input, or a wait that has ended"),
     ],
 )
-def test_a_wait_that_has_begun_is_joined(step_functions: StepFunctions, answer: Answer) -> None:
+def test_a_wait_that_has_begun_is_joined(step_functions: ScriptedStepFunctions, answer: Answer) -> None:
     step_functions.answers = {"StartExecution": [answer]}
 
     step_functions.waits().begin(EVENT, begun_with(), 20)
@@ -232,7 +232,7 @@ def test_a_wait_that_has_begun_is_joined(step_functions: StepFunctions, answer: 
     assert step_functions.operations() == ["StartExecution"]
 
 
-def test_an_input_is_as_long_as_its_text(step_functions: StepFunctions) -> None:
+def test_an_input_is_as_long_as_its_text(step_functions: ScriptedStepFunctions) -> None:
     """Escaped it may be three times as long, and no execution begins with more than 256 KB."""
     step_functions.answers = {"StartExecution": [BEGUN]}
 
@@ -243,7 +243,7 @@ def test_an_input_is_as_long_as_its_text(step_functions: StepFunctions) -> None:
 
 @pytest.mark.parametrize("trouble", BEYOND_REACH)
 def test_a_wait_that_cannot_be_begun_is_tried_for_as_long_as_there_is_time_and_then_raised(
-    step_functions: StepFunctions, trouble: Answer
+    step_functions: ScriptedStepFunctions, trouble: Answer
 ) -> None:
     """Lambda then delivers the request again."""
     step_functions.answers = {"StartExecution": [trouble]}
@@ -257,7 +257,7 @@ def test_a_wait_that_cannot_be_begun_is_tried_for_as_long_as_there_is_time_and_t
 
 
 @pytest.mark.parametrize("trouble", BEYOND_REACH)
-def test_a_start_that_works_at_last_is_a_start(step_functions: StepFunctions, trouble: Answer) -> None:
+def test_a_start_that_works_at_last_is_a_start(step_functions: ScriptedStepFunctions, trouble: Answer) -> None:
     step_functions.answers = {"StartExecution": [trouble, trouble, BEGUN]}
 
     step_functions.waits().begin(EVENT, {}, 20)
@@ -265,7 +265,9 @@ def test_a_start_that_works_at_last_is_a_start(step_functions: StepFunctions, tr
     assert len(step_functions.asked) == 3
 
 
-def test_a_wait_that_began_though_nobody_was_told_is_joined_at_the_second_try(step_functions: StepFunctions) -> None:
+def test_a_wait_that_began_though_nobody_was_told_is_joined_at_the_second_try(
+    step_functions: ScriptedStepFunctions,
+) -> None:
     step_functions.answers = {
         "StartExecution": [ReadTimeoutError(endpoint_url=URL), (400, "ExecutionAlreadyExists")],
     }
@@ -275,7 +277,7 @@ def test_a_wait_that_began_though_nobody_was_told_is_joined_at_the_second_try(st
     assert step_functions.stopped() == []
 
 
-def test_a_crowd_that_is_throttled_does_not_come_again_all_at_once(step_functions: StepFunctions) -> None:
+def test_a_crowd_that_is_throttled_does_not_come_again_all_at_once(step_functions: ScriptedStepFunctions) -> None:
     """Full jitter: anywhere between at once and the whole pause."""
     first = []
     for share in (0.0, 0.25, 1.0):
@@ -297,13 +299,13 @@ SECOND = named({"RequestId": "another"})
 SOMEBODY_ELSES = [named({"LogicalResourceId": "Other"}), named({"StackId": "arn:other"}), "somebody-elses"]
 
 
-def stop(step_functions: StepFunctions, event: dict[str, str], seconds: float = 20) -> int:
+def stop(step_functions: ScriptedStepFunctions, event: dict[str, str], seconds: float = 20) -> int:
     return step_functions.waits().stop(event, REQUESTED, seconds)
 
 
 @pytest.mark.parametrize("event", [DELETE, UPDATE], ids=["a Delete", "an Update"])
 def test_the_waits_of_a_resource_are_stopped_and_nobody_elses(
-    step_functions: StepFunctions, event: dict[str, str]
+    step_functions: ScriptedStepFunctions, event: dict[str, str]
 ) -> None:
     step_functions.answers = {
         "ListExecutions": [listed(*SOMEBODY_ELSES, NAME, more="page 2"), listed(SECOND, waits.name(event))],
@@ -316,7 +318,7 @@ def test_the_waits_of_a_resource_are_stopped_and_nobody_elses(
 
 
 def test_what_runs_is_listed_in_pages_as_large_as_step_functions_gives_until_there_is_no_more(
-    step_functions: StepFunctions,
+    step_functions: ScriptedStepFunctions,
 ) -> None:
     """A Delete has a minute: a smaller page is more calls.
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_ListExecutions.html
@@ -333,7 +335,7 @@ def test_what_runs_is_listed_in_pages_as_large_as_step_functions_gives_until_the
     ]
 
 
-def test_the_task_of_a_wait_is_read_from_the_end_of_its_history(step_functions: StepFunctions) -> None:
+def test_the_task_of_a_wait_is_read_from_the_end_of_its_history(step_functions: ScriptedStepFunctions) -> None:
     """One call, however long it has waited: the beginning may be thousands of events away."""
     step_functions.answers = {
         "ListExecutions": [listed(NAME)],
@@ -350,7 +352,7 @@ def test_the_task_of_a_wait_is_read_from_the_end_of_its_history(step_functions: 
     assert 25 <= said["maxResults"] <= 1000, "a check of a crowd is 14 events, and a state's retries come on top"
 
 
-def test_a_wait_that_is_stopped_says_who_took_its_place(step_functions: StepFunctions) -> None:
+def test_a_wait_that_is_stopped_says_who_took_its_place(step_functions: ScriptedStepFunctions) -> None:
     step_functions.answers = {
         "ListExecutions": [listed(NAME)],
         "DescribeExecution": [described()],
@@ -369,7 +371,7 @@ def test_a_wait_that_is_stopped_says_who_took_its_place(step_functions: StepFunc
 @pytest.mark.parametrize("event", [DELETE, UPDATE], ids=["a Delete", "an Update"])
 @pytest.mark.parametrize(("requested_at", "stops"), [(BEFORE, 1), (REQUESTED, 1), (AFTER, 0)])
 def test_what_was_requested_later_stays_because_an_event_can_be_delivered_late(
-    step_functions: StepFunctions, event: dict[str, str], requested_at: str, stops: int
+    step_functions: ScriptedStepFunctions, event: dict[str, str], requested_at: str, stops: int
 ) -> None:
     """By the requests' own times, which one clock gave: never by when Step Functions says that the wait began."""
     step_functions.answers = {
@@ -397,7 +399,7 @@ FLEET = fleet_id([TASK_ID, OTHER])
     ],
 )
 def test_a_delete_stops_only_what_belongs_to_the_id_that_it_names(
-    step_functions: StepFunctions, physical_id: str, waits_for: str, stops: int
+    step_functions: ScriptedStepFunctions, physical_id: str, waits_for: str, stops: int
 ) -> None:
     step_functions.answers = {
         "ListExecutions": [listed(NAME)],
@@ -408,7 +410,7 @@ def test_a_delete_stops_only_what_belongs_to_the_id_that_it_names(
     assert stop(step_functions, {**DELETE, "PhysicalResourceId": physical_id}) == stops
 
 
-def test_an_update_takes_the_place_of_whatever_the_resource_waits_for(step_functions: StepFunctions) -> None:
+def test_an_update_takes_the_place_of_whatever_the_resource_waits_for(step_functions: ScriptedStepFunctions) -> None:
     step_functions.answers = {
         "ListExecutions": [listed(NAME)],
         "DescribeExecution": [described(execution_input=begun_with(OTHER))],
@@ -433,7 +435,7 @@ def test_an_update_takes_the_place_of_whatever_the_resource_waits_for(step_funct
     ],
 )
 def test_the_wait_for_a_resources_newest_task_belongs_to_the_id_that_its_checks_have_named(
-    step_functions: StepFunctions, states: list[dict[str, Any]], stops: int
+    step_functions: ScriptedStepFunctions, states: list[dict[str, Any]], stops: int
 ) -> None:
     step_functions.answers = {
         "ListExecutions": [listed(NAME)],
@@ -446,7 +448,7 @@ def test_the_wait_for_a_resources_newest_task_belongs_to_the_id_that_its_checks_
 
 
 def test_of_two_generations_by_the_same_resource_arn_a_delete_stops_the_one_that_it_names(
-    step_functions: StepFunctions,
+    step_functions: ScriptedStepFunctions,
 ) -> None:
     """The clean-up Delete of the old task comes while the wait for the newer one runs."""
     makes = {NAME: TASK_ID, SECOND: OTHER}
@@ -466,7 +468,7 @@ def test_of_two_generations_by_the_same_resource_arn_a_delete_stops_the_one_that
 @pytest.mark.parametrize("trouble", BEYOND_REACH)
 @pytest.mark.parametrize("operation", ["ListExecutions", "DescribeExecution", "GetExecutionHistory", "StopExecution"])
 def test_waits_that_cannot_be_looked_for_or_stopped_are_logged_and_no_error(
-    step_functions: StepFunctions, operation: str, trouble: Answer, caplog: pytest.LogCaptureFixture
+    step_functions: ScriptedStepFunctions, operation: str, trouble: Answer, caplog: pytest.LogCaptureFixture
 ) -> None:
     step_functions.answers = {
         "ListExecutions": [listed(NAME)],
@@ -482,7 +484,7 @@ def test_waits_that_cannot_be_looked_for_or_stopped_are_logged_and_no_error(
     assert "c0ffee" not in caplog.text
 
 
-def test_what_fails_for_a_moment_while_waits_are_stopped_is_tried_again(step_functions: StepFunctions) -> None:
+def test_what_fails_for_a_moment_while_waits_are_stopped_is_tried_again(step_functions: ScriptedStepFunctions) -> None:
     step_functions.answers = {
         "ListExecutions": [(400, "ThrottlingException"), listed(NAME)],
         "DescribeExecution": [(400, "ThrottlingException"), described()],
@@ -494,7 +496,7 @@ def test_what_fails_for_a_moment_while_waits_are_stopped_is_tried_again(step_fun
 
 @pytest.mark.parametrize(("pages", "call_seconds"), [(10, 6), (1000, 0.2)], ids=["slow pages", "many pages"])
 def test_the_search_for_waits_ends_when_its_time_is_up_and_not_with_its_last_page(
-    step_functions: StepFunctions, pages: int, call_seconds: float
+    step_functions: ScriptedStepFunctions, pages: int, call_seconds: float
 ) -> None:
     step_functions.call_seconds = call_seconds
     step_functions.answers = {
@@ -512,7 +514,7 @@ def test_the_search_for_waits_ends_when_its_time_is_up_and_not_with_its_last_pag
 
 
 def test_the_search_for_waits_ends_when_its_time_is_up_though_many_waits_are_looked_at(
-    step_functions: StepFunctions,
+    step_functions: ScriptedStepFunctions,
 ) -> None:
     step_functions.call_seconds = 0.5
     step_functions.answers = {
@@ -545,7 +547,7 @@ def test_the_search_for_waits_ends_when_its_time_is_up_though_many_waits_are_loo
     ],
 )
 def test_a_request_has_a_wait_that_answers_or_has_answered(
-    step_functions: StepFunctions, answer: Answer, exists: bool
+    step_functions: ScriptedStepFunctions, answer: Answer, exists: bool
 ) -> None:
     step_functions.answers = {"DescribeExecution": [answer], "GetExecutionHistory": [{"events": []}]}
 
@@ -555,7 +557,7 @@ def test_a_request_has_a_wait_that_answers_or_has_answered(
 
 @pytest.mark.parametrize(("error", "exists"), [("LicenseConversion.Stopped", True), ("by hand", False), (None, False)])
 def test_who_has_stopped_a_wait_is_said_by_its_history(
-    step_functions: StepFunctions, error: str | None, exists: bool
+    step_functions: ScriptedStepFunctions, error: str | None, exists: bool
 ) -> None:
     stopped = {"type": "ExecutionAborted", "id": 2, "timestamp": 0, "executionAbortedEventDetails": {"error": error}}
     step_functions.answers = {
@@ -568,7 +570,7 @@ def test_who_has_stopped_a_wait_is_said_by_its_history(
 
 @pytest.mark.parametrize("trouble", BEYOND_REACH)
 def test_what_step_functions_does_not_say_of_a_requests_wait_is_an_error(
-    step_functions: StepFunctions, trouble: Answer
+    step_functions: ScriptedStepFunctions, trouble: Answer
 ) -> None:
     step_functions.answers = {"DescribeExecution": [trouble]}
 
@@ -579,7 +581,7 @@ def test_what_step_functions_does_not_say_of_a_requests_wait_is_an_error(
 # For whoever tells what an execution could not
 
 
-def test_an_execution_that_still_seems_to_run_is_looked_at_again(step_functions: StepFunctions) -> None:
+def test_an_execution_that_still_seems_to_run_is_looked_at_again(step_functions: ScriptedStepFunctions) -> None:
     """DescribeExecution is eventually consistent: the event of the end can be here before it."""
     step_functions.answers = {"DescribeExecution": [described(), (400, "ThrottlingException"), described("FAILED")]}
 
@@ -587,7 +589,7 @@ def test_an_execution_that_still_seems_to_run_is_looked_at_again(step_functions:
 
 
 def test_an_execution_that_goes_on_running_is_an_error_so_that_lambda_looks_again(
-    step_functions: StepFunctions,
+    step_functions: ScriptedStepFunctions,
 ) -> None:
     step_functions.answers = {"DescribeExecution": [described()]}
 
@@ -597,7 +599,7 @@ def test_an_execution_that_goes_on_running_is_an_error_so_that_lambda_looks_agai
     assert step_functions.now <= 20 + 1
 
 
-def test_the_last_state_is_what_its_history_says(step_functions: StepFunctions) -> None:
+def test_the_last_state_is_what_its_history_says(step_functions: ScriptedStepFunctions) -> None:
     step_functions.answers = {"GetExecutionHistory": [(400, "ThrottlingException"), history({"Checks": 2}, {})]}
 
     assert step_functions.waits().last_state(f"{EXECUTIONS}:{NAME}", 20) == {"Checks": 2}
@@ -612,7 +614,7 @@ def test_the_last_state_is_what_its_history_says(step_functions: StepFunctions) 
     ],
 )
 def test_a_task_token_is_called_back_until_that_is_taken(
-    step_functions: StepFunctions, verdict: dict[str, Any], operation: str, said: dict[str, str]
+    step_functions: ScriptedStepFunctions, verdict: dict[str, Any], operation: str, said: dict[str, str]
 ) -> None:
     step_functions.answers = {operation: [(400, "ThrottlingException"), {}]}
 
@@ -622,7 +624,7 @@ def test_a_task_token_is_called_back_until_that_is_taken(
 
 
 @pytest.mark.parametrize("gone", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
-def test_a_caller_that_has_gone_is_no_error(step_functions: StepFunctions, gone: str) -> None:
+def test_a_caller_that_has_gone_is_no_error(step_functions: ScriptedStepFunctions, gone: str) -> None:
     step_functions.answers = {"SendTaskFailure": [(400, gone)]}
 
     step_functions.waits().tell_caller("a token", {"Error": "Broken", "Cause": "Why"}, 20)
@@ -630,7 +632,7 @@ def test_a_caller_that_has_gone_is_no_error(step_functions: StepFunctions, gone:
     assert step_functions.operations() == ["SendTaskFailure"]
 
 
-def test_a_caller_that_nobody_can_call_back_is_an_error(step_functions: StepFunctions) -> None:
+def test_a_caller_that_nobody_can_call_back_is_an_error(step_functions: ScriptedStepFunctions) -> None:
     step_functions.answers = {"SendTaskFailure": [(400, "AccessDeniedException")]}
 
     with pytest.raises(ClientError):

@@ -16,8 +16,9 @@ from check_task import TaskCheck, handle
 from license_conversion.gate import Gate
 from license_conversion.task import ConversionTask
 from scripts import release
-from tests.memory_table import nobody
-from tests.unit.test_check_task import CONTEXT, STARTED_AT, FakeLicenseManager, task
+from tests.simulation.memory_table import nobody
+from tests.unit.fake_license_manager import FakeLicenseManager
+from tests.unit.test_check_task import CONTEXT, STARTED_AT, task
 
 RELEASES = sorted((Path(__file__).parent / "in_flight").glob("*.json"))
 READ = {
@@ -29,15 +30,12 @@ Event = dict[str, Any]
 
 
 class SaysAStatus(FakeLicenseManager):
-    between_calls = 0.0
+    def __init__(self, status: str) -> None:
+        super().__init__()
+        self._status = status
 
     def get_task(self, task_id: str) -> ConversionTask:
-        super().get_task(task_id)
-        return task(self.status, task_id)
-
-    def __init__(self, status: str) -> None:
-        super().__init__(task(status))
-        self.status = status
+        return task(self._status, task_id)
 
 
 def _events() -> Iterator[Any]:

@@ -15,7 +15,7 @@ from license_conversion.fleet import Fleet
 from license_conversion.license_manager import LicenseManager, Page
 from license_conversion.task import ConversionTask, Status
 from tests.context import Context
-from tests.memory_table import MemoryTable, away
+from tests.simulation.memory_table import MemoryTable, away
 from tests.unit.conftest import Said
 from tests.unit.network import Network
 from watch_crowd import EVERY, KEEP, LAST_SECONDS, WORDS_BYTES, Watch

@@ -68,7 +68,7 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Call:
+class AwsCall:
     """An AWS call: ``service`` is the name that it is signed with, ``account`` and ``region`` whose it is."""
 
     service: str
@@ -79,7 +79,7 @@ class Call:
     partition: str = "aws"
 
 
-def needs_of(call: Call, engine: Engine) -> Iterator[Need]:
+def needs_of(call: AwsCall, engine: Engine) -> Iterator[Need]:
     """All that the caller needs. Raise LookupError for an operation of which neither IAM nor the tables know an action."""
     named = f"{_PREFIXES.get(call.service, call.service)}:{call.operation}"
     if named in _FREE:
@@ -93,7 +93,7 @@ def needs_of(call: Call, engine: Engine) -> Iterator[Need]:
         yield Need(more, resource, context)
 
 
-def _resources(action: str, call: Call, engine: Engine) -> list[str]:
+def _resources(action: str, call: AwsCall, engine: Engine) -> list[str]:
     described = engine.describe(action)
     if described is None:
         raise LookupError(
@@ -121,7 +121,7 @@ def _as_pattern(form: str) -> str:
     return re.sub(r"\\\$\\\{\w+\\\}", ".+", re.escape(form))
 
 
-def _filled(form: str, parameters: Parameters, call: Call) -> list[str]:
+def _filled(form: str, parameters: Parameters, call: AwsCall) -> list[str]:
     """The form with its placeholders filled in, once for each value of a list; empty where a parameter is missing."""
     known = {"Partition": call.partition, "Region": call.region, "Account": call.account}
     lowered = {name.lower(): value for name, value in parameters.items()}
@@ -141,7 +141,7 @@ def _filled(form: str, parameters: Parameters, call: Call) -> list[str]:
     return arns
 
 
-def _derived(call: Call) -> Parameters:
+def _derived(call: AwsCall) -> Parameters:
     """Names that a call has in another form than an ARN's."""
     given = call.parameters
     if "QueueUrl" in given:
@@ -209,7 +209,7 @@ _PASSES = {
 """Parameters that hand a role over to a service: iam:PassRole."""
 
 
-def _more(operation: str, call: Call) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _more(operation: str, call: AwsCall) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """What an operation needs beyond its own action: AWS does it in the caller's name."""
     given = call.parameters
     if operation in _PASSES:

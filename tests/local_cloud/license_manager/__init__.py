@@ -58,9 +58,9 @@ one. Permissions are checked by whom ``denial`` asks: on the local cloud LocalSt
 
 from tests.local_cloud.license_manager.back_end import in_process, plug_into_moto
 from tests.local_cloud.license_manager.server import LicenseManagerServer
-from tests.simulation.license_manager.service import Call, LicenseManager
-from tests.simulation.license_manager.service_faults import Faults
+from tests.simulation.license_manager.service import ConversionService, ReceivedCall
+from tests.simulation.license_manager.service_faults import ServiceFaults
 
 plug_into_moto()
 
-__all__ = ["Call", "Faults", "LicenseManager", "LicenseManagerServer", "in_process"]
+__all__ = ["ConversionService", "LicenseManagerServer", "ReceivedCall", "ServiceFaults", "in_process"]

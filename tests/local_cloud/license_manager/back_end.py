@@ -19,14 +19,14 @@ from moto.core.base_backend import BackendDict, BaseBackend
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from werkzeug import Request
 
-from tests.simulation.license_manager.service import LicenseManager
-from tests.simulation.license_manager.service_faults import CONNECTION_RESET, NO_REPLY, SLOW_REPLY, Fault
+from tests.simulation.license_manager.service import ConversionService
+from tests.simulation.license_manager.service_faults import CONNECTION_RESET, NO_REPLY, SLOW_REPLY, ServiceFault
 
 CREDENTIAL = re.compile(r"Credential=(?P<access_key>[^/]*)/[^/]*/(?P<region>[^/]*)/")
 MotoReply = tuple[int, dict[str, str], str]
 
 
-def answer_request(service: LicenseManager, request: Request) -> MotoReply:
+def answer_request(service: ConversionService, request: Request) -> MotoReply:
     """Answer a request, from the wire or from a client under `mock_aws`, and act its fault out."""
     connection: socket.socket | None = request.environ.get("werkzeug.socket")
     signed = CREDENTIAL.search(request.headers.get("Authorization", ""))
@@ -50,7 +50,7 @@ def answer_request(service: LicenseManager, request: Request) -> MotoReply:
     return reply.status, {"Content-Type": reply.content_type, "x-amzn-RequestId": str(uuid.uuid4())}, reply.body
 
 
-def _as_botocore_would(fault: Fault, url: str) -> Exception:
+def _as_botocore_would(fault: ServiceFault, url: str) -> Exception:
     """Under `mock_aws` there is no connection: the client gets the error at once that it would make of the fault."""
     if fault.name == NO_REPLY:
         return ReadTimeoutError(endpoint_url=url, error="the fault no-reply")
@@ -71,7 +71,7 @@ class LicenseManagerBackend(BaseBackend):
 
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
-        self.service = LicenseManager()
+        self.service = ConversionService()
 
     @property
     def _url_module(self) -> Any:
@@ -87,7 +87,7 @@ url_bases = [r"https?://license-manager\.(.+)\.amazonaws\.com"]
 url_paths = {"{0}/$": _answer_for_moto}
 
 
-def in_process() -> LicenseManager:
+def in_process() -> ConversionService:
     """The service under `mock_aws` and `ThreadedMotoServer`. Ask anew in each `mock_aws`: moto makes a fresh one."""
     return licensemanager_backends[DEFAULT_ACCOUNT_ID]["us-east-1"].service
 

@@ -12,7 +12,7 @@ from werkzeug import Request, Response
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from tests.local_cloud.license_manager.back_end import answer_request
-from tests.simulation.license_manager.service import LicenseManager
+from tests.simulation.license_manager.service import ConversionService
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -25,7 +25,7 @@ COMMANDS = (
 )  # fmt: skip
 
 
-class LicenseManagerServer(LicenseManager):
+class LicenseManagerServer(ConversionService):
     """A License Manager that listens while its `with` block lasts; port 0 takes a free one.
 
     moto's `ThreadedMotoServer` can serve one too, but wants Flask's CORS extension, keeps its port after it has stopped,
@@ -47,7 +47,7 @@ class LicenseManagerServer(LicenseManager):
         with socket.create_server((HOST, self._port)) as listening:
             self._port = listening.getsockname()[1]
             self._server = make_server(
-                HOST, self._port, self._serve, threaded=True, request_handler=_QuietHandler, fd=listening.fileno()
+                HOST, self._port, self._serve, threaded=True, request_handler=QuietHandler, fd=listening.fileno()
             )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
@@ -92,8 +92,8 @@ def _as_json(result: object, status: int = 200) -> Response:
     return Response(json.dumps(result, default=asdict) + "\n", status, mimetype="application/json")
 
 
-class _QuietHandler(WSGIRequestHandler):
-    """Keeps each request out of the log: `calls` remembers them."""
+class QuietHandler(WSGIRequestHandler):
+    """Keeps each request out of the log."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass

@@ -22,7 +22,7 @@ from localstack.services.plugins import Service, aws_provider
 from tests.local_cloud import parse_once
 from tests.local_cloud.localstack import DIRECT
 from tests.local_cloud.localstack_plugins import step_functions
-from tests.local_cloud.localstack_plugins.settings import Settings
+from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
 
 STOPPING_SECONDS = 1.0
 CAUSE_CHARACTERS = 32_768
@@ -98,7 +98,7 @@ def _with_license_manager(boto_client: Any) -> Any:
 
         return boto3.client(  # with any key: nobody looks at it
             "license-manager",
-            endpoint_url=Settings.from_environment().license_manager_url,
+            endpoint_url=CloudSettings.from_environment().license_manager_url,
             region_name=region,
             aws_access_key_id="test",
             aws_secret_access_key="test",
@@ -127,7 +127,7 @@ def ec2() -> Service:
 
 def _usage_operation(instance_id: str) -> str:
     """EC2 and License Manager are one AWS: what a conversion has changed, EC2 tells."""
-    asked = f"{Settings.from_environment().license_manager_url}/_control/usage_operation"
+    asked = f"{CloudSettings.from_environment().license_manager_url}/_control/usage_operation"
     with DIRECT.open(asked, json.dumps({"instance_id": instance_id}).encode(), timeout=10) as answer:
         return str(json.load(answer))
 

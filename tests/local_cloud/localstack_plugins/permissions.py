@@ -23,8 +23,8 @@ from moto.sts.models import AssumedRole, STSBackend
 from tests.local_cloud.iam import PATH
 from tests.local_cloud.iam.engine import Engine
 from tests.local_cloud.iam.judge import Judge, Principal, first_denial
-from tests.local_cloud.iam.needs import Call, needs_of
-from tests.local_cloud.localstack_plugins.settings import Settings
+from tests.local_cloud.iam.needs import AwsCall, needs_of
+from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
 
 NOT_JUDGED = {"ec2"}
 """An example converts instances; the application itself never calls EC2. The engine is not told the instances' tags, which the
@@ -35,18 +35,18 @@ _sessions: dict[str, AssumedRole] = {}
 
 @hooks.on_infra_start()  # type: ignore[untyped-decorator,unused-ignore]  # LocalStack is untyped
 def check_permissions() -> None:
-    if Settings.from_environment().node:
+    if CloudSettings.from_environment().node:
         _gatekeeper()
         handlers.serve_custom_service_request_handlers.append(_let_in)
         ROUTER.add(PATH, _tell_outsiders, methods=["POST"])
 
 
 class Gatekeeper:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: CloudSettings) -> None:
         self._engine = Engine(settings.node, settings.policy_engine)
         self._judge = Judge(self._engine, settings.verdicts_file)
 
-    def denial(self, access_key: str, call: Call) -> str:
+    def denial(self, access_key: str, call: AwsCall) -> str:
         """AWS's sentence; empty for a call that is allowed, or that nobody judges."""
         principal = principal_of(access_key)
         if principal is None:
@@ -63,7 +63,7 @@ class Gatekeeper:
 
 @cache
 def _gatekeeper() -> Gatekeeper:
-    return Gatekeeper(Settings.from_environment())
+    return Gatekeeper(CloudSettings.from_environment())
 
 
 def principal_of(access_key: str) -> Principal | None:
@@ -121,7 +121,7 @@ def _let_in(_: HandlerChain, context: RequestContext, __: Response) -> None:
     access_key = extract_access_key_id_from_auth_header(context.request.headers) or ""
     if operation == "CreateLogGroup" and context.is_internal_call and access_key in _sessions:
         return  # LocalStack's own habit before each new log stream; Lambda makes a group only where there is none
-    call = Call(
+    call = AwsCall(
         service, operation, context.service_request or {}, context.account_id, context.region, context.partition
     )
     if denial := _gatekeeper().denial(access_key, call):
@@ -138,4 +138,4 @@ def _as_the_service_says_it(context: RequestContext, denial: str) -> CommonServi
 def _tell_outsiders(request: Request, **_: Any) -> Response:
     """For the License Manager, which is not LocalStack's: ``{access_key, call}`` to ``{denial}``."""
     asked = json.loads(request.get_data())
-    return Response(json.dumps({"denial": _gatekeeper().denial(asked["access_key"], Call(**asked["call"]))}))
+    return Response(json.dumps({"denial": _gatekeeper().denial(asked["access_key"], AwsCall(**asked["call"]))}))

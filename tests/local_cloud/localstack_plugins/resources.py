@@ -25,7 +25,7 @@ from localstack.services.cloudformation.resource_provider import (
 )
 
 from tests.local_cloud.answers import SERVICE_TIMEOUT, Answer, AnswersReceiver
-from tests.local_cloud.localstack_plugins.settings import Settings
+from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
 
 RESPONSE_BYTES = 4096
 PHYSICAL_ID_CHARACTERS = 1024
@@ -37,7 +37,7 @@ cancelled: defaultdict[str, threading.Event] = defaultdict(threading.Event)
 
 @cache
 def answers() -> AnswersReceiver:
-    settings = Settings.from_environment()
+    settings = CloudSettings.from_environment()
     receiver = AnswersReceiver(settings.certificate)
     settings.answers_url_file.write_text(receiver.url)
     return receiver

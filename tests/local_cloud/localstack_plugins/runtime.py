@@ -35,7 +35,7 @@ from localstack.services.lambda_.invocation.lambda_models import FunctionVersion
 from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
 from localstack.services.lambda_.invocation.runtime_executor import LambdaRuntimeException, RuntimeExecutor
 
-from tests.local_cloud.localstack_plugins.settings import Settings
+from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
 
 _HERE = Path(__file__).parents[1]
 _ASYNCHRONOUS_AT_ONCE = 100
@@ -68,7 +68,7 @@ class EmulatorExecutor(RuntimeExecutor):  # type: ignore[misc]
 
     def __init__(self, id: str, function_version: FunctionVersion) -> None:  # noqa: A002  (LocalStack's name)
         super().__init__(id, function_version)
-        self._settings = Settings.from_environment()
+        self._settings = CloudSettings.from_environment()
         self._folder = self._settings.sandboxes / id
         self._output = self._folder / "output"
         self._trace = self._folder / "trace"

@@ -23,7 +23,7 @@ from localstack.services.edge import ROUTER
 from localstack.utils.aws.request_context import extract_access_key_id_from_auth_header
 
 from tests.local_cloud.clients import ROOT_USER
-from tests.local_cloud.localstack_plugins.settings import CONSISTENCY, QUOTAS
+from tests.local_cloud.localstack_plugins.cloud_settings import CONSISTENCY, QUOTAS
 from tests.simulation.token_bucket import TokenBucket
 
 TRANSITION = "StateTransition"

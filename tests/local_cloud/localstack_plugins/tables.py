@@ -10,8 +10,8 @@ from localstack.services.cloudformation.resource_provider import (
     ResourceRequest,
 )
 
+from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
 from tests.local_cloud.localstack_plugins.resources import made_up_id
-from tests.local_cloud.localstack_plugins.settings import Settings
 
 MADE_OF = ("BillingMode", "AttributeDefinitions", "KeySchema")
 
@@ -48,7 +48,7 @@ def _dynamodb(request: ResourceRequest) -> Any:
     keys = request.aws_client_factory.sts._request_signer._credentials
     return boto3.client(
         "dynamodb",
-        endpoint_url=Settings.from_environment().dynamodb_url,
+        endpoint_url=CloudSettings.from_environment().dynamodb_url,
         region_name=meta.region_name,
         aws_access_key_id=keys.access_key,
         aws_secret_access_key=keys.secret_key,

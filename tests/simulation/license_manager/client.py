@@ -6,7 +6,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from tests.simulation.clock import BEGINNING
-from tests.simulation.license_manager.service import Json, LicenseManager, ServiceError
+from tests.simulation.license_manager.service import ConversionService, Json, ServiceError
 
 TIMES = ("StartTime", "LicenseConversionTime", "EndTime")
 
@@ -14,7 +14,7 @@ TIMES = ("StartTime", "LicenseConversionTime", "EndTime")
 class Client:
     """Of a `service` whose clock counts seconds since the beginning."""
 
-    def __init__(self, service: LicenseManager, region: str = "us-east-1") -> None:
+    def __init__(self, service: ConversionService, region: str = "us-east-1") -> None:
         self.service = service
         self._region = region
 

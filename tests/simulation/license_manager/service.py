@@ -13,16 +13,16 @@ from itertools import count, islice
 from operator import itemgetter
 from typing import Any
 
+from tests.simulation.license_manager.conversion_task import IN_PROGRESS, WINDOWS_BYOL, Task
 from tests.simulation.license_manager.service_faults import (
     CONNECTION_RESET,
     HTML_503,
     NO_REPLY,
     RATE_LIMIT,
     SLOW_REPLY,
-    Fault,
-    Faults,
+    ServiceFault,
+    ServiceFaults,
 )
-from tests.simulation.license_manager.task import IN_PROGRESS, WINDOWS_BYOL, Task
 
 Json = dict[str, Any]
 ARN = re.compile(r"arn:aws[a-zA-Z-]*:[\w.-]+:[\w./-]*:[\w./-]*:[A-Za-z0-9][\w:/+=,@.-]*")
@@ -34,7 +34,7 @@ SERVER_ERRORS = {"ServerInternalException": 500}
 
 
 @dataclass(frozen=True)
-class Call:
+class ReceivedCall:
     """One call received; `answer` is "OK", the error's name, or the fault's."""
 
     operation: str
@@ -52,7 +52,7 @@ class Reply:
     status: int
     body: str
     content_type: str = "application/x-amz-json-1.1"
-    fault: Fault | None = None
+    fault: ServiceFault | None = None
 
 
 class ServiceError(Exception):
@@ -63,7 +63,7 @@ class ServiceError(Exception):
         self.name = name
 
 
-class LicenseManager:
+class ConversionService:
     """License Manager's conversion tasks in memory.
 
     `clock` gives epoch seconds, and may be replaced by a fake one at any time. `duration` (seconds) is that of a task
@@ -93,7 +93,7 @@ class LicenseManager:
         self._settings |= {"page_size": page_size, "seed": seed, "tasks_a_day": None}
         self._lock = threading.RLock()
         self.released = threading.Event()
-        self.faults = Faults(self._now)
+        self.faults = ServiceFaults(self._now)
         self.reset()
 
     def reset(self) -> None:
@@ -103,7 +103,7 @@ class LicenseManager:
             self.released = threading.Event()
             self.faults.clear()
             self._tasks: dict[str, Task] = {}
-            self._calls: list[Call] = []
+            self._calls: list[ReceivedCall] = []
             self._configured = dict(self._settings)
             self._count = count()
             self._order: list[tuple[str, str]] = []
@@ -121,11 +121,11 @@ class LicenseManager:
             self._order = sorted((self._place(task_id), task_id) for task_id in self._tasks)
 
     @property
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ReceivedCall]:
         """The calls so far, those that a fault spoilt too."""
         return list(self._calls)
 
-    def calls_for(self, task_id: str) -> list[Call]:
+    def calls_for(self, task_id: str) -> list[ReceivedCall]:
         """Those that asked for the task by its id."""
         return [call for call in self.calls if call.parameters.get("LicenseConversionTaskId") == task_id]
 
@@ -189,16 +189,16 @@ class LicenseManager:
         try:
             parameters, made = dict(json.loads(body or b"{}")), None
         except (TypeError, ValueError):
-            parameters, made = {}, Fault("SerializationException")
+            parameters, made = {}, ServiceFault("SerializationException")
         denial = self.denial(operation, parameters, region, access_key)
         with self._lock:
             fault = self.faults.next_for(operation, parameters.get("LicenseConversionTaskId"))
             reply, answer = self._reply(operation, parameters, region, made or fault, denial)
-            self._calls.append(Call(operation, parameters, self.clock(), answer, region, access_key))
+            self._calls.append(ReceivedCall(operation, parameters, self.clock(), answer, region, access_key))
             return reply
 
     def _reply(
-        self, operation: str, parameters: Json, region: str, fault: Fault | None, denial: str
+        self, operation: str, parameters: Json, region: str, fault: ServiceFault | None, denial: str
     ) -> tuple[Reply, str]:
         if fault and fault.name == HTML_503:
             page = "<html><body><h1>503 Service Unavailable</h1></body></html>"
@@ -212,7 +212,7 @@ class LicenseManager:
             return Reply(SERVER_ERRORS.get(error.name, 400), message, fault=fault), error.name
         return Reply(200, json.dumps(result), fault=fault), fault.name if fault else "OK"
 
-    def _result(self, operation: str, parameters: Json, region: str, fault: Fault | None, denial: str) -> Json:
+    def _result(self, operation: str, parameters: Json, region: str, fault: ServiceFault | None, denial: str) -> Json:
         if denial:
             raise ServiceError("AccessDeniedException", denial)
         if fault and fault.name != SLOW_REPLY:

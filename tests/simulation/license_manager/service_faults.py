@@ -15,7 +15,7 @@ RATE_LIMIT = "RateLimitExceededException"
 
 
 @dataclass(frozen=True)
-class Fault:
+class ServiceFault:
     """One fault: an exception's name, or one of the constants above.
 
     `seconds` is how long it takes; `times` how many calls are left to spoil, None for all of them; `operation` the only
@@ -39,7 +39,7 @@ class Fault:
             )
 
 
-class Faults:
+class ServiceFaults:
     """Decides for each call whether it is spoilt: first by the limit, then by the line, then by chance."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -49,8 +49,8 @@ class Faults:
 
     def clear(self) -> None:
         """From now on calls are answered."""
-        self._line: list[Fault] = []
-        self._rates: dict[Fault, float] = {}
+        self._line: list[ServiceFault] = []
+        self._rates: dict[ServiceFault, float] = {}
         self._bucket: TokenBucket | None = None
 
     def queue(
@@ -64,7 +64,7 @@ class Faults:
     ) -> None:
         """Spoil the next calls, after those already queued: `times` of them, or with None all until `clear()`."""
         with self._lock:
-            self._line.append(Fault(name, seconds, times, operation, task_id))
+            self._line.append(ServiceFault(name, seconds, times, operation, task_id))
 
     def rates(
         self, rates: Mapping[str, float], *, seed: int = 0, seconds: float | None = None, task_id: str | None = None
@@ -72,17 +72,17 @@ class Faults:
         """Spoil calls by chance: `{"ThrottlingException": 0.5}` about every second. The same seed, the same calls."""
         if round(sum(rates.values()), 9) > 1:
             raise ValueError(f"The rates add up to {sum(rates.values())}, and there is only 1 to share")
-        self._rates = {Fault(name, seconds, task_id=task_id): rate for name, rate in rates.items()}
+        self._rates = {ServiceFault(name, seconds, task_id=task_id): rate for name, rate in rates.items()}
         self._random = random.Random(seed)  # noqa: S311 - repeatable, not secret
 
     def limit(self, requests_per_second: float, burst: int) -> None:
         """Answer RateLimitExceededException to whatever comes faster; `burst` calls may come at once."""
         self._bucket = TokenBucket(self._clock, requests_per_second, burst)
 
-    def next_for(self, operation: str, task_id: str | None = None) -> Fault | None:
+    def next_for(self, operation: str, task_id: str | None = None) -> ServiceFault | None:
         """The fault that spoils this call, or None."""
         if self._bucket and not self._bucket.take():
-            return Fault(RATE_LIMIT)
+            return ServiceFault(RATE_LIMIT)
         with self._lock:
             for place, fault in enumerate(self._line):
                 if fault.spoils(operation, task_id):
@@ -91,7 +91,7 @@ class Faults:
                     return fault
         return self._draw() if any(fault.spoils(operation, task_id) for fault in self._rates) else None
 
-    def _draw(self) -> Fault | None:
+    def _draw(self) -> ServiceFault | None:
         draw = self._random.random()
         for fault, rate in self._rates.items():
             draw -= rate

@@ -12,7 +12,7 @@ _PREFIX = "LOCAL_CLOUD_"
 
 
 @dataclass(frozen=True)
-class Settings:
+class CloudSettings:
     emulator: Path
     """AWS's Runtime Interface Emulator for this machine's architecture."""
     runtime_python: Path
@@ -40,7 +40,7 @@ class Settings:
         return {_PREFIX + name.upper(): str(value) for name, value in vars(self).items()}
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "CloudSettings":
         def value(name: str) -> str:
             return environment[_PREFIX + name]
 
