@@ -137,23 +137,20 @@ class Fleet:
             return cls.unseen(task_ids)
         return cls(task_ids, tuple(state["Pending"]), state["FailedTasks"])
 
-    def with_seen(self, task: ConversionTask) -> Self:
-        """The fleet after one look at one of its tasks."""
-        if not task.terminal:
-            return self
-        pending = tuple(task_id for task_id in self.pending if task_id != task.task_id)
-        if task.status is Status.SUCCEEDED:
-            return replace(self, pending=pending)
-        room = MESSAGES_BYTES - sum(size(said) for said in self.failed.values())
-        message = shorten(task.status_message, room // MESSAGE_SHARE)
-        return replace(self, pending=pending, failed={**self.failed, task.task_id: message})
+    def with_seen(self, *tasks: ConversionTask) -> Self:
+        """The fleet after a look at some of its tasks."""
+        ended = {task.task_id: task for task in tasks if task.terminal}
+        failed = dict(self.failed)
+        room = MESSAGES_BYTES - sum(size(said) for said in failed.values())
+        for task_id, task in ended.items():
+            if task.status is Status.FAILED:
+                failed[task_id] = shorten(task.status_message, room // MESSAGE_SHARE)
+                room -= size(failed[task_id])
+        return replace(self, pending=tuple(one for one in self.pending if one not in ended), failed=failed)
 
     def with_words(self, words: Iterable[Mapping[str, Any]]) -> Self:
         """The fleet after what the watch said of its tasks."""
-        fleet = self
-        for word in words:
-            fleet = fleet.with_seen(ConversionTask(word))
-        return fleet
+        return self.with_seen(*(ConversionTask(word) for word in words))
 
     def asked_last(self, asked: tuple[str, ...], unconfirmed: int) -> Self:
         """The fleet whose next look comes to the other tasks first."""

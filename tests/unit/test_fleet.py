@@ -573,11 +573,9 @@ WORST = {
 
 
 def failed_fleet(count: int, character: str) -> Fleet:
-    fleet = Fleet.unseen(ids(count))
-    for task_id in ids(count):
-        shape = {"LicenseConversionTaskId": task_id, "Status": FAILED, "StatusMessage": character * 10_000}
-        fleet = fleet.with_seen(ConversionTask(shape))
-    return fleet
+    said = {"Status": FAILED, "StatusMessage": character * 10_000}
+    tasks = [ConversionTask({"LicenseConversionTaskId": task_id, **said}) for task_id in ids(count)]
+    return Fleet.unseen(ids(count)).with_seen(*tasks)
 
 
 def json_bytes(*parts: Any) -> int:
