@@ -54,12 +54,6 @@ class CrowdAtGate:
             for arn in self.arns
         ]
 
-    def watched(self) -> bool:
-        """Whether somebody is at watch."""
-        table = self.application.cloud.client("dynamodb")
-        (name,) = table.list_tables()["TableNames"]
-        return any("WatchUntil" in item for item in table.scan(TableName=name)["Items"])
-
 
 @pytest.fixture
 def crowd(application: Application) -> Iterator[CrowdAtGate]:
@@ -79,7 +73,7 @@ def test_gates_that_are_throttled_are_woken_by_one_watch(crowd: CrowdAtGate) -> 
 
 
 def test_no_task_token_is_in_a_log(crowd: CrowdAtGate) -> None:
-    eventually(crowd.watched, TIMEOUT)
+    eventually(crowd.application.cloud.is_watched, TIMEOUT)
     crowd.end()
     scheduled = [
         one["taskScheduledEventDetails"]["parameters"]
@@ -95,7 +89,7 @@ def test_no_task_token_is_in_a_log(crowd: CrowdAtGate) -> None:
 
 
 def test_a_watch_that_is_killed_fails_nobody(crowd: CrowdAtGate) -> None:
-    eventually(crowd.watched, TIMEOUT)
+    eventually(crowd.application.cloud.is_watched, TIMEOUT)
 
     assert crowd.application.cloud.localstack.kill_runtimes(crowd.application.function_arn("WatchCrowdFunction"))
 

@@ -239,6 +239,12 @@ class LocalCloud:
         """What Step Functions began or ended less than that ago is not seen yet, but by the account's root."""
         DIRECT.open(f"{self.localstack.endpoint_url}{CONSISTENCY}", json.dumps(seconds).encode(), timeout=30).close()
 
+    def is_watched(self) -> bool:
+        """Whether a watch has begun to look for a crowd."""
+        client = self.client("dynamodb")
+        tables = client.list_tables()["TableNames"]
+        return any("WatchUntil" in item for table in tables for item in client.scan(TableName=table)["Items"])
+
     def hide(self, *names: str, stack: str) -> None:
         """Leave out of the requests of the stack of this name what AWS does not document; see ``answers``."""
         self._answers.hide(*names, key_part=f":stack/{stack}/")

@@ -1,5 +1,6 @@
 """A DynamoDB on loopback: LocalStack's own runs a Java program that it downloads, moto's runs in this process."""
 
+import itertools
 import json
 import threading
 from collections.abc import Callable, Iterable
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
+_accounts = itertools.count(1)
+"""moto keeps one state for all of a process; each server has an account of its own there."""
+
+
 class DynamoDBServer:
     """Listens while its `with` block lasts. `away`: it answers every call with a fault of its own.
 
@@ -27,6 +32,7 @@ class DynamoDBServer:
         self.denial: Callable[[str, Any, str, str], str] = lambda *_: ""
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server: BaseWSGIServer | None = None
+        self._account = f"{next(_accounts):012}"
 
     @property
     def url(self) -> str:
@@ -50,6 +56,7 @@ class DynamoDBServer:
             return _error("InternalServerError", "It is away.", 500)(environ, start_response)
         body = request.get_data()
         environ["wsgi.input"] = BytesIO(body)  # moto reads it again
+        environ["HTTP_X_MOTO_ACCOUNT_ID"] = self._account
         operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
         key, _, region, *_ = request.headers.get("Authorization", "").partition("Credential=")[2].split("/") + [""] * 3
         if denial := self.denial(operation, json.loads(body or b"{}"), region, key):

@@ -45,6 +45,7 @@ class TwentyGates:
         self._meet_what_is_broken()
         self._ended()
         self._strangers()
+        eventually(lambda: self._said("The crowd is watched"), _SECONDS, pause=1)  # known once the watch has ended
         if (gates := len(self._executions) + len(self._stacks)) != GATES:
             raise RuntimeError(f"{gates} gates, not {GATES}")
         self._cloud.misbehave(stack="twenty-not-answered")  # nobody any more

@@ -278,11 +278,13 @@ def resource_arn(task_id: str) -> str:
 
 
 class LicenseManagerClient(Client):
-    """License Manager of one account and region, its lists one task a page. `asked` hears of each call."""
+    """License Manager of one account and region, its lists one task a page. `asked` and `throttled` hear of each such call."""
 
-    def __init__(self, clock: VirtualClock, faults: Faults, asked: Callable[[], None]) -> None:
+    def __init__(
+        self, clock: VirtualClock, faults: Faults, asked: Callable[[], None], throttled: Callable[[], None]
+    ) -> None:
         super().__init__(ConversionService(clock=clock.monotonic, page_size=1, seed=None))
-        self._clock, self._faults, self._asked = clock, faults, asked
+        self._clock, self._faults, self._asked, self._throttled = clock, faults, asked, throttled
         self.quota = Quota(clock)
 
     def add(self, task_id: str, *, began: float = 0, seconds: float, end: str, bare: bool = False) -> None:
@@ -296,6 +298,7 @@ class LicenseManagerClient(Client):
     def _call(self, operation: str, parameters: Json) -> Json:
         self._asked()
         if self.quota.is_empty():
+            self._throttled()
             raise error("RateLimitExceededException", operation)
         if any(by["Name"] == "ResourceArns" and self.denies(*by["Values"]) for by in parameters.get("Filters", ())):
             raise error("AccessDeniedException", operation)

@@ -80,11 +80,15 @@ class Promises:
         return next((why for why, holds in excuses.items() if holds), "")
 
     def _lost(self, request: LifecycleRequest, begin: float, came_through: float) -> float:
-        """Seconds of the margin. A wait that began late ends late."""
+        """Seconds of the margin. A wait that began late ends late. A last look that is throttled comes again for half
+        of the margin: lost where something else is.
+        """
         self._in_flight(request)
         late = request.lost_in(came_through, came_through + 60)
         undated = 0 if request.dated else came_through - request.requested
-        return request.lost_in(begin, request.expiry) + late * (request.margin < 60) + undated
+        lost = request.lost_in(begin, request.expiry)
+        throttled = max(0.0, min(request.throttled - begin, request.margin / 2)) if lost else 0
+        return lost + throttled + late * (request.margin < 60) + undated
 
     # Responses and signals
 

@@ -30,6 +30,8 @@ class Waiter:
     execution: Execution | None = None
     lost: list[tuple[float, float]] = field(default_factory=list)
     lost_to_checks: list[tuple[float, float]] = field(default_factory=list)
+    throttled: float = -math.inf
+    """When License Manager throttled a check of its last."""
     stop_faults: int = 0
     given_up_by: int = 0
     hard_faults: int = 0

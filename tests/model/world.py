@@ -103,7 +103,8 @@ class World:
         self.clock = VirtualClock()
         self.faults = Faults(self.clock, self._met)
         self.license_manager, self.other_license_manager = (
-            LicenseManagerClient(self.clock, self.faults, self._license_manager_is_asked) for _ in (OWN, OTHER)
+            LicenseManagerClient(self.clock, self.faults, self._license_manager_is_asked, self._throttled)
+            for _ in (OWN, OTHER)
         )
         self.step_functions = StepFunctions(
             self.clock,
@@ -409,6 +410,12 @@ class World:
         slow = (Fault.SLOW, Fault.SLOW_REPLY, Fault.SLOW_FAILURE)
         if self._invocation and (call not in ("GetTask", "ListTasks") or fault in slow):
             self._invocation.hindered = True
+        if fault is Fault.THROTTLED and call in ("GetTask", "ListTasks"):
+            self._throttled()
+
+    def _throttled(self) -> None:
+        if self._invocation:
+            self._invocation.waiter.throttled = self.clock.now
 
     @property
     def _invocation(self) -> Invocation | None:
