@@ -12,6 +12,7 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.local_cloud import parse_once
 
 parse_once.regions()
+parse_once.services()
 parse_once.json_paths()
 
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
@@ -39,17 +40,31 @@ REAL_AWS = (
 )
 
 
+END_TO_END = "tests/end_to_end/test_"
+LONGEST = [
+    END_TO_END + module
+    for module in ("permissions", "crowd", "dashboard", "stack_gate", "state_machine", "convert_and_gate", "broken_gate", "")
+] + ["tests/model/test_cloudformation_model"]  # fmt: skip
+"""What takes longest, the first one first: a run ends with what is over in a moment, and no worker waits for another one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: [not item.nodeid.startswith(one) for one in LONGEST])
+
+
 class Modules(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped
-    """An end-to-end module goes to one worker as a whole, and all of them before anything else, because they take longest: a
-    worker has one local cloud for those that it gets. (xdist's own groups have no effect with pytest 9.2.)
+    """An end-to-end module goes to one worker as a whole: a worker has one local cloud for those that it gets. A crowd's tests go
+    one by one, as each waits for minutes. (xdist's own groups have no effect with pytest 9.2.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.split("::", maxsplit=1)[0] if nodeid.startswith("tests/end_to_end/") else nodeid
+        whole = nodeid.startswith(END_TO_END) and not nodeid.startswith(f"{END_TO_END}crowd")
+        return nodeid.split("::", maxsplit=1)[0] if whole else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Modules:
+    config.option.loadscopereorder = False
     return Modules(config, log)
 
 

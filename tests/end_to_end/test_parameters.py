@@ -1,8 +1,7 @@
-"""The application with every parameter set, on a local cloud of its own: who deploys has rights on one stack's name alone."""
+"""The application with every parameter set, beside the one of the other tests."""
 
 import json
 import platform
-from collections.abc import Iterator
 
 import pytest
 
@@ -10,15 +9,10 @@ from tests.end_to_end.application import BUILT, NAME, Application
 from tests.local_cloud.clients import ACCOUNT, REGION
 from tests.local_cloud.cloud import LocalCloud
 
+WITH_EVERYTHING = f"{NAME}-with-everything"
 READER = "reader-of-any-account"
 READERS = f"arn:aws:iam::*:role/{READER}"
 OTHERS_BUS = f"arn:aws:events:{REGION}:444455556666:event-bus/ops"
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[LocalCloud]:
-    with LocalCloud() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +45,7 @@ def parameters(cloud: LocalCloud) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def organisations(cloud: LocalCloud, parameters: dict[str, str]) -> Application:
-    return Application(cloud, cloud.stacks.deploy(NAME, BUILT, parameters))
+    return Application(cloud, cloud.stacks.deploy(WITH_EVERYTHING, BUILT, parameters))
 
 
 def test_every_parameter_of_the_template_is_set(cloud: LocalCloud, parameters: dict[str, str]) -> None:
@@ -87,7 +81,7 @@ def test_its_functions_are_in_the_network_and_under_the_boundary(
     organisations: Application, parameters: dict[str, str]
 ) -> None:
     cloud = organisations.cloud
-    resources = cloud.client("cloudformation").describe_stack_resources(StackName=NAME)["StackResources"]
+    resources = cloud.client("cloudformation").describe_stack_resources(StackName=WITH_EVERYTHING)["StackResources"]
     named = [(one["ResourceType"], one["PhysicalResourceId"]) for one in resources]
     functions = [
         cloud.client("lambda").get_function_configuration(FunctionName=name)

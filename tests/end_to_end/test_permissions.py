@@ -276,14 +276,17 @@ def run() -> Iterator[AllWaysGone]:
         names = {name: logical_id for logical_id, name in physical_ids(cloud, "AWS::IAM::Role").items()}
         policies = {logical_id: tuple(_policies(cloud, name)) for name, logical_id in names.items()}
         assert len(waiting.executions(NAME, partial(cloud.client, of=cloud.deployer))) == 3
+        before = cloud.verdicts()
         cloud.stacks.sam("delete", "--no-prompts")
         verdicts = cloud.verdicts()
+        # What a function has logged is written when its role may be gone already.
+        gone = [one for one in verdicts[len(before) :] if not one.allowed and one.action.startswith("logs:")]
         denied_stack = _deploy_without(cloud)
         _deploy(cloud, "LogLevel=DEBUG")  # an update; LocalStack can make none of what had a list as a parameter
         verdicts += [one for one in cloud.verdicts()[len(verdicts) :] if one.owner.endswith("/deployer")]
         yield AllWaysGone(
             {(role, *grant) for role, found in policies.items() for _, text in found for grant in grants(text)},
-            policies, names, verdicts, denied_stack,
+            policies, names, [one for one in verdicts if one not in gone], denied_stack,
         )  # fmt: skip
 
 

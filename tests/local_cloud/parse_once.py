@@ -1,12 +1,13 @@
 """Two thirds of what the interpreters of our state machine did, LocalStack's and moto's, was parsing: jsonpath_ng makes its
 parser anew for each path, and each execution reads the whole definition again. And a fifth of what they do before they can
-begin is that botocore reads its list of regions, anew for each session.
+begin is that botocore reads its list of regions, and each service's file, anew for each session.
 """
 
 from copy import deepcopy
 from functools import cache, partial
 from typing import Any
 
+import botocore.loaders
 import botocore.session
 import jsonpath_ng
 import jsonpath_ng.ext
@@ -17,6 +18,13 @@ def regions() -> None:
     session: Any = botocore.session.Session
     known = cache(partial(session.get_available_regions, session()))
     session.get_available_regions = lambda _, *what, **named: list(known(*what, **named))
+
+
+def services() -> None:
+    """The files in which botocore has each service: a session that is new reads its own."""
+    loader: Any = botocore.loaders.JSONFileLoader
+    read = cache(partial(loader.load_file, loader()))
+    loader.load_file = lambda _, path: read(path)
 
 
 def json_paths() -> None:

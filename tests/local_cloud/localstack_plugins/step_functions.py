@@ -1,8 +1,8 @@
 """What Step Functions on AWS has, and LocalStack lacks: quotas, and reads that are eventually consistent. Neither is there until
 somebody asks for it:
 
-- ``POST`` an operation, calls a second and calls at once; or StateTransition, and so many states of all executions together.
-  The answer is how many the quota before has held back.
+- ``POST`` an operation, calls a second, calls at once, and how many to refuse whenever they come; or StateTransition, and so
+  many states of all executions together. The answer is how many the quota before has held back.
 - ``POST`` seconds: what began or ended less than that ago is not seen yet.
 
 The account's root meets neither of both: it is how tests look on.
@@ -28,6 +28,7 @@ from tests.simulation.token_bucket import TokenBucket
 
 TRANSITION = "StateTransition"
 _buckets: dict[str, TokenBucket] = {}
+_to_refuse: Counter[str] = Counter()
 _held_back: Counter[str] = Counter()
 _consistent_after = [0.0]
 
@@ -40,7 +41,7 @@ def listen() -> None:
 
 
 def _set_quota(request: Request, **_: object) -> Response:
-    operation, per_second, at_once = json.loads(request.get_data())
+    operation, per_second, at_once, _to_refuse[operation] = json.loads(request.get_data())
     _buckets[operation] = TokenBucket(time.monotonic, per_second, at_once)
     return Response(json.dumps(_held_back.pop(operation, 0)))
 
@@ -57,9 +58,11 @@ def _is_root(context: RequestContext) -> bool:
 def _count(_: HandlerChain, context: RequestContext, __: Response) -> None:
     if not (context.service and context.operation) or context.service.service_name != "stepfunctions":
         return
-    bucket = _buckets.get(context.operation.name)
-    if bucket and not _is_root(context) and not bucket.take():
-        _held_back[context.operation.name] += 1
+    called = context.operation.name
+    bucket = _buckets.get(called)
+    if bucket and not _is_root(context) and (_to_refuse[called] or not bucket.take()):
+        _to_refuse[called] -= bool(_to_refuse[called])
+        _held_back[called] += 1
         raise CommonServiceException("ThrottlingException", "Rate exceeded", 400, sender_fault=True)
 
 
