@@ -37,7 +37,7 @@ PYTEST ?=
 .PHONY: test
 test: ## run every test
 	@$(MAKE) --no-print-directory --jobs 4 setup build $(CDK)
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadscope $(PYTEST)
+	@$(BIN)/python -m pytest --numprocesses 5 --dist loadscope $(PYTEST)
 
 # Apart, because looking at each line takes as long again as the tests do (before Python 3.12).
 .PHONY: coverage
