@@ -7,6 +7,13 @@ from typing import TypeVar
 T = TypeVar("T")
 LONG = 200.0
 """Seconds. No expectation: what has not happened by then on the slowest machine will not happen."""
+LONGEST_PAUSE = 0.5
+"""Seconds between two questions. What is asked about has the same processor."""
+
+
+def longer(pause: float) -> float:
+    """The next pause: the longer it has taken, the less often it is asked, and what is over in a moment is seen at once."""
+    return max(pause, min(LONGEST_PAUSE, pause * 1.25))
 
 
 def eventually(what: Callable[[], T], seconds: float = LONG, pause: float = 0.05) -> T:
@@ -16,4 +23,5 @@ def eventually(what: Callable[[], T], seconds: float = LONG, pause: float = 0.05
         if time.monotonic() > deadline:
             raise TimeoutError(f"Still {found!r} after {seconds} seconds")
         time.sleep(pause)
+        pause = longer(pause)
     return found

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tests.eventually import longer
 from tests.local_cloud import ROOT
 from tests.local_cloud.clients import REGION, ROOT_USER, Clients, Credentials
 
@@ -130,11 +131,12 @@ class Stacks:
 
     def wait_for(self, stack: str, seconds: float = 300) -> Stack:
         """The stack (by name or id) once nothing is in progress; raise TimeoutError if that takes longer."""
-        deadline = time.monotonic() + seconds
+        deadline, pause = time.monotonic() + seconds, 0.1
         while (status := self._status(stack)).endswith("_IN_PROGRESS"):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{stack} is still {status} after {seconds} seconds")
-            time.sleep(0.1)
+            time.sleep(pause)
+            pause = longer(pause)
         return self.describe(stack)
 
     def _status(self, stack: str) -> str:
