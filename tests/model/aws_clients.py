@@ -187,9 +187,11 @@ class StepFunctions:
         return found
 
     def list_executions(
-        self, *, stateMachineArn: str, statusFilter: str, maxResults: int, nextToken: str = "0"  # noqa: N803
+        self, *, stateMachineArn: str, statusFilter: str, maxResults: int, nextToken: str = "inf"  # noqa: N803
     ) -> dict[str, Any]:  # fmt: skip
-        """Newest first, few a page: what is listed is read page by page, while the world goes on."""
+        """Newest first, few a page: what is listed is read page by page, while the world goes on. A page goes on after the last
+        execution of the one before, whatever has ended meanwhile.
+        """
         assert stateMachineArn == STATE_MACHINE
         assert maxResults <= MOST_RESULTS
         try:
@@ -199,13 +201,12 @@ class StepFunctions:
             raise
         stale = fault is Fault.STALE
         listed = [
-            e
-            for e in reversed(self.executions.values())
-            if e.status == statusFilter or (stale and self._has_just_ended(e))
+            (number, e)
+            for number, e in reversed([*enumerate(self.executions.values())])
+            if number < float(nextToken) and (e.status == statusFilter or (stale and self._has_just_ended(e)))
         ]
-        at = int(nextToken)
-        page = listed[at : at + self.page]
-        more = {"nextToken": str(at + self.page)} if at + self.page < len(listed) else {}
+        more = {"nextToken": str(listed[self.page - 1][0])} if len(listed) > self.page else {}
+        page = [e for _, e in listed[: self.page]]
         if stale:
             page = [e for e in page if self._clock.now - e.started >= CONSISTENT_AFTER]
             self._hurt("ListExecutions, stale")
