@@ -118,10 +118,21 @@ class TestFunctions:
         function = responder.outputs["Responder"]
         with ThreadPoolExecutor() as pool:
             sleeping = pool.submit(invoke, cloud, function, {"do": "sleep", "seconds": 2.5})
-            eventually(lambda: sleeping.done() or cloud.localstack.kill_runtimes(function))
+
+            def is_over() -> bool:
+                cloud.localstack.kill_runtimes(function)
+                return sleeping.done()
+
+            eventually(is_over)
             error, said = sleeping.result()
         assert (error, said["errorType"]) == ("Unhandled", "Runtime.ExitError")
         assert said["errorMessage"].endswith("Runtime exited with error: signal: killed")
+        assert invoke(cloud, function, {"do": "look"})[0] is None
+
+    def test_that_are_killed_while_they_are_idle_fail_nobody(self, cloud: LocalCloud, responder: Stack) -> None:
+        function = responder.outputs["Responder"]
+        assert invoke(cloud, function, {"do": "look"})[0] is None
+        assert cloud.localstack.kill_runtimes(function)
         assert invoke(cloud, function, {"do": "look"})[0] is None
 
     def test_see_their_layers_and_log_where_they_are_told(self, cloud: LocalCloud, name: str) -> None:

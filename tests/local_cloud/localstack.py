@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.local_cloud import ROOT
-from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
+from tests.local_cloud.localstack_plugins.cloud_settings import KILLED, CloudSettings
 
 _PLUGINS = Path(__file__).parent / "localstack_plugins"
 _SERVICES = (
@@ -130,8 +130,9 @@ class LocalStack:
         killed = 0
         for pid in self.processes():
             with contextlib.suppress(OSError):
-                _, program, arn, *_ = (*Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"), b"", b"")
+                _, program, arn, trace, *_ = (*Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"), *[b""] * 4)
                 if program.endswith(b"lambda_entry.py") and function.encode() in arn:
+                    Path(trace.decode()).with_name(KILLED).touch()
                     os.kill(pid, signal.SIGKILL)
                     killed += 1
         return killed

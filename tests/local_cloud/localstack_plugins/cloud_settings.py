@@ -8,6 +8,8 @@ from pathlib import Path
 QUOTAS = "/_local_cloud/quotas"
 CONSISTENCY = "/_local_cloud/consistency"
 """Where LocalStack's process is told of a quota."""
+KILLED = "killed"
+"""The file in a sandbox's folder that says that somebody has killed its runtime."""
 _PREFIX = "LOCAL_CLOUD_"
 
 

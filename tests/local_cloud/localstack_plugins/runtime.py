@@ -35,7 +35,7 @@ from localstack.services.lambda_.invocation.lambda_models import FunctionVersion
 from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
 from localstack.services.lambda_.invocation.runtime_executor import LambdaRuntimeException, RuntimeExecutor
 
-from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
+from tests.local_cloud.localstack_plugins.cloud_settings import KILLED, CloudSettings
 
 _HERE = Path(__file__).parents[1]
 _ASYNCHRONOUS_AT_ONCE = 100
@@ -197,6 +197,9 @@ class EmulatorExecutor(RuntimeExecutor):  # type: ignore[misc]
             lines.append(json.loads(reply)["errorMessage"])
         return "\n".join(lines) + "\n"
 
+    def is_killed(self) -> bool:
+        return (self._folder / KILLED).exists()
+
     def stop(self) -> None:
         """End the sandbox once the invocation in it has ended: an update or delete of a function interrupts none."""
         threading.Thread(target=self._stop, name="sandbox-end", daemon=True).start()
@@ -221,7 +224,7 @@ def _get_environment(
     self: AssignmentService, version_manager_id: str, function_version: FunctionVersion, _: str
 ) -> Iterator[ExecutionEnvironment]:
     """LocalStack shows a new sandbox to the others before it has reserved it: under load, two invocations meet in one."""
-    sandbox = next(filter(_is_reserved_now, list(self.environments[version_manager_id].values())), None)
+    sandbox = next((one for one in list(self.environments[version_manager_id].values()) if _is_taken(self, one)), None)
     if sandbox is None:
         sandbox = self.start_environment(version_manager_id, function_version)
         sandbox.reserve()
@@ -235,10 +238,14 @@ def _get_environment(
         sandbox.release()
 
 
-def _is_reserved_now(sandbox: ExecutionEnvironment) -> bool:
+def _is_taken(assignment: AssignmentService, sandbox: ExecutionEnvironment) -> bool:
+    """One whose runtime was killed is not used again: at work it has failed that invocation, and Lambda freezes an idle one."""
     try:
         sandbox.reserve()
     except InvalidStatusException:
+        return False
+    if sandbox.runtime_executor.is_killed():
+        assignment.stop_environment(sandbox)
         return False
     return True
 
