@@ -140,13 +140,18 @@ class Fleet:
     def with_seen(self, *tasks: ConversionTask) -> Self:
         """The fleet after a look at some of its tasks."""
         ended = {task.task_id: task for task in tasks if task.terminal}
+        if not ended:
+            return self
+        pending = tuple(task_id for task_id in self.pending if task_id not in ended)
+        failed_now = [task for task in ended.values() if task.status is Status.FAILED]
+        if not failed_now:
+            return replace(self, pending=pending)
         failed = dict(self.failed)
         room = MESSAGES_BYTES - sum(size(said) for said in failed.values())
-        for task_id, task in ended.items():
-            if task.status is Status.FAILED:
-                failed[task_id] = shorten(task.status_message, room // MESSAGE_SHARE)
-                room -= size(failed[task_id])
-        return replace(self, pending=tuple(one for one in self.pending if one not in ended), failed=failed)
+        for task in failed_now:
+            failed[task.task_id] = shorten(task.status_message, room // MESSAGE_SHARE)
+            room -= size(failed[task.task_id])
+        return replace(self, pending=pending, failed=failed)
 
     def with_words(self, words: Iterable[Mapping[str, Any]]) -> Self:
         """The fleet after what the watch said of its tasks."""

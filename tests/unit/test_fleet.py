@@ -563,6 +563,14 @@ def test_a_look_ends_before_the_state_machine_gives_the_check_up(attempt_seconds
     assert 0 < len(after["Pending"]) < 300
 
 
+def test_a_look_that_sees_no_end_leaves_the_fleet_as_it_is() -> None:
+    """A check looks at hundreds of tasks that still run."""
+    fleet = failed_fleet(10, "x")
+    running = ConversionTask({"LicenseConversionTaskId": ids(10)[0], "Status": "IN_PROGRESS"})
+
+    assert fleet.with_seen(running) is fleet
+
+
 # Everything fits
 
 
