@@ -19,6 +19,8 @@ from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.stacks import Stack
 
 RESPONDER = Path(__file__).with_name("responder.yaml")
+LONG_SLEEP = {"do": "sleep", "seconds": 30}
+"""The responder has three seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +111,7 @@ class TestFunctions:
         self, cloud: LocalCloud, responder: Stack
     ) -> None:
         function = responder.outputs["Responder"]
-        error, said = invoke(cloud, function, {"do": "sleep", "seconds": 30})
+        error, said = invoke(cloud, function, LONG_SLEEP)
         assert (error, said["errorType"]) == ("Unhandled", "Sandbox.Timedout")
         assert said["errorMessage"].endswith("Task timed out after 3.00 seconds")
         assert invoke(cloud, function, {"do": "look"})[0] is None
@@ -161,6 +163,32 @@ class TestFunctions:
             results = list(pool.map(lambda _: invoke(cloud, responder.outputs["Responder"], event), range(4)))
         assert [error for error, _ in results] == [None] * 4
         assert len({said["process"] for _, said in results}) == 4
+
+
+def test_an_execution_that_was_stopped_is_aborted_though_its_state_fails_meanwhile(
+    cloud: LocalCloud, responder: Stack, name: str
+) -> None:
+    steps = cloud.client("stepfunctions")
+    state = {"Type": "Task", "Resource": responder.outputs["Responder"], "Parameters": LONG_SLEEP, "End": True}
+    machine = steps.create_state_machine(
+        name=name,
+        definition=json.dumps({"StartAt": "Fail Late", "States": {"Fail Late": state}}),
+        roleArn="arn:aws:iam::000000000000:role/caller",
+    )["stateMachineArn"]
+    arn = steps.start_execution(stateMachineArn=machine)["executionArn"]
+    eventually(lambda: "LambdaFunctionStarted" in events(cloud, arn))
+
+    steps.stop_execution(executionArn=arn, error="Operator")
+
+    eventually(lambda: steps.describe_execution(executionArn=arn)["status"] != "RUNNING")
+    assert "LambdaFunctionFailed" in events(cloud, arn)
+    assert steps.describe_execution(executionArn=arn)["status"] == "ABORTED"
+    assert events(cloud, arn)[-1] == "ExecutionAborted"
+
+
+def events(cloud: LocalCloud, execution: str) -> list[str]:
+    history = cloud.client("stepfunctions").get_execution_history(executionArn=execution)
+    return [one["type"] for one in history["events"]]
 
 
 @pytest.mark.usefixtures("responder")

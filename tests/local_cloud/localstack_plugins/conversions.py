@@ -52,8 +52,9 @@ def stepfunctions() -> Service:
     operators = "localstack.services.stepfunctions.asl.component.state.state_choice.comparison.operator.implementations"
     is_timestamp = cast("Any", import_module(f"{operators}.is_operator")).IsTimestamp
     is_timestamp.string_to_timestamp = staticmethod(_timestamp)
-    states = "localstack.services.stepfunctions.asl.component.state.state"
-    step_functions.enter_in_turn(cast("Any", import_module(states)).CommonStateField)
+    asl = "localstack.services.stepfunctions.asl"
+    step_functions.enter_in_turn(cast("Any", import_module(f"{asl}.component.state.state")).CommonStateField)
+    step_functions.stay_stopped(cast("Any", import_module(f"{asl}.eval.environment")).Environment)
     return Service.for_provider(step_functions.eventually_consistent(StepFunctionsProvider)())
 
 

@@ -79,6 +79,19 @@ def enter_in_turn(state_field: Any) -> None:
     state_field._eval_body = enter_later
 
 
+def stay_stopped(environment: Any) -> None:
+    """An execution that was stopped is ABORTED, whatever the state that it was in comes to. LocalStack has it fail, and with an
+    error of the interpreter's own where the stop comes between two states.
+    """
+    set_error = environment.set_error
+
+    def set_error_unless_stopped(self: Any, error: Any) -> None:
+        if type(self.program_state()).__name__ != "ProgramStopped":
+            set_error(self, error)
+
+    environment.set_error = set_error_unless_stopped
+
+
 def eventually_consistent(provider: Any) -> Any:
     """LocalStack's provider with its two reads of executions as AWS has them."""
 
