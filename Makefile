@@ -36,8 +36,20 @@ PYTEST ?=
 
 .PHONY: test
 test: ## run every test
-	@$(MAKE) --no-print-directory --jobs 4 setup build $(CDK)
-	@$(BIN)/python -m pytest --numprocesses 5 --dist loadscope $(PYTEST)
+	@$(MAKE) --no-print-directory --jobs 4 setup build $(CDK) $(LOADED)
+	@$(BIN)/python -m pytest --numprocesses 7 --dist loadscope $(PYTEST)
+
+# Bytecode of what each worker would compile for itself, as they all begin at once: the tests, and LocalStack's services.
+LOADED := .local/bytecode/.tests .local/bytecode/.localstack
+SERVICES := cloudformation.v2 cloudwatch ec2 events iam kms lambda_ logs s3 sns sqs ssm stepfunctions sts
+
+.local/bytecode/.tests: $(VENV)/.test
+	@$(BIN)/python -m pytest -n0 -qq --collect-only >/dev/null
+	@touch $@
+
+.local/bytecode/.localstack: .local/localstack/.installed
+	@.local/localstack/bin/python -c "import localstack.aws.app $(SERVICES:%=, localstack.services.%.provider)"
+	@touch $@
 
 # Apart, because looking at each line takes as long again as the tests do (before Python 3.12).
 .PHONY: coverage

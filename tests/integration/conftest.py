@@ -29,6 +29,7 @@ from moto.stepfunctions.parser.asl.component.state import state
 from moto.stepfunctions.parser.asl.component.state.choice.comparison.operator.implementations.is_operator import (
     IsTimestamp,
 )
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
     StateTaskServiceCallback,
 )
@@ -69,6 +70,7 @@ LONGEST_EXECUTION = 240.0
 """Seconds of a real clock, for a fleet of a thousand on a busy machine. No expectation."""
 
 parse_once.definitions(asl_parser)
+parse_once.clients(lambda_eval_utils)
 
 
 @dataclass

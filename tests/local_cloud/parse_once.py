@@ -1,6 +1,7 @@
 """Two thirds of what the interpreters of our state machine did, LocalStack's and moto's, was parsing: jsonpath_ng makes its
-parser anew for each path, and each execution reads the whole definition again. And a fifth of what they do before they can
-begin is that botocore reads its list of regions, and each service's file, anew for each session.
+parser anew for each path, and each execution reads the whole definition again. A fifth of what they do before they can begin
+is that botocore reads its list of regions, and each service's file, anew for each session. And each state that calls a
+function makes a client of its own for it.
 """
 
 from copy import deepcopy
@@ -44,3 +45,16 @@ def definitions(asl_parser: Any) -> None:
         return deepcopy(program), tree
 
     asl_parser.AmazonStateLanguageParser.parse = staticmethod(parse)
+
+
+def clients(module: Any) -> None:
+    """`module` makes the clients of an interpreter: each one with the credentials of the state machine's role, once."""
+    make, made = module.boto_client_for, dict[tuple[str, str, str], Any]()
+
+    def boto_client_for(service: str, region: str, state_credentials: Any) -> Any:
+        whose = (service, region, str(state_credentials.role_arn))
+        if whose not in made:
+            made[whose] = make(service=service, region=region, state_credentials=state_credentials)
+        return made[whose]
+
+    module.boto_client_for = boto_client_for

@@ -39,6 +39,7 @@ def stepfunctions() -> Service:
     from localstack.services.stepfunctions.asl.utils import boto_client  # noqa: PLC0415
 
     boto_client.boto_client_for = _with_license_manager(boto_client)
+    parse_once.clients(boto_client)
     from localstack.services.stepfunctions.provider import StepFunctionsProvider  # noqa: PLC0415
 
     services = "localstack.services.stepfunctions.asl.component.state.state_execution.state_task.service"
