@@ -136,22 +136,19 @@ class Cloud:
 
     def finish(self, execution_arn: str) -> dict[str, Any]:
         """The execution once it has ended."""
-        step_functions = self.step_functions
-
-        def ended() -> dict[str, Any] | None:
-            found: dict[str, Any] = step_functions.describe_execution(executionArn=execution_arn)
-            return None if found["status"] == "RUNNING" else found
-
-        found = eventually(ended, LONGEST_EXECUTION, pause=0.02)
-        assert found
+        eventually(lambda: execution_arn not in self._running(), LONGEST_EXECUTION, pause=0.01)
+        found: dict[str, Any] = self.step_functions.describe_execution(executionArn=execution_arn)
         return found
+
+    def _running(self) -> list[str]:
+        """Without a question on the wire, of which there would be many: moto is in this process."""
+        state_machines = stepfunctions_parser_backends[ACCOUNT]["us-east-1"].state_machines
+        executions: list[Any] = [execution for one in state_machines for execution in one.executions]
+        return [execution.execution_arn for execution in executions if execution.exec_status == "RUNNING"]
 
     def threads(self) -> int:
         """The executions that run, and the watches."""
-        state_machines = stepfunctions_parser_backends[ACCOUNT]["us-east-1"].state_machines
-        executions: list[Any] = [execution for one in state_machines for execution in one.executions]
-        running = sum(execution.exec_status == "RUNNING" for execution in executions)
-        return int(running) + sum(watch.is_alive() for watch in self.watches)
+        return len(self._running()) + sum(watch.is_alive() for watch in self.watches)
 
     def bodies(self) -> list[Any]:
         return [answer.json for answer in self.answers.answers()]
