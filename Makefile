@@ -33,11 +33,12 @@ local: cloud build ## keep the local cloud up for your own sam and aws commands
 CDK := $(if $(shell command -v node),.local/cdk/.installed)
 
 PYTEST ?=
+WORKERS ?= 7
 
 .PHONY: test
-test: ## run every test
+test: ## run every test (WORKERS=3 on a machine with less than 16 GB of memory)
 	@$(MAKE) --no-print-directory --jobs 4 setup build $(CDK) $(LOADED)
-	@$(BIN)/python -m pytest --numprocesses 7 --dist loadscope $(PYTEST)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope $(PYTEST)
 
 # Bytecode of what each worker would compile for itself, as they all begin at once: the tests, and LocalStack's services.
 LOADED := .local/bytecode/.tests .local/bytecode/.localstack

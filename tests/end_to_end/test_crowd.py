@@ -33,15 +33,11 @@ class CrowdAtGate:
         calls = self._license_manager.calls[self._before :]
         return any(operation in ("", one.operation) and answer in ("", one.answer) for one in calls)
 
-    def statuses(self) -> list[str]:
-        return [self._step_functions.describe_execution(executionArn=arn)["status"] for arn in self.arns]
-
     def end(self) -> list[str]:
         """All conversions end, and then every execution."""
         for task in self._tasks:
             self._license_manager.finish_task(task)
-        eventually(lambda: "RUNNING" not in self.statuses(), TIMEOUT + 60, pause=1)
-        return self.statuses()
+        return [self.application.finish(arn, TIMEOUT + 60)["status"] for arn in self.arns]
 
     def history(self, arn: str) -> list[dict[str, Any]]:
         pages = self._step_functions.get_paginator("get_execution_history").paginate(executionArn=arn)
