@@ -16,10 +16,14 @@ def longer(pause: float) -> float:
     return max(pause, min(LONGEST_PAUSE, pause * 1.25))
 
 
-def eventually(what: Callable[[], T], seconds: float = LONG, pause: float = 0.05) -> T:
-    """The first true value that `what` gives. Raises TimeoutError when it has given none for that many seconds."""
+def eventually(
+    what: Callable[[], T], seconds: float = LONG, pause: float = 0.05, until: Callable[[T], object] = bool
+) -> T:
+    """The first value of `what` that is true, or that `until` is true of. Raises TimeoutError, which has the last one, when there
+    was none for that many seconds.
+    """
     deadline = time.monotonic() + seconds
-    while not (found := what()):
+    while not until(found := what()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"Still {found!r} after {seconds} seconds")
         time.sleep(pause)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ def cloud_for_tests() -> Iterator[LocalCloud]:
     with LocalCloud() as running:
         running.license_manager.configure(begins_when_seen=True)
         yield running
+
+
+def end_of(cloud: LocalCloud, execution_arn: str, seconds: float = LONG) -> dict[str, Any]:
+    """The execution once it has ended; TimeoutError if that takes longer."""
+    describe = partial(cloud.client("stepfunctions").describe_execution, executionArn=execution_arn)
+    return dict(eventually(describe, seconds, 0.1, until=lambda found: found["status"] != "RUNNING"))
 
 
 @dataclass(frozen=True)
@@ -70,12 +77,4 @@ class Application:
 
     def finish(self, execution_arn: str, seconds: float = LONG) -> dict[str, Any]:
         """The execution once it has ended; TimeoutError if that takes longer."""
-        describe = self.cloud.client("stepfunctions").describe_execution
-
-        def ended() -> dict[str, Any] | None:
-            found: dict[str, Any] = describe(executionArn=execution_arn)
-            return None if found["status"] == "RUNNING" else found
-
-        found = eventually(ended, seconds, pause=0.1)
-        assert found
-        return found
+        return end_of(self.cloud, execution_arn, seconds)

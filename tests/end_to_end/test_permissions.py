@@ -19,7 +19,7 @@ import pytest
 from samcli.yamlhelper import yaml_dump, yaml_parse  # type: ignore[import-untyped]
 
 from scripts import waiting
-from tests.end_to_end.application import BUILT, EXAMPLES, NAME, READER
+from tests.end_to_end.application import BUILT, EXAMPLES, NAME, READER, end_of
 from tests.eventually import eventually
 from tests.local_cloud import ROOT
 from tests.local_cloud.clients import ACCOUNT
@@ -225,10 +225,7 @@ class Ways:
 
     def _finish(self, *executions: str) -> None:
         for arn in executions:
-            eventually(partial(self._has_ended, arn))
-
-    def _has_ended(self, execution_arn: str) -> bool:
-        return bool(self._steps.describe_execution(executionArn=execution_arn)["status"] != "RUNNING")
+            end_of(self._cloud, arn)
 
     @contextlib.contextmanager
     def _broken(self, *functions: str) -> Iterator[None]:

@@ -7,12 +7,11 @@ release whose definition names a path that is not there.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from tests.end_to_end.application import EXAMPLES, NAME, Application
+from tests.end_to_end.application import EXAMPLES, NAME, Application, end_of
 from tests.eventually import eventually
 from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.stacks import ARTIFACTS, Stack
@@ -82,15 +81,6 @@ class StackThatWaits:
     def stop_by_hand(self, arn: str) -> None:
         self._steps.stop_execution(executionArn=arn, error="Operator", cause="I wanted it to end.")
 
-    def ended(self, execution: str) -> Mapping[str, Any]:
-        def found() -> Mapping[str, Any] | None:
-            described: Mapping[str, Any] = self._steps.describe_execution(executionArn=execution)
-            return None if described["status"] == "RUNNING" else described
-
-        ended = eventually(found)
-        assert ended
-        return ended
-
     def counted(self, metric: str) -> list[str]:
         return [line for line in self.cloud.log_lines() if f'"{metric}": 1' in line]
 
@@ -144,7 +134,7 @@ def test_a_wait_condition_whose_execution_is_stopped_by_hand_fails_at_once(stopp
 
 
 def test_a_caller_whose_token_waits_hears_that_somebody_stopped_the_gate(stopped: StackThatWaits) -> None:
-    caller = stopped.ended(stopped.callers["waitForTaskToken"])
+    caller = end_of(stopped.cloud, stopped.callers["waitForTaskToken"])
 
     assert (caller["status"], caller["error"]) == ("FAILED", "LicenseConversion.GateBroken")
     assert "Somebody stopped the gate" in caller["cause"]
@@ -169,7 +159,7 @@ def test_a_wait_condition_whose_execution_step_functions_ends_fails_at_once(mist
 
 @pytest.mark.parametrize("pattern", ["waitForTaskToken", "sync:2"])
 def test_a_caller_whose_execution_step_functions_ends_hears_of_it(mistaken: StackThatWaits, pattern: str) -> None:
-    caller = mistaken.ended(mistaken.callers[pattern])
+    caller = end_of(mistaken.cloud, mistaken.callers[pattern])
 
     assert caller["status"] == "FAILED"
     assert "States.Runtime" in caller["cause"]
@@ -203,7 +193,7 @@ def test_an_end_that_the_execution_has_told_is_not_told_again(
 def test_the_last_resort_is_let_do_all_of_it(stopped: StackThatWaits, mistaken: StackThatWaits) -> None:
     for waiting in (stopped, mistaken):
         waiting.cloud.stacks.wait_for(waiting.stack.id)
-        waiting.ended(waiting.callers["waitForTaskToken"])
+        end_of(waiting.cloud, waiting.callers["waitForTaskToken"])
 
     judged = [one for one in stopped.cloud.verdicts() if "LastResortRole" in one.owner]
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from scripts import waiting
-from tests.end_to_end.application import EXAMPLES, NAME, Application
+from tests.end_to_end.application import EXAMPLES, NAME, Application, end_of
 from tests.end_to_end.test_second_net import StackThatWaits
 from tests.eventually import eventually
 from tests.local_cloud.cloud import LocalCloud
@@ -165,9 +165,9 @@ def test_whoever_waits_hears_that_the_application_is_deleted(second: Second) -> 
     assert [one for one in handle.failures if one.startswith("Conversion1: ") and DELETED in one]
     assert stack.status == "ROLLBACK_COMPLETE", "its Delete still found the function"
     assert [answer["Status"] for answer in waiting.cloud.told(stack.id)] == ["FAILED", "SUCCESS"]
-    caller = waiting.ended(waiting.callers["waitForTaskToken"])
+    caller = end_of(waiting.cloud, waiting.callers["waitForTaskToken"])
     assert (caller["error"], DELETED in caller["cause"]) == ("LicenseConversion.GateBroken", True)
-    assert waiting.ended(waiting.callers["sync:2"])["status"] == "FAILED"
+    assert end_of(waiting.cloud, waiting.callers["sync:2"])["status"] == "FAILED"
     assert len(set(executions)) == 3
     denied = [one for one in second.cloud.verdicts() if "TellWaitersRole" in one.owner and not one.allowed]
     assert [one.reason for one in denied] == []

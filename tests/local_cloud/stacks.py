@@ -3,13 +3,12 @@
 import hashlib
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.eventually import longer
+from tests.eventually import eventually
 from tests.local_cloud import ROOT
 from tests.local_cloud.clients import REGION, ROOT_USER, Clients, Credentials
 
@@ -131,12 +130,10 @@ class Stacks:
 
     def wait_for(self, stack: str, seconds: float = 300) -> Stack:
         """The stack (by name or id) once nothing is in progress; raise TimeoutError if that takes longer."""
-        deadline, pause = time.monotonic() + seconds, 0.1
-        while (status := self._status(stack)).endswith("_IN_PROGRESS"):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{stack} is still {status} after {seconds} seconds")
-            time.sleep(pause)
-            pause = longer(pause)
+        eventually(
+            lambda: f"{stack} is {self._status(stack)}", seconds, 0.1,
+            until=lambda told: not told.endswith("_IN_PROGRESS"),
+        )  # fmt: skip
         return self.describe(stack)
 
     def _status(self, stack: str) -> str:

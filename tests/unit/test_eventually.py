@@ -9,6 +9,12 @@ def test_what_comes_later_is_waited_for() -> None:
     assert eventually(lambda: next(values), pause=0) == "here"
 
 
+def test_what_is_not_there_yet_can_be_told_from_what_is() -> None:
+    values = iter(["RUNNING", "RUNNING", "FAILED"])
+
+    assert eventually(lambda: next(values), pause=0, until=lambda status: status != "RUNNING") == "FAILED"
+
+
 def test_what_never_comes_is_an_error_that_shows_the_last_value() -> None:
     with pytest.raises(TimeoutError, match=r"Still \[\] after 0"):
         eventually(list, seconds=0)
