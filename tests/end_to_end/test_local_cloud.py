@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.end_to_end.application import end_of
 from tests.eventually import eventually
 from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.stacks import Stack
@@ -180,9 +181,8 @@ def test_an_execution_that_was_stopped_is_aborted_though_its_state_fails_meanwhi
 
     steps.stop_execution(executionArn=arn, error="Operator")
 
-    eventually(lambda: steps.describe_execution(executionArn=arn)["status"] != "RUNNING")
+    assert end_of(cloud, arn)["status"] == "ABORTED"
     assert "LambdaFunctionFailed" in events(cloud, arn)
-    assert steps.describe_execution(executionArn=arn)["status"] == "ABORTED"
     assert events(cloud, arn)[-1] == "ExecutionAborted"
 
 

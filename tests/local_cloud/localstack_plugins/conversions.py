@@ -42,18 +42,18 @@ def stepfunctions() -> Service:
     parse_once.clients(boto_client)
     from localstack.services.stepfunctions.provider import StepFunctionsProvider  # noqa: PLC0415
 
-    services = "localstack.services.stepfunctions.asl.component.state.state_execution.state_task.service"
+    asl = "localstack.services.stepfunctions.asl"
+    services = f"{asl}.component.state.state_execution.state_task.service"
     tasks, aws_sdk, nested = (
         cast("Any", import_module(f"{services}.state_task_service{name}")) for name in ("", "_aws_sdk", "_sfn")
     )
-    parse_once.definitions(import_module("localstack.services.stepfunctions.asl.parse.asl_parser"))
+    parse_once.definitions(import_module(f"{asl}.parse.asl_parser"))
     tasks.StateTaskService._SERVICE_NAME_SFN_TO_BOTO_OVERRIDES["licensemanager"] = "license-manager"
     aws_sdk._SERVICE_ERROR_NAMES.update(licensemanager="LicenseManager", ec2="Ec2")
     nested.to_json_str = _cut(nested.to_json_str)
-    operators = "localstack.services.stepfunctions.asl.component.state.state_choice.comparison.operator.implementations"
+    operators = f"{asl}.component.state.state_choice.comparison.operator.implementations"
     is_timestamp = cast("Any", import_module(f"{operators}.is_operator")).IsTimestamp
     is_timestamp.string_to_timestamp = staticmethod(_timestamp)
-    asl = "localstack.services.stepfunctions.asl"
     step_functions.enter_in_turn(cast("Any", import_module(f"{asl}.component.state.state")).CommonStateField)
     step_functions.stay_stopped(cast("Any", import_module(f"{asl}.eval.environment")).Environment)
     return Service.for_provider(step_functions.eventually_consistent(StepFunctionsProvider)())
