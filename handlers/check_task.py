@@ -1,149 +1,181 @@
 """Step Functions comes in here: one check of a task.
 
-Two callers: our own state machine (`Input`, `Gate`, `StartedAt` and `Execution` in the event), which gets the gate's new
-state, or hands over a `Token` with which the gate is woken in the crowd; and a state machine with a loop of its own, which
-sends a request and gets the task.
+Two callers: our own state machine (`OURS` are the members of its events), which gets the gate's new state; and a state
+machine with a loop of its own, which sends a request and gets the task.
 """
 
-import json
 import random
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
-from functools import cache, partial
+from datetime import datetime
+from functools import cache, lru_cache
 from typing import Any
 
 from license_conversion import aws, telemetry
-from license_conversion.crowd import Crowd
-from license_conversion.crowd_table import CrowdTable
-from license_conversion.errors import CheckBroken, GateError, InvalidRequest, TableUnavailable
-from license_conversion.gate import (
-    Ended,
-    Gate,
-    Wait,
-    Waiting,
-    answer,
-    known_before,
-    refusal_before,
-    refused,
-    utc_now,
-)
+from license_conversion.conversion import Conversion, ConversionTask, utc_now
+from license_conversion.errors import GateError, InvalidRequest
+from license_conversion.fleet import Fleet
+from license_conversion.gate import Ended, Gate, Outcome, Wait, Waiting, refused
+from license_conversion.license_manager import LicenseManager
+from license_conversion.poll import Poll
+from license_conversion.registrations import Registrations
 from license_conversion.request import Account, Request, Times
 from license_conversion.settings import Settings
-from license_conversion.shared import LicenseManagers
-from license_conversion.task import ConversionTask
-from license_conversion.wake import wake
 
-OURS = {"Input", "Gate", "StartedAt", "Execution"}
-"""The members of our state machine's events."""
+OURS = {"Input", "Gate", "Results", "RegisteredAt", "EnteredAt", "Tries", "StartedAt", "Execution"}
 KEPT = ("Waiter", "GiveUpAt", "AttemptSeconds", "PauseSeconds")
-"""The members of a gate's state that no check but one that can read its request changes."""
+"""The members of a gate's state that stay where its request cannot be read."""
+CALLERS_SECONDS = 10
+"""A caller with a loop of its own checks again after so many seconds."""
+MOST_ACCOUNTS = 20
+"""Whose clients a warm function keeps: each takes a megabyte or two of its 256."""
+OUTPUT_BYTES, DETAIL_BYTES = 100_000, 32_000
+"""What a fleet's tasks may take of an execution's 256 KB: in a caller's output, and in a stack's and the event's."""
+DETAIL_TYPES = {
+    Outcome.SUCCEEDED: "License Conversion Succeeded",
+    Outcome.FAILED: "License Conversion Failed",
+    Outcome.TIMED_OUT: "License Conversion Wait Timed Out",
+}
 
-aws.prepare("license-manager")
+aws.prepare("license-manager", "dynamodb")
 
 
 class TaskCheck:
-    """One check, in the shape that the caller needs."""
+    """One check, in the shape that the caller needs. `polls` and `registrations` give those of an account."""
 
-    def __init__(self, gate: Gate, clock: Callable[[], datetime] = utc_now) -> None:
-        self._gate = gate
-        self._clock = clock
+    def __init__(
+        self,
+        settings: Settings,
+        polls: Callable[[Account], Poll],
+        registrations: Callable[[Account], Registrations],
+        clock: Callable[[], datetime] = utc_now,
+        random_: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings, self._polls, self._registrations = settings, polls, registrations
+        self._clock, self._random = clock, random_
 
     def for_state_machine(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """The gate's state after this check.
 
-        Always `Waiter`, `Checks`, `GiveUpAt`, `AttemptSeconds` and `PauseSeconds`. Waiting: `Ended` false,
-        `SecondsUntilNextCheck`, what the next check needs, and an `Answer` where the stack is answered at once because a
-        handle is signalled at the end. Ended: `Ended` true, `Passed`, `Outcome`, `Output` (the task's shape), `Error` and
-        `Cause`, the `Answer` that a stack gets, and the `Announcement` for the event bus.
+        Always `Waiter`, `GiveUpAt`, `AttemptSeconds`, `PauseSeconds` and `Ended`; after a request that can be read also what the
+        next check needs: `Pending` (the ids that are waited for) and `Task` or `FailedTasks`.
+
+        While it waits: `SecondsUntilNextCheck`; the key of its `Registration`, if it registers; a `Response`, where the stack gets
+        one at once because a handle is signalled at the end. Once it has ended: `Passed`, `Output` (the task's shape), `Error`
+        and `Cause`, the `Response` that a stack gets, and the `Event` for the bus.
+
+        Raises InvalidRequest and AccessDenied while License Manager's refusal is not believed yet.
         """
-        before = event["Gate"]
-        stack = _stack(event)
+        before, stack = event["Gate"], _stack(event)
         stack_event = stack.get("Event", {})
-        after = {**{name: before[name] for name in KEPT if name in before}, "Checks": before["Checks"] + 1}
-        if not before["Checks"]:
-            telemetry.count("GatesStarted")
+        kept = {name: before[name] for name in KEPT}
+        first = "Pending" not in before
         try:
-            request = _request(event)
+            request = Request.from_properties(stack_event["ResourceProperties"]) if stack else Request.from_input(event["Input"])
         except InvalidRequest as error:
-            refusal = refused(error, ConversionTask.unseen())
-            telemetry.decided(refusal)
-            telemetry.ended(refusal)
-            return after | refusal.state(stack_event)
-        wait, times = self._wait(request, event)
-        started_at = wait.started_at
-        telemetry.about(checks=after["Checks"])
-        with telemetry.traced("check"):
-            result = self._gate.check(request, wait)
-            telemetry.checked(result, max(0.0, (self._clock() - started_at).total_seconds()))
-        if isinstance(result, Ended):
-            telemetry.decided(result)
-            telemetry.ended(result, started_at)
-            return after | times.state() | result.state(stack_event)
-        if (
-            request.wait_condition_handle
-            and before["Waiter"] == "STACK"
-            and result.known.task_id
-            and not result.refusal
-        ):
-            times = request.times(started_at, answers_request=False)
-            after["Answer"] = answer(result.known)
-        return after | times.state() | result.state()
-
-    def take_place(self, event: Mapping[str, Any]) -> None:
-        """The gate waits in the crowd, until its `Token` is called."""
-        request = _request(event)
-        self._gate.take_place(request, self._wait(request, event)[0], event["Token"])
-
-    def _wait(self, request: Request, event: Mapping[str, Any]) -> tuple[Wait, Times]:
-        stack, before = _stack(event), event["Gate"]
-        started_at = datetime.fromisoformat(stack["RequestedAt"] if stack else event["StartedAt"])
-        times = request.times(started_at, answers_request=before["Waiter"] == "STACK")
-        wait = Wait(
-            started_at=started_at,
-            deadline=times.deadline,
-            checks_until=times.checks_until,
-            # What a look has found when the state machine gives the attempt up is lost: half of one leaves time for its last
-            # call.
-            look_until=self._clock() + timedelta(seconds=before["AttemptSeconds"] / 2),
-            look=f"execution {event['Execution']}",
-            known=known_before(request, before),
-            throttles=before.get("Throttles", 0),
-            refusal=refusal_before(before),
-            signals_handle=bool(request.wait_condition_handle),
-            gate=event["Execution"].rpartition(":")[2],
-            heard=before.get("Heard", 0.0),
-            alone=tuple(before.get("Alone", ())),
-        )
-        return wait, times
+            telemetry.count("GatesStarted", first)
+            return kept | _ended_state(_told(refused(error, ConversionTask.unseen())), stack_event)
+        began = datetime.fromisoformat(stack["RequestedAt"] if stack else event["StartedAt"])
+        times = request.times(began, responds=before["Waiter"] == "STACK")
+        found = self._checked(request, event, began, times)
+        telemetry.count("GatesStarted", first)  # here, because a refusal that is not believed yet is an error, and comes again
+        known = found.known
+        state = {**kept, "Pending": " ".join(known.pending), **known.carried()}
+        if isinstance(found, Ended):
+            return state | times.state() | _ended_state(_told(found, began), stack_event)
+        state |= {"Ended": False, "SecondsUntilNextCheck": found.seconds}
+        if found.registers:
+            state["Registration"] = self._registrations(request.account).key(_name(event["Execution"]))
+        if request.wait_condition_handle and before["Waiter"] == "STACK" and known.task_id:
+            times = request.times(began, responds=False)
+            state["Response"] = _response(known)
+        return state | times.state()
 
     def for_caller(self, event: Any) -> dict[str, Any]:
-        """The task as it is now, with `SecondsUntilNextCheck` while it is not terminal.
-
-        Raises InvalidRequest and AccessDenied: the caller's execution shows them by these names.
-        """
+        """The task as it is now, with `SecondsUntilNextCheck` while it is not terminal. Raises InvalidRequest and AccessDenied."""
         request = Request.from_input(event)
         now = self._clock()
-        deadline = now + timedelta(seconds=request.timeout)
-        wait = Wait(
-            started_at=now,
-            deadline=deadline,
-            checks_until=deadline,
-            look_until=deadline,
-            look="",
-            known=known_before(request, {}),
+        found = self._checked(request, {"Gate": {}}, now, request.times(now, responds=False))
+        shape = found.known.output(OUTPUT_BYTES)
+        return shape if isinstance(found, Ended) else {**shape, "SecondsUntilNextCheck": CALLERS_SECONDS}
+
+    def _checked(self, request: Request, event: Mapping[str, Any], began: datetime, times: Times) -> Waiting | Ended:
+        account = request.account
+        gate = Gate(self._polls(account), self._registrations(account), self._clock, self._random)
+        found = gate.check(self._wait(request, event, began, times))
+        telemetry.count("Checks")
+        telemetry.about(task_id=found.known.task_id)
+        if isinstance(found, Ended):
+            telemetry.ends(found.outcome, found.known.status_word, found.waited_seconds, found.reason)
+            return found
+        telemetry.count("Throttles", found.seen.throttled)
+        telemetry.count("UnknownStatuses", found.seen.unknown_status)
+        telemetry.waits(found.known.status_word, found.waited_seconds, found.seconds, found.seen.trouble)
+        return found
+
+    def _wait(self, request: Request, event: Mapping[str, Any], began: datetime, times: Times) -> Wait:
+        before, execution = event["Gate"], event.get("Execution", "")
+        known: Conversion = ConversionTask.unseen(request.task_id, request.resource_arn)
+        if request.fleet:
+            known = Fleet.from_carried(request.task_ids, before)
+        elif "Task" in before:
+            known = ConversionTask(before["Task"])
+        region = request.account.region or self._settings.region
+        further = (f" --region {region}", f" (as {request.account.role_arn})", f"; execution {execution}")
+        said = (region, request.account.role_arn, execution)
+        return Wait(
+            began=began,
+            deadline=times.deadline,
+            checks_until=times.checks_until,
+            known=known,
+            resource_arn=request.resource_arn,
+            fails_on_failure=request.fails_on_failure,
+            signals_handle=bool(request.wait_condition_handle),
+            first="Pending" not in before,
+            # What a poll has found when the state machine gives the attempt up is lost: half of one leaves time for its last call.
+            ask_seconds=times.attempt_seconds / 2,
+            further="".join(words for words, given in zip(further, said, strict=True) if given),
+            execution=_name(execution),
+            results=event.get("Results", ()),
+            registered_at=datetime.fromisoformat(event["RegisteredAt"]) if event.get("RegisteredAt") else None,
+            entered_at=datetime.fromisoformat(event["EnteredAt"]) if execution else None,
+            refusals=event.get("Tries", 0),
         )
-        with telemetry.traced("check"):
-            result = self._gate.check(request, wait)
-            telemetry.checked(result, 0)
-        if isinstance(result, Waiting):
-            if result.error:
-                raise result.error
-            return {**result.known.shape, "SecondsUntilNextCheck": result.seconds}
-        telemetry.decided(result)
-        if result.refusal:
-            raise result.refusal
-        return dict(result.known.shape)
+
+
+def _told(ended: Ended, began: datetime | None = None) -> Ended:
+    """Counts a gate's end. None: the gate did not even begin to wait."""
+    end_time = ended.known.carried().get("Task", {}).get("EndTime")
+    telemetry.ended(ended.outcome, ended.waited_seconds, began, end_time)
+    return ended
+
+
+def _response(known: Conversion, *, fails_with: str = "") -> dict[str, Any]:
+    """What CloudFormation gets: Status, Reason, PhysicalResourceId (`""` when there is no task) and Data."""
+    return {
+        "Status": "FAILED" if fails_with else "SUCCESS",
+        "Reason": fails_with,
+        "PhysicalResourceId": known.task_id,
+        "Data": {} if fails_with else known.attributes(),
+    }
+
+
+def _ended_state(ended: Ended, stack_event: Mapping[str, Any]) -> dict[str, Any]:
+    """How the execution ends itself, and what whoever waits gets. `stack_event` is empty where no stack waits."""
+    known, passes = ended.known, not ended.error
+    state = {
+        "Ended": True,
+        "Passed": passes,
+        "Output": known.output(DETAIL_BYTES if stack_event else OUTPUT_BYTES) if passes else {},
+        "Error": ended.error,
+        "Cause": ended.cause,
+        "Response": _response(known, fails_with=ended.reason),
+    }
+    if ended.outcome is Outcome.REFUSED:
+        return state
+    whose = {name: stack_event[name] for name in ("StackId", "LogicalResourceId") if stack_event}
+    detail = {**known.output(DETAIL_BYTES), **whose}
+    return {**state, "Event": {"DetailType": DETAIL_TYPES[ended.outcome], "Detail": detail, "Resources": known.arns}}
 
 
 def _is_our_state_machines(event: Any) -> bool:
@@ -151,85 +183,46 @@ def _is_our_state_machines(event: Any) -> bool:
     return isinstance(event, Mapping) and event.keys() >= OURS
 
 
-def _stack(event: Any) -> Mapping[str, Any]:
+def _stack(event: Mapping[str, Any]) -> Mapping[str, Any]:
     """Empty when no stack waits. By who waits, not by what the input looks like: a caller's input may be anything."""
-    if not _is_our_state_machines(event) or event["Gate"]["Waiter"] not in ("STACK", "HANDLE"):
-        return {}
-    found: Mapping[str, Any] = event["Input"]["Stack"]
+    found: Mapping[str, Any] = event["Input"]["Stack"] if event["Gate"]["Waiter"] in ("STACK", "HANDLE") else {}
     return found
 
 
-def _request(event: Mapping[str, Any]) -> Request:
-    """Of our state machine's event. Raises InvalidRequest."""
-    stack = _stack(event)
-    return (
-        Request.from_properties(stack["Event"]["ResourceProperties"]) if stack else Request.from_input(event["Input"])
-    )
-
-
-class Crowds:
-    """The crowd of each account and region, kept for as long as the function is warm."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._known: dict[Account, Crowd] = {}
-
-    def __call__(self, account: Account) -> Crowd:
-        if account not in self._known:
-            table = CrowdTable(self._settings.table_name, account)
-            self._known[account] = Crowd(table, partial(self._start_watch, account), wake, time.time)
-        return self._known[account]
-
-    def _start_watch(self, account: Account) -> None:
-        """Nobody waits for it: where it does not start, a gate that wakes starts the next one, or asks by itself."""
-        event = {"RoleArn": account.role_arn, "ExternalId": account.external_id, "Region": account.region}
-        function, payload = self._settings.watch_function, json.dumps(event).encode()
-        try:
-            aws.client("lambda", attempts=2).invoke(FunctionName=function, InvocationType="Event", Payload=payload)
-            telemetry.logger.info("The gate starts a watch")
-        except aws.failures() as error:
-            telemetry.logger.warning(f"The watch could not be started: {error}")
+def _name(execution: str) -> str:
+    return execution.rpartition(":")[2]
 
 
 @cache
 def _task_check() -> TaskCheck:
     settings = Settings.from_env()
-    managers, crowds = LicenseManagers(settings.role_arn), Crowds(settings)
-    return TaskCheck(Gate(managers, utc_now, random.random, crowds=crowds, region=settings.region))
+    return TaskCheck(
+        settings,
+        lru_cache(MOST_ACCOUNTS)(lambda account: Poll(LicenseManager(settings.role_arn, account), time.time, time.sleep)),
+        lru_cache(MOST_ACCOUNTS)(lambda account: Registrations(settings.table_name, account, settings.poll_function)),
+    )
 
 
-def handler(event: Any, context: Any) -> dict[str, Any] | None:
+def handler(event: Any, context: Any) -> dict[str, Any]:
     """Lambda's entry point for state machines."""
     return handle(_task_check(), event, context)
 
 
-def handle(task_check: TaskCheck, event: Any, context: Any) -> dict[str, Any] | None:
+def handle(task_check: TaskCheck, event: Any, context: Any) -> dict[str, Any]:
     """One event, with its log and its metrics."""
-    stack_event = _stack(event).get("Event", {})
+    ours = _is_our_state_machines(event)
+    stack_event = _stack(event).get("Event", {}) if ours else {}
     telemetry.begin(
         context,
-        execution=event["Execution"] if _is_our_state_machines(event) else None,
+        execution=event["Execution"] if ours else None,
         stack_id=stack_event.get("StackId"),
         logical_resource_id=stack_event.get("LogicalResourceId"),
     )
     try:
-        if _is_our_state_machines(event) and "Token" in event:
-            task_check.take_place(event)
-            return None
-        if _is_our_state_machines(event):
-            return task_check.for_state_machine(event)
-        return task_check.for_caller(event)
-    except TableUnavailable as error:
-        telemetry.count("TableFailures")
-        telemetry.logger.warning(f"The gate has no place in the crowd: {error}")
-        raise
+        return task_check.for_state_machine(event) if ours else task_check.for_caller(event)
     except GateError as error:
-        telemetry.count("CallsRefused")  # an error of the function that is its caller's, which no alarm counts
-        telemetry.logger.info(f"The caller is refused: {error}")
+        telemetry.count("ChecksRefused")
+        telemetry.logger.info(f"The check is refused: {error}")
         raise
-    except Exception as error:
-        telemetry.count("ChecksBroken")
-        telemetry.logger.exception("The check broke")
-        raise CheckBroken(f"{type(error).__name__}: {error}") from error
     finally:
         telemetry.flush()

@@ -4,30 +4,33 @@ it is the largest part of what a start with one takes (docs/benchmarks.md).
 # ruff: noqa: PLC0415
 
 import os
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import boto3
     from botocore.config import Config
 
-    from license_conversion.request import Account  # the last resort comes here though request.py is broken
+    from license_conversion.request import Account  # the responder comes here though request.py is broken
 
 CONNECT_SECONDS = 2
 READ_SECONDS = 5
+QUICK_SECONDS = 1
+"""The time-outs of a call. A check can do without the table of registrations, so it waits for that no longer than this."""
 
 
-def client(service: str, *, attempts: int, account: "Account | None" = None) -> Any:
+def client(service: str, *, attempts: int, account: "Account | None" = None, quick: bool = False) -> Any:
     """boto3's client of `service`, in the account and region of `account`: the function's own, if that says nothing.
 
     `attempts` is how many times a call is tried in all, with botocore's standard backoff between two.
     """
     import boto3
 
-    config = _config(attempts)
-    assumed = _assumed(account, config) if account and account.role_arn else boto3
-    client_of: Any = assumed.client  # typed by literal names
-    return client_of(service, region_name=(account and account.region) or None, config=config)
+    config = _config(attempts, quick=quick)
+    region = (account and account.region) or None
+    if account and account.role_arn:
+        return _client_of_role(service, account, region, config)
+    client_of: Any = boto3.client  # typed by literal names
+    return client_of(service, region_name=region, config=config)
 
 
 def prepare(*services: str) -> None:
@@ -63,30 +66,41 @@ def failures() -> tuple[type[Exception], ...]:
     return refusal(), BotoCoreError, TimeoutError
 
 
-def _config(attempts: int) -> "Config":
+def code(error: BaseException) -> str:
+    """The service's word for what is wrong, or the name of the network's error."""
+    said: str = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
+    return said
+
+
+def _config(attempts: int, *, quick: bool) -> "Config":
     from botocore.config import Config
 
+    connect, read = (QUICK_SECONDS, QUICK_SECONDS) if quick else (CONNECT_SECONDS, READ_SECONDS)
     retries = {"mode": "standard", "total_max_attempts": attempts}
-    return Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries=retries)  # type: ignore[arg-type]
+    return Config(connect_timeout=connect, read_timeout=read, retries=retries)  # type: ignore[arg-type]
 
 
-def _assumed(account: "Account", config: "Config") -> "boto3.Session":
-    """A session with the credentials of the account's role: botocore renews them shortly before they expire."""
-    import boto3
+@cache
+def _session_of_roles() -> tuple[Any, Any]:
+    """One session for all roles, with the function's own credentials: each session holds 9 MB of a function's 256."""
     import botocore.session
+
+    session = botocore.session.get_session()
+    return session, session.get_credentials()
+
+
+def _client_of_role(service: str, account: "Account", region: str | None, config: "Config") -> Any:
+    """A client with the credentials of the account's role: botocore renews them shortly before they expire."""
     from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 
-    own = botocore.session.get_session()
+    session, own = _session_of_roles()
+    more = {"ExternalId": account.external_id} if account.external_id else {}
     fetcher = AssumeRoleCredentialFetcher(
-        client_creator=partial(own.create_client, config=config),
-        source_credentials=own.get_credentials(),
+        client_creator=partial(session.create_client, config=config),
+        source_credentials=own,
         role_arn=account.role_arn,
-        extra_args={
-            "RoleSessionName": "license-conversion-gate",
-            **({"ExternalId": account.external_id} if account.external_id else {}),
-        },
+        extra_args={"RoleSessionName": "license-conversion-gate", **more},
     )
-    assumed = botocore.session.get_session()
-    # botocore has no public way to hand a session credentials that renew themselves
-    assumed._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")  # type: ignore[attr-defined]
-    return boto3.Session(botocore_session=assumed)
+    # A client takes its session's credentials when it is made; botocore has no public way to hand it some that renew themselves.
+    session._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
+    return session.create_client(service, region_name=region, config=config)

@@ -2,13 +2,13 @@
 
 
 class GateError(Exception):
-    """What ends a gate without a verdict of License Manager. `str()` is one sentence for a person.
+    """What ends a gate without an outcome of the conversion. `str()` is one sentence for a person.
 
-    `grace` is for how many seconds it has to be said without a break before it is believed: a task, a role or a subscription
-    can be too new for the service that is asked about it.
+    `grace` is for how many seconds License Manager has to refuse without a break before the refusal is believed: a task, a
+    role or a subscription can be too new for the service that is asked about it. 0 for what is wrong in itself.
     """
 
-    name = "LicenseConversion.GateBroken"
+    name = ""
 
     def __init__(self, sentence: str, *, grace: int = 0) -> None:
         super().__init__(sentence)
@@ -27,18 +27,12 @@ class AccessDenied(GateError):  # noqa: N818 - the public name
     name = "LicenseConversion.AccessDenied"
 
 
-class CheckBroken(Exception):  # noqa: N818 - says what happened
-    """Our own fault, under a name by which the state machine tells it from Lambda's."""
-
-    name = "LicenseConversion.CheckBroken"
-
-
-for _error in (GateError, InvalidRequest, AccessDenied, CheckBroken):
+for _error in (InvalidRequest, AccessDenied):
     _error.__name__ = _error.name  # what Lambda reports as errorType, so that a state machine catches it by this name
 
 
 class StillUnknown(Exception):  # noqa: N818 - no error for anybody: the gate waits on
-    """License Manager gave no verdict this time: a throttle, its own fault, or the network's."""
+    """License Manager did not say how the task stands: a throttle, its own fault, or the network's."""
 
     def __init__(self, message: str, *, throttled: bool = False) -> None:
         super().__init__(message)
@@ -46,12 +40,12 @@ class StillUnknown(Exception):  # noqa: N818 - no error for anybody: the gate wa
 
 
 class TableUnavailable(Exception):  # noqa: N818 - says what happened
-    """The crowd's table cannot be read or written now. Never ends a gate: it asks by itself."""
+    """The table of registrations cannot be read or written now. It never ends a gate: the gate asks License Manager itself."""
 
 
-class AnswerNotDelivered(Exception):  # noqa: N818 - says what happened
-    """Nobody took the answer (or the signal) in the time that there was. The URL is a credential and never in the text."""
+class ResponseNotTaken(Exception):  # noqa: N818 - says what happened
+    """The response (or the signal) was not taken in the time that there was. The URL is a credential and never in the text."""
 
 
-class NobodyListens(AnswerNotDelivered):
-    """And nobody will: CloudFormation has given the request up."""
+class NobodyListens(ResponseNotTaken):
+    """And it never will be: CloudFormation has given the request up, or the URL is none of CloudFormation's."""

@@ -11,9 +11,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from license_conversion import aws
+from license_conversion.conversion import ConversionTask, Status
 from license_conversion.errors import AccessDenied, InvalidRequest, StillUnknown
-from license_conversion.request import Account, is_task_id
-from license_conversion.task import ConversionTask, Status
+from license_conversion.properties import is_task_id
+from license_conversion.request import Account
 from license_conversion.text import shorten
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_license_manager import LicenseManagerClient
 
 ATTEMPTS = 1
-"""Seven seconds at most: the next check is the retry, and it comes at the gate's own pace."""
+"""Seven seconds at most: the next check is the retry."""
 
 MOST_PAGES = 100
 """Of one resource's tasks. More than there can be; a service that lies must not keep a check until it is killed."""
@@ -60,7 +61,7 @@ class Page:
     """One answer of ListLicenseConversionTasks."""
 
     answers: Mapping[str, Mapping[str, Any]]
-    """By task id, as they came: of most of them nobody wants more than that they are there."""
+    """By task id, as they came: of most of them a poll wants no more than that they are there."""
     token: str
     """Of the next page; `""` after the last."""
 
@@ -70,9 +71,9 @@ class Page:
 
 
 class LicenseManager:
-    """License Manager of one account and region: tasks, a refusal, or nothing to be known yet.
+    """License Manager of one account and region.
 
-    Every method raises InvalidRequest or AccessDenied, which end the gate, or StillUnknown, which does not. `role` is the
+    Every method raises InvalidRequest or AccessDenied, which end the gate in the end, or StillUnknown, which does not. `role` is the
     ARN of the function's own role, for the sentence that a denial becomes.
     """
 
@@ -86,13 +87,15 @@ class LicenseManager:
         return client
 
     def get_task(self, task_id: str) -> ConversionTask:
-        """One look at one task."""
+        """How one task stands."""
         with self._errors("GetLicenseConversionTask", f"the task id {task_id}"):
             answer = self._client.get_license_conversion_task(LicenseConversionTaskId=task_id)
         return ConversionTask.from_answer(task_id, answer)
 
     def newest_task(self, resource_arn: str) -> ConversionTask:
-        """The conversion task of the resource that started last. InvalidRequest when it has none."""
+        """The newest conversion task of the resource: the one that runs, else the one that started last. InvalidRequest when it
+        has none.
+        """
         tasks: list[ConversionTask] = []
         token = ""
         for _ in range(MOST_PAGES):
@@ -107,7 +110,7 @@ class LicenseManager:
         if not tasks:
             sentence = f"ResourceArn: License Manager has no conversion task of {resource_arn}."
             raise InvalidRequest(sentence, grace=NEW_TASK)
-        return max(tasks, key=lambda task: task.start_time or EARLIEST)
+        return max(tasks, key=lambda task: (not task.terminal, task.start_time or EARLIEST))
 
     def page_of(self, status: Status, token: str = "") -> Page:
         """A page of the tasks that have this status: the first one, or the one that `token` names."""
@@ -115,7 +118,7 @@ class LicenseManager:
         return Page({i: task for i, task in page.answers.items() if task.get("Status", status) == status}, page.token)
 
     def _page(self, name: str, value: str, token: str) -> Page:
-        """botocore has no paginator for this operation; page size and order are the service's secret."""
+        """botocore has no paginator for this operation; the service documents neither page size nor order."""
         more: dict[str, Any] = {"NextToken": token} if token else {}
         with self._errors("ListLicenseConversionTasks", f"the filter {name} {value}"):
             answer = self._client.list_license_conversion_tasks(Filters=[{"Name": name, "Values": [value]}], **more)
@@ -152,7 +155,7 @@ class LicenseManager:
         where = f"region {self._account.region}" if self._account.region else "the function's own region"
         if code in REGION_OFF:
             sentence = (
-                f"Region: {service} is not to be had in {where}: {said} ({code}). Enable the region for the account."
+                f"Region: {service} is not available in {where}: {said} ({code}). Enable the region for the account."
             )
             return InvalidRequest(sentence, grace=NEW_ROLE)
         if code in CREDENTIALS or http_status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):

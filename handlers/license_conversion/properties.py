@@ -16,6 +16,8 @@ HOST = r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9](
 """https://www.rfc-editor.org/rfc/rfc1123#section-2"""
 SHOWN_CHARACTERS = 100
 """How much of a refused value a message repeats, so that the message stays a sentence."""
+NEAR = 0.65
+"""How much of a name, from 0 to 1, has to be right for a hint at the known one."""
 
 
 class Kind(Protocol):
@@ -47,6 +49,17 @@ class Text:
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "pattern": f"^{self.pattern}$", "maxLength": self.max_length}
+
+
+TASK_ID = Text(r"lct-[A-Za-z0-9]+", "a task id of the form lct-… (letters and digits, at most 50 characters)", 50)
+
+
+def is_task_id(value: Any) -> bool:
+    """Whether this has the form of a task's id: more than that nobody can tell."""
+    try:
+        return bool(TASK_ID.parse(value))
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -92,10 +105,15 @@ class ListOf:
     def parse(self, value: Any) -> tuple[str, ...]:
         if not isinstance(value, list) or not 1 <= len(value) <= self.most:
             raise ValueError
-        values = tuple(self.kind.parse(one) for one in value)
-        if len(set(values)) != len(values):
-            raise ValueError
-        return values
+        places: dict[str, int] = {}
+        for place, one in enumerate(value, start=1):
+            try:
+                text = self.kind.parse(one)
+            except ValueError:
+                raise ValueError(f"value {place} is {_shown(one)}") from None
+            if places.setdefault(text, place) != place:
+                raise ValueError(f"value {place} is the same as value {places[text]}, {_shown(one)}")
+        return tuple(places)
 
     def schema(self) -> dict[str, Any]:
         return {
@@ -217,16 +235,19 @@ def parse_all(properties: Sequence[Property], given: Any, what: str) -> Mapping[
     parsed = {}
     for name, value in given.items():
         if name not in known:
-            meant = get_close_matches(str(name), known, n=1, cutoff=0.6)
+            meant = get_close_matches(str(name), known, n=1, cutoff=NEAR)
             hint = f" Did you mean {meant[0]}?" if meant else ""
             raise InvalidRequest(f"{_shown(name)} is not a known {what}.{hint} Known are: {', '.join(known)}.")
-        parsed[name] = known[name].parse(value)
+        if value is not None:  # an optional member that is null is as good as absent
+            parsed[name] = known[name].parse(value)
     return parsed
 
 
 def _shown(value: Any) -> str:
     """The value for a message. A URL in the wrong place may still be a credential."""
-    text = repr(value)
+    if value is None:
+        return "null"
+    text = f"a list of {len(value)} values" if isinstance(value, list) and len(value) > 1 else repr(value)
     if "://" in text:
         return "the value (a URL, not shown)"
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"

@@ -1,30 +1,26 @@
 """The sentences that a person reads at two in the morning. Pure.
 
-The essentials come first and License Manager's own words last, because the end is what a limit cuts off. Nothing is claimed
-that no check has seen.
+The essentials come first and License Manager's own words last, because the end is what a limit cuts off. A sentence claims
+nothing that no check has seen.
 """
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
-from license_conversion.request import Account
-
-if TYPE_CHECKING:
-    from license_conversion.gate import Conversion
+from license_conversion.conversion import Conversion
 
 LONGER_WITH_HANDLE = "To wait longer raise TimeoutSeconds and the wait condition's Timeout (12 hours at most)"
 LONGER = "To wait longer raise TimeoutSeconds and ServiceTimeout (59 minutes at most), or name a WaitConditionHandle (12 hours)"
 
 
-def failed(known: "Conversion", waited: timedelta, account: Account, look: str) -> str:
-    """The conversion itself FAILED."""
+def failed(known: Conversion, waited: timedelta, further: str) -> str:
+    """The conversion itself FAILED. `further` says where a person finds more."""
     return (
-        f"License conversion FAILED: {known.label}, after the gate waited {duration(waited)}. {_more(known, account, look)} "
+        f"License conversion FAILED: {known.label}, after the gate waited {duration(waited)}. {_more(known, further)} "
         f"License Manager says: {known.status_message or '(no StatusMessage)'}"
     )
 
 
-def timed_out(known: "Conversion", waited: timedelta, account: Account, look: str, *, trouble: str, longer: str) -> str:
+def timed_out(known: Conversion, waited: timedelta, further: str, *, trouble: str, longer: str) -> str:
     """The wait ran out. A conversion that was seen to run goes on: License Manager has no cancel."""
     if known.runs:
         said = (
@@ -39,7 +35,7 @@ def timed_out(known: "Conversion", waited: timedelta, account: Account, look: st
             f"The wait ran out after {duration(waited)}: License Manager {heard} of {known.label}, so how the conversion "
             f"stands is not known. {longer}."
         )
-    return f"{said} {_more(known, account, look)}" + (f" The last check said: {trouble}" if trouble else "")
+    return f"{said} {_more(known, further)}" + (f" The last check said: {trouble}" if trouble else "")
 
 
 def duration(span: timedelta) -> str:
@@ -49,7 +45,5 @@ def duration(span: timedelta) -> str:
     return " ".join(f"{count} {unit}" for count, unit in parts if count) or "0 s"
 
 
-def _more(known: "Conversion", account: Account, look: str) -> str:
-    region = f" --region {account.region}" if account.region else ""
-    role = f" (as {account.role_arn})" if account.role_arn else ""
-    return f"Look further with: {known.command}{region}{role}; {look}."
+def _more(known: Conversion, further: str) -> str:
+    return f"Look further with: {known.command}{further}."

@@ -1,27 +1,35 @@
 """Properties of a stack, or input of a state machine -> one frozen, validated request."""
 
-import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
 
+from license_conversion.conversion import iso
 from license_conversion.errors import InvalidRequest
-from license_conversion.properties import HttpsUrl, Integer, ListOf, OneOf, Property, ScalarOrList, Text, parse_all
-from license_conversion.stack_response import NO_ID, SERVICE_TIMEOUT
-from license_conversion.task import iso
+from license_conversion.fleet import fleet_id
+from license_conversion.properties import (
+    TASK_ID,
+    HttpsUrl,
+    Integer,
+    ListOf,
+    OneOf,
+    Property,
+    ScalarOrList,
+    Text,
+    parse_all,
+)
+from license_conversion.response import SERVICE_TIMEOUT
 
-TASK_ID = Text(r"lct-[A-Za-z0-9]+", "a task id of the form lct-… (letters and digits, at most 50 characters)", 50)
 MOST_TASKS = 1000
-FLEET_PREFIX = "license-conversion-fleet-"
 ARN = Text(r"arn:[^:\s]+:[^:\s]+:[^:\s]*:[^:\s]*:\S+", "an ARN", 2048)
 
 SERVICE_TOKEN = Property("ServiceToken", ARN, "The ARN that the application exports.", "required")
 SERVICE_TIMEOUT_SECONDS = Property(
     "ServiceTimeout",
     Integer(1, SERVICE_TIMEOUT),
-    "CloudFormation's own: seconds that it waits for an answer. The gate answers before they are over.",
+    "CloudFormation's own: the seconds that it waits for a response. The gate responds before they are over.",
     str(SERVICE_TIMEOUT),
 )
 TASK = Property("LicenseConversionTaskId", TASK_ID, "The task to wait for.", "exactly one of these three")
@@ -87,7 +95,7 @@ STACK_PROPERTIES = (
     Property(
         "WaitConditionHandle",
         HttpsUrl("the URL that Ref gives of an AWS::CloudFormation::WaitConditionHandle", 4096),
-        "Answer CloudFormation at once, and signal this handle at the end: a gate of up to 12 hours.",
+        "Respond to CloudFormation at once, and signal this handle at the end: a gate of up to 12 hours.",
         secret=True,
     ),
     ROLE,
@@ -117,36 +125,38 @@ EXECUTION_INPUT = (
 )
 
 
-REQUEST_TYPES = ("Create", "Update", "Delete")
 MARGIN = 60
-"""Seconds from the deadline until whoever waits gives up, at most: one hang of a check, or of the answer, and what comes in its
-place all fit in."""
+"""Seconds from the deadline until whoever waits gives up, at most: a last check that is repeated, one that hangs, the event and
+the response all fit in."""
 ATTEMPT_SECONDS = 25
 SHORTEST_ATTEMPT = 5
 """How long the state machine waits for a function, at most and at least: one that has to start, and a call of License Manager
-that is not answered, take a few seconds. statemachine/gate.asl.json has the first number for callers whose request nobody has
+that is not answered, take a few seconds. statemachine/gate.asl.json has the first number for callers whose request no check has
 read yet."""
-LAST_RESORT_SECONDS = 8
-PAUSE_SECONDS = 10
+RESPOND_SECONDS = 8
+"""What a last check that hangs leaves for the response."""
+PAUSE_SECONDS = 15
 """How long the state machine waits for Lambda to recover."""
-MOST_PAUSES = 1700
-"""In a whole wait. A turn of the state machine is 9 events of the 25,000 that an execution can have, 14 where it is the crowd's
-table that fails.
+MOST_PAUSES = 1500
+"""In a whole wait. A turn of the state machine with a check that fails is 9 events of the 25,000 that an execution can have.
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
 
 
-def answer_margin(service_timeout: int) -> int:
-    """Seconds at the end of `service_timeout` that the gate keeps for the answer: a fifth of a short one."""
+def response_margin(service_timeout: int) -> int:
+    """Seconds at the end of `service_timeout` that the gate keeps for the response: a fifth of a short one."""
     return min(MARGIN, math.ceil(service_timeout / 5))
 
 
 @dataclass(frozen=True)
 class Times:
-    """When a wait ends, and what fits between that and the moment at which whoever waits gives up.
+    """When a wait ends, and what fits between that and the moment at which whoever waits gives up:
 
-    `deadline`: no check begins its last look before it. `checks_until`: no check begins after it, because an attempt that
-    hangs, and the answer of the last resort, have to fit in. `give_up_at`: a check that Lambda fails after it is not tried
-    again.
+        began ...... give_up_at .... deadline ......... checks_until ............................ whoever waits gives up
+                     <-- pause --------------------------> <-- an attempt that hangs --> <-- respond -->
+
+    The last check begins at the `deadline`. While License Manager throttles it, it is repeated until `checks_until`: after
+    that, an attempt that hangs and the response would not fit. A check that Lambda fails after `give_up_at` is not tried again,
+    because the pause comes before the next try.
     """
 
     deadline: datetime
@@ -158,10 +168,10 @@ class Times:
     @classmethod
     def of(cls, begin: datetime, timeout: int, margin: int) -> Self:
         deadline = begin + timedelta(seconds=timeout)
-        last_resort = min(LAST_RESORT_SECONDS, max(2, margin // 3))
-        attempt = min(ATTEMPT_SECONDS, max(SHORTEST_ATTEMPT, (margin - last_resort) // 2))
+        respond = min(RESPOND_SECONDS, max(2, margin // 3))
+        attempt = min(ATTEMPT_SECONDS, max(SHORTEST_ATTEMPT, (margin - respond) // 2))
         pause = max(1, min(PAUSE_SECONDS, margin // 4), math.ceil(timeout / MOST_PAUSES))
-        checks_until = deadline + timedelta(seconds=max(0, margin - last_resort - attempt))
+        checks_until = deadline + timedelta(seconds=max(0, margin - respond - attempt))
         return cls(deadline, checks_until, checks_until - timedelta(seconds=pause), attempt, pause)
 
     def state(self) -> dict[str, Any]:
@@ -184,8 +194,8 @@ class Account:
 
 @dataclass(frozen=True)
 class Request:
-    """What to wait for, and for how long. Times are in seconds: `timeout` until the last look; `service_timeout` until
-    CloudFormation gives the request itself up, 0 where nobody but a handle or a caller waits.
+    """What to wait for, and for how long. Times are in seconds: `timeout` until the last check; `service_timeout` until
+    CloudFormation gives the request itself up, 0 where a state machine waits.
 
     Either `task_ids` has one task, or a fleet's, or it is empty and `resource_arn` says whose newest task is meant.
     """
@@ -204,22 +214,14 @@ class Request:
         """The physical id; `""` while nobody knows which task is the newest of the resource."""
         return fleet_id(self.task_ids) if self.fleet else "".join(self.task_ids)
 
-    def times(self, began: datetime, *, answers_request: bool) -> Times:
-        """Of a wait that counts from `began`. `answers_request`: until CloudFormation's own request has its answer, which
-        does not depend on what a handle gives the wait.
+    def times(self, began: datetime, *, responds: bool) -> Times:
+        """Of a wait that counts from `began`. `responds`: until CloudFormation's request has its response, which does not
+        depend on how long a handle lets the gate wait.
         """
-        if not (answers_request and self.service_timeout):
+        if not (responds and self.service_timeout):
             return Times.of(began, self.timeout, MARGIN)
-        timeout = min(self.timeout, self.service_timeout - answer_margin(self.service_timeout))
+        timeout = min(self.timeout, self.service_timeout - response_margin(self.service_timeout))
         return Times.of(began, timeout, min(MARGIN, self.service_timeout - timeout))
-
-    @classmethod
-    def from_event(cls, event: Mapping[str, Any]) -> Self:
-        """CloudFormation's request to create or update. Raises InvalidRequest, for an unknown RequestType too."""
-        if event["RequestType"] not in REQUEST_TYPES:
-            allowed = f"{', '.join(REQUEST_TYPES[:-1])} or {REQUEST_TYPES[-1]}"
-            raise InvalidRequest(f"RequestType: {event['RequestType']!r} is not allowed: it must be {allowed}.")
-        return cls.from_properties(event.get("ResourceProperties"))
 
     @classmethod
     def from_properties(cls, properties: Any) -> Self:
@@ -227,12 +229,12 @@ class Request:
         given = parse_all(STACK_PROPERTIES, properties, "property")
         service_timeout = given.get("ServiceTimeout", SERVICE_TIMEOUT)
         handle = given.get("WaitConditionHandle", "")
-        longest = service_timeout - answer_margin(service_timeout)
+        longest = service_timeout - response_margin(service_timeout)
         timeout = given.get("TimeoutSeconds", HANDLE_TIMEOUT if handle else longest)
         if timeout > longest and not handle:
             raise InvalidRequest(
                 f"TimeoutSeconds: {timeout} does not fit in a ServiceTimeout of {service_timeout} s: it must be at most "
-                f"{longest}, so that the gate can answer in time, or a WaitConditionHandle must be named."
+                f"{longest}, so that the gate can respond in time, or a WaitConditionHandle must be named."
             )
         return cls._of(given, timeout, service_timeout)
 
@@ -260,22 +262,3 @@ class Request:
             fleet=TASKS.name in given,
             service_timeout=service_timeout,
         )
-
-
-def fleet_id(task_ids: Iterable[str]) -> str:
-    """The physical id of a fleet: it depends on the set of tasks alone."""
-    digest = hashlib.sha256("\n".join(sorted(task_ids)).encode()).hexdigest()
-    return f"{FLEET_PREFIX}{digest[:24]}"
-
-
-def is_own_id(physical_id: str) -> bool:
-    """Whether the gate made this physical id, and not CloudFormation for a Create that had not answered."""
-    return is_task_id(physical_id) or physical_id.startswith(FLEET_PREFIX) or physical_id == NO_ID
-
-
-def is_task_id(value: Any) -> bool:
-    """Whether this is the id of a task: more than its form nobody can tell."""
-    try:
-        return bool(TASK_ID.parse(value))
-    except ValueError:
-        return False

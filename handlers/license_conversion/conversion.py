@@ -1,10 +1,13 @@
-"""GetLicenseConversionTask's answer -> a status, attributes, an output. Pure."""
+"""What License Manager says of a conversion: its status, its attributes, its output. Pure.
+
+A gate waits for one task, or for a fleet of them (fleet.py), and reads both by the one Protocol `Conversion`.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from license_conversion.text import shorten
 
@@ -34,7 +37,7 @@ MEMBERS: Mapping[str, type] = {
 }
 LIST_TASKS = "aws license-manager list-license-conversion-tasks"
 MESSAGE_BYTES = 15_000
-"""A longer StatusMessage would fit into no answer: a response has 4,096 bytes, an execution's Cause 32,768 characters."""
+"""A longer StatusMessage would fit nowhere: a response has 4,096 bytes, an execution's Cause 32,768 characters."""
 ARN_BYTES = 1024
 CONTEXT_BYTES = 256
 MOST_CODES = 10
@@ -52,6 +55,60 @@ class Status(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     UNKNOWN = "UNKNOWN"
+
+
+class Conversion(Protocol):
+    """What is known of the task, or the tasks, that a gate waits for."""
+
+    @property
+    def task_id(self) -> str:
+        """The physical id; `""` before the newest task of a resource is known."""
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """The ids of the tasks that are waited for."""
+
+    @property
+    def status(self) -> Status: ...
+    @property
+    def terminal(self) -> bool: ...
+    @property
+    def seen(self) -> bool:
+        """Whether License Manager has said how it stands."""
+
+    @property
+    def runs(self) -> bool:
+        """Whether License Manager has said that it is in progress."""
+
+    @property
+    def status_word(self) -> str:
+        """The status in the service's own word, for people."""
+
+    @property
+    def status_message(self) -> str: ...
+    @property
+    def label(self) -> str:
+        """Which task or tasks it is, for people."""
+
+    @property
+    def command(self) -> str:
+        """What shows a person more, without the region."""
+
+    @property
+    def arns(self) -> list[str]:
+        """The resources, for an event."""
+
+    def output(self, limit: int) -> dict[str, Any]:
+        """The shape in at most `limit` bytes."""
+
+    def attributes(self) -> dict[str, str]:
+        """What Fn::GetAtt finds: each name is there, and each value is a string."""
+
+    def carried(self) -> dict[str, Any]:
+        """What the state machine keeps of it until the next check."""
+
+    def after(self, tasks: "Iterable[ConversionTask]", unseen: int = 0) -> "Conversion":
+        """The same, after these tasks were seen, and so many were not that should have been."""
 
 
 @dataclass(frozen=True)
@@ -82,23 +139,24 @@ class ConversionTask:
 
     @classmethod
     def unseen(cls, task_id: str = "", resource_arn: str = "") -> Self:
-        """A task before the first look at it: what the request says of it."""
+        """A task before the first check: what the request says of it."""
         said = {"LicenseConversionTaskId": task_id, "ResourceArn": resource_arn}
         return cls({name: value for name, value in said.items() if value})
 
-    def with_words(self, words: Iterable[Mapping[str, Any]]) -> Self:
-        """The task as the watch has seen it last."""
-        said = [type(self)(word) for word in words]
-        return next((task for task in said if task.task_id == self.task_id and task.seen), self)
+    @classmethod
+    def from_result(cls, result: Any) -> Self:
+        """What the poller sends of a task: its shape, or the id alone of one that has succeeded."""
+        return cls({"LicenseConversionTaskId": result, "Status": "SUCCEEDED"} if isinstance(result, str) else result)
+
+    def after(self, tasks: "Iterable[ConversionTask]", unseen: int = 0) -> "ConversionTask":  # noqa: ARG002 - a fleet's
+        return next((task for task in tasks if task.task_id == self.task_id and task.seen), self)
 
     @property
     def pending(self) -> tuple[str, ...]:
-        """The tasks that are waited for: itself, once it has a name."""
         return (self.task_id,) if self.task_id and not self.terminal else ()
 
     @property
     def task_id(self) -> str:
-        """`""` before the newest task of a resource is known."""
         return str(self.shape.get("LicenseConversionTaskId", ""))
 
     @property
@@ -110,7 +168,6 @@ class ConversionTask:
 
     @property
     def seen(self) -> bool:
-        """Whether License Manager has said anything of how it stands."""
         return "Status" in self.shape
 
     @property
@@ -119,12 +176,11 @@ class ConversionTask:
 
     @property
     def status_word(self) -> str:
-        """The status in the service's own word, for people."""
         return str(self.shape.get("Status", "")) or "no status"
 
     @property
     def trouble(self) -> str:
-        """What keeps a look from a verdict, though License Manager answered."""
+        """Why the answer is no outcome, though License Manager answered."""
         if self.status is not Status.UNKNOWN:
             return ""
         return f"the status is {self.status_word}, which License Manager does not document"
@@ -139,23 +195,23 @@ class ConversionTask:
 
     @property
     def label(self) -> str:
-        """Which task it is, for people; the resource alone while its newest task is not known."""
         resource = self.shape.get("ResourceArn") or "an unknown resource"
         return f"task {self.task_id} of {resource}" if self.task_id else str(resource)
 
     @property
     def command(self) -> str:
-        """What shows a person more, without the region."""
         if self.task_id:
             return f"aws license-manager get-license-conversion-task --license-conversion-task-id {self.task_id}"
         return f"{LIST_TASKS} --filters Name=ResourceArns,Values={self.shape.get('ResourceArn', '')}"
 
-    def within(self, _limit: int) -> Mapping[str, Any]:
-        """The output; one task always fits."""
-        return self.shape
+    @property
+    def arns(self) -> list[str]:
+        return [self.shape["ResourceArn"]] if "ResourceArn" in self.shape else []
+
+    def output(self, _limit: int) -> dict[str, Any]:
+        return dict(self.shape)  # one task always fits
 
     def carried(self) -> dict[str, Any]:
-        """What the state machine keeps until the next check; `Gate.known` reads it."""
         return {"Task": dict(self.shape)}
 
     @property
@@ -164,7 +220,6 @@ class ConversionTask:
         return datetime.fromisoformat(started) if started else None
 
     def attributes(self) -> dict[str, str]:
-        """Every attribute by name, each a string: `""` for what License Manager has not given."""
         return {name: self._attribute(name) for name in ATTRIBUTES}
 
     def _attribute(self, name: str) -> str:
@@ -174,6 +229,10 @@ class ConversionTask:
         if name.endswith(".ProductCodes"):
             return _product_code_ids(value)
         return value if isinstance(value, str) else ""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def iso(moment: datetime) -> str:
