@@ -54,8 +54,8 @@ SERVICES := cloudformation.v2 cloudwatch ec2 events iam kms lambda_ logs s3 sns 
 
 # Apart, because looking at each line takes as long again as the tests do (before Python 3.12).
 .PHONY: coverage
-coverage: setup build ## which lines of handlers/ the unit and integration tests do not run
-	@$(BIN)/python -m pytest --cov --numprocesses 2 tests/unit tests/integration
+coverage: setup build ## which lines of handlers/ the unit tests do not run
+	@$(BIN)/python -m pytest --cov --numprocesses 2 tests/unit
 
 .PHONY: check
 check: $(VENV)/.development .local/scanners/.installed ## lint, types, templates, the state machine, weaknesses
