@@ -70,7 +70,7 @@ check: $(VENV)/.development .local/scanners/.installed ## lint, types, templates
 	@if command -v npx >/dev/null; then sed 's/$${Partition}/aws/' statemachine/gate.asl.json >.local/gate.asl.json && \
 	$(ASL_VALIDATOR) --json-path .local/gate.asl.json; \
 	else echo "npx is not there: the ASL validator is left out"; fi
-	$(BIN)/python -m pytest -n0 tests/unit/test_conventions.py tests/unit/test_draw_dashboard.py
+	$(BIN)/python -m pytest -n0 tests/unit/test_conventions.py
 	$(BIN)/pre-commit validate-config
 	$(GITHUB_SCHEMA)workflows .github/workflows/*.yml
 	$(GITHUB_SCHEMA)issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
@@ -172,10 +172,9 @@ reference: $(VENV)/.demo ## write the schemas, the reference tables and the draw
 	PYTHONPATH=handlers:. $(BIN)/python scripts/write_reference.py
 	$(BIN)/python scripts/draw_state_machine.py
 
-.PHONY: pictures
-pictures: $(VENV)/.development cloud build ## record the demo and the dashboard, and draw them for README.md and docs/operations.md
+.PHONY: picture
+picture: cloud build ## record the demo, and draw it for README.md
 	@$(BIN)/python -m scripts.record_demo
-	@$(BIN)/python -m scripts.draw_dashboard
 
 .PHONY: clean
 clean: ## remove what the other commands made
