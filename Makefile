@@ -23,11 +23,11 @@ help:
 .PHONY: demo
 demo: ## deploy the gate on a local cloud and watch three stacks wait at it
 	@$(MAKE) --no-print-directory --jobs 4 cloud build
-	@$(BIN)/python -m tests.local_cloud demo
+	@$(BIN)/python -m demo show
 
 .PHONY: local
 local: cloud build ## keep the local cloud up for your own sam and aws commands
-	@$(BIN)/python -m tests.local_cloud up
+	@$(BIN)/python -m demo up
 
 # The CDK speaks to itself through Node. Without it, the test of the CDK example is skipped.
 CDK := $(if $(shell command -v node),.local/cdk/.installed)
@@ -61,7 +61,7 @@ coverage: setup build ## which lines of handlers/ the unit tests do not run
 check: $(VENV)/.development .local/scanners/.installed ## lint, types, templates, the state machine, weaknesses
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy handlers tests scripts benchmarks
+	$(BIN)/mypy handlers tests scripts benchmarks demo
 	$(BIN)/sam validate --lint
 	$(BIN)/cfn-lint template.yaml examples/*.yaml --regions $(ONE_OF_EACH_PARTITION)
 	.local/scanners/bin/checkov --file template.yaml examples/*.yaml examples/terraform/main.tf

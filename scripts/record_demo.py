@@ -12,8 +12,8 @@ from pathlib import Path
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from tests.local_cloud import demo
-from tests.local_cloud.screen import Screen, plain_console
+from demo import scenes
+from demo.screen import Screen, plain_console
 
 PICTURE = Path(__file__).parents[1] / "docs" / "demo.svg"
 COLUMNS = 60
@@ -62,7 +62,7 @@ def draw(lines: Iterable[Text]) -> str:
 
 def main() -> None:
     console = plain_console(COLUMNS, record=True)
-    demo.run(Screen(console))
+    scenes.run(Screen(console))
     lines = Text.from_ansi(console.export_text(styles=True)).split("\n")
     scene = lines[first_scene([line.plain for line in lines])]
     if not any(PAUSE in line.plain for line in scene):

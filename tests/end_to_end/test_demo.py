@@ -8,12 +8,12 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from demo.scenes import Demo, as_rows
+from demo.screen import WIDEST, Screen, plain_console, style_of
 from license_conversion.task import ATTRIBUTES
 from scripts.record_demo import COLUMNS, COMMAND, PAUSE, PICTURE, first_scene
 from tests.end_to_end.application import Application
 from tests.local_cloud.cloud import LocalCloud
-from tests.local_cloud.demo import Demo, as_rows
-from tests.local_cloud.screen import WIDEST, Screen, plain_console, style_of
 
 REASON = "License conversion FAILED: [i-0123456789abcdef0] is launched from an Amazon owned AMI. " * 3
 
