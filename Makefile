@@ -23,11 +23,11 @@ help:
 .PHONY: demo
 demo: ## deploy the gate on a local cloud and watch three stacks wait at it
 	@$(MAKE) --no-print-directory --jobs 4 cloud build
-	@$(BIN)/python -m tests.local_cloud demo
+	@$(BIN)/python -m demo show
 
 .PHONY: local
 local: cloud build ## keep the local cloud up for your own sam and aws commands
-	@$(BIN)/python -m tests.local_cloud up
+	@$(BIN)/python -m demo up
 
 # The CDK speaks to itself through Node. Without it, the test of the CDK example is skipped.
 CDK := $(if $(shell command -v node),.local/cdk/.installed)
@@ -54,14 +54,14 @@ SERVICES := cloudformation.v2 cloudwatch ec2 events iam kms lambda_ logs s3 sns 
 
 # Apart, because looking at each line takes as long again as the tests do (before Python 3.12).
 .PHONY: coverage
-coverage: setup build ## which lines of handlers/ the unit and integration tests do not run
-	@$(BIN)/python -m pytest --cov --numprocesses 2 tests/unit tests/integration
+coverage: setup build ## which lines of handlers/ the unit tests do not run
+	@$(BIN)/python -m pytest --cov --numprocesses 2 tests/unit
 
 .PHONY: check
 check: $(VENV)/.development .local/scanners/.installed ## lint, types, templates, the state machine, weaknesses
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy handlers tests scripts benchmarks
+	$(BIN)/mypy handlers tests scripts benchmarks demo
 	$(BIN)/sam validate --lint
 	$(BIN)/cfn-lint template.yaml examples/*.yaml --regions $(ONE_OF_EACH_PARTITION)
 	.local/scanners/bin/checkov --file template.yaml examples/*.yaml examples/terraform/main.tf
@@ -70,7 +70,7 @@ check: $(VENV)/.development .local/scanners/.installed ## lint, types, templates
 	@if command -v npx >/dev/null; then sed 's/$${Partition}/aws/' statemachine/gate.asl.json >.local/gate.asl.json && \
 	$(ASL_VALIDATOR) --json-path .local/gate.asl.json; \
 	else echo "npx is not there: the ASL validator is left out"; fi
-	$(BIN)/python -m pytest -n0 tests/unit/test_conventions.py tests/unit/test_draw_dashboard.py
+	$(BIN)/python -m pytest -n0 tests/unit/test_conventions.py
 	$(BIN)/pre-commit validate-config
 	$(GITHUB_SCHEMA)workflows .github/workflows/*.yml
 	$(GITHUB_SCHEMA)issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/idea.yml
@@ -172,10 +172,9 @@ reference: $(VENV)/.demo ## write the schemas, the reference tables and the draw
 	PYTHONPATH=handlers:. $(BIN)/python scripts/write_reference.py
 	$(BIN)/python scripts/draw_state_machine.py
 
-.PHONY: pictures
-pictures: $(VENV)/.development cloud build ## record the demo and the dashboard, and draw them for README.md and docs/operations.md
+.PHONY: picture
+picture: cloud build ## record the demo, and draw it for README.md
 	@$(BIN)/python -m scripts.record_demo
-	@$(BIN)/python -m scripts.draw_dashboard
 
 .PHONY: clean
 clean: ## remove what the other commands made

@@ -1,39 +1,29 @@
-"""Records `make demo` and draws its first scene as a terminal for README.md, for a light page and for a dark one.
+"""Records `make demo` and draws its first scene as a terminal for README.md. `make picture` runs it.
 
-`make pictures` runs it. What the demo takes a while for is announced as in a pipe; a terminal shows a line that ticks instead.
+What the demo takes a while for is announced as in a pipe; a terminal shows a line that ticks instead.
 """
 
 import io
 import re
 import sys
-import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
-from itertools import takewhile
 from pathlib import Path
 
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from tests.local_cloud import demo
-from tests.local_cloud.screen import Screen, plain_console
+from demo import scenes
+from demo.screen import Screen, plain_console
 
-ROOT = Path(__file__).parents[1]
+PICTURE = Path(__file__).parents[1] / "docs" / "demo.svg"
 COLUMNS = 60
 """Wide enough for each moment of the scene, narrow enough to be read on a phone."""
 # Ground, text, and the eight colours of a terminal from black to white.
-THEMES = {
-    "light": TerminalTheme(
-        (246, 248, 250), (31, 35, 40),
-        [(36, 41, 47), (207, 34, 46), (17, 99, 41), (77, 45, 0), (9, 105, 218), (130, 80, 223), (27, 124, 131),
-         (110, 119, 129)],
-    ),
-    "dark": TerminalTheme(
-        (22, 27, 34), (230, 237, 243),
-        [(72, 79, 88), (255, 123, 114), (63, 185, 80), (210, 153, 34), (88, 166, 255), (188, 140, 255), (57, 197, 207),
-         (177, 186, 196)],
-    ),
-}  # fmt: skip
-PICTURES = {name: ROOT / "docs" / f"demo-{name}.svg" for name in THEMES}
+THEME = TerminalTheme(
+    (22, 27, 34), (230, 237, 243),
+    [(72, 79, 88), (255, 123, 114), (63, 185, 80), (210, 153, 34), (88, 166, 255), (188, 140, 255), (57, 197, 207),
+     (177, 186, 196)],
+)  # fmt: skip
 # rich's own asks for a font of somebody's server, which a picture on a page may not load.
 FRAME = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" role="img">
@@ -48,9 +38,9 @@ text {{ font: {char_height}px ui-monospace, SFMono-Regular, Menlo, Consolas, "De
 {matrix}
 </g>
 </svg>
-"""
+""".replace("FILL", THEME.background_color.hex)
+COMMAND = "$ make demo"
 PAUSE = "Wait for Next Check"
-MOMENT = re.compile(r" +[\d.]+ s  (\S.{14})  (.+)")
 
 
 def first_scene(lines: Sequence[str]) -> slice:
@@ -60,52 +50,24 @@ def first_scene(lines: Sequence[str]) -> slice:
     return slice(first, last + 1)
 
 
-def draw(lines: Iterable[Text], theme: TerminalTheme) -> str:
+def draw(lines: Iterable[Text]) -> str:
     """The lines as an SVG of a terminal in which somebody has said `make demo`."""
     console = plain_console(COLUMNS, file=io.StringIO(), record=True)
-    for line in (Text("$ make demo", style="bold"), Text("…", style="dim"), *lines):
+    for line in (Text(COMMAND, style="bold"), Text("…", style="dim"), *lines):
         console.print(line)
-    frame = FRAME.replace("FILL", theme.background_color.hex)
-    drawn = console.export_svg(theme=theme, code_format=frame, unique_id="demo")
+    drawn = console.export_svg(theme=THEME, code_format=FRAME, unique_id="demo")
     drawn = re.sub(r'<text [^>]*>\n</text>| clip-path="[^"]+"', "", drawn)  # ends of lines, and frames around each
     return drawn.replace("</text><text", "</text>\n<text") + "\n"
 
 
-def shown(picture: Path) -> list[str]:
-    """The lines of the first scene that a picture shows."""
-    rows: dict[float, str] = {}
-    for text in ET.parse(picture).iter("{http://www.w3.org/2000/svg}text"):  # noqa: S314 - our own picture
-        content, wide = text.text or "", float(text.attrib["textLength"])
-        column = round(float(text.attrib["x"]) / (wide / len(content)))
-        y = float(text.attrib["y"])
-        rows[y] = rows.get(y, "").ljust(column) + content.replace("\xa0", " ")
-    lines = [rows[y] for y in sorted(rows)]
-    return lines[first_scene(lines)]
-
-
-def story(lines: Sequence[str]) -> dict[str, list[str]]:
-    """What is the same each time that the scene is shown: its words, and what each of those who act does, each thing once.
-
-    Times differ, and so does how often a check finds the conversion running: never, on a machine that is busy enough.
-    """
-    told: dict[str, list[str]] = {"": " ".join(takewhile(lambda line: not MOMENT.match(line), lines)).split()}
-    for who, what in (found.groups() for found in map(MOMENT.match, lines) if found):
-        done = told.setdefault(who.strip(), [])
-        done += [what] if what not in done and PAUSE not in what else []
-    return told
-
-
 def main() -> None:
     console = plain_console(COLUMNS, record=True)
-    demo.run(Screen(console))
+    scenes.run(Screen(console))
     lines = Text.from_ansi(console.export_text(styles=True)).split("\n")
     scene = lines[first_scene([line.plain for line in lines])]
     if not any(PAUSE in line.plain for line in scene):
-        sys.exit(
-            "No check found the conversion running, so the picture would show no wait: record again on a calmer machine."
-        )
-    for name, theme in THEMES.items():
-        PICTURES[name].write_text(draw(scene, theme))
+        sys.exit("No check found the conversion running, so the picture would show no wait: record again.")
+    PICTURE.write_text(draw(scene))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from tests.local_cloud import parse_once
 
 parse_once.regions()
 parse_once.services()
-parse_once.json_paths()
 
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
 settings.register_profile("mutants", settings.get_profile("suite"), max_examples=10)

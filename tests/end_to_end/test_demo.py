@@ -3,15 +3,17 @@ anything goes otherwise than told.
 """
 
 import io
+import re
+import xml.etree.ElementTree as ET
 
 import pytest
 
+from demo.scenes import Demo, as_rows
+from demo.screen import WIDEST, Screen, plain_console, style_of
 from license_conversion.task import ATTRIBUTES
-from scripts.record_demo import COLUMNS, PICTURES, first_scene, shown, story
+from scripts.record_demo import COLUMNS, COMMAND, PAUSE, PICTURE, first_scene
 from tests.end_to_end.application import Application
 from tests.local_cloud.cloud import LocalCloud
-from tests.local_cloud.demo import Demo, as_rows
-from tests.local_cloud.screen import WIDEST, Screen, plain_console, style_of
 
 REASON = "License conversion FAILED: [i-0123456789abcdef0] is launched from an Amazon owned AMI. " * 3
 
@@ -67,10 +69,16 @@ def test_colour_tells_good_from_bad(what: str, style: str) -> None:
     assert style_of(what) == style
 
 
-def test_the_pictures_show_what_the_demo_shows_today(application: Application) -> None:
+def words(*lines: str) -> set[str]:
+    """What is the same in each run. Times are not."""
+    return set(re.findall(r"[A-Za-z_]{2,}", " ".join(lines)))
+
+
+def test_the_picture_shows_what_the_demo_shows_today(application: Application) -> None:
     told = io.StringIO()
     Demo(Screen(plain_console(COLUMNS, file=told)), application.cloud, application.stack).a_stack_waits()
     lines = told.getvalue().splitlines()
+    shown = [text.text or "" for text in ET.parse(PICTURE).iter("{http://www.w3.org/2000/svg}text")]  # noqa: S314
 
-    for picture in PICTURES.values():
-        assert story(shown(picture)) == story(lines[first_scene(lines)]), "run `make pictures`"
+    # A busy machine may look first when the conversion has ended.
+    assert words(*shown) == words(COMMAND, PAUSE, *lines[first_scene(lines)]), "run `make picture`"

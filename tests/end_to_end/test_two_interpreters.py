@@ -1,26 +1,22 @@
-"""The same state machine file, the same inputs, two interpreters: LocalStack's, on the deployed gate and in real time, and
-moto's, on the handlers in this process and a fake clock. Neither is AWS's; where they agree, the file leaves little room.
+"""The same state machine file, the same inputs, two interpreters: LocalStack's, on the deployed gate and in real time, and the
+model's, on which the walks through the definition and the model's orders rest, in virtual time. Neither is AWS's; where they
+agree, the file leaves little room.
 """
 
 import io
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (
-    StateTaskServiceAwsSdk,
-)
 
 from tests.end_to_end.application import ROOT, Application
-from tests.eventually import eventually
-from tests.integration.conftest import FUNCTION_ARN, ROLE, Cloud, moto_server
-from tests.integration.conftest import cloud as fake_clock
 from tests.local_cloud.clients import ACCOUNT
-
-__all__ = ["fake_clock", "moto_server"]  # fixtures of the integration tests
+from tests.model.interpreter import Done, Execution, Failed
+from tests.model.who_waits import Caller
+from tests.model.world import World
 
 Json = dict[str, Any]
 LASTING = ("StateEntered", "ExecutionSucceeded", "ExecutionFailed")
@@ -28,6 +24,7 @@ TURN = ["Gate Ended?", "Wait for Next Check", "Check Task"]
 VOLATILE = {"StartTime", "LicenseConversionTime", "EndTime", "requestId", "stackTrace"}
 SAID = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI."
 CALLER_ROLE = f"arn:aws:iam::{ACCOUNT}:role/caller"
+NO_MODULE = "Runtime.ImportModuleError"
 BROKEN = "Unable to import module 'check': No module named 'nowhere'"
 
 
@@ -209,72 +206,54 @@ def in_localstack(application: Application) -> InLocalStack:
     return InLocalStack(application)
 
 
-# moto
+# The model
 
 
-@pytest.fixture
-def in_moto(fake_clock: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[[Scenario], tuple[Walked, str]]:
-    monkeypatch.setattr(StateTaskServiceAwsSdk, "_normalise_parameters", _as_botocore_spells_them)
+def in_model(scenario: Scenario) -> tuple[Walked, str]:
+    """The gate's run in a world in which nothing goes wrong, and the error of whoever waited for it by token."""
+    world, given = World(seed=0), scenario.execution_input
+    for task, members in scenario.tasks.items():
+        world.license_manager.service.add_task(task, **members)
+    caller = Caller(number=1, properties={}, requested=0)
+    if isinstance(given, Mapping):
+        given = {**given, **({"TaskToken": "token"} if scenario.token else {})}
+        caller.properties, caller.token = dict(given), str(given.get("TaskToken", ""))
+    caller.gone = not scenario.token
+    world.callers.append(caller)
 
-    def run(scenario: Scenario) -> tuple[Walked, str]:
-        for task, members in scenario.tasks.items():
-            fake_clock.license_manager.add_task(task, **members)
-        if scenario.broken:
-            fake_clock.functions["CheckTask"] = _broken
-        given, caller = scenario.execution_input, ""
-        if scenario.token:
-            fake_clock.clock.held = True  # who waits for the token sleeps before the gate is there that calls it back
-            caller, token = _caller(fake_clock)
-            given = {**given, "TaskToken": token}
-        started = fake_clock.step_functions.start_execution(
-            stateMachineArn=fake_clock.state_machine_arn, input=json.dumps(given)
-        )
-        fake_clock.clock.held = False
-        fake_clock.finish(started["executionArn"])
-        error = fake_clock.finish(caller).get("error", "") if caller else ""
-        return Walked.of(fake_clock.step_functions, started["executionArn"]), error
+    def invoke(function: str, payload: str, done: Done, failed: Failed) -> None:
+        if scenario.broken and function == "CheckTask":
+            failed(NO_MODULE, json.dumps({"errorMessage": BROKEN, "errorType": NO_MODULE}))
+        else:
+            world._invoke(caller, function, payload, done, failed)
 
-    return run
-
-
-def _as_botocore_spells_them(task: Any, parameters: Json, *_: object, **__: object) -> None:
-    """moto hands `TaskToken` to botocore, which knows it as `taskToken`."""
-    if task.resource.api_name == "sfn":
-        for name in list(parameters):
-            parameters[name[0].lower() + name[1:]] = parameters.pop(name)
-
-
-def _broken(_event: object, _context: object) -> None:
-    raise type("Runtime.ImportModuleError", (Exception,), {})(BROKEN)
-
-
-def _caller(cloud: Cloud) -> tuple[str, str]:
-    """An execution that waits, and its task token. moto knows no `states:startExecution`, so a function gets it."""
-    tokens: list[str] = []
-    cloud.functions["KeepToken"] = lambda event, _context: tokens.append(event["Token"])
-    waits = {
-        "Type": "Task",
-        "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
-        "Parameters": {"FunctionName": FUNCTION_ARN + "KeepToken", "Payload": {"Token.$": "$$.Task.Token"}},
-        "End": True,
-    }
-    definition = json.dumps({"StartAt": "Wait at Gate", "States": {"Wait at Gate": waits}})
-    created = cloud.step_functions.create_state_machine(name="caller", definition=definition, roleArn=ROLE)
-    started = cloud.step_functions.start_execution(stateMachineArn=created["stateMachineArn"], input="{}")
-    return str(started["executionArn"]), eventually(lambda: tokens, pause=0.01)[0]
+    execution = Execution(world.clock, invoke, name="one", arn="arn:one", text=json.dumps(given), lost=lambda *_: None)
+    caller.execution = execution
+    with world.at_the_seams():
+        execution.begin()
+        world.clock.run_out(86400)
+    world.close()
+    names = [name for name, _ in execution.entered]
+    walked = Walked(
+        status=execution.status,
+        error=execution.error,
+        cause=_lasting(execution.cause),
+        output=_lasting(json.dumps(execution.output)) if execution.status == "SUCCEEDED" else "",
+        history=tuple(_without_turns([*names, f"Execution{execution.status.capitalize()}"])),
+        waited=TURN[1] in names,
+    )
+    return walked, caller.calls[0].get("Error", "") if caller.calls else ""
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_both_go_the_same_way_and_end_alike(
-    name: str, in_localstack: InLocalStack, in_moto: Callable[[Scenario], tuple[Walked, str]]
-) -> None:
-    (moto, moto_caller), (localstack, localstack_caller) = in_moto(SCENARIOS[name]), in_localstack.run(name)
+def test_both_go_the_same_way_and_end_alike(name: str, in_localstack: InLocalStack) -> None:
+    (model, model_caller), (localstack, localstack_caller) = in_model(SCENARIOS[name]), in_localstack.run(name)
 
-    assert moto.history == localstack.history
-    assert (moto, moto_caller) == (localstack, localstack_caller)
+    assert model.history == localstack.history
+    assert (model, model_caller) == (localstack, localstack_caller)
 
 
-def test_both_take_turns(in_localstack: InLocalStack, in_moto: Callable[[Scenario], tuple[Walked, str]]) -> None:
+def test_both_take_turns(in_localstack: InLocalStack) -> None:
     name = "succeeds after waits"
-    assert in_moto(SCENARIOS[name])[0].waited
+    assert in_model(SCENARIOS[name])[0].waited
     assert in_localstack.run(name)[0].waited

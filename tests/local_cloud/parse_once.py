@@ -1,7 +1,7 @@
-"""Two thirds of what the interpreters of our state machine did, LocalStack's and moto's, was parsing: jsonpath_ng makes its
-parser anew for each path, and each execution reads the whole definition again. A fifth of what they do before they can begin
-is that botocore reads its list of regions, and each service's file, anew for each session. And each state that calls a
-function makes a client of its own for it.
+"""Two thirds of what LocalStack's interpreter of our state machine did was parsing: jsonpath_ng makes its parser anew for each
+path, and each execution reads the whole definition again. A fifth of what it does before it can begin is that botocore reads
+its list of regions, and each service's file, anew for each session. And each state that calls a function makes a client of its
+own for it.
 """
 
 from copy import deepcopy
@@ -37,7 +37,7 @@ def json_paths() -> None:
 
 
 def definitions(asl_parser: Any) -> None:
-    """`asl_parser` is LocalStack's module, or moto's. Each execution has a program of its own: it keeps state there."""
+    """`asl_parser` is LocalStack's module. Each execution has a program of its own: it keeps state there."""
     parse_once = cache(asl_parser.AmazonStateLanguageParser.parse)
 
     def parse(definition: str) -> tuple[Any, Any]:

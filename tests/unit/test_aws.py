@@ -5,6 +5,7 @@ would be there for the next one.
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import boto3
@@ -13,7 +14,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from license_conversion import aws
 from license_conversion.request import ATTEMPT_SECONDS, Account
-from tests.unit.network import Network
+from tests.unit.network import ASSUMED, Network
 
 HANDLERS = Path(__file__).parents[2] / "handlers"
 PROGRAM = "import sys, {module}; print('botocore.session' in sys.modules)"
@@ -102,6 +103,36 @@ def test_a_role_is_assumed_with_as_many_tries_as_the_call_itself_has(network: Ne
         client.get_license_conversion_task(LicenseConversionTaskId="lct-1")
 
     assert network.operations() == ["AssumeRole"]
+
+
+def test_credentials_of_a_role_are_renewed_shortly_before_they_expire(network: Network) -> None:
+    soon = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
+    expiring = ASSUMED.replace("2099-01-01T00:00:00Z", soon)
+    network.answers("AssumeRole", expiring, ASSUMED.replace("ASIAOFTHEROLE", "ASIARENEWED"))
+    client = aws.client("license-manager", attempts=1, account=Account("arn:aws:iam::210987654321:role/reader"))
+
+    for _ in range(3):
+        client.get_license_conversion_task(LicenseConversionTaskId="lct-1")
+
+    keys = [call.signed_by for call in network.calls if call.operation != "AssumeRole"]
+    assert keys == ["ASIAOFTHEROLE", "ASIARENEWED", "ASIARENEWED"]
+    assert network.operations().count("AssumeRole") == 2
+
+
+def test_clients_of_two_accounts_do_not_share_credentials(network: Network) -> None:
+    """Two external ids of one role are two accounts: each has to convince the role's trust policy by itself."""
+    role = "arn:aws:iam::210987654321:role/reader"
+    network.answers("AssumeRole", ASSUMED, ASSUMED.replace("ASIAOFTHEROLE", "ASIAWITHANID"))
+    accounts = Account(), Account(role), Account(role, "an-id")
+    clients = [aws.client("license-manager", attempts=1, account=account) for account in accounts]
+
+    for client in (*clients, *clients):
+        client.get_license_conversion_task(LicenseConversionTaskId="lct-1")
+
+    assumed = [call.said.get("ExternalId") for call in network.calls if call.operation == "AssumeRole"]
+    keys = [call.signed_by for call in network.calls if call.operation != "AssumeRole"]
+    assert assumed == [None, "an-id"]
+    assert keys == ["AKIATESTTESTTESTTEST", "ASIAOFTHEROLE", "ASIAWITHANID"] * 2
 
 
 def test_what_a_function_prepares_is_a_client_of_each_service_and_only_in_lambda(

@@ -50,7 +50,7 @@ def test_a_link_leads_to_a_file_and_a_heading_that_are_there(name: str) -> None:
 
 
 def test_no_two_modules_or_classes_of_different_things_have_one_name() -> None:
-    modules = [ROOT / name for name in TRACKED if re.match(r"(handlers|tests|benchmarks|scripts)/.*\.py$", name)]
+    modules = [ROOT / name for name in TRACKED if re.match(r"(handlers|tests|benchmarks|scripts|demo)/.*\.py$", name)]
     classes = Counter(
         node.name
         for module in modules

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto.core.config import default_user_config
 from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
@@ -87,10 +86,9 @@ def test_the_older_name_alone_is_left_as_it_is(tmp_path: Path, environment: dict
 
 
 @pytest.fixture
-def waits(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+def waits(environment: dict[str, str]) -> Iterator[dict[str, str]]:
     """An application in each of two regions, and a gate that waits in each, named as its region."""
-    moto_api_backend.reset()  # moto is one for all tests of a process, and others let it run executions
-    monkeypatch.setitem(default_user_config["stepfunctions"], "execute_state_machine", False)
+    moto_api_backend.reset()  # moto is one for all tests of a process
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     url = "http://{}:{}".format(*server.get_host_and_port())

@@ -1,17 +1,18 @@
-"""The service on a port of 127.0.0.1, and commands under `/_control/` beside it."""
+"""The service on a port of 127.0.0.1, and what other processes ask of it: `POST /_control/<command>` takes the Python method's
+arguments as a JSON object, and answers its result as JSON.
+"""
 
 import json
+import re
 import socket
 import threading
+import uuid
 from collections.abc import Iterable
-from dataclasses import asdict
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self
 
 from werkzeug import Request, Response
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from tests.local_cloud.license_manager.back_end import answer_request
 from tests.simulation.license_manager.service import ConversionService
 
 if TYPE_CHECKING:
@@ -19,22 +20,16 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 CONTROL = "/_control/"
-COMMANDS = (
-    "add_task", "change_task", "finish_task", "delete_task", "tasks", "calls", "configure", "reset", "usage_operation",
-    "faults/queue", "faults/rates", "faults/limit", "faults/clear",
-)  # fmt: skip
+COMMANDS = {"add_task", "usage_operation"}
+CREDENTIAL = re.compile(r"Credential=(?P<access_key>[^/]*)/[^/]*/(?P<region>[^/]*)/")
 
 
 class LicenseManagerServer(ConversionService):
-    """A License Manager that listens while its `with` block lasts; port 0 takes a free one.
+    """A License Manager that listens while its `with` block lasts, on a port that is free."""
 
-    moto's `ThreadedMotoServer` can serve one too, but wants Flask's CORS extension, keeps its port after it has stopped,
-    and waits for ever for a port that is taken, where this one raises OSError.
-    """
-
-    def __init__(self, port: int = 0, **settings: Any) -> None:
+    def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._port = port
+        self._port = 0
         self._server: BaseWSGIServer | None = None
 
     @property
@@ -54,13 +49,12 @@ class LicenseManagerServer(ConversionService):
         return self
 
     def stop(self) -> None:
-        """Close the port, and drop the calls that wait for a reply. Tasks and calls stay readable."""
+        """Close the port. Tasks and calls stay readable."""
         if self._server:
-            self.released.set()
             self._server.shutdown()
             self._thread.join()
             self._server.server_close()
-            self._server, self.released = None, threading.Event()
+            self._server = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -70,26 +64,26 @@ class LicenseManagerServer(ConversionService):
 
     def _serve(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         request = Request(environ)
-        if request.path.startswith(CONTROL):
-            return self._control(request)(environ, start_response)
-        status, headers, body = answer_request(self, request)
-        return Response(body, status, headers)(environ, start_response)
+        answer = self._control if request.path.startswith(CONTROL) else self._service
+        return answer(request)(environ, start_response)
+
+    def _service(self, request: Request) -> Response:
+        signed = CREDENTIAL.search(request.headers.get("Authorization", ""))
+        status, body = self.reply(
+            request.headers.get("X-Amz-Target", "").rpartition(".")[2],
+            request.get_data(),
+            region=signed["region"] if signed else "us-east-1",
+            access_key=signed["access_key"] if signed else "",
+        )
+        headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-RequestId": str(uuid.uuid4())}
+        return Response(body, status, headers)
 
     def _control(self, request: Request) -> Response:
         command, body = request.path.removeprefix(CONTROL), request.get_data()
         if command not in COMMANDS:
-            return _as_json({"error": f"{command!r} is no command: use one of {', '.join(COMMANDS)}"}, 404)
-        try:
-            found = attrgetter(command.replace("/", "."))(self)
-            return _as_json(found(**json.loads(body or b"{}")) if callable(found) else found)
-        except KeyError as error:
-            return _as_json({"error": f"There is no task {error}"}, 400)
-        except (TypeError, ValueError) as error:
-            return _as_json({"error": str(error)}, 400)
-
-
-def _as_json(result: object, status: int = 200) -> Response:
-    return Response(json.dumps(result, default=asdict) + "\n", status, mimetype="application/json")
+            return Response(f"{command!r} is no command", 404)
+        result = getattr(self, command)(**json.loads(body or b"{}"))
+        return Response(json.dumps(result) + "\n", mimetype="application/json")
 
 
 class QuietHandler(WSGIRequestHandler):

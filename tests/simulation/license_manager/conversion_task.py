@@ -1,12 +1,14 @@
 """A license type conversion task, as the service sees it, and as it tells of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 IN_PROGRESS = "IN_PROGRESS"
 RESOURCE_ARN = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
 WINDOWS_BYOL, WINDOWS_LICENSE_INCLUDED = "RunInstances:0800", "RunInstances:0002"
+NOT_BEFORE_THE_END = ("StatusMessage", "LicenseConversionTime", "EndTime")
+"""What License Manager leaves out while a conversion runs is not documented: a guess."""
 Context = str | Mapping[str, Any]
 """A license context: as on the wire (`UsageOperation`, `ProductCodes`), or the usage operation alone."""
 
@@ -16,9 +18,7 @@ class Task:
     """A task that ends by itself, `duration` seconds after `start_time` (epoch seconds). With `begins_when_seen` that is when
     the service first tells of it: then whoever looks sees it run, however long it took to come.
 
-    What License Manager leaves out before the end is not documented: `absent_in_progress` is a guess that tests vary.
-    `lies` are answered whether true or not, None as a null; `without` names members that are never answered; `region`
-    is the only one that knows the task, None for all of them.
+    `without` names members that are never answered; `region` is the only one that knows the task, None for all of them.
     """
 
     task_id: str
@@ -29,8 +29,6 @@ class Task:
     resource_arn: str = RESOURCE_ARN
     source: Context = WINDOWS_BYOL
     destination: Context = WINDOWS_LICENSE_INCLUDED
-    absent_in_progress: Sequence[str] = ("StatusMessage", "LicenseConversionTime", "EndTime")
-    lies: Mapping[str, Any] = field(default_factory=dict)
     without: Sequence[str] = ()
     region: str | None = None
     begins_when_seen: bool = False
@@ -50,7 +48,7 @@ class Task:
         return all((self.status(now) if member == "Status" else self.resource_arn) == value for member, value in wanted)
 
     def answer(self, now: float) -> dict[str, Any]:
-        """The members that the service gives at `now`: true ones, then lies, less those that it keeps to itself."""
+        """The members that the service gives at `now`, less those that it keeps to itself."""
         end_time, status = min(now, self.end_time), self.status(now)
         in_progress, failed = status == IN_PROGRESS, status == "FAILED"
         members = {
@@ -65,9 +63,8 @@ class Task:
             "LicenseConversionTime": None if failed else end_time,
             "EndTime": end_time,
         }
-        left_out = {*self.without, *(self.absent_in_progress if in_progress else ())}
-        told = {name: value for name, value in members.items() if value is not None and name not in left_out}
-        return told | {name: value for name, value in self.lies.items() if name not in self.without}
+        left_out = {*self.without, *(NOT_BEFORE_THE_END if in_progress else ())}
+        return {name: value for name, value in members.items() if value is not None and name not in left_out}
 
     def _why_it_failed(self) -> str:
         instance = self.resource_arn.rpartition("/")[2]

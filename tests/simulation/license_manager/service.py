@@ -14,15 +14,7 @@ from operator import itemgetter
 from typing import Any
 
 from tests.simulation.license_manager.conversion_task import IN_PROGRESS, WINDOWS_BYOL, Task
-from tests.simulation.license_manager.service_faults import (
-    CONNECTION_RESET,
-    HTML_503,
-    NO_REPLY,
-    RATE_LIMIT,
-    SLOW_REPLY,
-    ServiceFault,
-    ServiceFaults,
-)
+from tests.simulation.license_manager.service_faults import RATE_LIMIT, ServiceFaults
 
 Json = dict[str, Any]
 ARN = re.compile(r"arn:aws[a-zA-Z-]*:[\w.-]+:[\w./-]*:[\w./-]*:[A-Za-z0-9][\w:/+=,@.-]*")
@@ -35,24 +27,12 @@ SERVER_ERRORS = {"ServerInternalException": 500}
 
 @dataclass(frozen=True)
 class ReceivedCall:
-    """One call received; `answer` is "OK", the error's name, or the fault's."""
+    """One call received; `answer` is "OK", or the error's name."""
 
     operation: str
     parameters: Json
     time: float
     answer: str
-    region: str
-    access_key: str
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What goes back: `fault` still has to be acted out by whoever holds the connection."""
-
-    status: int
-    body: str
-    content_type: str = "application/x-amz-json-1.1"
-    fault: ServiceFault | None = None
 
 
 class ServiceError(Exception):
@@ -92,15 +72,12 @@ class ConversionService:
         self._settings |= {"begins_when_seen": False}
         self._settings |= {"page_size": page_size, "seed": seed, "tasks_a_day": None}
         self._lock = threading.RLock()
-        self.released = threading.Event()
         self.faults = ServiceFaults(self._now)
         self.reset()
 
     def reset(self) -> None:
-        """Forget tasks, calls, faults and `configure()`; let go of the calls that get no reply."""
+        """Forget tasks, calls, faults and `configure()`."""
         with self._lock:
-            self.released.set()
-            self.released = threading.Event()
             self.faults.clear()
             self._tasks: dict[str, Task] = {}
             self._calls: list[ReceivedCall] = []
@@ -167,12 +144,6 @@ class ConversionService:
             task_id, duration=duration, end_status=status, status_message=status_message, begins_when_seen=False
         )
 
-    def delete_task(self, task_id: str) -> None:
-        """Forget a task: License Manager keeps none for ever, and then does not know its id."""
-        with self._lock:
-            del self._tasks[task_id]
-            self._order = [one for one in self._order if one[1] != task_id]
-
     def usage_operation(self, instance_id: str) -> str:
         """What the instance is billed as, after the conversions so far; EC2 tells it. Windows BYOL before the first."""
         converted = [
@@ -184,38 +155,24 @@ class ConversionService:
         found: str = converted[-1]["DestinationLicenseContext"]["UsageOperation"] if converted else WINDOWS_BYOL
         return found
 
-    def reply(self, operation: str, body: bytes, *, region: str, access_key: str) -> Reply:
-        """Answer one call, and remember it."""
-        try:
-            parameters, made = dict(json.loads(body or b"{}")), None
-        except (TypeError, ValueError):
-            parameters, made = {}, ServiceFault("SerializationException")
+    def reply(self, operation: str, body: bytes, *, region: str, access_key: str) -> tuple[int, str]:
+        """Answer one call, and remember it: an HTTP status and a body."""
+        parameters = json.loads(body or b"{}")
         denial = self.denial(operation, parameters, region, access_key)
         with self._lock:
-            fault = self.faults.next_for(operation, parameters.get("LicenseConversionTaskId"))
-            reply, answer = self._reply(operation, parameters, region, made or fault, denial)
-            self._calls.append(ReceivedCall(operation, parameters, self.clock(), answer, region, access_key))
-            return reply
+            answer, status = "OK", 200
+            try:
+                result = self._answer_unless_spoilt(operation, parameters, region, denial)
+            except ServiceError as error:
+                answer, status = error.name, SERVER_ERRORS.get(error.name, 400)
+                result = {"__type": error.name, "Message": str(error)}
+            self._calls.append(ReceivedCall(operation, parameters, self.clock(), answer))
+            return status, json.dumps(result)
 
-    def _reply(
-        self, operation: str, parameters: Json, region: str, fault: ServiceFault | None, denial: str
-    ) -> tuple[Reply, str]:
-        if fault and fault.name == HTML_503:
-            page = "<html><body><h1>503 Service Unavailable</h1></body></html>"
-            return Reply(503, page, "text/html", fault), fault.name
-        if fault and fault.name in (CONNECTION_RESET, NO_REPLY):
-            return Reply(500, "", fault=fault), fault.name
-        try:
-            result = self._result(operation, parameters, region, fault, denial)
-        except ServiceError as error:
-            message = json.dumps({"__type": error.name, "Message": str(error)})
-            return Reply(SERVER_ERRORS.get(error.name, 400), message, fault=fault), error.name
-        return Reply(200, json.dumps(result), fault=fault), fault.name if fault else "OK"
-
-    def _result(self, operation: str, parameters: Json, region: str, fault: ServiceFault | None, denial: str) -> Json:
+    def _answer_unless_spoilt(self, operation: str, parameters: Json, region: str, denial: str) -> Json:
         if denial:
             raise ServiceError("AccessDeniedException", denial)
-        if fault and fault.name != SLOW_REPLY:
+        if fault := self.faults.next_for(operation, parameters.get("LicenseConversionTaskId")):
             raise ServiceError(fault.name, "A fault made on purpose.")
         return self.answer(operation, parameters, region)
 

@@ -7,36 +7,24 @@ from dataclasses import dataclass, replace
 
 from tests.simulation.token_bucket import TokenBucket
 
-HTML_503 = "html-503"
-CONNECTION_RESET = "connection-reset"
-SLOW_REPLY = "slow-reply"
-NO_REPLY = "no-reply"
 RATE_LIMIT = "RateLimitExceededException"
 
 
 @dataclass(frozen=True)
 class ServiceFault:
-    """One fault: an exception's name, or one of the constants above.
+    """One fault, by the name of the exception that is answered.
 
-    `seconds` is how long it takes; `times` how many calls are left to spoil, None for all of them; `operation` the only
-    one that it spoils, `task_id` the only task whose calls it spoils, None for any.
+    `times` is how many calls are left to spoil, None for all of them; `operation` the only one that it spoils, `task_id` the
+    only task whose calls it spoils, None for any.
     """
 
     name: str
-    seconds: float | None = None
     times: int | None = 1
     operation: str | None = None
     task_id: str | None = None
 
     def spoils(self, operation: str, task_id: str | None) -> bool:
         return self.operation in (None, operation) and self.task_id in (None, task_id)
-
-    def __post_init__(self) -> None:
-        known = (HTML_503, CONNECTION_RESET, SLOW_REPLY, NO_REPLY)
-        if not self.name.endswith("Exception") and self.name not in known:
-            raise ValueError(
-                f"{self.name!r} is no fault: it is neither an exception's name nor one of {', '.join(known)}"
-            )
 
 
 class ServiceFaults:
@@ -54,25 +42,15 @@ class ServiceFaults:
         self._bucket: TokenBucket | None = None
 
     def queue(
-        self,
-        name: str,
-        *,
-        times: int | None = 1,
-        operation: str | None = None,
-        seconds: float | None = None,
-        task_id: str | None = None,
+        self, name: str, *, times: int | None = 1, operation: str | None = None, task_id: str | None = None
     ) -> None:
         """Spoil the next calls, after those already queued: `times` of them, or with None all until `clear()`."""
         with self._lock:
-            self._line.append(ServiceFault(name, seconds, times, operation, task_id))
+            self._line.append(ServiceFault(name, times, operation, task_id))
 
-    def rates(
-        self, rates: Mapping[str, float], *, seed: int = 0, seconds: float | None = None, task_id: str | None = None
-    ) -> None:
+    def rates(self, rates: Mapping[str, float], *, seed: int = 0, task_id: str | None = None) -> None:
         """Spoil calls by chance: `{"ThrottlingException": 0.5}` about every second. The same seed, the same calls."""
-        if round(sum(rates.values()), 9) > 1:
-            raise ValueError(f"The rates add up to {sum(rates.values())}, and there is only 1 to share")
-        self._rates = {ServiceFault(name, seconds, task_id=task_id): rate for name, rate in rates.items()}
+        self._rates = {ServiceFault(name, task_id=task_id): rate for name, rate in rates.items()}
         self._random = random.Random(seed)  # noqa: S311 - repeatable, not secret
 
     def limit(self, requests_per_second: float, burst: int) -> None:

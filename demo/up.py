@@ -4,10 +4,10 @@ import contextlib
 import shutil
 import signal
 
+from demo.deployment import deploy
+from demo.screen import Screen
 from tests.local_cloud import ROOT
 from tests.local_cloud.cloud import LocalCloud
-from tests.local_cloud.deployment import deploy
-from tests.local_cloud.screen import Screen
 
 _CONVERSION_SECONDS = 60
 _ENVIRONMENT = """\

@@ -4,11 +4,11 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 
+from demo.deployment import EXAMPLES, deploy
+from demo.screen import Screen
+from demo.watch import Narrator
 from tests.local_cloud.cloud import LocalCloud
-from tests.local_cloud.deployment import EXAMPLES, deploy
-from tests.local_cloud.screen import Screen
 from tests.local_cloud.stacks import Stack
-from tests.local_cloud.watch import Narrator
 
 _LONGEST_SCENE = 120
 

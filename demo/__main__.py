@@ -1,4 +1,4 @@
-"""``make demo`` and ``make local``: ``python -m tests.local_cloud demo`` shows the gate, ``up`` keeps the cloud for you."""
+"""``make demo`` and ``make local``: ``python -m demo show`` shows the gate, ``up`` keeps the cloud for you."""
 
 import argparse
 import signal
@@ -6,6 +6,7 @@ import sys
 from types import FrameType
 
 _LEAVE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_BY_A_SIGNAL = 128
 
 
 def main(command: str) -> None:
@@ -13,11 +14,11 @@ def main(command: str) -> None:
     # Not at the top: a Ctrl-C is to find the handlers in place, and these take half a second to load.
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-    from tests.local_cloud import demo, up  # noqa: PLC0415
-    from tests.local_cloud.screen import Screen  # noqa: PLC0415
+    from demo import scenes, up  # noqa: PLC0415
+    from demo.screen import Screen  # noqa: PLC0415
 
     try:
-        (demo if command == "demo" else up).run(Screen())
+        (scenes if command == "show" else up).run(Screen())
     except (RuntimeError, OSError, BotoCoreError, ClientError) as error:  # TimeoutError is an OSError
         sys.exit(f"\nThis did not work. {error}")
 
@@ -26,17 +27,17 @@ def _leave(number: int, _: FrameType | None) -> None:
     """Unwind every ``with`` block, and let no second Ctrl-C cut that short."""
     for each in _LEAVE:
         signal.signal(each, signal.SIG_IGN)
-    raise SystemExit(128 + number)
+    raise SystemExit(_BY_A_SIGNAL + number)
 
 
 if __name__ == "__main__":
     for each in _LEAVE:
         signal.signal(each, _leave)
-    parser = argparse.ArgumentParser(prog="python -m tests.local_cloud", description=__doc__)
-    parser.add_argument("command", choices=("demo", "up"))
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("command", choices=("show", "up"))
     try:
         main(parser.parse_args().command)
     except SystemExit as left:
-        if isinstance(left.code, int) and left.code > 128:
+        if isinstance(left.code, int) and left.code > _BY_A_SIGNAL:
             print("\nStopped. Nothing is left running.", file=sys.stderr)
         raise
