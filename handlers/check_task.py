@@ -60,9 +60,9 @@ class TaskCheck:
         Always `Waiter`, `GiveUpAt`, `AttemptSeconds`, `PauseSeconds` and `Ended`; after a request that can be read also what the
         next check needs: `Pending` (the ids that are waited for) and `Task` or `FailedTasks`.
 
-        While it waits: `SecondsUntilNextCheck`; the key of its `Registration`, if it registers; a `Response`, where the stack gets
-        one at once because a handle is signalled at the end. Once it has ended: `Passed`, `Output` (the task's shape), `Error`
-        and `Cause`, the `Response` that a stack gets, and the `Event` for the bus.
+        While it waits: `SecondsUntilNextCheck`; the key of its `Registration`, if it registers; a `Response`, where the stack
+        gets one at once because a handle is signalled at the end. Once it has ended: `Passed`, `Output` (the task's shape),
+        `Error` and `Cause`, the `Response` that a stack gets, and the `Event` for the bus.
 
         Raises InvalidRequest and AccessDenied while License Manager's refusal is not believed yet.
         """
@@ -71,14 +71,20 @@ class TaskCheck:
         kept = {name: before[name] for name in KEPT}
         first = "Pending" not in before
         try:
-            request = Request.from_properties(stack_event["ResourceProperties"]) if stack else Request.from_input(event["Input"])
+            request = (
+                Request.from_properties(stack_event["ResourceProperties"])
+                if stack
+                else Request.from_input(event["Input"])
+            )
         except InvalidRequest as error:
             telemetry.count("GatesStarted", first)
             return kept | _ended_state(_told(refused(error, ConversionTask.unseen())), stack_event)
         began = datetime.fromisoformat(stack["RequestedAt"] if stack else event["StartedAt"])
         times = request.times(began, responds=before["Waiter"] == "STACK")
         found = self._checked(request, event, began, times)
-        telemetry.count("GatesStarted", first)  # here, because a refusal that is not believed yet is an error, and comes again
+        telemetry.count(
+            "GatesStarted", first
+        )  # here, because a refusal that is not believed yet is an error, and comes again
         known = found.known
         state = {**kept, "Pending": " ".join(known.pending), **known.carried()}
         if isinstance(found, Ended):
@@ -92,7 +98,7 @@ class TaskCheck:
         return state | times.state()
 
     def for_caller(self, event: Any) -> dict[str, Any]:
-        """The task as it is now, with `SecondsUntilNextCheck` while it is not terminal. Raises InvalidRequest and AccessDenied."""
+        """The task as it is now, with `SecondsUntilNextCheck` while it runs. Raises InvalidRequest and AccessDenied."""
         request = Request.from_input(event)
         now = self._clock()
         found = self._checked(request, {"Gate": {}}, now, request.times(now, responds=False))
@@ -132,7 +138,7 @@ class TaskCheck:
             fails_on_failure=request.fails_on_failure,
             signals_handle=bool(request.wait_condition_handle),
             first="Pending" not in before,
-            # What a poll has found when the state machine gives the attempt up is lost: half of one leaves time for its last call.
+            # What a poll has found when the state machine gives the attempt up is lost: half of it is left for the last call.
             ask_seconds=times.attempt_seconds / 2,
             further="".join(words for words, given in zip(further, said, strict=True) if given),
             execution=_name(execution),
@@ -198,7 +204,9 @@ def _task_check() -> TaskCheck:
     settings = Settings.from_env()
     return TaskCheck(
         settings,
-        lru_cache(MOST_ACCOUNTS)(lambda account: Poll(LicenseManager(settings.role_arn, account), time.time, time.sleep)),
+        lru_cache(MOST_ACCOUNTS)(
+            lambda account: Poll(LicenseManager(settings.role_arn, account), time.time, time.sleep)
+        ),
         lru_cache(MOST_ACCOUNTS)(lambda account: Registrations(settings.table_name, account, settings.poll_function)),
     )
 

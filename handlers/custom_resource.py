@@ -1,6 +1,6 @@
-"""CloudFormation comes in here: a Create or an Update that is valid begins a wait, which answers it; a Delete stops waits.
+"""CloudFormation comes in here: a Create or an Update that is valid begins an execution, which responds; a Delete stops some.
 
-No task is looked at here, and no verdict leaves from here: what answers a wait is answer_stack.py.
+No task is checked here, and no outcome leaves from here.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,90 +9,86 @@ from functools import cache
 from typing import Any
 
 from license_conversion import aws, telemetry
-from license_conversion.errors import AnswerNotDelivered, InvalidRequest
-from license_conversion.gate import utc_now
-from license_conversion.lifecycle import Event, Lifecycle
+from license_conversion.conversion import iso, utc_now
+from license_conversion.errors import InvalidRequest, ResponseNotTaken
+from license_conversion.executions import Executions
+from license_conversion.lifecycle import Lifecycle
 from license_conversion.request import Request
+from license_conversion.response import deliver, is_signed, requested_at, seconds_left
 from license_conversion.settings import Settings
-from license_conversion.stack_response import deliver, requested_at, seconds_left
-from license_conversion.task import iso
-from license_conversion.waits import Waits
 
-ADDRESS = ("ResponseURL", "StackId", "RequestId", "LogicalResourceId")
-"""Who an event is from. Without all of it there is nobody to answer."""
-ENOUGH_TO_ANSWER = 20.0
-"""Seconds of an invocation that a search for waits leaves for what comes after it."""
+ADDRESS = ("StackId", "RequestId", "LogicalResourceId")
+REQUEST_TYPES = ("Create", "Update", "Delete")
+WHO_INVOKES = (
+    "CloudFormation invokes this function, with a ResponseURL that it has signed: a Custom::LicenseConversionTask names it as "
+    "its ServiceToken."
+)
+ENOUGH_TO_RESPOND = 20.0
+"""Seconds of an invocation that a Delete's search for executions leaves for its response."""
 
 aws.prepare("stepfunctions")
 
 
-class StackGate:
-    """The provider of `Custom::LicenseConversionTask`."""
+def provider(
+    executions: Executions,
+    clock: Callable[[], datetime] = utc_now,
+    deliver_: Callable[[str, bytes, float], int] = deliver,
+) -> Lifecycle:
+    """The provider of `Custom::LicenseConversionTask`. It raises whatever keeps it from handling an event, so that Lambda
+    delivers the event again.
+    """
+    helper = Lifecycle(deliver_)
 
-    def __init__(
-        self,
-        waits: Waits,
-        clock: Callable[[], datetime] = utc_now,
-        deliver_: Callable[[str, bytes, float], int] = deliver,
-    ) -> None:
-        self._waits = waits
-        self._clock = clock
-        self._lifecycle = Lifecycle(self._begin, self._delete, deliver_)
-
-    def __call__(self, event: Event, context: Any) -> None:
-        """Handle one event. Raises whatever keeps it from being handled, so that Lambda delivers the event again."""
-        self._lifecycle({"RequestType": None, **event}, context)
-
-    def _begin(self, event: Event, context: Any) -> None:
-        """A Create or an Update. InvalidRequest is its answer."""
+    @helper.create  # type: ignore[untyped-decorator]
+    @helper.update  # type: ignore[untyped-decorator]
+    def begin(event: dict[str, Any], context: Any) -> None:
         try:
-            request = Request.from_event(event)
+            request = Request.from_properties(event.get("ResourceProperties"))
         except InvalidRequest as error:
-            telemetry.refused(error)
+            telemetry.count("GatesStarted")
+            telemetry.ended("REFUSED", 0)
+            telemetry.ends("REFUSED", "", 0, str(error))
             raise
-        requested = requested_at(event, self._clock())
+        requested = requested_at(event, clock())
         if event["RequestType"] == "Update":
-            self._stop_waits(event, iso(requested), seconds_left(context) / 2)
-        wait = {
-            "Stack": {
-                # Nobody needs the old properties, and those of a fleet are a fifth of what an execution can hold.
-                "Event": {name: value for name, value in event.items() if name != "OldResourceProperties"},
-                "RequestedAt": iso(requested),
-                "PhysicalResourceId": request.task_id,
-            },
-            "Gate": {"Waiter": "STACK", "Checks": 0, **request.times(requested, answers_request=True).state()},
+            stop(event, requested, seconds_left(context) / 2)
+        stack = {
+            # No state needs the old properties, and those of a fleet are a fifth of what an execution can hold.
+            "Event": {name: value for name, value in event.items() if name != "OldResourceProperties"},
+            "RequestedAt": iso(requested),
+            "PhysicalResourceId": request.task_id,
+            "Gate": {"Waiter": "STACK", "Ended": False, **request.times(requested, responds=True).state()},
         }
         telemetry.about(task_id=request.task_id)
-        with telemetry.traced("begin wait"):
-            self._waits.begin(event, wait, seconds_left(context))
-        telemetry.logger.info("The wait answers")
+        executions.begin(event, {"Stack": stack}, seconds_left(context))
+        telemetry.logger.info("The execution responds")
 
-    def _delete(self, event: Event, context: Any) -> None:
-        """Nothing in License Manager is the stack's to delete: stop the wait that belongs to it, if one still runs."""
-        requested = requested_at(event, self._clock())
-        stopped = self._stop_waits(event, iso(requested), seconds_left(context) - ENOUGH_TO_ANSWER)
-        telemetry.logger.info("The resource is deleted", extra={"waits_stopped": stopped})
+    @helper.delete  # type: ignore[untyped-decorator]
+    def delete(event: dict[str, Any], context: Any) -> None:
+        """Nothing in License Manager is the stack's to delete: stop the execution that belongs to it, if one still runs."""
+        stopped = stop(event, requested_at(event, clock()), seconds_left(context) - ENOUGH_TO_RESPOND)
+        telemetry.logger.info("The resource is deleted", extra={"gates_stopped": stopped})
 
-    def _stop_waits(self, event: Event, requested: str, seconds: float) -> int:
-        with telemetry.traced("stop waits"):
-            stopped = self._waits.stop(event, requested, seconds)
-        if stopped:
-            telemetry.count("WaitsStopped", stopped)
+    def stop(event: Mapping[str, Any], requested: datetime, seconds: float) -> int:
+        stopped = executions.stop_superseded(event, iso(requested), seconds)
+        telemetry.count("GatesStopped", stopped)
         return stopped
+
+    return helper
 
 
 @cache
-def _stack_gate() -> StackGate:
-    return StackGate(Waits(Settings.from_env().state_machine_arn))
+def _provider() -> Lifecycle:
+    return provider(Executions(Settings.from_env().state_machine_arn))
 
 
 def handler(event: Any, context: Any) -> None:
     """Lambda's entry point for CloudFormation's events."""
-    handle(_stack_gate(), event, context)
+    handle(_provider(), event, context)
 
 
-def handle(stack_gate: StackGate, event: Any, context: Any) -> None:
-    """One event, with its log and its metrics. One that does not say whom to answer is not worth another try."""
+def handle(helper: Lifecycle, event: Any, context: Any) -> None:
+    """One event, with its log and its metrics. InvalidRequest for one that is none of CloudFormation's."""
     said = event if isinstance(event, Mapping) else {}
     telemetry.begin(
         context,
@@ -102,15 +98,17 @@ def handle(stack_gate: StackGate, event: Any, context: Any) -> None:
         task_id=said.get("PhysicalResourceId"),
     )
     try:
-        missing = [name for name in ADDRESS if not isinstance(said.get(name), str)]
-        if missing:
+        wrong = [name for name in ADDRESS if not isinstance(said.get(name), str)]
+        wrong += ["RequestType"] if said.get("RequestType") not in REQUEST_TYPES else []
+        wrong += ["ResponseURL"] if not is_signed(said.get("ResponseURL")) else []
+        if wrong:
             telemetry.count("MalformedEvents")
-            telemetry.logger.error(f"The event is none of CloudFormation's: it has no {', '.join(missing)}")
-        else:
-            stack_gate(dict(said), context)
-    except AnswerNotDelivered as error:
-        telemetry.count("AnswersNotDelivered")
-        telemetry.logger.error(f"The answer was not taken: {error}")
+            telemetry.logger.error(f"The event is none of CloudFormation's: {', '.join(wrong)} cannot be used")
+            raise InvalidRequest(f"{', '.join(wrong)} cannot be used. {WHO_INVOKES}")  # noqa: TRY301 - logged above
+        helper(dict(said), context)
+    except ResponseNotTaken as error:
+        telemetry.count("ResponsesNotTaken")
+        telemetry.logger.error(f"The response was not taken: {error}")
         raise
     finally:
         telemetry.flush()

@@ -28,8 +28,8 @@ LAST_SECONDS = 60.0
 LAST_CALL_SECONDS = 10.0
 """Of those, for the last call and what follows from it."""
 FLEET_SECONDS = 30.0
-"""After it has registered, a fleet that has not ended sleeps this long at least: a thousand ends in a day, called back one by one,
-are more events than an execution can have."""
+"""After it has registered, a fleet that has not ended sleeps this long at least: a thousand ends in a day, called back one by
+one, are more events than an execution can have."""
 RESULTS_BYTES = 40_000
 """What one callback may carry: the variables of an execution have 256 KB in all. The rest comes with the next one."""
 MESSAGE_SHARE = 10
@@ -57,6 +57,7 @@ class Poller:
         license_manager: LicenseManager,
         call_back: CallBack,
         owner: str,
+        *,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         map_: Callable[..., Iterable[bool]] = map,

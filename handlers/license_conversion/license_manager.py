@@ -73,8 +73,8 @@ class Page:
 class LicenseManager:
     """License Manager of one account and region.
 
-    Every method raises InvalidRequest or AccessDenied, which end the gate in the end, or StillUnknown, which does not. `role` is the
-    ARN of the function's own role, for the sentence that a denial becomes.
+    Every method raises InvalidRequest or AccessDenied, which end a gate that they go on for, or StillUnknown, which does not.
+    `role` is the ARN of the function's own role, for the sentence that a denial becomes.
     """
 
     def __init__(self, role: str, account: Account = Account()) -> None:  # noqa: B008 - frozen

@@ -1,81 +1,119 @@
-"""Who waits for an execution, told from outside of it: by the last resort, and when the application is deleted.
+"""Who waits for an execution, and the response to each: a stack, its wait condition, a state machine with a task token.
 
-Needs no layer. Who is told, and what, is what the execution's last state would have said: a verdict that a check has
-seen goes out word for word.
+Needs no layer. A response that a check has made is sent word for word, whoever sends it.
 """
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from license_conversion.stack_response import bare, send
+from license_conversion.executions import OWN_ID, Executions
+from license_conversion.response import bare, is_signed, requested_at, send
+from license_conversion.text import quoted, shorten
 
-if TYPE_CHECKING:
-    from license_conversion.waits import Waits
-
-BROKEN = "LicenseConversion.GateBroken"
+GATE_BROKEN = "LicenseConversion.GateBroken"
 STACK, HANDLE, TASK_TOKEN = "STACK", "HANDLE", "TASK_TOKEN"
+ASKED_BYTES = 300
 
 
 @dataclass(frozen=True)
-class Waiters:
-    """Those who wait for one execution. `given` is its input, which may be anything; `state` the data of its last state."""
+class Recipients:
+    """Those who wait for the `execution` with this ARN. `given` is its input, which may be anything; `gate` is the gate's
+    state as the execution assigned it last, empty where it never did.
+    """
 
+    execution: str
     given: Any
-    state: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, waits: "Waits", arn: str, given: str, seconds: float) -> "Waiters":
-        """`given` is the input as DescribeExecution says it. Raises one of `aws.failures`."""
-        state = waits.last_state(arn, seconds)
-        return cls(json.loads(given), state if isinstance(state, Mapping) else {})
+    gate: Mapping[str, Any]
 
     @property
     def names(self) -> list[str]:
-        """As the state machine sees it. Empty where it would tell nobody: a .sync caller hears from Step Functions.
+        """As the state machine sees them. Empty where it would respond to nobody: a .sync caller reads how the execution ends.
 
-        A stack that names a handle may have had its answer or not: both are told, and each takes the first word that it gets.
+        A stack that names a handle may have its response or not, as far as is known from outside: both get one, and each takes
+        the first that it gets.
         """
-        waiter = self._waiter()
-        handle = self.event.get("ResourceProperties", {}).get("WaitConditionHandle") if self.event else None
-        return [STACK, HANDLE] if waiter == STACK and handle else [waiter] if waiter else []
+        waiter = self.gate.get("Waiter") or self._waiter()
+        if waiter == STACK and self.event.get("ResourceProperties", {}).get("WaitConditionHandle"):
+            return [STACK, HANDLE]
+        return [waiter] if waiter in (STACK, HANDLE, TASK_TOKEN) else []
 
     def _waiter(self) -> str:
-        said = self.state.get("Waiter")
-        if said:
-            return "" if said == "CALLER" else str(said)
-        given = self.given if isinstance(self.given, Mapping) else {}  # it ended before it had a state of its own
+        """Of an execution that ended before its first state, *Open Gate*, said it."""
         if self.event:
-            return str(given["Gate"]["Waiter"])
-        return TASK_TOKEN if isinstance(given.get("TaskToken"), str) and given["TaskToken"] else ""
+            return STACK
+        token = self.given.get("TaskToken") if isinstance(self.given, Mapping) else ""
+        return TASK_TOKEN if isinstance(token, str) and token else ""
 
     @property
     def event(self) -> Mapping[str, Any]:
         """The request of the stack that waits; empty where none does. A caller's input may look like anything."""
         try:
-            found, waiter = self.given["Stack"]["Event"], self.given["Gate"]["Waiter"]
+            found, opened = self.given["Stack"]["Event"], self.given["Stack"]["Gate"]["GiveUpAt"]
         except (TypeError, KeyError):
             return {}
-        return found if isinstance(found, Mapping) and found.get("ResponseURL") and waiter else {}
+        return found if isinstance(found, Mapping) and is_signed(found.get("ResponseURL")) and opened else {}
 
-    def tell(self, reason: str, waiter: str, waits: "Waits", seconds: float, now: datetime) -> str:
-        """Tell one of `names` the verdict, or FAILED with the `reason` where there is none. Returns the status that was told.
+    @property
+    def task_id(self) -> str:
+        """As the checks know it; `""` where none has seen a task."""
+        return str(self.gate.get("Task", {}).get("LicenseConversionTaskId", ""))
 
-        Raises AnswerNotDelivered; for a task token one of `aws.failures`.
+    @property
+    def asked(self) -> str:
+        """What the gate waits for, for people."""
+        return f"task {self.task_id}" if self.task_id else asked_for(self.event.get("ResourceProperties", self.given))
+
+    def respond(self, name: str, reason: str, executions: Executions, seconds: float, now: datetime) -> str:
+        """Give one of `names` the outcome, or FAILED with the `reason` where the gate has none. Returns the status.
+
+        Raises ResponseNotTaken; for a task token one of `aws.failures`.
         """
-        if waiter == TASK_TOKEN:
-            result = self._verdict_for_caller() or {"Error": BROKEN, "Cause": reason}
-            waits.tell_caller(self.given["TaskToken"], result, seconds)
-            return "SUCCESS" if result.get("Passed") else "FAILED"
-        known = self.state.get("Task", {}).get("LicenseConversionTaskId") or self.given["Stack"]["PhysicalResourceId"]
-        verdict = self.state.get("Answer") if self.state.get("Ended") else None
-        answer = verdict or bare("FAILED", reason, known)
-        send(self.event, answer, waiter, seconds, now=now)
-        return str(answer["Status"])
+        if self.gate.get("Ended"):  # a gate that broke has a Cause and no response
+            cause = quoted(str(self.gate.get("Cause")))
+            reason = f"{cause} The gate waited for {self.asked}. Look further in execution {self.execution}."
+        if name == TASK_TOKEN:
+            return self._call_back(reason, executions, seconds)
+        stack = self.given["Stack"]
+        # The response that a stack with a handle got at once stays in the state: it is none for the handle.
+        made = self.gate.get("Response") if self.gate.get("Ended") or name == STACK else None
+        said = made or bare("FAILED", reason, self.task_id or stack.get("PhysicalResourceId"))
+        requested = requested_at(self.event, now)
+        with suppress(KeyError, ValueError):
+            requested = min(requested, datetime.fromisoformat(stack["RequestedAt"]))
+        send(self.event, said, to_handle=name == HANDLE, seconds=seconds, requested=requested, now=now)
+        return str(said["Status"])
 
-    def _verdict_for_caller(self) -> Mapping[str, Any]:
-        """Nothing where the state is not whole: its own definition may be what is broken."""
-        needs = {"Output"} if self.state.get("Passed") else {"Error", "Cause"}
-        return self.state if self.state.get("Ended") and needs <= self.state.keys() else {}
+    def _call_back(self, reason: str, executions: Executions, seconds: float) -> str:
+        """A caller that has gone is no error."""
+        client, token, gate = executions.client, self.given["TaskToken"], self.gate
+        gone = client.exceptions
+        passes, ended = gate.get("Passed") and "Output" in gate, gate.get("Ended") and gate.get("Error")
+
+        def call() -> None:
+            with suppress(gone.TaskTimedOut, gone.TaskDoesNotExist, gone.InvalidToken):
+                if passes:
+                    client.send_task_success(taskToken=token, output=json.dumps(gate["Output"]))
+                    return
+                broken = not ended or gate["Error"] == GATE_BROKEN
+                error, cause = (GATE_BROKEN, reason) if broken else (gate["Error"], gate["Cause"])
+                client.send_task_failure(taskToken=token, error=error, cause=cause)
+
+        executions.within(seconds, call)
+        return "SUCCESS" if passes else "FAILED"
+
+
+def asked_for(properties: Any) -> str:
+    """What these properties ask for. They may be unchecked, so only what has the form of an id or of an ARN is repeated."""
+    given = properties if isinstance(properties, Mapping) else {}
+    task_id, arn, tasks = (
+        given.get(name) for name in ("LicenseConversionTaskId", "ResourceArn", "LicenseConversionTaskIds")
+    )
+    if isinstance(task_id, str) and OWN_ID.fullmatch(task_id):
+        return f"task {task_id}"
+    if isinstance(arn, str) and arn.startswith("arn:") and "?" not in arn:
+        return f"the newest task of {shorten(arn, ASKED_BYTES)}"
+    return f"a fleet of {len(tasks)} tasks" if isinstance(tasks, list) else "a task"

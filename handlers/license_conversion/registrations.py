@@ -79,12 +79,18 @@ class Registrations:
         return self._key(zlib.crc32(gate.encode()) % SHARDS, gate)
 
     def look_after_poller(self, gate: str, now: float) -> LastPoll:
-        """Start the poller where nobody polls: the check that takes the free lease does, for an owner that is named once. A poller that does not start is no error: the next gate that wakes tries again, and asks License Manager itself.
+        """Start the poller where nobody polls: the check that takes the free lease does, for an owner that is named once.
+
+        A poller that does not start is no error: the next gate that wakes tries again, and asks License Manager itself.
         """
         owner = f"{gate}@{now:.3f}"
         before, taken = self._take_lease(owner, now)
         if taken:
-            event = {"RoleArn": self._named.role_arn, "ExternalId": self._named.external_id, "Region": self._named.region}
+            event = {
+                "RoleArn": self._named.role_arn,
+                "ExternalId": self._named.external_id,
+                "Region": self._named.region,
+            }
             payload = json.dumps({**event, "Owner": owner}).encode()
             try:
                 lambda_ = aws.client("lambda", attempts=1, quick=True)
@@ -117,7 +123,9 @@ class Registrations:
     def renew_lease(self, owner: str, now: float) -> bool:
         """And the slot. False: the lease is another poller's."""
         values = {":until": now + LEASE}
-        if not self._update(self._poller, UNTIL, {**values, ":owner": owner}, "Holder = :owner", {"#until": "Until"})[1]:
+        if not self._update(self._poller, UNTIL, {**values, ":owner": owner}, "Holder = :owner", {"#until": "Until"})[
+            1
+        ]:
             return False
         self._update(SLOTS, UNTIL, values, "attribute_exists(#until)", {"#until": self._slot})
         return True

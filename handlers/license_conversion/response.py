@@ -1,4 +1,4 @@
-"""A response that always fits, sent until somebody takes it. The standard library alone: the last resort needs it too."""
+"""A response that always fits, sent until it is taken. The standard library alone: the responder has no layer."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from http.client import HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from license_conversion.errors import AnswerNotDelivered, NobodyListens
+from license_conversion.errors import NobodyListens, ResponseNotTaken
 from license_conversion.text import shorten, size
 
 RESPONSE_BYTES = 4096
@@ -19,14 +19,17 @@ RESPONSE_BYTES = 4096
 ATTRIBUTE_BYTES = 256
 """More than any attribute but StatusMessage has; one that is longer gives way before the messages do."""
 SERVICE_TIMEOUT = 3600
-"""Seconds that CloudFormation waits for an answer when a template says nothing: the default and the most it allows.
+"""Seconds that CloudFormation waits for a response when a template says nothing: the default and the most it allows.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-customresource.html"""
+URL_LIVES = timedelta(hours=2)
 RESERVE_SECONDS = 1.5
-"""What an invocation keeps of its time, to say that an answer was not delivered."""
+"""What an invocation keeps of its time, to say that a response was not taken."""
 PUT_SECONDS = 5.0
 """One attempt's time-out, for the connection and for the reply each."""
 NO_ID = "license-conversion-gate-refused"
 """The physical id of a resource that never came to be. Its Delete finds nothing to do."""
+SIGNED = re.compile(r"https://[^/?#@\s]+/[^?#\s]*\?[^#\s]*(?<=[?&])(X-Amz-Signature|Signature)=[^#\s]*")
+"""The form of CloudFormation's own URLs, in either version of the signature: to no other one is anything sent."""
 
 
 def response(
@@ -37,7 +40,7 @@ def response(
     A FAILED response keeps the physical id that the resource has: a new one on a failed Update breaks the stack.
     """
     known = event.get("PhysicalResourceId")
-    answer: dict[str, Any] = {
+    body: dict[str, Any] = {
         "Status": status,
         "Reason": reason,
         "PhysicalResourceId": (known if status == "FAILED" else None) or physical_id or known or NO_ID,
@@ -47,22 +50,12 @@ def response(
         "NoEcho": False,
         "Data": dict(data) if status == "SUCCESS" else {},
     }
-    return fit(answer, answer["Data"])
+    return fit(body, body["Data"])
 
 
 def bare(status: str, reason: str = "", physical_id: str | None = None) -> dict[str, Any]:
-    """An answer without attributes."""
+    """A response without attributes."""
     return {"Status": status, "Reason": reason, "PhysicalResourceId": physical_id, "Data": {}}
-
-
-def message(event: Mapping[str, Any], answer: Mapping[str, Any], waiter: str) -> tuple[str, bytes]:
-    """Where an end goes, and what: for the `waiter` HANDLE a signal to the one that the request names, else the response."""
-    status, reason, physical_id = answer["Status"], answer["Reason"], answer["PhysicalResourceId"]
-    if waiter == "HANDLE":
-        body = signal(status=status, reason=reason, unique_id=physical_id or NO_ID, data=answer["Data"])
-        return event["ResourceProperties"]["WaitConditionHandle"], body
-    body = response(event, status=status, reason=reason, physical_id=physical_id, data=answer["Data"])
-    return event["ResponseURL"], body
 
 
 def signal(*, status: str, reason: str, unique_id: str, data: Mapping[str, str]) -> bytes:
@@ -110,28 +103,39 @@ def fit(message: dict[str, Any], data: dict[str, Any], limit: int = RESPONSE_BYT
     return _encode(message)
 
 
+def is_signed(url: Any) -> bool:
+    return isinstance(url, str) and bool(SIGNED.fullmatch(url))
+
+
 def send(
-    event: Mapping[str, Any], answer: Mapping[str, Any], waiter: str, seconds: float, *, now: datetime,
+    event: Mapping[str, Any], said: Mapping[str, Any], *, to_handle: bool, seconds: float, requested: datetime, now: datetime,
     deliver_: Callable[[str, bytes, float], int] | None = None,
 ) -> int:  # fmt: skip
-    """Deliver the `message`, for at most `seconds`, and no longer than somebody listens. Returns the attempts.
+    """Send what is `said` (Status, Reason, PhysicalResourceId and Data) as the response to `event`, or as the signal to the wait
+    condition handle that it names. For at most `seconds`, and no longer than CloudFormation listens. Returns the attempts.
 
-    Raises AnswerNotDelivered; NobodyListens where CloudFormation has given the request up by then, so that trying again is in
-    vain. A wait condition's own time-out is not in the event: a signal is sent for as long as whoever calls tries.
+    Raises ResponseNotTaken; NobodyListens where CloudFormation has given the request up by then, so that trying again is in
+    vain. A wait condition's own time-out is not in the event: a signal is sent for as long as the sender tries.
     """
-    url, body = message(event, answer, waiter)
-    given_up = requested_at(event, now) + timedelta(seconds=service_timeout(event))
-    listens = (given_up - now).total_seconds() if waiter == "STACK" else float("inf")
+    parts = {"status": said["Status"], "reason": said["Reason"], "data": said["Data"]}
+    physical_id, listens = said["PhysicalResourceId"], float("inf")
+    if to_handle:
+        url, body = event["ResourceProperties"]["WaitConditionHandle"], signal(**parts, unique_id=physical_id or NO_ID)
+    else:
+        url, body = event["ResponseURL"], response(event, **parts, physical_id=physical_id)
+        listens = (requested + timedelta(seconds=service_timeout(event)) - now).total_seconds()
+    if not is_signed(url):
+        raise NobodyListens("The URL is none that CloudFormation has signed")
     try:
         return (deliver_ or deliver)(url, body, min(seconds, max(0.0, listens)))
-    except AnswerNotDelivered as error:
+    except ResponseNotTaken as error:
         if listens > seconds:
             raise
         raise NobodyListens(f"{error}; CloudFormation has given the request up") from error
 
 
 def seconds_left(context: Any) -> float:
-    """Seconds that an invocation can still spend on its message."""
+    """Seconds that an invocation can still spend on its response."""
     return float(context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS)
 
 
@@ -148,7 +152,7 @@ def deliver(
 ) -> int:  # fmt: skip
     """PUT `body` to the presigned `url` until it is taken (2xx), for at most about `seconds`. Returns the attempts.
 
-    Raises AnswerNotDelivered. Everything but 2xx is tried again, a 403 too: S3 gives one while a clock is off.
+    Raises ResponseNotTaken. Everything but 2xx is tried again, a 403 too: S3 gives one while a clock is off.
     The signature covers an empty content type, so that is what is sent.
     """
     give_up = monotonic() + seconds
@@ -160,13 +164,13 @@ def deliver(
         if not said:
             return attempts
         if monotonic() + pause >= give_up:
-            raise AnswerNotDelivered(f"{attempts} attempts in {seconds:.0f} s, the last one: {said}") from None
+            raise ResponseNotTaken(f"{attempts} attempts in {seconds:.0f} s, the last one: {said}") from None
         sleep(pause)
         pause = min(8.0, pause * 2)
 
 
 def _put(url: str, body: bytes, timeout: float) -> str:
-    """Empty when the answer was taken, else what went wrong. Never the URL. TLS always, whatever the URL says."""
+    """Empty when the response was taken, else what went wrong. Never the URL. TLS always, whatever the URL says."""
     try:
         parts = urlsplit(url)
         with closing(HTTPSConnection(parts.netloc, timeout=timeout)) as connection:
@@ -181,15 +185,19 @@ def _put(url: str, body: bytes, timeout: float) -> str:
 def requested_at(event: Mapping[str, Any], now: datetime) -> datetime:
     """When CloudFormation made the request: the point in time that its own time-out counts from.
 
-    The event does not say it, but its presigned URL was signed then (X-Amz-Date). So a delivery that Lambda repeats a
-    minute later keeps the first one's deadline. A date that cannot be true counts for nothing.
+    The event does not say it, but its URL was signed then: X-Amz-Date, or two hours before the `Expires` of the older
+    signature. So a delivery that Lambda repeats a minute later keeps the first one's deadline. A date that cannot be true counts
+    for nothing.
     """
+    query = parse_qs(urlsplit(str(event.get("ResponseURL"))).query)
     try:
-        dates = parse_qs(urlsplit(str(event.get("ResponseURL"))).query).get("X-Amz-Date", [])
-        signed = datetime.strptime(dates[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    except (IndexError, ValueError):
+        if "X-Amz-Date" in query:
+            signed = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        else:
+            signed = datetime.fromtimestamp(int(query["Expires"][0]), UTC) - URL_LIVES
+    except (KeyError, ValueError, OverflowError, OSError):
         return now
-    return min(signed, now) if abs(now - signed) <= timedelta(hours=2) else now
+    return min(signed, now) if abs(now - signed) <= URL_LIVES else now
 
 
 def _encode(message: Mapping[str, Any]) -> bytes:

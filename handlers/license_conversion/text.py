@@ -1,8 +1,12 @@
-"""Text that has to fit. The standard library alone."""
+"""Text that has to fit, and that must show no credential. The standard library alone."""
 
 import json
+import re
 
 MARK = "… (shortened)"
+QUOTED_BYTES = 1500
+CREDENTIAL = re.compile(r"\S*(?:X-Amz-|Signature=)\S*")
+"""Part of a presigned URL."""
 
 
 def size(text: str) -> int:
@@ -24,3 +28,8 @@ def shorten(text: str, limit: int) -> str:
             break
         kept += 1
     return text[:kept] + MARK
+
+
+def quoted(text: str) -> str:
+    """An error's text for a person: it may itself quote what the function was given."""
+    return shorten(CREDENTIAL.sub("(a URL that is a credential)", text), QUOTED_BYTES)
