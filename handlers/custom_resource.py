@@ -104,7 +104,7 @@ def handle(helper: Lifecycle, event: Any, context: Any) -> None:
         if wrong:
             telemetry.count("MalformedEvents")
             telemetry.logger.error(f"The event is none of CloudFormation's: {', '.join(wrong)} cannot be used")
-            raise InvalidRequest(f"{', '.join(wrong)} cannot be used. {WHO_INVOKES}")  # noqa: TRY301 - logged above
+            raise InvalidRequest(f"{', '.join(wrong)} cannot be used. {WHO_INVOKES}")
         helper(dict(said), context)
     except ResponseNotTaken as error:
         telemetry.count("ResponsesNotTaken")
