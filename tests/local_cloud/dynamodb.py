@@ -3,6 +3,7 @@
 import itertools
 import json
 import threading
+import uuid
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Self
@@ -66,4 +67,5 @@ class DynamoDBServer:
 
 def _error(code: str, message: str, status: int) -> Response:
     said = {"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": message}
-    return Response(json.dumps(said), status, mimetype="application/x-amz-json-1.0")
+    request_id = {"x-amzn-RequestId": str(uuid.uuid4())}  # Step Functions writes it into the Cause
+    return Response(json.dumps(said), status, request_id, mimetype="application/x-amz-json-1.0")
