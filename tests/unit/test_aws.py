@@ -158,6 +158,7 @@ def test_what_a_service_says_and_what_it_does_not_say_are_both_failures() -> Non
     for error in (refused, silent, TimeoutError("The time for it is up")):
         assert isinstance(error, aws.failures())
     assert not isinstance(KeyError("ours"), aws.failures())
+    assert (aws.code(refused), aws.code(silent)) == ("AccessDenied", "ReadTimeoutError")
 
 
 def test_every_region_of_every_partition_is_known() -> None:
