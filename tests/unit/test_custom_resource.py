@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -235,28 +236,26 @@ def test_every_delivery_of_a_refused_request_gets_the_same_response(function: Wa
 # An event that is no request of CloudFormation's
 
 SIGNED = "https://bucket/key?Signature=c0ffee"
-NO_REQUESTS: list[tuple[Any, str]] = [
-    *((event_, "StackId, RequestId, LogicalResourceId, RequestType, ResponseURL") for event_ in ({}, [], None, "Create", 5)),
-    ({name: value for name, value in event().items() if name != "RequestType"}, "RequestType"),
-    *(({**event(), "RequestType": value}, "RequestType") for value in ("Read", "create", "", None, 5, ["Create"], {})),
-    *(
-        ({**event(), name: value}, name)
-        for name in ("StackId", "RequestId", "LogicalResourceId", "ResponseURL")
-        for value in (None, 5, ["x"])
-    ),
-    *(
-        ({**event(), "ResponseURL": url}, "ResponseURL")
-        for url in (
-            "...",
-            SIGNED.replace("https", "http"),
-            "https://bucket/key",
-            "https://bucket/key?X-Amz-SignatureX=c0ffee",
-            "https://bucket/key#?Signature=c0ffee",
-            "https://somebody@bucket/key?Signature=c0ffee",
-            f"{SIGNED} ",
-            f"{SIGNED}\n",
-        )
-    ),
+NO_OBJECTS: list[Any] = [{}, [], None, "Create", 5]
+NO_TYPES: list[Any] = ["Read", "create", "", None, 5, ["Create"], {}]
+NO_TEXTS: list[Any] = [None, 5, ["x"]]
+NO_SIGNED_URLS = [
+    "...",
+    SIGNED.replace("https", "http"),
+    "https://bucket/key",
+    "https://bucket/key?X-Amz-SignatureX=c0ffee",
+    "https://bucket/key#?Signature=c0ffee",
+    "https://somebody@bucket/key?Signature=c0ffee",
+    f"{SIGNED} ",
+    f"{SIGNED}\n",
+]
+ADDRESS = ("StackId", "RequestId", "LogicalResourceId")
+NO_REQUESTS = [
+    *((one, f"{', '.join(ADDRESS)}, RequestType, ResponseURL") for one in NO_OBJECTS),
+    *(({name: of for name, of in event().items() if name != out}, out) for out in (*ADDRESS, "RequestType", "ResponseURL")),
+    *(({**event(), "RequestType": one}, "RequestType") for one in NO_TYPES),
+    *(({**event(), name: one}, name) for name, one in product(ADDRESS, NO_TEXTS)),
+    *(({**event(), "ResponseURL": one}, "ResponseURL") for one in (*NO_TEXTS, *NO_SIGNED_URLS)),
 ]  # fmt: skip
 
 
