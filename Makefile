@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_USER := 0
+export PIP_REQUIRE_VIRTUALENV := 0
 export SAM_CLI_TELEMETRY := 0
 
 # What a lock file has, into a virtual environment: $(call install,folder,lock file,more options). The pip is that of $(VENV).
