@@ -120,9 +120,10 @@ REGION := --region $(AWS_REGION)
 deploy delete: export AWS_DEFAULT_REGION := $(AWS_REGION)
 endif
 
+# `KmsKeyArn=` puts a parameter back to empty; SAM wants the quotes.
 .PHONY: deploy
 deploy: build ## deploy to your account: make deploy PARAMETERS="LogLevel=DEBUG EventBusName=ops"
-	$(BIN)/sam deploy --no-confirm-changeset $(REGION) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+	$(BIN)/sam deploy --no-confirm-changeset $(REGION) $(if $(PARAMETERS),--parameter-overrides $(patsubst %=,%='""',$(PARAMETERS)))
 
 .PHONY: delete
 delete: $(VENV)/.demo ## delete it from your account, unless a gate waits (FORCE=1: also then; docs/upgrading.md)
