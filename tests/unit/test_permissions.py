@@ -137,6 +137,15 @@ def test_a_pattern_in_a_resource_is_what_nobody_can_name_beforehand() -> None:
     }
 
 
+def test_who_begins_executions_calls_no_token_and_who_checks_touches_none() -> None:
+    may = {(role, action) for role, action, _ in granted() if action.startswith("states:")}
+
+    assert {role for role, action in may if action == "states:StartExecution"} == {"CustomResourceRole"}
+    assert {role for role, action in may if action == "states:SendTaskFailure"} == {"RespondRole"}
+    assert {role for role, action in may if action == "states:SendTaskSuccess"} == {"RespondRole", "PollTasksRole"}
+    assert not [role for role, _ in may if role in ("CheckTaskRole", "StateMachineRole")]
+
+
 def test_metrics_are_ours_by_condition() -> None:
     (statement,) = (one for _, one in statements() if one["Action"] == "cloudwatch:PutMetricData")
 
@@ -185,11 +194,9 @@ def test_each_function_has_a_role_of_its_own() -> None:
     assert len(set(roles)) == len(functions) == len(ROLES) - 1
 
 
-def test_the_last_resort_has_no_layer() -> None:
-    assert "Layers" not in RESOURCES["LastResortFunction"]["Properties"]
-
-
-@pytest.mark.parametrize("kind", ["AWS::Logs::LogGroup", "AWS::SQS::Queue", "AWS::StepFunctions::StateMachine"])
+@pytest.mark.parametrize(
+    "kind", ["AWS::Logs::LogGroup", "AWS::SQS::Queue", "AWS::StepFunctions::StateMachine", "AWS::DynamoDB::Table"]
+)
 def test_what_keeps_data_takes_the_customers_key(kind: str) -> None:
     keeping = [one["Properties"] for one in RESOURCES.values() if one["Type"] == kind]
 
@@ -197,7 +204,7 @@ def test_what_keeps_data_takes_the_customers_key(kind: str) -> None:
     assert all("KmsKeyArn" in str(properties) for properties in keeping)
 
 
-@pytest.mark.parametrize("role", ["CheckTaskRole"])
+@pytest.mark.parametrize("role", ["CheckTaskRole", "PollTasksRole"])
 def test_a_wildcard_for_the_account_ends_at_the_organization(role: str) -> None:
     (assume,) = (one for name, one in statements() if name == role and one["Action"] == "sts:AssumeRole")
     condition, given, otherwise = assume["Condition"]["Fn::If"]
