@@ -270,6 +270,25 @@ def test_the_table_of_the_deployers_rights_says_what_the_policy_says() -> None:
     }
 
 
+READ_HANDLERS = {
+    "cloudwatch:ListTagsForResource",
+    "dynamodb:DescribeContributorInsights",
+    "dynamodb:DescribeKinesisStreamingDestination",
+    "dynamodb:GetResourcePolicy",
+    "lambda:GetFunctionRecursionConfig",
+    "lambda:GetFunctionScalingConfig",
+    "logs:DescribeIndexPolicies",
+    "logs:DescribeResourcePolicies",
+    "logs:GetDataProtectionPolicy",
+}
+"""What the schemas of AWS's resource types name for reading alone, and no local cloud calls.
+https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html"""
+
+
+def test_the_deployer_may_do_what_cloudformation_reads_with() -> None:
+    assert {action for one in DEPLOYER["Statement"] for action in _as_list(one["Action"])} >= READ_HANDLERS
+
+
 def test_the_deployers_policy_can_be_a_managed_one() -> None:
     """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: 6,144 characters, white space aside."""
     assert len(json.dumps(DEPLOYER, separators=(",", ":"))) <= 6144
