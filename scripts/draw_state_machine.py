@@ -17,16 +17,21 @@ SHAPES = {"Choice": "{{{}}}", "Task": "[[{}]]", "Wait": "[/{}/]", "Pass": "[{}]"
 
 
 def flowchart(definition: Mapping[str, Any]) -> str:
-    """Its states in the file's order, then the ways from each: what a Choice looks at stands in the definition."""
+    """Its states in the file's order, then the ways from each. A rule of a Choice is told by its Comment."""
     states: Mapping[str, Any] = definition["States"]
     ids = {name: f"s{number}" for number, name in enumerate(states)}
     boxes = [ids[name] + SHAPES[state["Type"]].format(f'"{name}"') for name, state in states.items()]
     ways = [f"start(( )) --> {ids[definition['StartAt']]}"]
     for name, state in states.items():
-        straight = [*(rule["Next"] for rule in state.get("Choices", ())), state.get("Default"), state.get("Next")]
-        arrows = {target: "-->" for target in straight if target}
-        caught = {catcher["Next"]: "-. error .->" for catcher in state.get("Catch", ())}
-        ways += [f"{ids[name]} {arrow} {ids[target]}" for each in (arrows, caught) for target, arrow in each.items()]
+        labels: dict[str, list[str]] = {}
+        for rule in state.get("Choices", ()):
+            labels.setdefault(rule["Next"], []).append(rule["Comment"])
+        if "Default" in state:
+            labels.setdefault(state["Default"], []).append("else")
+        arrows = [(f'-- "{" / ".join(words)}" -->', target) for target, words in labels.items()]
+        arrows += [("-->", state["Next"])] if "Next" in state else []
+        arrows += [("-. error .->", target) for target in dict.fromkeys(one["Next"] for one in state.get("Catch", ()))]
+        ways += [f"{ids[name]} {arrow} {ids[target]}" for arrow, target in arrows]
     return "\n    ".join(["flowchart TD", *boxes, *ways])
 
 

@@ -124,6 +124,11 @@ class Execution:
         """`$states`. Never changed, only replaced."""
         self._step = 0
 
+    @property
+    def variables(self) -> Data:
+        """As they are now."""
+        return {name: value for name, value in self._surroundings.values.items() if name != "states"}
+
     def begin(self) -> None:
         if self.status != "RUNNING":
             return  # somebody was faster

@@ -100,12 +100,12 @@ def test_each_alarm_asks_something_of_its_own_of_the_operator_and_operations_say
 
 
 def test_operations_says_what_every_metric_of_ours_counts() -> None:
-    assert {name for names, _ in rows("Metrics of ours") for name in re.findall(r"`(\w+)`", names)} == put()
+    assert {name for names, _ in rows("The application's metrics") for name in re.findall(r"`(\w+)`", names)} == put()
 
 
 def test_operations_says_which_metrics_are_neither_shown_nor_watched() -> None:
     seen = {name for _, name in shown()} | {alarm["MetricName"] for alarm in ALARMS.values()}
-    (said,) = re.findall(r"have the same `service`\. (.+?) (?:is|are) in no widget", OPERATIONS)
+    (said,) = re.findall(r"application's stack name\. (.+?) (?:is|are) in no\s+widget", OPERATIONS)
 
     assert set(re.findall(r"`(\w+)`", said)) == put() - seen
 
