@@ -62,6 +62,12 @@ def test_a_call_that_hangs_leaves_time_for_two_more_in_one_attempt_of_the_state_
     assert 0 < (config.connect_timeout + config.read_timeout) * 3 <= ATTEMPT_SECONDS
 
 
+def test_a_call_that_a_check_can_do_without_is_given_up_after_a_second() -> None:
+    config = aws.client("dynamodb", attempts=1, quick=True).meta.config
+
+    assert (config.connect_timeout, config.read_timeout) == (1, 1)
+
+
 def test_a_client_is_of_the_functions_own_region_unless_the_account_says_another() -> None:
     own = aws.client("license-manager", attempts=1)
     other = aws.client("license-manager", attempts=1, account=Account(region="eu-central-1"))
