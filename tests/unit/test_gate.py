@@ -222,6 +222,21 @@ def test_a_first_check_that_is_throttled_leaves_the_gate_to_the_poller_that_it_s
     assert len(gate.pollers) == 1
 
 
+@given(share=shares)
+def test_a_task_that_is_refused_to_the_poller_but_not_to_the_gate_sleeps_a_minute_without_a_registration(
+    share: float,
+) -> None:
+    """The poller would wake it again at once."""
+    gate = registered(OneGate(), polls=LastPoll(NOW + 100, 1.0))
+    gate.share = share
+
+    state = gate.woken(REFUSED_TO_POLLER, at=101)
+
+    assert gate.asked == [TASK_ID]
+    assert "Registration" not in state
+    assert 48 <= state["SecondsUntilNextCheck"] <= 60
+    assert "Registration" in gate.woken(at=170)
+
 
 def test_a_task_that_is_refused_to_the_poller_and_to_the_gate_too_ends_it() -> None:
     gate = registered(OneGate())
