@@ -307,6 +307,17 @@ def test_a_fleet_with_one_refused_id_raises(error: GateError) -> None:
     assert gate.insists()["Error"] == error.name
 
 
+def test_results_that_come_as_the_deadline_passes_do_not_stand_for_the_check_at_the_deadline() -> None:
+    gate = registered(fleet(50))
+    gate.registrations.called = lambda _: setattr(gate, "seconds", gate.seconds + 1)
+
+    state = gate.woken(ids(50)[0], at=AN_HOUR - 0.5)
+
+    assert not state["Ended"]
+    gate.license_manager.of = dict.fromkeys(ids(50), SUCCEEDED)
+    gate.seconds += state["SecondsUntilNextCheck"]
+    assert gate.check()["Passed"]
+
 
 # How long it sleeps
 
