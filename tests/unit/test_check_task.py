@@ -184,6 +184,15 @@ def test_an_input_that_is_refused_ends_the_gate_and_keeps_who_waits(given: Any, 
     assert printed.metrics == {"GatesStarted": 1, "GatesRefused": 1, "SecondsWaited": 0}
 
 
+def test_the_log_says_why_an_input_is_refused(said: Callable[[], Said]) -> None:
+    gate = OneGate()
+    gate.input = {}
+
+    cause = gate.check()["Cause"]
+
+    (line,) = said().lines
+    assert (line["execution"], line["outcome"], line["reason"]) == (EXECUTION, "REFUSED", cause)
+
 
 # A caller with a loop of its own
 
