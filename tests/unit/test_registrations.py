@@ -268,6 +268,24 @@ def test_each_account_role_and_region_has_registrations_and_a_poller_of_its_own(
     assert other.of_account.take_lease("two", NOW)
 
 
+@pytest.mark.parametrize("missing", ["Tasks", "Token", "Since", "Expires"])
+def test_an_item_that_lacks_an_attribute_keeps_no_other_gate_from_its_poller(dynamodb: DynamoDB, missing: str) -> None:
+    """An operator may write into the table, and a release to come may write otherwise."""
+    table = dynamodb.table()
+    table.register("broken", "lct-1", "token")
+    table.register("whole", "lct-2", "token")
+    key = table.of_account.key("broken")
+    dynamodb.client.update_item(
+        TableName="registrations", Key=key, UpdateExpression="REMOVE #it", ExpressionAttributeNames={"#it": missing}
+    )
+
+    waiting = {one.gate: one for one in table.of_account.waiting(NOW)}
+
+    assert waiting.keys() == ({"whole", "broken"} if missing == "Since" else {"whole"})
+    assert table.of_account.registration("whole") == waiting["whole"]
+    table.of_account.registration("broken")
+
+
 class TestSlots:
     """Of the pollers of all accounts, regions and roles."""
 
