@@ -159,6 +159,29 @@ def test_an_answer_about_another_task_says_nothing_about_this_one() -> None:
     assert Polled(account).found == {"lct-0": ConversionTask.unseen("lct-0")}
 
 
+def test_tasks_that_do_not_end_do_not_keep_the_others_from_being_asked_for() -> None:
+    """Where nothing can be listed, one poll does not come to all of them."""
+    account = PolledAccount(tasks(2 * MOST_SINGLES + 10))
+    account.listing(AccessDenied("no"))
+    poll = Poll(account, account.clock, account.sleep)
+
+    polls = [Polled(account, poll).found.keys() for _ in range(3)]
+
+    assert [len(found) for found in polls] == [MOST_SINGLES] * 3
+    assert set().union(*polls) == account.tasks.keys()
+
+
+def test_a_poll_that_has_no_time_for_all_tasks_comes_to_the_rest_with_the_next_ones() -> None:
+    account = PolledAccount(tasks(300))
+    account.listing(FAULT)
+    account.call_seconds = 1.0
+    poll = Poll(account, account.clock, account.sleep)
+
+    found = [Polled(account, poll, seconds=20).found.keys() for _ in range(20)]
+
+    assert set().union(*found) == account.tasks.keys()
+
+
 # How much a poll takes
 
 
