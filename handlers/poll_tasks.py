@@ -58,8 +58,8 @@ class Poller:
         call_back: CallBack,
         owner: str,
         *,
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
         map_: Callable[..., Iterable[bool]] = map,
     ) -> None:
         self._registrations, self._call_back, self._owner = registrations, call_back, owner
@@ -209,7 +209,10 @@ def handler(event: Mapping[str, str], context: Any) -> None:
         until = time.time() + context.get_remaining_time_in_millis() / 1000 - LAST_SECONDS
         license_manager = LicenseManager(settings.role_arn, account)
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            Poller(registrations, license_manager, _call_back(), event["Owner"], map_=threads.map).run(until)
+            Poller(
+                registrations, license_manager, _call_back(), event["Owner"],
+                clock=time.time, sleep=time.sleep, map_=threads.map,
+            ).run(until)  # fmt: skip
     except Exception:
         telemetry.logger.exception("The poller broke: a gate that wakes starts the next one")
         raise

@@ -7,15 +7,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from license_conversion.crowd import Crowd
+from license_conversion.task import ATTRIBUTES, ConversionTask
 
 import check_task
 from check_task import TaskCheck, handle, handler
 from license_conversion import reason, wake
-from license_conversion.crowd import Crowd
 from license_conversion.errors import AccessDenied, CheckBroken, InvalidRequest, StillUnknown, TableUnavailable
 from license_conversion.gate import Gate
 from license_conversion.request import Account
-from license_conversion.task import ATTRIBUTES, ConversionTask
 from tests.simulation.memory_table import MemoryTable, away, nobody
 from tests.unit.conftest import Said
 from tests.unit.fake_license_manager import FakeLicenseManager

@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from license_conversion.crowd import LIVELY, PATIENCE, WATCH, Crowd
+from license_conversion.shared import SharedLicenseManager
+from license_conversion.task import ConversionTask
 
 from check_task import TaskCheck
-from license_conversion.crowd import LIVELY, PATIENCE, WATCH, Crowd
 from license_conversion.errors import AccessDenied, StillUnknown, TableUnavailable
 from license_conversion.gate import Gate
 from license_conversion.license_manager import LicenseManager
-from license_conversion.shared import SharedLicenseManager
-from license_conversion.task import ConversionTask
 from tests.simulation.memory_table import MemoryTable, away
 
 STARTED_AT = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)

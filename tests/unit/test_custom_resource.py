@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from license_conversion.waits import Waits
 
 import custom_resource
 from custom_resource import StackGate, handle
 from license_conversion.errors import AnswerNotDelivered
-from license_conversion.waits import Waits
 from tests.context import Context
 from tests.unit.conftest import Said
 from tests.unit.network import Network

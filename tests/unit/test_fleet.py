@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from license_conversion.shared import SharedLicenseManager
+from license_conversion.stack_response import message, response
+from license_conversion.task import ConversionTask, Status
 
 from check_task import TaskCheck
 from license_conversion.errors import AccessDenied, InvalidRequest, StillUnknown
@@ -15,9 +18,6 @@ from license_conversion.fleet import Fleet, Look, look
 from license_conversion.gate import Ended, Gate, Outcome, Wait, Waiting, cause, known_before
 from license_conversion.license_manager import LicenseManager
 from license_conversion.request import Request, fleet_id
-from license_conversion.shared import SharedLicenseManager
-from license_conversion.stack_response import message, response
-from license_conversion.task import ConversionTask, Status
 from license_conversion.text import MARK
 from tests.simulation.memory_table import nobody
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from license_conversion.crowd import Crowd
+from license_conversion.shared import SharedLicenseManager
+from license_conversion.task import ATTRIBUTES, ConversionTask
+
 from license_conversion.errors import AccessDenied, GateError, InvalidRequest, StillUnknown
 from license_conversion.fleet import Fleet
 from license_conversion.gate import (
@@ -28,8 +30,6 @@ from license_conversion.gate import (
     utc_now,
 )
 from license_conversion.request import Account, Request
-from license_conversion.shared import SharedLicenseManager
-from license_conversion.task import ATTRIBUTES, ConversionTask
 from tests.simulation.memory_table import MemoryTable, nobody
 from tests.unit.fake_license_manager import FakeLicenseManager
 from tests.unit.strategies import any_json

@@ -22,6 +22,7 @@ from botocore.exceptions import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from license_conversion.task import ConversionTask, Status
 from urllib3 import HTTPResponse
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NameResolutionError
@@ -29,7 +30,6 @@ from urllib3.exceptions import NameResolutionError
 from license_conversion.errors import AccessDenied, GateError, InvalidRequest, StillUnknown
 from license_conversion.license_manager import LicenseManager
 from license_conversion.request import Account
-from license_conversion.task import ConversionTask, Status
 from tests.unit.network import Network
 from tests.unit.strategies import any_json
 

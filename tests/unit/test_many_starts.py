@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-
 from license_conversion.stack_response import RESERVE_SECONDS
 from license_conversion.waits import Waits
 

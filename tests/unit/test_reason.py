@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from license_conversion.task import ConversionTask
 
 from license_conversion import reason
 from license_conversion.reason import LONGER, LONGER_WITH_HANDLE
 from license_conversion.request import Account
-from license_conversion.task import ConversionTask
 
 TASK_ID = "lct-0123456789abcdef0"
 INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"

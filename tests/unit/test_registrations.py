@@ -77,7 +77,6 @@ def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDB]:
     handlers = [*botocore.handlers.BUILTIN_HANDLERS, ("provide-client-params", dynamodb.called)]
     monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", handlers)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with mock_aws():
         dynamodb.client = boto3.client("dynamodb")
         properties = RESOURCES["RegistrationTable"]["Properties"]
@@ -356,7 +355,6 @@ def test_a_table_that_is_gone_is_unavailable_and_no_token_is_in_the_error(dynamo
 def test_a_check_gives_a_table_in_trouble_one_attempt_and_the_poller_four(
     network: Network, monkeypatch: pytest.MonkeyPatch, poll_function: str, attempts: int
 ) -> None:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     network.refuses("UpdateItem", "ProvisionedThroughputExceededException")
 
     with pytest.raises(TableUnavailable):

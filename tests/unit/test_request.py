@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from license_conversion.task import iso
 
 from license_conversion.errors import InvalidRequest
 from license_conversion.request import (
@@ -24,7 +25,6 @@ from license_conversion.request import (
     fleet_id,
     is_own_id,
 )
-from license_conversion.task import iso
 from tests.unit.strategies import any_json, any_text
 
 TASK_ID = "lct-0123456789abcdef0"

@@ -1,12 +1,12 @@
 """Gates that meet in one warm function."""
 
 import pytest
+from license_conversion.shared import QUIET, LicenseManagers, SharedLicenseManager
+from license_conversion.task import ConversionTask
 
 from license_conversion.errors import AccessDenied, StillUnknown
 from license_conversion.license_manager import LicenseManager
 from license_conversion.request import Account
-from license_conversion.shared import QUIET, LicenseManagers, SharedLicenseManager
-from license_conversion.task import ConversionTask
 from tests.unit.network import Network
 
 THROTTLE = StillUnknown("slow down", throttled=True)

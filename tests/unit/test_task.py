@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from license_conversion.task import ConversionTask, Status, iso
+
 from license_conversion.text import MARK, size
 from tests.unit.strategies import any_json, any_text
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from license_conversion.task import ConversionTask
 
 from license_conversion import plain_telemetry, telemetry
 from license_conversion.gate import Ended, Outcome
-from license_conversion.task import ConversionTask
 from tests.local_cloud.traces import TraceDaemon
 
 HANDLERS = Path(__file__).parents[2] / "handlers"

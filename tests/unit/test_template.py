@@ -1,6 +1,7 @@
 """How the resources of template.yaml stand to each other."""
 
 import last_resort
+
 from tests.template import RESOURCES
 
 

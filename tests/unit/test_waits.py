@@ -13,11 +13,11 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
+from license_conversion.waits import Waits, told
 from urllib3 import HTTPResponse
 
 from license_conversion import waits
 from license_conversion.request import fleet_id
-from license_conversion.waits import Waits, told
 
 TASK_ID = "lct-0123456789abcdef0"
 EVENT = {

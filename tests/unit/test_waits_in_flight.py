@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from license_conversion.task import ConversionTask
 
 from check_task import TaskCheck, handle
 from license_conversion.gate import Gate
-from license_conversion.task import ConversionTask
 from scripts import release
 from tests.simulation.memory_table import nobody
 from tests.unit.fake_license_manager import FakeLicenseManager
