@@ -12,7 +12,7 @@ from typing import Any
 
 from license_conversion import aws, telemetry
 from license_conversion.conversion import ConversionTask, Status
-from license_conversion.errors import GateError
+from license_conversion.errors import GateError, TableUnavailable
 from license_conversion.license_manager import LicenseManager
 from license_conversion.poll import Poll
 from license_conversion.registrations import LEASE, Registration, Registrations
@@ -145,12 +145,13 @@ class Poller:
         ended; what it does not get now comes with the next poll.
         """
         output = json.dumps(results, ensure_ascii=False)
+        failures: tuple[type[Exception], ...] = (TableUnavailable, *aws.failures())
         try:
             taken = self._call_back(one.token, output)
             if not taken and (again := self._registrations.registration(one.gate)) and again.token != one.token:
                 one, taken = again, self._call_back(again.token, output)
             self._registrations.remove(one)
-        except aws.failures() as error:
+        except failures as error:
             telemetry.logger.warning(f"A gate is not called back: {aws.code(error)}")
             return False
         return taken

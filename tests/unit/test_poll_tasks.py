@@ -540,6 +540,33 @@ class TestDelivery:
         assert warning["message"].startswith("A gate is not called back: ")
         assert "token" not in warning["message"]
 
+    @pytest.mark.parametrize("call", ["remove", "registration"])
+    def test_keeps_no_other_gate_from_its_result_where_the_table_fails(self, call: str) -> None:
+        account = waiting(30, SUCCEEDED)
+        account.used_up = {"token of gate of lct-7"}
+        failures = [1]
+
+        def fails(called: str) -> None:
+            if called == call and failures:
+                failures.pop()
+                raise TableUnavailable
+
+        account.table.called = fails
+        account.poll(EVERY * 2)
+
+        assert len(account.results) == 29
+        assert account.table.items.keys() == set()
+
+    def test_to_many_gates_is_made_by_many_threads_and_a_fault_in_one_keeps_no_other_from_its_result(self) -> None:
+        account = waiting(300, SUCCEEDED)
+        account.refused = {f"token of gate of lct-{number}": REFUSED for number in range(0, 300, 3)}
+        account.table.called = lambda call: _raise(TableUnavailable()) if call == "remove" else None
+
+        with ThreadPoolExecutor(10) as threads:
+            account.poller(threads.map).run(NOW + ONCE)
+
+        assert len(account.results) == 200
+
     def test_of_the_same_gate_is_made_once_a_poll_though_it_registers_again_meanwhile(self) -> None:
         account = waiting(250, SUCCEEDED)
         account.listing(FAULT)
