@@ -82,7 +82,7 @@ class Poller:
                 telemetry.logger.warning("The poller ends: License Manager does not answer")
                 self._registrations.give_lease_back(self._owner)
                 return
-            took = self._clock() - began
+            took = max(0.0, self._clock() - began)
             self._registrations.note_poll(self._owner, began, took)
             telemetry.polled(len(waiting), took)
             self._sleep(max(0.0, (EVERY_WHERE_LARGE if self._poll.large else EVERY) - took))

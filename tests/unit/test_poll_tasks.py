@@ -253,6 +253,20 @@ class TestHowOften:
 
         assert account.sleeps == []
 
+    @pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+    def test_a_clock_that_jumps_stops_no_poller(self, jump: float) -> None:
+        account = waiting(50)
+
+        def jumps(_: float) -> None:
+            account.then = lambda _: None
+            account.seconds += jump
+
+        account.then = jumps
+        account.poll()
+
+        assert all(0 < pause <= EVERY for pause in account.sleeps)
+        assert account.table.last_poll.took >= 0
+
 
 def test_each_whole_poll_is_noted_with_when_it_began_and_counted(said: Callable[[], Said]) -> None:
     account = waiting(50)
