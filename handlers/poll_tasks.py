@@ -65,7 +65,6 @@ class Poller:
         self._registrations, self._call_back, self._owner = registrations, call_back, owner
         self._clock, self._sleep, self._map = clock, sleep, map_
         self._poll = Poll(license_manager, clock, sleep, patience=LEASE, answered=self._renew)
-        self._renewed_at = clock()
         self._results: dict[str, ConversionTask] = {}
         """The tasks for which a gate waits and that have ended, or that License Manager refuses: those have no status."""
 
@@ -74,6 +73,7 @@ class Poller:
         while (began := self._clock()) < until:
             if not self._registrations.renew_lease(self._owner, began):
                 return  # another poller has it
+            self._renewed_at = began
             waiting = list(self._registrations.waiting(began))
             if not waiting and not (waiting := self._waits_after_all()):
                 return

@@ -94,6 +94,27 @@ def result(task_id: str, status: str = SUCCEEDED, **more: str) -> dict[str, str]
 
 
 class TestLease:
+    def test_is_renewed_before_each_poll(self) -> None:
+        account, calls = waiting(50), list[str]()
+        account.table.called = calls.append
+
+        account.poll(EVERY * 3)
+
+        assert calls.count("renew_lease") == 3
+        assert account.calls == [IN_PROGRESS] * 3
+
+    def test_is_renewed_every_ten_seconds_of_a_poll_that_takes_longer(self) -> None:
+        account, renewed = waiting(400), list[float]()
+        account.listing(FAULT)
+        account.call_seconds = 0.5
+        account.table.called = lambda call: renewed.append(account.seconds) if call == "renew_lease" else None
+
+        account.poll()
+
+        assert renewed[-1] > 40
+        pauses = [after - before for before, after in pairwise(renewed)]
+        assert all(RENEW_SECONDS <= pause < RENEW_SECONDS + 1 for pause in pauses)
+
     def test_is_not_renewed_while_license_manager_does_not_answer(self) -> None:
         account, calls = waiting(50), list[str]()
         account.denied[IN_PROGRESS] = THROTTLE
@@ -234,6 +255,16 @@ class TestASilentLicenseManager:
 
 
 class TestHowOften:
+    def test_a_poll_begins_every_five_seconds_whatever_it_takes(self) -> None:
+        account = waiting(50)
+        account.call_seconds = 0.7
+        began: list[float] = []
+        account.table.called = lambda call: began.append(account.seconds) if call == "renew_lease" else None
+
+        account.poll(EVERY * 4)
+
+        assert began == pytest.approx([0, 5, 10, 15])
+
     @pytest.mark.parametrize(("running", "singles", "pause"), [(500, 0, EVERY), (501, 0, EVERY_WHERE_LARGE),
                                                                (9, 5, EVERY), (9, 6, EVERY_WHERE_LARGE)])  # fmt: skip
     def test_every_thirteen_where_the_last_one_took_many_calls(self, running: int, singles: int, pause: float) -> None:
