@@ -51,18 +51,19 @@ class Poll:
         self._between_calls = BETWEEN_CALLS
         self._pages = dict.fromkeys(Status, 1)
         """Of a whole listing: counted, or as many as there must be at least."""
+        self._answered_at = clock()
         self._turn = 0
         """Of the tasks that are asked for singly: those that do not end must not keep a poll from the others."""
         self._begin((), 0.0)
 
     def _begin(self, task_ids: Collection[str], until: float) -> None:
-        self._until, self._answered_at, self._calls, self._pages_read = until, self._clock(), 0, 0
+        self._until, self._calls, self._pages_read = until, 0, 0
         self.unseen = dict.fromkeys(task_ids)
         """The tasks that may have ended, for all that this poll has learned."""
         self.trouble, self.throttled = "", False
         """Why that is so, in words for a person, and whether it was a throttle."""
         self.silent = False
-        """License Manager has not answered for as long as the patience."""
+        """License Manager has not answered for as long as the patience, however many polls that is."""
         self.singles = 0
 
     @property

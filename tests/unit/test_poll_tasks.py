@@ -244,6 +244,22 @@ class TestAQuarterOfAnHourIsOver:
 
 
 class TestASilentLicenseManager:
+    @pytest.mark.parametrize("trouble", [THROTTLE, FAULT], ids=["throttle", "fault"])
+    def test_ends_the_poller_which_gives_the_lease_back_and_does_not_note_that_poll(
+        self, trouble: Exception, said: Callable[[], Said]
+    ) -> None:
+        account, began = waiting(50), list[float]()
+        account.table.called = lambda call: began.append(account.clock()) if call == "renew_lease" else None
+        account.denied = dict.fromkeys((*account.tasks, IN_PROGRESS, SUCCEEDED, FAILED), trouble)
+
+        account.poll(QUARTER)
+
+        assert LEASE - 0.01 < account.seconds < LEASE + 6
+        assert account.table.until == 0
+        assert account.table.last_poll.began < began[-1]
+        assert account.called == []
+        assert said().lines[-1]["message"] == "The poller ends: License Manager does not answer"
+
     def test_that_answers_again_in_time_does_not_end_it(self) -> None:
         account = waiting(50)
         account.denied[IN_PROGRESS] = THROTTLE
