@@ -17,7 +17,16 @@ from license_conversion.fleet import Fleet
 from license_conversion.registrations import LEASE, LastPoll, Registration, Registrations
 from license_conversion.request import Account
 from license_conversion.text import MARK
-from poll_tasks import EVERY, EVERY_WHERE_LARGE, FLEET_SECONDS, LAST_SECONDS, RENEW_SECONDS, RESULTS_BYTES, Poller
+from poll_tasks import (
+    EVERY,
+    EVERY_WHERE_LARGE,
+    FLEET_SECONDS,
+    LAST_CALL_SECONDS,
+    LAST_SECONDS,
+    RENEW_SECONDS,
+    RESULTS_BYTES,
+    Poller,
+)
 from tests.context import Context
 from tests.simulation.memory_registrations import Item, MemoryRegistrations
 from tests.unit.conftest import Said
@@ -235,11 +244,11 @@ class TestAQuarterOfAnHourIsOver:
         account = waiting(5)
         account.denied[IN_PROGRESS] = AccessDenied("no")
         account.denied |= dict.fromkeys(account.tasks, THROTTLE)
-        account.call_seconds = 25.0
+        account.call_seconds = 11.0
 
         account.poll()
 
-        assert account.seconds < LAST_SECONDS + account.call_seconds
+        assert account.seconds < ONCE + LAST_SECONDS - LAST_CALL_SECONDS + account.call_seconds
         assert account.called
 
 
@@ -591,15 +600,33 @@ class TestDelivery:
         account.tasks["lct-3"] = SUCCEEDED
         account.refused = {"token of gate of lct-3": error}
         account.then = lambda now: account.refused.clear() if now > EVERY / 2 else None
+        calls: list[int] = []
+        account.woken = lambda _: calls.append(len(account.calls))
 
         account.poll(EVERY * 2)
 
         assert account.calls.count("lct-3") == 1
         assert account.tried[:2] == ["token of gate of lct-3"] * 2
+        assert calls[0] == len([IN_PROGRESS, "lct-3"]), "before the next poll has asked License Manager anything"
         assert account.results == {"gate of lct-3": [[result("lct-3")]]}
         (warning,) = [line for line in said().lines if line["level"] == "WARNING"]
         assert warning["message"].startswith("A gate is not called back: ")
         assert "token" not in warning["message"]
+
+    def test_is_forgotten_when_no_gate_waits_for_the_task_any_more(self) -> None:
+        account = waiting(20)
+        account.tasks["lct-3"] = SUCCEEDED
+
+        def registers_again(now: float) -> None:
+            if now > EVERY + 1:
+                account.then = lambda _: None
+                account.register("another", "lct-3")
+
+        account.then = registers_again
+        account.poll(EVERY * 3)
+
+        assert account.results.keys() == {"gate of lct-3", "another"}
+        assert account.calls.count("lct-3") == 2
 
     @pytest.mark.parametrize("call", ["remove", "registration"])
     def test_keeps_no_other_gate_from_its_result_where_the_table_fails(self, call: str) -> None:
