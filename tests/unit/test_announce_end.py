@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import announce_end
 import boto3
 import pytest
+from announce_end import EventNotTaken, handler
 from botocore.stub import ANY, Stubber
 
-import announce_end
-from announce_end import EventNotTaken, handler
 from tests.unit.conftest import Said
 
 TASK = "lct-0123456789abcdef0"

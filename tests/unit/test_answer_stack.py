@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-
 from answer_stack import handle, handler
+
 from license_conversion.errors import AnswerNotDelivered, NobodyListens
 from tests.context import Context
 from tests.local_cloud.answers import AnswersReceiver

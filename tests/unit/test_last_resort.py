@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import last_resort
-from license_conversion.errors import AnswerNotDelivered, NobodyListens
+import pytest
 from license_conversion.stack_response import RESERVE_SECONDS
+
+from license_conversion.errors import AnswerNotDelivered, NobodyListens
 from license_conversion.text import MARK
 from tests.context import Context
 from tests.local_cloud.answers import AnswersReceiver

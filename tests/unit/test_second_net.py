@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import last_resort
 import pytest
 
-import last_resort
 from license_conversion.errors import AnswerNotDelivered
 from tests.context import Context
 from tests.local_cloud.answers import AnswersReceiver

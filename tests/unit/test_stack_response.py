@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from license_conversion.errors import AnswerNotDelivered, NobodyListens
 from license_conversion.stack_response import (
     deliver,
     fit,
@@ -21,6 +19,8 @@ from license_conversion.stack_response import (
     signal,
 )
 from license_conversion.task import ATTRIBUTES
+
+from license_conversion.errors import AnswerNotDelivered, NobodyListens
 from license_conversion.text import MARK, size
 from tests.context import Context
 from tests.unit.strategies import any_text

@@ -4,9 +4,9 @@ import socket
 import ssl
 
 import pytest
+from license_conversion.stack_response import deliver
 
 from license_conversion.errors import AnswerNotDelivered
-from license_conversion.stack_response import deliver
 from tests.local_cloud.answers import LOST, RESET, TIMEOUT, AnswersReceiver
 
 KEY = "arn:aws:cloudformation:us-east-1:000000000000:stack/mine/x|Gate|1"

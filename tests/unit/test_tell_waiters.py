@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
+import last_resort
 import pytest
+import tell_waiters
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from urllib3 import HTTPResponse
 
-import last_resort
-import tell_waiters
 from tests.context import Context
 from tests.local_cloud.answers import AnswersReceiver
 from tests.unit.conftest import Said
