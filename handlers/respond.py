@@ -27,7 +27,7 @@ from license_conversion.errors import NobodyListens, ResponseNotTaken
 from license_conversion.executions import OWN_ID, Executions, has_responded
 from license_conversion.plain_telemetry import count, log
 from license_conversion.recipients import Recipients, asked_for
-from license_conversion.response import bare, is_signed, requested_at, seconds_left, send
+from license_conversion.response import bare, requested_at, seconds_left, send, unusable
 from license_conversion.text import quoted
 
 OWN_RESOURCE = "Custom::LicenseConversionGateResponder"
@@ -111,7 +111,7 @@ def _execution_ended(end: Mapping[str, Any], until: float) -> None:
 def _request_given_up(record: Mapping[str, Any], until: float) -> None:
     """What Lambda gave up. `record` is its record for a destination, `requestPayload` in it is CloudFormation's event."""
     request = record["requestPayload"]
-    if not isinstance(request, Mapping) or not is_signed(request.get("ResponseURL")):
+    if not isinstance(request, Mapping) or unusable(request):
         log("ERROR", "The event that Lambda gave up is none of CloudFormation's")
         return
     said = bare("SUCCESS")

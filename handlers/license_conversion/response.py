@@ -107,6 +107,13 @@ def is_signed(url: Any) -> TypeGuard[str]:
     return isinstance(url, str) and bool(SIGNED.fullmatch(url))
 
 
+def unusable(event: Mapping[str, Any]) -> list[str]:
+    """The members without which an event is none of CloudFormation's, so that nothing can be responded."""
+    wrong = [name for name in ("StackId", "RequestId", "LogicalResourceId") if not isinstance(event.get(name), str)]
+    wrong += ["RequestType"] if event.get("RequestType") not in ("Create", "Update", "Delete") else []
+    return wrong + ([] if is_signed(event.get("ResponseURL")) else ["ResponseURL"])
+
+
 def send(
     event: Mapping[str, Any], said: Mapping[str, Any], *, to_handle: bool, seconds: float, requested: datetime, now: datetime,
     deliver_: Callable[[str, bytes, float], int] | None = None,
