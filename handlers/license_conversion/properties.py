@@ -134,7 +134,7 @@ class HttpsUrl:
 
     def parse(self, value: Any) -> str:
         if not isinstance(value, str):
-            raise ValueError("it is no string")  # noqa: TRY004 - what Kind says
+            raise ValueError("it is not a string")  # noqa: TRY004 - what Kind says
         for wrong, holds in (
             ("it is empty", not value),
             ("it is longer than a URL can be", len(value) > self.max_length),
@@ -147,13 +147,13 @@ class HttpsUrl:
             parts = urlsplit(value)
             port = parts.port
         except ValueError:
-            raise ValueError("its host or its port is none") from None
+            raise ValueError("its host or port is not valid") from None
         if "@" in parts.netloc:
             raise ValueError("it has a user name in it")
         if not re.fullmatch(HOST, parts.hostname or "") or port == 0 or parts.netloc.endswith(":"):
-            raise ValueError("its host or its port is none")
+            raise ValueError("its host or port is not valid")
         if not parts.path.strip("/"):
-            raise ValueError("it names nothing on its host")
+            raise ValueError("it has no path")
         return value
 
     def schema(self) -> dict[str, Any]:
