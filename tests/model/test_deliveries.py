@@ -11,7 +11,7 @@ import pytest
 from tests.model.aws_clients import resource_arn
 from tests.model.cloudformation import next_handle
 from tests.model.faults import Fault
-from tests.model.interpreter import Done, Execution, Failed
+from tests.simulation.interpreter import Done, Execution, Failed
 from tests.model.who_waits import FUNCTION, Resource, State
 from tests.model.world import World
 from tests.simulation.definition import definition
