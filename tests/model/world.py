@@ -9,7 +9,7 @@ import math
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import partial
@@ -161,12 +161,12 @@ class World:
             stack.enter_context(patch.object(response, "deliver", partial(deliver, sleep=sleep, monotonic=now)))
             stack.enter_context(patch.object(respond, "time", clock))
             stack.enter_context(patch.object(respond, "datetime", SimpleNamespace(now=self._now)))
-            stack.enter_context(patch.object(telemetry, "metrics", MetricsOfEach(self.clock)))
+            stack.enter_context(patch.object(telemetry, "metrics", MetricsOfEach(self.clock, self.log)))
+            stack.enter_context(patch.object(plain_telemetry, "sys", SimpleNamespace(stdout=self.log)))
             stack.enter_context(patch.object(boto3, "client", self._client))
             stack.enter_context(patch.object(botocore.session, "get_session", partial(SessionOfRoles, self._client_of)))
             stack.callback(aws._session_of_roles.cache_clear)
             stack.enter_context(patch.dict(os.environ, {"GATE_STATE_MACHINE_ARN": STATE_MACHINE}))
-            stack.enter_context(redirect_stdout(self.log))
             before = powertools.setStream(self.log)
             # In place of pytest's own, which would keep every line of every order.
             stack.enter_context(patch.object(logging.getLogger(), "handlers", [watcher]))
@@ -409,7 +409,7 @@ class World:
                 error = "RequestId: 1 Error: Runtime exited with error: signal: killed"
             except Exception as unforeseen:
                 error = repr(unforeseen)
-                if not invocation.hurt:
+                if not (invocation.hurt and isinstance(unforeseen, aws.failures())):
                     self.fail(f"{function} raises {error} for {waiter}")
             del self._invocations[process]
             if not refused:
@@ -517,7 +517,9 @@ class World:
         def came_through(_began: float) -> None:
             self.promises.net_came_through(waiter)
 
-        for late in self._random.choice(self.end_events):
+        events = self._random.choice(self.end_events)
+        waiter.counts_lost |= len(events) > 1
+        for late in events:
             self.clock.after(late, lambda: self._respond(event, waiter, came_through, end=execution))
 
     def _called_back(self, token: str, outcome: dict[str, Any]) -> bool:
@@ -583,6 +585,7 @@ class World:
     def _call(self, waiter: Waiter, call: str, payload: str, done: Done, failed: Failed) -> None:
         """What an execution does itself: one that hangs has no reply."""
         fault = self.faults.next(call)
+        waiter.counts_lost |= bool(fault) and call == "PutMetricData"
         if SECRET in payload:
             self.fail(f"{call} shows a credential: {payload}")
         if fault is Fault.SLOW:
@@ -771,8 +774,8 @@ class SessionOfRoles:
 class MetricsOfEach:
     """Stands where Powertools' one Metrics of a process would: each process here has its own, which dies with it."""
 
-    def __init__(self, clock: VirtualClock) -> None:
-        self._clock = clock
+    def __init__(self, clock: VirtualClock, log: StringIO) -> None:
+        self._clock, self._log = clock, log
         self._of: WeakKeyDictionary[Process, EphemeralMetrics] = WeakKeyDictionary()
 
     def __getattr__(self, name: str) -> Any:
@@ -783,6 +786,10 @@ class MetricsOfEach:
                 namespace=plain_telemetry.NAMESPACE, service=plain_telemetry.SERVICE
             )
         return getattr(self._of[process], name)
+
+    def flush_metrics(self) -> None:
+        self._log.write(f"{json.dumps(self.serialize_metric_set())}\n")
+        self.clear_metrics()
 
 
 class Log(StringIO):
