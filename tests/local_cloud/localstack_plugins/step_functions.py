@@ -80,8 +80,8 @@ def enter_in_turn(state_field: Any) -> None:
 
 
 def stay_stopped(environment: Any) -> None:
-    """An execution that was stopped is ABORTED, whatever the state that it was in comes to, and at once where that waits for a task
-    token. LocalStack has it fail, and with an error of the interpreter's own where the stop comes between two states.
+    """An execution that was stopped is ABORTED, whatever the state that it was in comes to, and at once where that waits for a
+    task token. LocalStack has it fail, and with an error of the interpreter's own where the stop comes between two states.
     """
     set_error, set_stop = environment.set_error, environment.set_stop
 
