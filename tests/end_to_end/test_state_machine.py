@@ -489,7 +489,9 @@ class TestEvents:
         event, *copies = events[name]
         assert [copy["detail"] for copy in copies] == [event["detail"]] * len(copies)  # delivered at least once
         assert (event["source"], event["detail-type"]) == ("license-conversion-gate", ENDED[kind])
-        assert event["resources"] == ["arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"]
+        resource, machine, execution = event["resources"]  # Step Functions adds the last two
+        assert resource == "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
+        assert execution.startswith(f"{machine.replace(':stateMachine:', ':execution:')}:")
 
     def test_carry_the_output(self, executions: Executions, events: dict[str, list[Json]]) -> None:
         assert events["waits"][0]["detail"] == executions.output("waits")
