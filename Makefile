@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_USER := 0
+export PIP_REQUIRE_VIRTUALENV := 0
 export SAM_CLI_TELEMETRY := 0
 
 # What a lock file has, into a virtual environment: $(call install,folder,lock file,more options). The pip is that of $(VENV).
@@ -118,9 +120,10 @@ REGION := --region $(AWS_REGION)
 deploy delete: export AWS_DEFAULT_REGION := $(AWS_REGION)
 endif
 
+# `KmsKeyArn=` puts a parameter back to empty; SAM wants the quotes.
 .PHONY: deploy
 deploy: build ## deploy to your account: make deploy PARAMETERS="LogLevel=DEBUG EventBusName=ops"
-	$(BIN)/sam deploy --no-confirm-changeset $(REGION) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+	$(BIN)/sam deploy --no-confirm-changeset $(REGION) $(if $(PARAMETERS),--parameter-overrides $(patsubst %=,%='""',$(PARAMETERS)))
 
 .PHONY: delete
 delete: $(VENV)/.demo ## delete it from your account, unless a gate waits (FORCE=1: also then; docs/upgrading.md)

@@ -68,7 +68,8 @@ def failures() -> tuple[type[Exception], ...]:
 
 def code(error: BaseException) -> str:
     """The service's word for what is wrong, or the name of the network's error."""
-    said: str = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
+    answer = getattr(error, "response", None) or {}  # botocore's errors of the network have one that is None
+    said: str = answer.get("Error", {}).get("Code", type(error).__name__)
     return said
 
 

@@ -1,10 +1,9 @@
-"""What the functions print, trace and ask AWS for, for the tests of entry points."""
+"""What the functions print and ask AWS for, for the tests of entry points."""
 
 import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -16,7 +15,7 @@ import botocore.endpoint
 import botocore.handlers
 import pytest
 
-from license_conversion import telemetry
+from license_conversion import aws, telemetry
 from tests.local_cloud.answers import AnswersReceiver
 from tests.unit.network import Network
 
@@ -69,39 +68,17 @@ def said(lines: Callable[[], str]) -> Callable[[], Said]:
     return read
 
 
-class FakeTracer:
-    """Stands where X-Ray's SDK would be, which stays in a process once it is there: the name of each step."""
-
-    def __init__(self) -> None:
-        self.provider = self
-        self.steps: list[str] = []
-
-    @contextmanager
-    def in_subsegment(self, name: str) -> Iterator[None]:
-        self.steps.append(name)
-        yield
-
-    def put_annotation(self, key: str, value: Any) -> None: ...
-
-
 @pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The steps of a trace that is sampled."""
-    tracer = FakeTracer()
-    monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1")
-    monkeypatch.setattr(telemetry, "_tracer", lambda: tracer)
-    return tracer.steps
-
-
-@pytest.fixture
-def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
     """What every client asks whose session is made from now on."""
     network = Network()
     handlers = [*botocore.handlers.BUILTIN_HANDLERS, ("before-send", network)]
     monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", handlers)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    aws._session_of_roles.cache_clear()
     monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _: None))  # between two tries of a call
-    return network
+    yield network
+    aws._session_of_roles.cache_clear()
 
 
 @pytest.fixture
