@@ -67,6 +67,8 @@ class Poller:
         self._poll = Poll(license_manager, clock, sleep, patience=LEASE, answered=self._renew)
         self._results: dict[str, ConversionTask] = {}
         """The tasks for which a gate waits and that have ended, or that License Manager refuses: those have no status."""
+        self._missed = False
+        """A gate could not be called back: to it this poll has said nothing."""
 
     def run(self, until: float) -> None:
         """Raises TableUnavailable."""
@@ -83,7 +85,8 @@ class Poller:
                 self._registrations.give_lease_back(self._owner)
                 return
             took = max(0.0, self._clock() - began)
-            self._registrations.note_poll(self._owner, began, took)
+            if not (self._missed or self._poll.unseen):  # a gate trusts a poll that says nothing: it must be a whole one
+                self._registrations.note_poll(self._owner, began, took)
             telemetry.polled(len(waiting), took)
             self._sleep(max(0.0, (EVERY_WHERE_LARGE if self._poll.large else EVERY) - took))
         self._hand_over()
@@ -109,6 +112,7 @@ class Poller:
                 gates.setdefault(task_id, []).append(one)
         self._results = {task_id: task for task_id, task in self._results.items() if task_id in gates}
         left = {one.gate: one for one in waiting}
+        self._missed = False
         self._deliver_to(waiting, left)
         found: list[Registration] = []
         for task_id, task in self._poll.run([task_id for task_id in gates if task_id not in self._results], until):
@@ -153,6 +157,7 @@ class Poller:
             self._registrations.remove(one)
         except failures as error:
             telemetry.logger.warning(f"A gate is not called back: {aws.code(error)}")
+            self._missed = True
             return False
         return taken
 

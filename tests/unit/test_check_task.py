@@ -5,8 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from license_conversion.crowd import Crowd
-from license_conversion.task import ATTRIBUTES, ConversionTask
 
 from check_task import handle, handler
 from license_conversion.conversion import ATTRIBUTES, ConversionTask, utc_now

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from license_conversion.waits import Waits
 
 import custom_resource
 from custom_resource import WHO_INVOKES, handle, provider

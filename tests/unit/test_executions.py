@@ -13,7 +13,6 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
-from license_conversion.waits import Waits, told
 from urllib3 import HTTPResponse
 
 from license_conversion import executions

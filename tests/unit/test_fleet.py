@@ -6,9 +6,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from license_conversion.shared import SharedLicenseManager
-from license_conversion.stack_response import message, response
-from license_conversion.task import ConversionTask, Status
 
 from check_task import DETAIL_BYTES, OUTPUT_BYTES
 from license_conversion.conversion import ConversionTask, Status

@@ -543,9 +543,9 @@ def test_a_last_check_that_is_not_answered_comes_again_while_there_is_time_for_a
 
 
 @outcomes
-@pytest.mark.parametrize("tasks", [1, 10])
+@pytest.mark.parametrize("tasks", [0, 1, 10], ids=["a resource's newest", "one", "a fleet"])
 def test_no_throttle_of_license_manager_decides_a_gate(outcome: str, tasks: int) -> None:
-    gate = fleet(tasks)
+    gate = fleet(tasks) if tasks else OneGate(ResourceArn=INSTANCE)
     while not gate.state["Ended"] and gate.seconds < CHECKS_UNTIL - SHORTEST_PAUSE:
         gate.check(THROTTLE)
         gate.seconds += gate.state["SecondsUntilNextCheck"]

@@ -22,7 +22,6 @@ from botocore.exceptions import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from license_conversion.task import ConversionTask, Status
 from urllib3 import HTTPResponse
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NameResolutionError

@@ -101,15 +101,17 @@ def test_a_listing_of_ends_that_breaks_off_and_leaves_the_status_out_is_worth_wh
 
 
 def test_ends_of_years_are_not_read_to_their_end_and_not_begun_again() -> None:
-    account = PolledAccount(
-        {f"lct-old-{number}": SUCCEEDED for number in range(10_000)} | tasks(12, SUCCEEDED), page=10
-    )
+    old = {f"lct-old-{number}": SUCCEEDED for number in range(10_000)}
+    account = PolledAccount(tasks(2, SUCCEEDED) | old | tasks(12, SUCCEEDED), page=10)
     poll = Poll(account, account.clock, account.sleep)
 
-    for listed in ([IN_PROGRESS, *[SUCCEEDED] * 4, FAILED], [IN_PROGRESS, FAILED]):
+    for calls in (
+        [IN_PROGRESS, *[SUCCEEDED] * 4, FAILED, *[f"lct-{number}" for number in range(2, 12)]],
+        [IN_PROGRESS, FAILED, *tasks(12)],
+    ):
         account.calls.clear()
         assert dict(poll.run(list(tasks(12)), NOW + 1000)).keys() == tasks(12).keys()
-        assert account.calls == listed + list(tasks(12))
+        assert sorted(account.calls) == sorted(calls)
 
 
 def test_a_listing_that_would_cost_more_calls_than_there_are_tasks_is_tried_once_and_then_left_out() -> None:
@@ -169,6 +171,7 @@ def test_tasks_that_do_not_end_do_not_keep_the_others_from_being_asked_for() -> 
 
     assert [len(found) for found in polls] == [MOST_SINGLES] * 3
     assert set().union(*polls) == account.tasks.keys()
+    assert min(account.sleeps) == 0.02, "fifty calls a second at most"
 
 
 def test_a_poll_that_has_no_time_for_all_tasks_comes_to_the_rest_with_the_next_ones() -> None:
@@ -292,6 +295,19 @@ def test_a_license_manager_that_does_not_answer_for_as_long_as_the_patience_is_s
     assert polled.poll.silent
     assert len(polled.poll.unseen) == 500
     assert 30 <= account.seconds < 35
+
+
+def test_a_license_manager_that_refuses_is_not_silent() -> None:
+    account = PolledAccount(tasks(100))
+    account.listing(AccessDenied("no"))
+    account.denied |= {**dict.fromkeys(account.tasks, AccessDenied("no")), "lct-99": FAULT}
+    account.call_seconds = 0.5
+
+    polled = Polled(account, patience=30)
+
+    assert account.seconds > 50
+    assert not polled.poll.silent
+    assert list(polled.poll.unseen) == ["lct-99"]
 
 
 def test_a_license_manager_that_throttles_now_and_then_is_not_silent() -> None:

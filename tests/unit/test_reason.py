@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from license_conversion.task import ConversionTask
 
 from license_conversion import reason
 from license_conversion.conversion import ConversionTask

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from license_conversion.task import iso
 
 from license_conversion.conversion import iso
 from license_conversion.errors import InvalidRequest

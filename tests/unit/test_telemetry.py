@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from license_conversion.task import ConversionTask
 
 from license_conversion import plain_telemetry, telemetry
 from tests.unit.conftest import Said

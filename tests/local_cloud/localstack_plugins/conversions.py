@@ -3,6 +3,7 @@
 - Step Functions reaches License Manager (`aws-sdk:licensemanager:…`) and DynamoDB (`aws-sdk:dynamodb:…`): ours, beside LocalStack
 - errors of License Manager and EC2 have the names that Step Functions gives them
 - the Cause of a nested execution is cut
+- a call that EventBridge refuses is an error that a state can catch
 - a Choice reads timestamps with fractions of a second, as the context object has them
 - a JSONPath that may match many gives a list, of one match or of none too
 - an instance has a usage operation, which License Manager has changed or not, and takes a moment to stop
@@ -44,13 +45,15 @@ def stepfunctions() -> Service:
 
     asl = "localstack.services.stepfunctions.asl"
     services = f"{asl}.component.state.state_execution.state_task.service"
-    tasks, aws_sdk, nested = (
-        cast("Any", import_module(f"{services}.state_task_service{name}")) for name in ("", "_aws_sdk", "_sfn")
+    tasks, aws_sdk, nested, events = (
+        cast("Any", import_module(f"{services}.state_task_service{name}"))
+        for name in ("", "_aws_sdk", "_sfn", "_events")
     )
     parse_once.definitions(import_module(f"{asl}.parse.asl_parser"))
     tasks.StateTaskService._SERVICE_NAME_SFN_TO_BOTO_OVERRIDES["licensemanager"] = "license-manager"
     aws_sdk._SERVICE_ERROR_NAMES.update(licensemanager="LicenseManager", ec2="Ec2")
     nested.to_json_str = _cut(nested.to_json_str)
+    events.StateTaskServiceEvents._from_error = _as_failed_task(events)
     operators = f"{asl}.component.state.state_choice.comparison.operator.implementations"
     is_timestamp = cast("Any", import_module(f"{operators}.is_operator")).IsTimestamp
     is_timestamp.string_to_timestamp = staticmethod(_timestamp)
@@ -89,6 +92,26 @@ def _cut(to_json_str: Any) -> Any:
         return text if separators else text[:CAUSE_CHARACTERS]
 
     return to_json_str_that_is_cut
+
+
+def _as_failed_task(events: Any) -> Any:
+    original = events.StateTaskServiceEvents._from_error
+
+    def from_error(self: Any, env: Any, ex: Exception) -> Any:
+        if "Error" not in getattr(ex, "response", {}):
+            return original(self, env, ex)
+        name = f"EventBridge.{ex.response['Error']['Code']}"  # type: ignore[attr-defined]
+        failed = events.TaskFailedEventDetails(
+            error=name, cause=str(ex), resource=self._get_sfn_resource(), resourceType=self._get_sfn_resource_type()
+        )
+        return events.FailureEvent(
+            env=env,
+            error_name=events.CustomErrorName(error_name=name),
+            event_type=events.HistoryEventType.TaskFailed,
+            event_details=events.EventDetails(taskFailedEventDetails=failed),
+        )
+
+    return from_error
 
 
 def _with_services_beside(boto_client: Any) -> Any:
