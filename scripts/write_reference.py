@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from license_conversion.conversion import ATTRIBUTES
-from license_conversion.properties import Integer, ListOf, OneOf, Property, ScalarOrList
+from license_conversion.properties import Property
 from license_conversion.request import EXECUTION_INPUT, STACK_PROPERTIES
 
 ROOT = Path(__file__).parents[1]
@@ -63,35 +63,15 @@ def outputs() -> str:
     )
 
 
-def syntax(properties: Sequence[Property]) -> str:
-    """The properties as the Syntax section of AWS's own reference pages shows them."""
-    lines = [f"  {one.name}: {_type(one.kind)}" for one in properties]
-    return "\n".join(["```yaml", "Type: Custom::LicenseConversionTask", "Properties:", *lines, "```"])
-
-
-def _type(kind: Any) -> str:
-    match kind:
-        case Integer():
-            return "Integer"
-        case OneOf():
-            return " | ".join(kind.values)
-        case ListOf():
-            return "[ String, ... ]"
-        case ScalarOrList():
-            return "String | [ String, ... ]"
-        case _:
-            return "String"
-
-
 def files() -> dict[Path, str]:
     """Every generated file with the text that it should have."""
     reference = REFERENCE.read_text()
     written = {}
     for name, (title, properties) in SCHEMAS.items():
         written[ROOT / "schemas" / f"{name}.schema.json"] = json.dumps(schema(title, properties), indent=2) + "\n"
-        reference = _with(reference, name, table(properties))
-    reference = _with(reference, "attributes", attributes())
-    written[REFERENCE] = _with(reference, "syntax", syntax(STACK_PROPERTIES))
+        known = {one.name for one in STACK_PROPERTIES} - {"TimeoutSeconds"} if properties is EXECUTION_INPUT else set()
+        reference = _with(reference, name, table([one for one in properties if one.name not in known]))
+    written[REFERENCE] = _with(reference, "attributes", attributes())
     written[EXAMPLE] = _with(EXAMPLE.read_text(), "every attribute", outputs(), "  # {}")
     return written
 
