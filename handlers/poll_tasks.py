@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 from license_conversion import aws, telemetry
 from license_conversion.conversion import ConversionTask, Status
@@ -85,7 +86,9 @@ class Poller:
                 self._registrations.give_lease_back(self._owner)
                 return
             took = max(0.0, self._clock() - began)
-            if not (self._missed or self._poll.unseen):  # a gate trusts a poll that says nothing: it must be a whole one
+            if not (
+                self._missed or self._poll.unseen
+            ):  # a gate trusts a poll that says nothing: it must be a whole one
                 self._registrations.note_poll(self._owner, began, took)
             telemetry.polled(len(waiting), took)
             self._sleep(max(0.0, (EVERY_WHERE_LARGE if self._poll.large else EVERY) - took))
@@ -113,7 +116,7 @@ class Poller:
         self._results = {task_id: task for task_id, task in self._results.items() if task_id in gates}
         left = {one.gate: one for one in waiting}
         self._missed = False
-        self._deliver_to(waiting, left)
+        self._deliver_to((one for one in waiting if len(one.task_ids) == 1), left)
         found: list[Registration] = []
         for task_id, task in self._poll.run([task_id for task_id in gates if task_id not in self._results], until):
             if isinstance(task, GateError):
@@ -207,6 +210,9 @@ def handler(event: Mapping[str, str], context: Any) -> None:
     account = Account(event["RoleArn"], event["ExternalId"], event["Region"])
     registrations = Registrations(settings.table_name, account)
     try:
+        owner = uuid4().hex
+        if not registrations.take_over(event["Owner"], owner):
+            return
         if not registrations.take_slot(time.time()):
             telemetry.count("PollersTooMany")
             telemetry.logger.warning("As many pollers run as may: the gates of this account ask by themselves")
@@ -216,7 +222,7 @@ def handler(event: Mapping[str, str], context: Any) -> None:
         license_manager = LicenseManager(settings.role_arn, account)
         with ThreadPoolExecutor(AT_ONCE) as threads:
             Poller(
-                registrations, license_manager, _call_back(), event["Owner"],
+                registrations, license_manager, _call_back(), owner,
                 clock=time.time, sleep=time.sleep, map_=threads.map,
             ).run(until)  # fmt: skip
     except Exception:

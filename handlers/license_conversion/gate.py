@@ -133,7 +133,7 @@ class Gate:
         known = wait.known.after(results)
         last = self._clock() >= wait.deadline
         polled = LastPoll()
-        if wait.execution and not (wait.first or last or _is_over(known, wait)):
+        if not (wait.first or last or _is_over(known, wait)):
             polled = self._look_after_poller(wait)
         trusted = not refused_to_poller and (bool(results) or self._is_fresh(polled, wait))
         if _is_over(known, wait) or (known.pending and trusted and not last):
@@ -206,7 +206,7 @@ class Gate:
         return Seen(
             known.after(tasks, unseen),
             (poll.trouble if unseen else "") or trouble,
-            throttled=poll.throttled and bool(unseen),
+            throttled=poll.throttled,
             unanswered=bool(unseen),
             unknown_status=bool(trouble),
         )
