@@ -25,7 +25,7 @@ ORDINARY_SECONDS = 2.0
 """What one check, or one response, takes at most when nothing goes wrong."""
 RETRY_SECONDS = 5
 """A check that is refused comes again after this time."""
-LAG_SECONDS, FLEET_LAG_SECONDS = 20.0, 50.0
+LAG_SECONDS, FLEET_LAG_SECONDS = 30.0, 60.0
 """How long after a conversion's end a gate ends at the latest where nothing goes wrong: a poll, its callback, an event, a response;
 or a poller that takes over."""
 ALONE_SECONDS = 200.0

@@ -717,9 +717,11 @@ class Table:
 
     def take_slot(self, now: float) -> bool:
         self._slot = self._call(lambda: next((n for n, until in self._world.slots.items() if until <= now), -1))
-        if self._slot >= 0:
-            self._world.slots[self._slot] = now + LEASE
-        return self._slot >= 0
+        if self._slot < 0:
+            self._world.promises.meets("Poll")
+            return False
+        self._world.slots[self._slot] = now + LEASE
+        return True
 
     def renew_lease(self, owner: str, now: float) -> bool:
         renewed: bool = self._call(self._table.renew_lease, owner, now)
