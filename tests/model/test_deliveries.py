@@ -338,10 +338,10 @@ TIMEOUTS = [60, 120, 300, 3600]
 @pytest.mark.parametrize("service_timeout", TIMEOUTS)
 @pytest.mark.parametrize("before", [60, 30, 10, 1])
 def test_checks_that_hang_leave_time_for_a_response(
-    world: World, service_timeout: int, before: int, monkeypatch: pytest.MonkeyPatch
+    world: World, service_timeout: int, before: int
 ) -> None:
     gate_that_waits(world, service_timeout, max(1, service_timeout - margin(service_timeout) - before))
-    monkeypatch.setattr(world.license_manager, "get_license_conversion_task", lambda **_: world.clock.sleep(FOR_EVER))
+    world.faults.weather["Invoke CheckTask"] = (Fault.SLOW, FOR_EVER)
 
     said = response_in_time(world, service_timeout)
 

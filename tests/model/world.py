@@ -218,7 +218,9 @@ class World:
                 self.fail(f"the poller raises {unforeseen!r}")
 
         self.pollers = [poller for poller in self.pollers if not poller.dead]
-        self.pollers.append(self.clock.after(0, main, lives=POLL_SECONDS))
+        poller = self.clock.after(0, main, lives=POLL_SECONDS)
+        self.pollers.append(poller)
+        self.promises.begins_to_poll(poller, account, owner)
 
     def _call_gate_back(self, token: str, output: str) -> bool:
         def call(_fault: Fault | None) -> bool:
@@ -229,6 +231,7 @@ class World:
 
     def kill_pollers(self) -> None:
         """Wherever they are."""
+        self.promises.meets("Poll")
         for poller in self.pollers:
             if not poller.dead:
                 poller.expires = self.clock.now
@@ -433,6 +436,7 @@ class World:
 
     def _met(self, call: str, fault: Fault) -> None:
         """A call meets a fault, which takes the time of its invocation unless it is an error at once."""
+        self.promises.meets(call)
         slow = (Fault.SLOW, Fault.SLOW_REPLY, Fault.SLOW_FAILURE)
         if self._invocation and (call not in ("GetTask", "ListTasks") or fault in slow):
             self._invocation.hindered = True
@@ -440,6 +444,7 @@ class World:
             self._throttled()
 
     def _throttled(self) -> None:
+        self.promises.meets("GetTask")
         if self._invocation:
             self._invocation.waiter.throttled = self.clock.now
 
@@ -480,6 +485,8 @@ class World:
         def lost(state: str, begin: float, end: float) -> None:
             if state == "Back Off" and not execution.variable("failed"):
                 return  # the gate's own pause
+            if state == "Check Task" and waiter.refused_at == self.clock.now:
+                return  # and no fault either
             if state in ("Check Task", "Back Off"):
                 waiter.lost_to_checks.append((begin, end))
             elif state != "Wait for Result":
@@ -557,6 +564,7 @@ class World:
                 failed("Lambda.SdkClientException", "Read timed out.")
             elif error:
                 name = error.split(":", maxsplit=1)[0]
+                waiter.refused_at = self.clock.now if name.startswith("LicenseConversion.") else waiter.refused_at
                 known = name in ("ResponseNotTaken", "NobodyListens") or name.startswith("LicenseConversion.")
                 failed(name if known else "Lambda.Unknown", error)
             else:
@@ -709,9 +717,11 @@ class Table:
 
     def take_slot(self, now: float) -> bool:
         self._slot = self._call(lambda: next((n for n, until in self._world.slots.items() if until <= now), -1))
-        if self._slot >= 0:
-            self._world.slots[self._slot] = now + LEASE
-        return self._slot >= 0
+        if self._slot < 0:
+            self._world.promises.meets("Poll")
+            return False
+        self._world.slots[self._slot] = now + LEASE
+        return True
 
     def renew_lease(self, owner: str, now: float) -> bool:
         renewed: bool = self._call(self._table.renew_lease, owner, now)
