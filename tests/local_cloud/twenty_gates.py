@@ -46,6 +46,7 @@ class TwentyGates:
         self._meet_what_is_broken()
         self._ended()
         self._strangers()
+        eventually(lambda: self._said("The poller has polled"), _SECONDS, pause=1)  # known once that poller has ended
         if (gates := len(self._executions) + len(self._stacks)) != GATES:
             raise RuntimeError(f"{gates} gates, not {GATES}")
         self._cloud.misbehave(stack="twenty-not-taken")  # no response any more
