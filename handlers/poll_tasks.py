@@ -12,7 +12,7 @@ from typing import Any
 
 from license_conversion import aws, telemetry
 from license_conversion.conversion import ConversionTask, Status
-from license_conversion.errors import GateError
+from license_conversion.errors import GateError, TableUnavailable
 from license_conversion.license_manager import LicenseManager
 from license_conversion.poll import Poll
 from license_conversion.registrations import LEASE, Registration, Registrations
@@ -58,22 +58,24 @@ class Poller:
         call_back: CallBack,
         owner: str,
         *,
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
         map_: Callable[..., Iterable[bool]] = map,
     ) -> None:
         self._registrations, self._call_back, self._owner = registrations, call_back, owner
         self._clock, self._sleep, self._map = clock, sleep, map_
         self._poll = Poll(license_manager, clock, sleep, patience=LEASE, answered=self._renew)
-        self._renewed_at = clock()
         self._results: dict[str, ConversionTask] = {}
         """The tasks for which a gate waits and that have ended, or that License Manager refuses: those have no status."""
+        self._missed = False
+        """A gate could not be called back: to it this poll has said nothing."""
 
     def run(self, until: float) -> None:
         """Raises TableUnavailable."""
         while (began := self._clock()) < until:
             if not self._registrations.renew_lease(self._owner, began):
                 return  # another poller has it
+            self._renewed_at = began
             waiting = list(self._registrations.waiting(began))
             if not waiting and not (waiting := self._waits_after_all()):
                 return
@@ -82,8 +84,9 @@ class Poller:
                 telemetry.logger.warning("The poller ends: License Manager does not answer")
                 self._registrations.give_lease_back(self._owner)
                 return
-            took = self._clock() - began
-            self._registrations.note_poll(self._owner, began, took)
+            took = max(0.0, self._clock() - began)
+            if not (self._missed or self._poll.unseen):  # a gate trusts a poll that says nothing: it must be a whole one
+                self._registrations.note_poll(self._owner, began, took)
             telemetry.polled(len(waiting), took)
             self._sleep(max(0.0, (EVERY_WHERE_LARGE if self._poll.large else EVERY) - took))
         self._hand_over()
@@ -109,6 +112,7 @@ class Poller:
                 gates.setdefault(task_id, []).append(one)
         self._results = {task_id: task for task_id, task in self._results.items() if task_id in gates}
         left = {one.gate: one for one in waiting}
+        self._missed = False
         self._deliver_to(waiting, left)
         found: list[Registration] = []
         for task_id, task in self._poll.run([task_id for task_id in gates if task_id not in self._results], until):
@@ -145,13 +149,15 @@ class Poller:
         ended; what it does not get now comes with the next poll.
         """
         output = json.dumps(results, ensure_ascii=False)
+        failures: tuple[type[Exception], ...] = (TableUnavailable, *aws.failures())
         try:
             taken = self._call_back(one.token, output)
             if not taken and (again := self._registrations.registration(one.gate)) and again.token != one.token:
                 one, taken = again, self._call_back(again.token, output)
             self._registrations.remove(one)
-        except aws.failures() as error:
+        except failures as error:
             telemetry.logger.warning(f"A gate is not called back: {aws.code(error)}")
+            self._missed = True
             return False
         return taken
 
@@ -209,7 +215,10 @@ def handler(event: Mapping[str, str], context: Any) -> None:
         until = time.time() + context.get_remaining_time_in_millis() / 1000 - LAST_SECONDS
         license_manager = LicenseManager(settings.role_arn, account)
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            Poller(registrations, license_manager, _call_back(), event["Owner"], map_=threads.map).run(until)
+            Poller(
+                registrations, license_manager, _call_back(), event["Owner"],
+                clock=time.time, sleep=time.sleep, map_=threads.map,
+            ).run(until)  # fmt: skip
     except Exception:
         telemetry.logger.exception("The poller broke: a gate that wakes starts the next one")
         raise

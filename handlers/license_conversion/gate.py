@@ -135,9 +135,9 @@ class Gate:
         polled = LastPoll()
         if wait.execution and not (wait.first or last or _is_over(known, wait)):
             polled = self._look_after_poller(wait)
-        trusted = bool(results and not refused_to_poller) or self._is_fresh(polled, wait)
+        trusted = not refused_to_poller and (bool(results) or self._is_fresh(polled, wait))
         if _is_over(known, wait) or (known.pending and trusted and not last):
-            seen = Seen(known)
+            seen = Seen(known, unanswered=True)  # the deadline may pass meanwhile, and wants a check of its own
         else:
             try:
                 seen = self._ask(wait, known, refused_to_poller if not last else ())

@@ -150,15 +150,14 @@ class Registrations:
                     ExpressionAttributeValues={":account": {"S": self._partition(shard)}, ":now": _typed(now)},
                     **more,
                 )
-                yield from (_registration(item) for item in page["Items"])
+                yield from filter(None, map(_registration, page["Items"]))
                 if "LastEvaluatedKey" not in page:
                     break
                 more = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def registration(self, gate: str) -> Registration | None:
         """As it is now: a gate registers anew whenever it wakes and goes on waiting."""
-        item = self._call("get_item", Key=self.key(gate), ConsistentRead=True).get("Item")
-        return _registration(item) if item else None
+        return _registration(self._call("get_item", Key=self.key(gate), ConsistentRead=True).get("Item", {}))
 
     def remove(self, registration: Registration) -> None:
         """But not the one that the gate has written since."""
@@ -207,8 +206,12 @@ class Registrations:
         return answer
 
 
-def _registration(item: Mapping[str, Any]) -> Registration:
-    return Registration(item["Gate"]["S"], item["Tasks"]["S"].split(), item["Token"]["S"], _number(item, "Since"))
+def _registration(item: Mapping[str, Any]) -> Registration | None:
+    """None where the item is none that the state machine writes: it must not stop the poller of all others."""
+    try:
+        return Registration(item["Gate"]["S"], item["Tasks"]["S"].split(), item["Token"]["S"], _number(item, "Since"))
+    except KeyError:
+        return None
 
 
 def _number(item: Mapping[str, Any], name: str) -> float:

@@ -8,8 +8,8 @@ from typing import Any
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from tests.model.faults import Fault, Faults
-from tests.model.interpreter import Execution
 from tests.simulation.clock import VirtualClock
+from tests.simulation.interpreter import Execution
 from tests.simulation.license_manager.client import Client, error
 from tests.simulation.license_manager.conversion_task import Task
 from tests.simulation.license_manager.service import ConversionService, Json
@@ -218,21 +218,29 @@ class StepFunctions:
         }
 
     def get_execution_history(
-        self, *, executionArn: str, reverseOrder: bool, maxResults: int, includeExecutionData: bool  # noqa: N803
+        self, *, executionArn: str, reverseOrder: bool, maxResults: int, includeExecutionData: bool,  # noqa: N803
+        nextToken: str = "0",  # noqa: N803
     ) -> dict[str, Any]:  # fmt: skip
+        """Few events a page, and what a state assigned where it was left."""
         assert reverseOrder
         assert includeExecutionData
         assert maxResults <= MOST_RESULTS
 
         def history(_fault: Fault | None) -> dict[str, Any]:
-            found = self._found(executionArn)
+            found, first = self._found(executionArn), int(nextToken)
             details = {"error": found.error, "cause": found.cause}
-            ends = [{"type": "ExecutionAborted", "executionAbortedEventDetails": details}]
-            events: list[dict[str, Any]] = [
-                *(ends if found.status == "ABORTED" else []),
-                *self._entered(found, maxResults),
-            ]
-            return {"events": events[:maxResults]}
+            aborted = {"type": "ExecutionAborted", "executionAbortedEventDetails": details}
+            left = (
+                event
+                for name, assigned in reversed(found.assigned)
+                for event in (
+                    {"type": "StateEntered", "stateEnteredEventDetails": {"name": name, "input": "{}"}},
+                    {"type": "StateExited", "stateExitedEventDetails": {"name": name, "assignedVariables": assigned}},
+                )
+            )
+            events = [*([aborted] if found.status == "ABORTED" else []), *left][first:]
+            more = {"nextToken": str(first + PAGE)} if len(events) > PAGE else {}
+            return {"events": events[:PAGE], **more}
 
         try:
             result: dict[str, Any] = perform(self._faults, "GetExecutionHistory", history)
@@ -240,17 +248,6 @@ class StepFunctions:
             self._hurt("GetExecutionHistory")
             raise
         return result
-
-    @staticmethod
-    def _entered(execution: Execution, most: int) -> list[dict[str, Any]]:
-        return [
-            event
-            for name, text in reversed(execution.entered[-most:])
-            for event in (
-                {"type": "TaskScheduled"},
-                {"type": "StateEntered", "stateEnteredEventDetails": {"name": name, "input": text}},
-            )
-        ]
 
     def send_task_success(self, *, taskToken: str, output: str) -> dict[str, Any]:  # noqa: N803
         return self._call_back("SendTaskSuccess", taskToken, {"Output": json.loads(output)})
@@ -279,13 +276,17 @@ def resource_arn(task_id: str) -> str:
 
 
 class LicenseManagerClient(Client):
-    """License Manager of one account and region, its lists one task a page. `asked` and `throttled` hear of each such call."""
+    """License Manager of one account and region, its lists one task a page. `asked` is told of each call, and says whether it is
+    the poller's; `throttled` and `denied` are told of each call that is.
+    """
 
     def __init__(
-        self, clock: VirtualClock, faults: Faults, asked: Callable[[], None], throttled: Callable[[], None]
-    ) -> None:
+        self, clock: VirtualClock, faults: Faults, asked: Callable[[], bool], throttled: Callable[[], None],
+        denied: Callable[[], None],
+    ) -> None:  # fmt: skip
         super().__init__(ConversionService(clock=clock.monotonic, page_size=1, seed=None))
-        self._clock, self._faults, self._asked, self._throttled = clock, faults, asked, throttled
+        self._clock, self._faults, self._asked = clock, faults, asked
+        self._throttled, self._denied = throttled, denied
         self.quota = Quota(clock)
 
     def add(self, task_id: str, *, began: float = 0, seconds: float, end: str, bare: bool = False) -> None:
@@ -297,22 +298,26 @@ class LicenseManagerClient(Client):
         )  # fmt: skip
 
     def _call(self, operation: str, parameters: Json) -> Json:
-        self._asked()
+        polls, call = self._asked(), CALLS[operation]
         if self.quota.is_empty():
             self._throttled()
             raise error("RateLimitExceededException", operation)
+        if polls and Fault.DENIED in (self._faults.next("Poll"), call == "ListTasks" and self._faults.next("PollList")):
+            raise error("AccessDeniedException", operation)
         if any(by["Name"] == "ResourceArns" and self.denies(*by["Values"]) for by in parameters.get("Filters", ())):
             raise error("AccessDeniedException", operation)
 
         def answer(fault: Fault | None) -> Json:
-            if self._is_denied(parameters.get("LicenseConversionTaskId", "")):
+            if fault is Fault.DENIED:
+                self._denied()
+            if fault is Fault.DENIED or self._is_denied(parameters.get("LicenseConversionTaskId", "")):
                 raise error("AccessDeniedException", operation)
             found = super(LicenseManagerClient, self)._call(operation, parameters)
             for task in found.get("LicenseConversionTasks", [found]):
                 task.update({"Status": UNKNOWN} if fault is Fault.STALE else {})
             return found
 
-        result: Json = perform(self._faults, CALLS[operation], answer)
+        result: Json = perform(self._faults, call, answer)
         return result
 
     def _is_denied(self, task_id: str) -> bool:

@@ -15,17 +15,17 @@ from tests.simulation.clock import VirtualClock
 
 GAP = 2.0
 MALFORMED = "/of-no-request"
-"""Where an event that is no request is answered, if it says where."""
+"""Where a response to an event that is no request would go."""
 
 
 class CloudFormation:
-    """Sends requests, takes responses and signals. `send` delivers an event. `dated` says whether URLs say when they were
-    signed: those of the old signature do not.
+    """Sends requests, takes responses and signals. `send` delivers an event. `signature` is the version in which URLs are
+    signed: the older one says when they expire, and not when they were signed.
     """
 
     def __init__(self, clock: VirtualClock, promises: Promises, send: Callable[[LifecycleRequest], None]) -> None:
         self._clock, self._promises, self._send = clock, promises, send
-        self.dated = True
+        self.signature = 4
         self.requests: list[LifecycleRequest] = []
         self.resources = [
             Resource(f"arn:aws:cloudformation:us-east-1:123456789012:stack/my-stack/{n}", logical_id)
@@ -54,7 +54,7 @@ class CloudFormation:
         self._request(resource, "Update", properties, resource.physical_id, old=resource.properties)
 
     def cancel(self, resource: Resource) -> None:
-        """The answer is not waited for any more: a created resource is deleted, an updated one rolled back."""
+        """The response is not waited for any more: a created resource is deleted, an updated one rolled back."""
         request = resource.current
         assert request
         request.open = False
@@ -112,12 +112,12 @@ class CloudFormation:
         signed = self._clock.utc()
         signature = (
             f"X-Amz-Date={signed:%Y%m%dT%H%M%SZ}&X-Amz-Expires=7200&X-Amz-Signature={SECRET}{number}"
-            if self.dated
-            else f"AWSAccessKeyId=AKIA&Expires={signed.timestamp() + 7200:.0f}&Signature={SECRET}{number}"
+            if self.signature == 4
+            else f"AWSAccessKeyId=AKIA&Expires={int(signed.timestamp()) + 7200}&Signature={SECRET}{number}"
         )
         request = LifecycleRequest(
             resource=resource, number=number, kind=kind, physical_id=physical_id, properties=properties, old_properties=old,
-            request_id=again.request_id if again else f"request-{number}", requested=self._clock.now, dated=self.dated,
+            request_id=again.request_id if again else f"request-{number}", requested=self._clock.now,
             url=f"https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com/r{number}?{signature}",
         )  # fmt: skip
         self.requests.append(request)
@@ -128,8 +128,8 @@ class CloudFormation:
     def _expire(self, request: LifecycleRequest) -> None:
         if request.open:
             request.open = False
-            self._promises.unanswered(request)
-            self._answered(request, "FAILED", None)
+            self._promises.without_response(request)
+            self._responded(request, "FAILED", None)
 
     # responses
 
@@ -142,13 +142,13 @@ class CloudFormation:
             self._promises.signalled(path, body, sender)
             return
         request = self.requests[int(path[2:]) - 1]
-        self._promises.answered(request, body, sender)
+        self._promises.responds(request, body, sender)
         if request.open:
             said = json.loads(body)
-            request.open, request.answer = False, said
-            self._answered(request, said["Status"], said["PhysicalResourceId"])
+            request.open, request.response = False, said
+            self._responded(request, said["Status"], said["PhysicalResourceId"])
 
-    def _answered(self, request: LifecycleRequest, status: str, physical_id: str | None) -> None:
+    def _responded(self, request: LifecycleRequest, status: str, physical_id: str | None) -> None:
         resource, succeeds = request.resource, status == "SUCCESS"
         match resource.state:
             case State.CREATING if succeeds:

@@ -20,6 +20,7 @@ class Fault(StrEnum):
     SLOW_REPLY = "takes its time after it was performed"
     SLOW_FAILURE = "takes its time, and then is refused"
     STALE = "answers what was true two seconds ago"
+    DENIED = "is not allowed to its caller for now"
 
 
 LATENCY = 0.04

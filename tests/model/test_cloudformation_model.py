@@ -16,12 +16,13 @@ from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from license_conversion.request import Account
 from tests.model.aws_clients import resource_arn
 from tests.model.cloudformation import GAP, MALFORMED, next_handle
 from tests.model.faults import Fault
-from tests.model.interpreter import Execution
 from tests.model.who_waits import FUNCTION, SECRET, Resource, State
-from tests.model.world import OTHER, World
+from tests.model.world import OTHER, OWN, World
+from tests.simulation.interpreter import Execution
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "2000"))
 STEPS = 17
@@ -103,10 +104,10 @@ lateness = mostly(0.0, 0.0, 1.0, 30.0, 70.0, 300.0, 800.0)
 pauses = st.sampled_from((0.0, 0.1, 0.2, 0.3, 1.0, 5.0, 61.0, 300.0, 1000.0))
 crashes = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
 no_crashes = (Fault.REFUSED, Fault.THROTTLED, Fault.LOST, Fault.SLOW, Fault.SLOW_REPLY, Fault.SLOW_FAILURE)
-invokes = ("Invoke AnswerStack", "Invoke CheckTask", "Invoke LastResort")
+invokes = ("Invoke CheckTask", "Invoke Respond")
 clients = (
     "StartExecution", "DescribeExecution", "ListExecutions", "StopExecution", "GetExecutionHistory", "GetTask", "ListTasks",
-    "Put", "Table", "SendTaskSuccess", "Invoke WatchCrowd", "CallBack",
+    "Put", "Table", "SendTaskSuccess", "Invoke PollTasks", "CallBack",
 )  # fmt: skip
 faults = st.one_of(
     st.tuples(st.sampled_from(clients), st.sampled_from((*no_crashes, *crashes))),
@@ -115,18 +116,27 @@ faults = st.one_of(
     ),
     st.tuples(st.just("Invoke CheckTask"), st.just(Fault.SLOW)),
     st.tuples(st.sampled_from(("ListExecutions", "DescribeExecution", "GetTask")), st.just(Fault.STALE)),
-    st.tuples(st.just("PutMetricData"), st.just(Fault.REFUSED)),
+    st.tuples(
+        st.sampled_from(("PutMetricData", "PutEvents", "Register")),
+        st.sampled_from((Fault.REFUSED, Fault.SLOW, Fault.LOST)),
+    ),
+    st.tuples(st.sampled_from(("GetTask", "Poll", "PollList")), st.just(Fault.DENIED)),
 )
 weathers = st.one_of(
-    st.tuples(st.just("Table"), st.sampled_from(no_crashes)),
-    st.tuples(st.sampled_from(("SendTaskSuccess", "Invoke WatchCrowd")), st.sampled_from((Fault.REFUSED, Fault.LOST))),
+    st.tuples(st.sampled_from(("Table", "Register")), st.sampled_from(no_crashes)),
+    st.tuples(st.sampled_from(("SendTaskSuccess", "Invoke PollTasks")), st.sampled_from((Fault.REFUSED, Fault.LOST))),
+    st.tuples(st.sampled_from(("GetTask", "Poll", "PollList")), st.just(Fault.DENIED)),
+    st.tuples(st.sampled_from(("PutEvents", "PutMetricData")), st.sampled_from((Fault.REFUSED, Fault.SLOW))),
     st.tuples(st.sampled_from(("GetTask", "ListTasks")), st.sampled_from((*no_crashes, Fault.STALE))),
     st.tuples(st.sampled_from(("Put", "CallBack")), st.sampled_from(no_crashes)),
     st.tuples(st.just("Invoke CustomResource"), st.just(Fault.THROTTLED)),
     st.tuples(st.sampled_from(("ListExecutions", "DescribeExecution")), st.just(Fault.STALE)),
     st.tuples(st.just("StartExecution"), st.sampled_from((Fault.THROTTLED, Fault.REFUSED))),
     st.tuples(st.just("ListExecutions"), st.sampled_from((Fault.THROTTLED, Fault.SLOW_REPLY))),
-    st.tuples(st.just("Invoke CheckTask"), st.sampled_from((Fault.THROTTLED, Fault.REFUSED, Fault.SLOW))),
+    st.tuples(
+        st.sampled_from(("Invoke CheckTask", "Invoke Respond")),
+        st.sampled_from((Fault.THROTTLED, Fault.REFUSED, Fault.SLOW)),
+    ),
 )
 from_outside = st.sampled_from(
     (
@@ -179,16 +189,16 @@ class StacksAtTheGate(RuleBasedStateMachine):
         durations=st.tuples(*[st.sampled_from((100.0, 0.0, 103.0, 140.0, 300.0, 1000.0, FOR_EVER))] * len(TASKS)),
         ends=st.tuples(*[st.sampled_from((*("SUCCEEDED",) * 6, *("FAILED",) * 3, "DENIED"))] * len(TASKS)),
         bare=st.booleans(),
-        dated=mostly(True, True, False),
+        signature=mostly(4, 4, 2),
         end_events=st.sampled_from((((0.5,),), ((0.5,), (0.0, 0.2), (0.5, 70.0), (70.0,)))),
     )
     def begin(
         self, *, number: int, begins: tuple[float, ...], durations: tuple[float, ...], ends: tuple[str, ...], bare: bool,
-        dated: bool, end_events: tuple[tuple[float, ...], ...],
+        signature: int, end_events: tuple[tuple[float, ...], ...],
     ) -> None:  # fmt: skip
         self.world = World(number)
         self._stack.enter_context(self.world.at_the_seams())
-        self.world.cloudformation.dated, self.world.end_events = dated, end_events
+        self.world.cloudformation.signature, self.world.end_events = signature, end_events
         for task_id, began, seconds, end in zip(TASKS, begins, durations, ends, strict=True):
             self.world.license_manager.add(task_id, began=began, seconds=seconds, end=end, bare=bare)
         for task_id, began, seconds, end in zip(TASKS, begins, reversed(durations), reversed(ends), strict=True):
@@ -313,7 +323,7 @@ class StacksAtTheGate(RuleBasedStateMachine):
 
     @rule(rate=st.sampled_from((0.2, 1.0, 5.0)))
     def limit(self, rate: float) -> None:
-        """So that crowds exist: License Manager takes so many calls a second, until `settle`."""
+        """License Manager takes so many calls a second, until `settle`."""
         self.world.license_manager.quota.limit(rate)
 
     @rule(
@@ -325,8 +335,14 @@ class StacksAtTheGate(RuleBasedStateMachine):
         self.world.step_functions.quotas[call].limit(rate, size=1)
 
     @rule(then=pauses)
-    def kill_watches(self, then: float) -> None:
-        self.world.kill_watches()
+    def kill_pollers(self, then: float) -> None:
+        self.world.kill_pollers()
+        self.world.run_for(then)
+
+    @rule(account=st.sampled_from((OWN, OTHER)), then=pauses)
+    def start_a_second_poller(self, account: Account, then: float) -> None:
+        """Lambda may deliver an event twice: two have the same lease."""
+        self.world.run_poller(account, self.world.tables[account].owner)
         self.world.run_for(then)
 
     @rule(weather=weathers, seconds=st.sampled_from((10.0, 45.0, 200.0, 1000.0)))

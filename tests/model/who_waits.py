@@ -1,12 +1,13 @@
 """Who waits at a gate: a request of CloudFormation's, or a state machine; and what happened to the gate meanwhile."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from tests.model.interpreter import Execution
+from tests.simulation.interpreter import Execution
 
 SERVICE_TIMEOUT = 3600
 MARGIN = 60
@@ -32,18 +33,27 @@ class Waiter:
     lost_to_checks: list[tuple[float, float]] = field(default_factory=list)
     throttled: float = -math.inf
     """When License Manager throttled a check of its last."""
+    denied: list[float] = field(default_factory=list)
+    """When License Manager denied its checks what it allows, the last times without a break."""
     stop_faults: int = 0
-    given_up_by: int = 0
     hard_faults: int = 0
     faulty_puts: list[float] = field(default_factory=list)
     ended_from_outside: str = ""
-    """Step Functions, or somebody by hand, ended the execution: its status."""
+    """Step Functions, or an operator, ended the execution: its status."""
     net: list[float] = field(default_factory=list)
-    """When the last resort had worked through an event of the execution's end."""
+    """When the responder had worked through an event of the execution's end."""
+    dead_letters: int = 0
+    """Events of the execution's end that Lambda has given up."""
+    metrics: Counter[str] = field(default_factory=Counter)
+    """What the invocations and the execution have counted."""
+    counts_lost: bool = False
+    """An invocation was killed, its result was lost, or it was delivered twice: it may have counted twice, or not at all."""
+    stopped: bool = False
+    """By the function of a later request."""
 
     @property
     def margin(self) -> int:
-        """Seconds of its time that the gate keeps for the answer."""
+        """Seconds of its time that the gate keeps for the response."""
         return MARGIN
 
     @property
@@ -52,7 +62,7 @@ class Waiter:
         return self.requested + int(self.properties.get("TimeoutSeconds", SERVICE_TIMEOUT))
 
     @property
-    def answer_deadline(self) -> float:
+    def response_deadline(self) -> float:
         return self.deadline
 
     @property
@@ -135,21 +145,18 @@ class LifecycleRequest(Waiter):
     physical_id: str | None
     old_properties: dict[str, Any] | None
     url: str
-    dated: bool = True
-    """Its URL says when it was signed."""
     open: bool = True
-    answer: dict[str, Any] | None = None
-    stopped_undated: bool = False
-    """A request whose URL has no date has stopped its wait, though it was made before."""
+    response: dict[str, Any] | None = None
     bodies: list[str] = field(default_factory=list)
     signals: list[str] = field(default_factory=list)
     deliveries: int = 0
     arrived: float | None = None
     """When Lambda began with it, or gave it up."""
     good_attempt: float | None = None
-    last_resort: float | None = None
+    responder: float | None = None
+    """When the responder had worked through what Lambda had given up."""
     blind: bool = False
-    """The last resort could not see whether there is a wait."""
+    """The responder could not see whether there is an execution."""
 
     @property
     def service_timeout(self) -> int:
@@ -174,8 +181,8 @@ class LifecycleRequest(Waiter):
         return self.requested + int(self.properties.get("TimeoutSeconds", longest))
 
     @property
-    def answer_deadline(self) -> float:
-        """Of the wait for the answer to the request itself, which a handle does not make longer."""
+    def response_deadline(self) -> float:
+        """Of the wait for the response to the request itself, which a handle does not make longer."""
         return min(self.deadline, self.expiry - self.margin)
 
     def event(self) -> dict[str, Any]:
@@ -217,4 +224,5 @@ class Resource:
     generation: int = 0
 
     def made_up_id(self) -> str:
-        return f"my-stack-{self.logical_id}-1ABCDEFGHIJKL"
+        """As CloudFormation does, of the names of the stack and the resource: nearly one of ours, here."""
+        return f"license-conversion-fleet-{self.logical_id}-1ABCDEFGHIJKL"

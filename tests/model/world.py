@@ -8,8 +8,8 @@ import logging
 import math
 import os
 import random
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import partial
@@ -17,45 +17,48 @@ from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
+from weakref import WeakKeyDictionary
 
 import boto3
 import botocore.session
+from aws_lambda_powertools.metrics import EphemeralMetrics
 
-import answer_stack
 import check_task
 import custom_resource
-import last_resort
+import respond
 from check_task import TaskCheck
-from custom_resource import StackGate
-from license_conversion import stack_response, telemetry
-from license_conversion.crowd import Crowd
-from license_conversion.errors import AnswerNotDelivered, TableUnavailable
-from license_conversion.gate import Gate
-from license_conversion.license_manager import LicenseManager as Adapter
+from custom_resource import provider
+from license_conversion import aws, plain_telemetry, response, telemetry
+from license_conversion.errors import GateError, ResponseNotTaken, TableUnavailable
+from license_conversion.executions import Executions
+from license_conversion.license_manager import LicenseManager
+from license_conversion.poll import Poll
+from license_conversion.registrations import LEASE, MOST_POLLERS
 from license_conversion.request import Account
-from license_conversion.shared import LicenseManagers
-from license_conversion.stack_response import deliver
-from license_conversion.waits import Waits
+from license_conversion.response import deliver
+from license_conversion.settings import Settings
+from poll_tasks import LAST_SECONDS, Poller
 from tests.context import Context
-from tests.model.aws_clients import STATE_MACHINE, LicenseManagerClient, StepFunctions
+from tests.model.aws_clients import STATE_MACHINE, LicenseManagerClient, StepFunctions, perform
 from tests.model.cloudformation import MALFORMED, CloudFormation
 from tests.model.faults import LATENCY, SLOW_SECONDS, Fault, Faults
-from tests.model.interpreter import Done, Execution, Failed
 from tests.model.promises import Promises
 from tests.model.who_waits import FUNCTION, SECRET, Caller, LifecycleRequest, Waiter
 from tests.simulation.clock import Killed, Process, VirtualClock
-from tests.simulation.memory_table import MemoryTable
-from watch_crowd import LAST_SECONDS, Watch
+from tests.simulation.interpreter import Done, Execution, Failed, Machine, gate
+from tests.simulation.memory_registrations import MemoryRegistrations
 
-WATCH_SECONDS = 900.0
-TIMEOUTS = {"CustomResource": 60, "CheckTask": 30, "AnswerStack": 30, "LastResort": 60}
+POLL_SECONDS = 900.0
+TIMEOUTS = {"CustomResource": 60, "CheckTask": 30, "Respond": 150}
 RETRY_SECONDS = 60.0
-OLDEST_EVENT = 900.0
-"""Seconds for which Lambda keeps an event of CloudFormation's that it throttles (template.yaml)."""
+OLDEST_EVENT = {"CustomResource": 900.0, "Respond": 2700.0}
+"""Seconds for which Lambda keeps an event that it throttles (template.yaml)."""
+ATTEMPTS = {"CustomResource": 2, "Respond": 3}
 LONGEST_PAUSE = 300.0
-LAST_RESORT_ATTEMPTS = 3
 LONGEST_WAIT = 100_000.0
 SLOW_FAILURE = 20.0
+QUICK_SECONDS = 1.0
+"""A check gives the table no more."""
 REFUSALS = {
     Fault.THROTTLED: (LATENCY, "Lambda.TooManyRequestsException", "Rate Exceeded."),
     Fault.REFUSED: (LATENCY, "Lambda.ServiceException", "Internal."),
@@ -99,13 +102,13 @@ class Invocation:
 class World:
     """Everything. A promise that is broken is kept in `broken`, and raised by whoever runs the world."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, machine: Machine | None = None) -> None:
         self.clock = VirtualClock()
+        self.machine = machine or gate()
         self.faults = Faults(self.clock, self._met)
-        self.license_manager, self.other_license_manager = (
-            LicenseManagerClient(self.clock, self.faults, self._license_manager_is_asked, self._throttled)
-            for _ in (OWN, OTHER)
-        )
+        self.license_managers: dict[Account, LicenseManagerClient] = {}
+        self.tables: dict[Account, MemoryRegistrations] = {}
+        self.license_manager, self.other_license_manager = self.add_account(OWN), self.add_account(OTHER)
         self.step_functions = StepFunctions(
             self.clock,
             self.faults,
@@ -117,17 +120,27 @@ class World:
         self.promises = Promises(self.clock, lambda waiter: self._manager(*waiter.account), self._in_flight, self.fail)
         self.cloudformation = CloudFormation(self.clock, self.promises, self._deliver)
         self.callers: list[Caller] = []
-        self.table, self._other_table = MemoryTable(self._table_is_called), MemoryTable(self._table_is_called)
-        self.watches: list[Process] = []
+        self.table = self.tables[OWN]
+        self.slots: dict[int, float] = dict.fromkeys(range(MOST_POLLERS), 0.0)
+        self.pollers: list[Process] = []
         self.end_events: Sequence[Sequence[float]] = ((0.5,),)
         """How late EventBridge says that an execution has ended: once, or more than once."""
         self.broken: list[str] = []
-        self.log = StringIO()
+        self.log = Log(self._counted)
         self._random = random.Random(seed)  # noqa: S311 - jitter
         self._invocations: dict[Process | None, Invocation] = {}
         self._idle: dict[str, list[Handler]] = {function: [] for function in TIMEOUTS}
         self._waiter_of: dict[str, Waiter] = {}
         self.lateness: list[float] = []
+
+    def add_account(self, account: Account) -> LicenseManagerClient:
+        """Whose tasks gates wait for."""
+        self.tables[account] = MemoryRegistrations(partial(self._start_poller, account))
+        manager = LicenseManagerClient(
+            self.clock, self.faults, self._license_manager_is_asked, self._throttled, self._denied
+        )
+        self.license_managers[account] = manager
+        return manager
 
     def fail(self, what: str) -> None:
         self.broken.append(f"at {self.clock.now:.2f}: {what}")
@@ -142,16 +155,18 @@ class World:
         powertools = telemetry.logger.registered_handler
         assert isinstance(powertools, logging.StreamHandler)
         with ExitStack() as stack:
-            stack.enter_context(patch.object(stack_response, "HTTPSConnection", partial(Connection, self)))
+            aws._session_of_roles.cache_clear()
+            stack.enter_context(patch.object(response, "HTTPSConnection", partial(Connection, self)))
             clock = SimpleNamespace(sleep=sleep, time=now, monotonic=now)
-            stack.enter_context(patch.object(stack_response, "deliver", partial(deliver, sleep=sleep, monotonic=now)))
-            stack.enter_context(patch.object(last_resort, "time", clock))
-            stack.enter_context(patch.object(last_resort, "datetime", SimpleNamespace(now=self._now)))
+            stack.enter_context(patch.object(response, "deliver", partial(deliver, sleep=sleep, monotonic=now)))
+            stack.enter_context(patch.object(respond, "time", clock))
+            stack.enter_context(patch.object(respond, "datetime", SimpleNamespace(now=self._now)))
+            stack.enter_context(patch.object(telemetry, "metrics", MetricsOfEach(self.clock, self.log)))
+            stack.enter_context(patch.object(plain_telemetry, "sys", SimpleNamespace(stdout=self.log)))
             stack.enter_context(patch.object(boto3, "client", self._client))
-            stack.enter_context(patch.object(boto3, "Session", self._session))
-            stack.enter_context(patch.object(botocore.session, "get_session", self._botocore_session))
+            stack.enter_context(patch.object(botocore.session, "get_session", partial(SessionOfRoles, self._client_of)))
+            stack.callback(aws._session_of_roles.cache_clear)
             stack.enter_context(patch.dict(os.environ, {"GATE_STATE_MACHINE_ARN": STATE_MACHINE}))
-            stack.enter_context(redirect_stdout(self.log))
             before = powertools.setStream(self.log)
             # In place of pytest's own, which would keep every line of every order.
             stack.enter_context(patch.object(logging.getLogger(), "handlers", [watcher]))
@@ -162,69 +177,62 @@ class World:
 
     def _container(self, function: str) -> Handler:
         """A new instance of a function, as Lambda makes one when no warm one is idle."""
-        if function == "LastResort":
-            return last_resort.handler
+        if function == "Respond":
+            return respond.handler
         now, clock, sleep = self.clock.monotonic, self.clock.utc, self.clock.sleep
-        send = partial(deliver, sleep=sleep, monotonic=now)
         if function == "CheckTask":
-            managers = LicenseManagers(ROLE, now)
-            crowds = {
-                account: Crowd(table, partial(self._start_watch, account, table), self._wake, self.clock.timestamp)
-                for account, table in ((OWN, self.table), (OTHER, self._other_table))
-            }
-            gate = Gate(
-                managers, clock, self._random.random, crowds=crowds.__getitem__, sleep=sleep, region="us-east-1"
-            )
-            return partial(check_task.handle, TaskCheck(gate, clock))
-        if function == "AnswerStack":
-            return partial(answer_stack.handle, clock=clock, deliver_=send)
-        waits = Waits(STATE_MACHINE, now, sleep, self._random.random)
-        return partial(custom_resource.handle, StackGate(waits, clock, send))
+            polls = {account: Poll(LicenseManager(ROLE, account), self.clock.timestamp, sleep) for account in self.tables}
+            tables = {account: Table(self, account, quick=True) for account in self.tables}
+            settings = Settings(ROLE, "us-east-1", "", "", "")
+            check = TaskCheck(settings, polls.__getitem__, tables.__getitem__, clock, self._random.random)
+            return partial(check_task.handle, check)
+        executions = Executions(STATE_MACHINE, now, sleep, self._random.random)
+        helper = provider(executions, clock, partial(deliver, sleep=sleep, monotonic=now))
+        return partial(custom_resource.handle, helper)
 
-    # The crowd
+    # The poller
 
-    def _table_is_called(self, call: str) -> None:
-        """A call that is killed, fails or takes its time does so before it is performed, or after it."""
-        fault = self.faults.before("Table")
-        if fault in (Fault.REFUSED, Fault.THROTTLED, Fault.SLOW_FAILURE):
-            raise TableUnavailable(call)
-        if fault is Fault.SLOW_REPLY:
-            self.clock.sleep(SLOW_SECONDS)
-
-    def _wake(self, tokens: Collection[str]) -> None:
-        for token in tokens:
-            fault = self.faults.before("SendTaskSuccess")
-            if fault in (None, Fault.SLOW, Fault.LOST, Fault.SLOW_REPLY, Fault.CRASH_AFTER):
-                self.step_functions.executions[token.split("|")[1]].call_back(token)
-            self.faults.after(fault)
-
-    def _start_watch(self, account: Account, table: MemoryTable) -> None:
+    def _start_poller(self, account: Account, owner: str) -> None:
         """An asynchronous invocation, which may be lost."""
-        fault = self.faults.before("Invoke WatchCrowd")
-        if fault in (None, Fault.SLOW, Fault.LOST, Fault.SLOW_REPLY, Fault.CRASH_AFTER):
-            self.clock.after(LATENCY, lambda: self._run_watch(account, table))
-        self.faults.after(fault)
+        fault = self.faults.next("Invoke PollTasks")
+        self.clock.sleep(QUICK_SECONDS if fault in (Fault.SLOW, Fault.SLOW_REPLY) else LATENCY)
+        if fault is Fault.CRASH_BEFORE:
+            raise Killed
+        if fault in (None, Fault.LOST, Fault.SLOW_REPLY, Fault.CRASH_AFTER):
+            self.clock.after(LATENCY, lambda: self.run_poller(account, owner))
+        if fault is Fault.CRASH_AFTER:
+            raise Killed
 
-    def _run_watch(self, account: Account, table: MemoryTable) -> None:
+    def run_poller(self, account: Account, owner: str) -> None:
         def main() -> None:
-            watch = Watch(table, Adapter(ROLE, account), self._wake, self.clock.timestamp, self.clock.sleep)
+            table = Table(self, account, quick=False)
+            license_manager = LicenseManager(ROLE, account)
+            clock = self.clock
             try:
-                watch.run(self.clock.timestamp() + WATCH_SECONDS - LAST_SECONDS)
-            except TableUnavailable:
-                pass
-            except Killed:
+                if table.take_slot(clock.timestamp()):
+                    poller = Poller(table, license_manager, self._call_gate_back, owner, clock=clock.timestamp, sleep=clock.sleep)  # type: ignore[arg-type]
+                    poller.run(clock.timestamp() + POLL_SECONDS - LAST_SECONDS)
+            except (TableUnavailable, Killed):
                 pass
             except Exception as unforeseen:
-                self.fail(f"the watch raises {unforeseen!r}")
+                self.fail(f"the poller raises {unforeseen!r}")
 
-        self.watches.append(self.clock.after(0, main, lives=WATCH_SECONDS))
+        self.pollers = [poller for poller in self.pollers if not poller.dead]
+        self.pollers.append(self.clock.after(0, main, lives=POLL_SECONDS))
 
-    def kill_watches(self) -> None:
+    def _call_gate_back(self, token: str, output: str) -> bool:
+        def call(_fault: Fault | None) -> bool:
+            return self.step_functions.executions[token.split("|")[1]].call_back(token, json.loads(output))
+
+        taken: bool = perform(self.faults, "SendTaskSuccess", call)
+        return taken
+
+    def kill_pollers(self) -> None:
         """Wherever they are."""
-        for watch in self.watches:
-            if not watch.dead:
-                watch.expires = self.clock.now
-        self.watches.clear()
+        for poller in self.pollers:
+            if not poller.dead:
+                poller.expires = self.clock.now
+        self.pollers.clear()
 
     def _now(self, zone: tzinfo) -> datetime:
         return self.clock.utc().astimezone(zone)
@@ -243,22 +251,9 @@ class World:
 
     def _manager(self, role: str, external_id: str, region: str) -> LicenseManagerClient:
         asked = Account(role, external_id, region)
-        if asked not in (OWN, OTHER):
+        if asked not in self.license_managers:
             self.fail(f"a License Manager is asked that nobody named: {asked}")
-        return self.other_license_manager if asked == OTHER else self.license_manager
-
-    @staticmethod
-    def _botocore_session() -> Any:
-        return SimpleNamespace(create_client=lambda: None, get_credentials=lambda: None)
-
-    def _session(self, *, botocore_session: Any) -> Any:
-        """In place of boto3's, with a role's credentials: it is the role's account that answers."""
-        assumes = botocore_session._credentials._refresh_using.__self__._assume_kwargs
-
-        def client(service: str, *, region_name: str | None, **_: Any) -> Any:
-            return self._client_of(assumes["RoleArn"], assumes.get("ExternalId", ""), service, region_name)
-
-        return SimpleNamespace(client=client)
+        return self.license_managers.get(asked, self.license_manager)
 
     # Lambda
 
@@ -270,88 +265,116 @@ class World:
     def deliver(self, request: LifecycleRequest, late: float) -> None:
         sent = self.clock.now
         request.deliveries += 1
-        self.clock.after(late, lambda: self._attempt(request, sent))
+        request.counts_lost |= request.deliveries > 1
+
+        def arrived(began: float) -> None:
+            request.arrived = began if request.arrived is None else request.arrived
+
+        def ended(began: float) -> None:
+            request.good_attempt = min(began, request.good_attempt or began)
+
+        give_up = partial(self._give_up, request)
+        event = json.dumps(request.event())
+        self.clock.after(
+            late, lambda: self._attempt("CustomResource", event, request, sent, ended, give_up, began_with=arrived)
+        )
 
     def malform(self, event: Any) -> None:
-        """An event that is none of CloudFormation's comes to the function. Nobody else's request may be answered."""
+        """An event that is none of CloudFormation's comes to the function. It must get no other request's response."""
         resource = self.cloudformation.resources[0]
         stranger = LifecycleRequest(
             number=0, kind="", properties={}, requested=self.clock.now, resource=resource, request_id="",
             physical_id=None, old_properties=None, url=MALFORMED,
         )  # fmt: skip
-        self._run("CustomResource", json.dumps(event), stranger, lambda *_: None)
 
-    def _attempt(self, request: LifecycleRequest, sent: float, attempt: int = 1, throttles: int = 0) -> None:
-        """A throttled event waits in Lambda's queue, until it is too old: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html"""
+        def refused(_: Any, error: str) -> None:
+            if not error.startswith("LicenseConversion.InvalidRequest"):
+                self.fail(f"{event} is handled: {error}")
+            self._respond(self._record(stranger, event, 2, "RetriesExhausted", error), stranger, lambda _: None)
+
+        self._run("CustomResource", json.dumps(event), stranger, refused)
+
+    def _attempt(
+        self, function: str, event: str, waiter: Waiter, sent: float, ended: Callable[[float], None],
+        give_up: Callable[[int, str, str], None], *, began_with: Callable[[float], None] = lambda _: None,
+        end: Execution | None = None, attempt: int = 1, throttles: int = 0,
+    ) -> None:  # fmt: skip
+        """An asynchronous event, which waits in Lambda's queue while it is throttled, until it is too old, and is tried again after
+        an error. `ended` is told when the attempt began that had none.
+        https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+        """
         began = self.clock.now
-        if self.faults.next("Invoke CustomResource") is Fault.THROTTLED:
+        again = partial(
+            self._attempt, function, event, waiter, sent, ended, give_up, began_with=began_with, end=end
+        )
+
+        def wait(seconds: float, **how: int) -> None:
+            waiter.lost.append((began, self.clock.now + seconds))
+            self.clock.after(seconds, lambda: again(**how))
+
+        if self.faults.next(f"Invoke {function}") is Fault.THROTTLED:
             pause = min(LONGEST_PAUSE, 2.0**throttles)
-            if began + pause > sent + OLDEST_EVENT:
-                self._give_up(request, attempt - 1, "EventAgeExceeded")
+            if began + pause > sent + OLDEST_EVENT[function]:
+                give_up(attempt - 1, "EventAgeExceeded", "")
             else:
-                request.lost.append((began, began + pause))
-                self.clock.after(pause, lambda: self._attempt(request, sent, attempt, throttles + 1))
+                wait(pause, attempt=attempt, throttles=throttles + 1)
             return
-        request.arrived = began if request.arrived is None else request.arrived
+        began_with(began)
 
-        def ended(result: Any, error: str) -> None:
+        def done(_: Any, error: str) -> None:
             if not error:
-                before = request.good_attempt
-                request.good_attempt = began if before is None else min(began, before)
-            elif attempt == 1:
-                request.lost.append((began, self.clock.now + RETRY_SECONDS))
-                self.clock.after(RETRY_SECONDS, lambda: self._attempt(request, sent, 2))
+                ended(began)
+                return
+            waiter.counts_lost = True
+            if attempt < ATTEMPTS[function]:
+                wait(RETRY_SECONDS * attempt, attempt=attempt + 1)
             else:
-                self._give_up(request, attempt, "RetriesExhausted", error)
+                give_up(attempt, "RetriesExhausted", error)
 
-        self._run("CustomResource", json.dumps(request.event()), request, ended)
+        self._run(function, event, waiter, done, end=end)
 
-    def _give_up(self, request: LifecycleRequest, attempts: int, condition: str, error: str = "") -> None:
-        """Lambda hands an event that has failed twice, or was throttled for too long, over to the last resort."""
+    def _give_up(self, request: LifecycleRequest, attempts: int, condition: str, error: str) -> None:
+        """Lambda hands an event that has failed twice, or was throttled for too long, over to the responder."""
+        request.hard_faults += condition == "EventAgeExceeded"
+        request.arrived = self.clock.now if request.arrived is None else request.arrived
+        request.counts_lost = True
+
+        def done(_: float) -> None:
+            request.responder = request.responder or self.clock.now
+
+        self.clock.after(
+            1.0,
+            lambda: self._respond(self._record(request, request.event(), attempts, condition, error), request, done),
+        )
+
+    @staticmethod
+    def _record(waiter: Waiter, event: Any, attempts: int, condition: str, error: str) -> dict[str, Any]:
         record = {
             "version": "1.0",
             "requestContext": {
-                "requestId": f"{request.number}",
+                "requestId": f"{waiter.number}",
                 "functionArn": f"{FUNCTION}:$LATEST",
                 "condition": condition,
                 "approximateInvokeCount": attempts,
             },
-            "requestPayload": request.event(),
+            "requestPayload": event,
         }
         if error:
             record |= {
                 "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
                 "responsePayload": {"errorType": "Error", "errorMessage": error},
             }
-        request.hard_faults += condition == "EventAgeExceeded"
-        request.arrived = self.clock.now if request.arrived is None else request.arrived
+        return record
 
-        def done() -> None:
-            if request.last_resort is None:
-                request.last_resort = self.clock.now
-
-        self.clock.after(1.0, lambda: self._last_resort(record, request, done))
-
-    def _last_resort(
-        self,
-        event: dict[str, Any],
-        waiter: Waiter,
-        done: Callable[[], None],
-        *,
-        end: Execution | None = None,
-        attempt: int = 1,
+    def _respond(
+        self, event: dict[str, Any], waiter: Waiter, done: Callable[[float], None], *, end: Execution | None = None
     ) -> None:
-        """An asynchronous invocation, which Lambda tries three times."""
+        """An event for the responder. What it cannot do in three attempts goes to the dead-letter queue."""
 
-        def ended(_: Any, failure: str) -> None:
-            if not failure:
-                done()
-            elif attempt < LAST_RESORT_ATTEMPTS:
-                pause = RETRY_SECONDS * attempt
-                waiter.lost.append((self.clock.now, self.clock.now + pause))
-                self.clock.after(pause, lambda: self._last_resort(event, waiter, done, end=end, attempt=attempt + 1))
+        def give_up(_attempts: int, _condition: str, _error: str) -> None:
+            waiter.dead_letters += 1
 
-        self._run("LastResort", json.dumps(event), waiter, ended, end=end)
+        self._attempt("Respond", json.dumps(event), waiter, self.clock.now, done, give_up, end=end)
 
     def _run(
         self,
@@ -370,7 +393,7 @@ class World:
             process = clock.process
             assert process
             invocation = self._invocations[process] = Invocation(waiter, function, began, end, hindered=hangs)
-            idle, result, error = self._idle[function], None, ""
+            idle, result, error, refused = self._idle[function], None, "", False
             handler = idle.pop() if idle else self._container(function)
             try:
                 if hangs:
@@ -378,18 +401,21 @@ class World:
                 event = json.loads(payload)
                 result = json.loads(json.dumps(handler(event, ContextInTime(clock, function, f"{waiter.number}"))))
                 idle.append(handler)
-            except (AnswerNotDelivered, TableUnavailable) as undelivered:
-                error = f"{type(undelivered).__name__}: {undelivered}"
+            except (ResponseNotTaken, GateError) as foreseen:
+                error = f"{type(foreseen).__name__}: {foreseen}"
+                refused = isinstance(foreseen, GateError)
                 idle.append(handler)
             except Killed:
                 error = "RequestId: 1 Error: Runtime exited with error: signal: killed"
             except Exception as unforeseen:
                 error = repr(unforeseen)
-                if not invocation.hurt:
+                if not (invocation.hurt and isinstance(unforeseen, aws.failures())):
                     self.fail(f"{function} raises {error} for {waiter}")
             del self._invocations[process]
-            waiter.hard_faults += bool(error)
-            if error or invocation.hindered:
+            if not refused:
+                waiter.hard_faults += bool(error)
+                waiter.counts_lost |= bool(error)
+            if (error and not refused) or invocation.hindered:
                 self._lost_to(function, waiter).append((began, clock.now))
             clock.after(0, lambda: ended(result, error))
 
@@ -417,6 +443,10 @@ class World:
         if self._invocation:
             self._invocation.waiter.throttled = self.clock.now
 
+    def _denied(self) -> None:
+        if self._invocation:
+            self._invocation.waiter.denied.append(self.clock.now)
+
     @property
     def _invocation(self) -> Invocation | None:
         return self._invocations.get(self.clock.process)
@@ -427,7 +457,7 @@ class World:
         url = json.loads(text)["Stack"]["Event"]["ResponseURL"]
         request = next(r for r in self.cloudformation.requests if r.url == url)
         if request.execution:
-            self.fail(f"{request} has two waits")
+            self.fail(f"{request} has two executions")
         return self._execution(request, name, arn, text)
 
     def call(self, properties: dict[str, Any], *, token: bool, hears: float = math.inf) -> Caller:
@@ -448,18 +478,21 @@ class World:
         self._waiter_of[name] = waiter
 
         def lost(state: str, begin: float, end: float) -> None:
-            checks = state in ("Check Task", "Wait for Lambda")
-            (waiter.lost_to_checks if checks else waiter.lost).append((begin, end))
-            waiter.hard_faults += 1
+            if state == "Back Off" and not execution.variable("failed"):
+                return  # the gate's own pause
+            if state in ("Check Task", "Back Off"):
+                waiter.lost_to_checks.append((begin, end))
+            elif state != "Wait for Result":
+                waiter.lost.append((begin, end))
 
-        waiter.execution = Execution(
-            self.clock, partial(self._invoke, waiter), name=name, arn=arn, text=text, lost=lost,
+        execution = waiter.execution = Execution(
+            self.clock, partial(self._invoke, waiter), machine=self.machine, name=name, arn=arn, text=text, lost=lost,
             random=self._random.random, ended=self._ended,
         )  # fmt: skip
-        return waiter.execution
+        return execution
 
     def end_from_outside(self, execution: Execution, status: str, error: str) -> None:
-        """Step Functions ends it past every Catch, or somebody stops it by hand."""
+        """Step Functions ends it past every Catch, or an operator stops it."""
         self._waiter_of[execution.name].ended_from_outside = status
         self._waiter_of[execution.name].hard_faults += 1
         execution.end(status, error=error, cause="")
@@ -480,32 +513,37 @@ class World:
         if self._random.random() < 0.5:
             detail |= {"input": execution.input, "error": execution.error or None, "cause": execution.cause or None}
         event = {"source": "aws.states", "detail-type": "Step Functions Execution Status Change", "detail": detail}
-        came_through = partial(self.promises.net_came_through, waiter)
-        for late in self._random.choice(self.end_events):
-            self.clock.after(late, lambda: self._last_resort(event, waiter, came_through, end=execution))
 
-    def _called_back(self, token: str, verdict: dict[str, Any]) -> bool:
+        def came_through(_began: float) -> None:
+            self.promises.net_came_through(waiter)
+
+        events = self._random.choice(self.end_events)
+        waiter.counts_lost |= len(events) > 1
+        for late in events:
+            self.clock.after(late, lambda: self._respond(event, waiter, came_through, end=execution))
+
+    def _called_back(self, token: str, outcome: dict[str, Any]) -> bool:
         """SendTaskSuccess or SendTaskFailure for a caller's token."""
         caller = next(caller for caller in self.callers if caller.token == token)
-        self._net_may_tell()
+        self._net_may_respond()
         if caller.gone:
             return False
         first = not caller.calls
-        self.promises.caller_hears(caller, verdict)
+        self.promises.caller_hears(caller, outcome)
         return first
 
-    def _net_may_tell(self) -> None:
+    def _net_may_respond(self) -> None:
         if self._invocation and self._invocation.end:
-            self.promises.net_tells(self._invocation.waiter, self._invocation.end)
+            self.promises.net_responds(self._invocation.waiter, self._invocation.end)
 
     def _invoke(self, waiter: Waiter, function: str, payload: str, done: Done, failed: Failed) -> None:
-        if function in ("PutMetricData", "AnnounceEnd:Event"):
-            return self._call(function, payload, done, failed)
-        if function in ("SendTaskSuccess", "SendTaskFailure"):
-            return self._call_back(json.loads(payload), done, failed)
-        function, _, waits_for_token = function.partition(":")
-        fault = self.faults.next("TakePlace" if waits_for_token else f"Invoke {function}")
-        waiter.given_up_by += bool(fault) and function == "LastResort"
+        if function == "UpdateItem:Token":
+            return self._register(waiter, payload, failed)
+        if function in ("PutMetricData", "PutEvents"):
+            return self._call(waiter, function, payload, done, failed)
+        fault = self.faults.next(f"Invoke {function}")
+        if fault:
+            waiter.hard_faults += 1
         if fault is Fault.SLOW_FAILURE:
             self._lost_to(function, waiter).append((self.clock.now, self.clock.now + SLOW_FAILURE))
         if fault in REFUSALS:
@@ -515,11 +553,12 @@ class World:
 
         def ended(result: Any, error: str) -> None:
             if fault is Fault.LOST:
+                waiter.counts_lost = True
                 failed("Lambda.SdkClientException", "Read timed out.")
             elif error:
-                waiter.given_up_by += function == "LastResort" and not fault
                 name = error.split(":", maxsplit=1)[0]
-                failed(name if name in ("AnswerNotDelivered", "NobodyListens") else "Lambda.Unknown", error)
+                known = name in ("ResponseNotTaken", "NobodyListens") or name.startswith("LicenseConversion.")
+                failed(name if known else "Lambda.Unknown", error)
             else:
                 done(result)
 
@@ -527,48 +566,49 @@ class World:
         self.clock.after(LATENCY, lambda: self._run(function, payload, waiter, ended, hangs=hangs))
         return None
 
-    def _call(self, function: str, payload: str, done: Done, failed: Failed) -> None:
-        """What an execution does itself: one that hangs has no reply."""
-        fault = self.faults.next(function.removesuffix(":Event"))
-        if function == "AnnounceEnd:Event":
-            self._announced(payload)
-        if fault is Fault.SLOW:
-            return
-        seconds = SLOW_FAILURE if fault is Fault.SLOW_FAILURE else LATENCY
-        reply = (lambda: failed("Internal", "Internal.")) if fault else (lambda: done({}))
-        self.clock.after(seconds, reply)
-
-    def _call_back(self, given: dict[str, Any], done: Done, failed: Failed) -> None:
-        """The execution calls its caller's token itself."""
-        fault = self.faults.next("CallBack")
+    def _register(self, waiter: Waiter, payload: str, failed: Failed) -> None:
+        """The execution writes its registration."""
+        fault = self.faults.next("Register")
         if fault in (Fault.REFUSED, Fault.THROTTLED, Fault.SLOW_FAILURE):
             seconds = SLOW_FAILURE if fault is Fault.SLOW_FAILURE else LATENCY
-            self.clock.after(seconds, lambda: failed("Sfn.SfnException", str(fault)))
+            self.clock.after(seconds, lambda: failed("DynamoDb.ProvisionedThroughputExceededException", str(fault)))
             return
 
-        def tell() -> None:
-            token = given["TaskToken"]
-            verdict: dict[str, Any] = {name: given[name] for name in ("Error", "Cause") if name in given}
-            if not self._called_back(token, verdict or {"Output": json.loads(given["Output"])}):
-                failed("Sfn.TaskTimedOutException", "Task Timed Out")
-            elif fault is Fault.LOST:
-                failed("Sfn.SdkClientException", "Read timed out")
-            else:
-                done({})
+        def write() -> None:
+            table = self.tables[Account(*waiter.account)]
+            table.register(json.loads(payload), self.clock.timestamp())
+            if fault is Fault.LOST:
+                failed("DynamoDb.SdkClientException", "Read timed out")
 
-        self.clock.after(SLOW_SECONDS if fault is Fault.SLOW else LATENCY, tell)
+        self.clock.after(SLOW_SECONDS if fault is Fault.SLOW else LATENCY, write)
+
+    def _call(self, waiter: Waiter, call: str, payload: str, done: Done, failed: Failed) -> None:
+        """What an execution does itself: one that hangs has no reply."""
+        fault = self.faults.next(call)
+        waiter.counts_lost |= bool(fault) and call == "PutMetricData"
+        if SECRET in payload:
+            self.fail(f"{call} shows a credential: {payload}")
+        if fault is Fault.SLOW:
+            return
+        if not fault and call == "PutMetricData":
+            for metric in json.loads(payload)["MetricData"]:
+                waiter.metrics[metric["MetricName"]] += metric["Value"]
+        seconds = SLOW_FAILURE if fault is Fault.SLOW_FAILURE else LATENCY
+        self.clock.after(seconds, (lambda: failed("Internal", "Internal.")) if fault else (lambda: done({})))
 
     def _stopping(self, execution: Execution) -> None:
         assert self._invocation
         assert isinstance(self._invocation.waiter, LifecycleRequest)
-        self.promises.stops(self._invocation.waiter, self._waiter_of[execution.name], execution)
+        stopped = self._waiter_of[execution.name]
+        stopped.stopped = True
+        self.promises.stops(self._invocation.waiter, stopped, execution)
 
     def _hurt(self, call: str) -> None:
         """A call did not do what it should, or did not say that it did."""
         assert self._invocation
         self._invocation.hurt = True
         waiter = self._invocation.waiter
-        blind = self._invocation.function == "LastResort" and not self._invocation.end
+        blind = self._invocation.function == "Respond" and not self._invocation.end
         if isinstance(waiter, LifecycleRequest) and blind and call == "DescribeExecution":
             waiter.blind = True
         if call in ("StartExecution", "CallBack"):
@@ -576,21 +616,23 @@ class World:
         elif call != "DescribeExecution" or waiter.kind != "Create":
             waiter.stop_faults += 1
 
-    def _license_manager_is_asked(self) -> None:
+    def _license_manager_is_asked(self) -> bool:
+        """Whether a poller asks."""
         if self._invocation and self._invocation.function != "CheckTask":
             self.fail(f"{self._invocation.function} asks License Manager for {self._invocation.waiter}")
+        return not self._invocation
 
-    def _announced(self, payload: str) -> None:
-        if SECRET in payload:
-            self.fail(f"an event shows a credential: {payload}")
+    def _counted(self, metrics: Mapping[str, float]) -> None:
+        if self._invocation:
+            self._invocation.waiter.metrics.update(metrics)
 
-    # the answers
+    # the responses
 
     def put(self, address: str, body: str, timeout: float) -> int:
         """One PUT. Returns the HTTP status, or raises what a connection raises."""
         fault = self.faults.next("Put")
         sender = self._invocation.waiter if self._invocation else None
-        self._net_may_tell()
+        self._net_may_respond()
         if fault and sender:
             sender.hard_faults += 1
             sender.faulty_puts.append(self.clock.now)
@@ -632,11 +674,8 @@ class World:
     def settle(self) -> None:
         """No more faults: everything comes to its end."""
         self.faults.clear()
-        for quota in (
-            self.license_manager.quota,
-            self.other_license_manager.quota,
-            *self.step_functions.quotas.values(),
-        ):
+        managers = self.license_managers.values()
+        for quota in (*(manager.quota for manager in managers), *self.step_functions.quotas.values()):
             quota.limit(math.inf)
         self.clock.run_out(LONGEST_WAIT)
         self.check()
@@ -653,6 +692,49 @@ class World:
 
     def close(self) -> None:
         self.clock.close()
+
+
+class Table:
+    """What a check, which is `quick`, or a poller sees of the registrations of its account: each call meets its faults before
+    it is performed or after it. A poller has a slot of its own.
+    """
+
+    def __init__(self, world: World, account: Account, *, quick: bool) -> None:
+        self._world, self._table, self._quick = world, world.tables[account], quick
+        self._slot = -1
+
+    def __getattr__(self, call: str) -> Any:
+        what = getattr(self._table, call)
+        return what if call == "key" else partial(self._call, what)
+
+    def take_slot(self, now: float) -> bool:
+        self._slot = self._call(lambda: next((n for n, until in self._world.slots.items() if until <= now), -1))
+        if self._slot >= 0:
+            self._world.slots[self._slot] = now + LEASE
+        return self._slot >= 0
+
+    def renew_lease(self, owner: str, now: float) -> bool:
+        renewed: bool = self._call(self._table.renew_lease, owner, now)
+        if renewed:
+            self._world.slots[self._slot] = now + LEASE
+        return renewed
+
+    def _call(self, what: Callable[..., Any], *arguments: Any) -> Any:
+        clock, fault = self._world.clock, self._world.faults.next("Table")
+        slow = fault in (Fault.SLOW, Fault.SLOW_FAILURE)
+        clock.sleep((QUICK_SECONDS if self._quick else SLOW_SECONDS) if slow else LATENCY)
+        if fault is Fault.CRASH_BEFORE:
+            raise Killed
+        if fault in (Fault.REFUSED, Fault.THROTTLED, Fault.SLOW_FAILURE) or (slow and self._quick):
+            raise TableUnavailable(str(fault))
+        result = what(*arguments)
+        if fault is Fault.CRASH_AFTER:
+            raise Killed
+        if fault is Fault.SLOW_REPLY:
+            clock.sleep(QUICK_SECONDS if self._quick else SLOW_SECONDS)
+        if fault is Fault.LOST or (fault is Fault.SLOW_REPLY and self._quick):
+            raise TableUnavailable(str(fault))
+        return result
 
 
 class Connection:
@@ -673,6 +755,56 @@ class Connection:
 
     def close(self) -> None:
         pass
+
+
+class SessionOfRoles:
+    """Stands where botocore's session would: a client that it makes is answered by the account of the role that it assumes."""
+
+    def __init__(self, client_of: Callable[[str, str, str, str], Any]) -> None:
+        self._client_of = client_of
+        self._credentials: Any = None
+
+    def get_credentials(self) -> None: ...
+
+    def create_client(self, service: str, *, region_name: str, **_: Any) -> Any:
+        assumes = self._credentials._refresh_using.__self__._assume_kwargs
+        return self._client_of(assumes["RoleArn"], assumes.get("ExternalId", ""), service, region_name)
+
+
+class MetricsOfEach:
+    """Stands where Powertools' one Metrics of a process would: each process here has its own, which dies with it."""
+
+    def __init__(self, clock: VirtualClock, log: StringIO) -> None:
+        self._clock, self._log = clock, log
+        self._of: WeakKeyDictionary[Process, EphemeralMetrics] = WeakKeyDictionary()
+
+    def __getattr__(self, name: str) -> Any:
+        process = self._clock.process
+        assert process
+        if process not in self._of:
+            self._of[process] = EphemeralMetrics(
+                namespace=plain_telemetry.NAMESPACE, service=plain_telemetry.SERVICE
+            )
+        return getattr(self._of[process], name)
+
+    def flush_metrics(self) -> None:
+        self._log.write(f"{json.dumps(self.serialize_metric_set())}\n")
+        self.clear_metrics()
+
+
+class Log(StringIO):
+    """What the functions print and log. `counted` is told of the metrics."""
+
+    def __init__(self, counted: Callable[[Mapping[str, float]], None]) -> None:
+        super().__init__()
+        self._counted = counted
+
+    def write(self, text: str) -> int:
+        if '"_aws"' in text:
+            line = json.loads(text)
+            names = [metric["Name"] for one in line["_aws"]["CloudWatchMetrics"] for metric in one["Metrics"]]
+            self._counted({name: sum(line[name]) if isinstance(line[name], list) else line[name] for name in names})
+        return super().write(text)
 
 
 class Watcher(logging.Handler):

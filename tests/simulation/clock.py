@@ -69,7 +69,7 @@ class VirtualClock:
             self._wake(wake - self.now, process)
             assert process.parent
             process.parent.switch()
-        if self.now >= process.expires:
+        if max(wake, self.now) >= process.expires:  # rounding: it may have slept a little less
             raise Killed
 
     def run_for(self, seconds: float) -> None:

@@ -7,9 +7,11 @@ https://docs.aws.amazon.com/step-functions/latest/dg/workflow-variables.html
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tests.simulation.expressions import Expression, QueryEvaluationError, Surroundings, compiled, filled
@@ -17,6 +19,7 @@ from tests.simulation.expressions import Expression, QueryEvaluationError, Surro
 if TYPE_CHECKING:  # LocalStack's process, which reads a table below, has no greenlets
     from tests.simulation.clock import VirtualClock
 
+FILE = Path(__file__).parents[2] / "statemachine" / "gate.asl.json"
 LAMBDA = "arn:aws:states:::lambda:invoke"
 FUNCTIONS = {
     LAMBDA: "",
@@ -83,6 +86,12 @@ class Machine:
         self.states = {name: _prepared(name, state) for name, state in definition["States"].items()}
 
 
+@cache
+def gate(text: str = FILE.read_text()) -> Machine:
+    """Our state machine, with names for what a deployment fills in: CheckTask and Respond for the functions."""
+    return Machine(json.loads(re.sub(r"\$\{(?:Partition|(\w+?)(?:FunctionArn)?)\}", lambda found: found[1] or "aws", text)))
+
+
 class Execution:
     """One execution. `lost(state, from, to)` is told of the time that failed attempts and the pauses after them took, and of the
     time in a Wait, which is where the machine recovers; `ended` of the end. `random` is from 0 to 1.
@@ -136,6 +145,10 @@ class Execution:
             seconds = self._machine.timeout_seconds
             self._after(seconds, lambda: self.end("TIMED_OUT", error="States.Timeout"), any_step=True)
         self._enter(self._machine.start_at, self._execution["Input"])
+
+    def variable(self, name: str) -> Any:
+        """Its value now; None before one is assigned."""
+        return self._surroundings.values.get(name)
 
     def call_back(self, token: str, output: Any = None) -> bool:
         """SendTaskSuccess, its output parsed. False: the token is used up."""

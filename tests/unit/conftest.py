@@ -15,9 +15,11 @@ import botocore.endpoint
 import botocore.handlers
 import pytest
 
+import check_task
 from license_conversion import aws, telemetry
 from tests.local_cloud.answers import AnswersReceiver
 from tests.unit.network import Network
+from tests.unit.one_gate import SETTINGS
 
 OF_EVERY_LINE = {"location", "timestamp", "service", "xray_trace_id", "exception", "stack_trace"}
 """What a line has besides what it says: where and when, and the words of Python for what was raised."""
@@ -25,13 +27,22 @@ OF_EVERY_LINE = {"location", "timestamp", "service", "xray_trace_id", "exception
 
 @pytest.fixture
 def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
-    """Everything that was printed and logged: log lines and metrics. What an earlier test counted and did not print is gone."""
+    """Everything that was printed and logged since the last call: log lines and metrics. What an earlier test counted and did not
+    print is gone.
+    """
     telemetry.metrics.clear_metrics()
     logged = StringIO()
     handler = telemetry.logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)
     before = handler.setStream(logged)
-    yield lambda: logged.getvalue() + "".join(capsys.readouterr())
+
+    def read() -> str:
+        said = logged.getvalue() + "".join(capsys.readouterr())
+        logged.seek(0)
+        logged.truncate()
+        return said
+
+    yield read
     handler.setStream(before)
 
 
@@ -88,3 +99,14 @@ def answers(certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
     with AnswersReceiver(server) as receiver:
         yield receiver
+
+
+@pytest.fixture
+def cold_start(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The check function's environment, and nothing that an earlier invocation made."""
+    monkeypatch.setenv("GATE_TABLE_NAME", SETTINGS.table_name)
+    monkeypatch.setenv("GATE_POLL_FUNCTION", SETTINGS.poll_function)
+    monkeypatch.setenv("GATE_ROLE_ARN", SETTINGS.role_arn)
+    check_task._task_check.cache_clear()
+    yield
+    check_task._task_check.cache_clear()
