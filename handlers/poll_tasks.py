@@ -27,9 +27,9 @@ LAST_SECONDS = 60.0
 """Of the function's time, for the poll that is under way when another poller may take over."""
 LAST_CALL_SECONDS = 10.0
 """Of those, for the last call and what follows from it."""
-FLEET_SECONDS = 30.0
-"""After it has registered, a fleet that has not ended sleeps this long at least: a thousand ends in a day, called back one by
-one, are more events than an execution can have."""
+FLEET_SECONDS = 8.0
+"""After it has registered, a fleet that has not ended sleeps this long at least, so that it is called back every 10 seconds at
+most: a thousand ends in a day, called back one by one, come near to the 25,000 events of an execution."""
 RESULTS_BYTES = 40_000
 """What one callback may carry: the variables of an execution have 256 KB in all. The rest comes with the next one."""
 MESSAGE_SHARE = 10
@@ -109,7 +109,7 @@ class Poller:
                 gates.setdefault(task_id, []).append(one)
         self._results = {task_id: task for task_id, task in self._results.items() if task_id in gates}
         left = {one.gate: one for one in waiting}
-        self._deliver_to(waiting, left)
+        self._deliver_to((one for one in waiting if len(one.task_ids) == 1), left)
         found: list[Registration] = []
         for task_id, task in self._poll.run([task_id for task_id in gates if task_id not in self._results], until):
             if isinstance(task, GateError):
