@@ -65,15 +65,15 @@ class Poller:
         self._registrations, self._call_back, self._owner = registrations, call_back, owner
         self._clock, self._sleep, self._map = clock, sleep, map_
         self._poll = Poll(license_manager, clock, sleep, patience=LEASE, answered=self._renew)
-        self._renewed_at = clock()
+        self._renewed_at = 0.0
         self._results: dict[str, ConversionTask] = {}
         """The tasks for which a gate waits and that have ended, or that License Manager refuses: those have no status."""
 
     def run(self, until: float) -> None:
         """Raises TableUnavailable."""
         while (began := self._clock()) < until:
-            if not self._registrations.renew_lease(self._owner, began):
-                return  # another poller has it
+            if not self._renew():
+                return  # another poller has the lease
             waiting = list(self._registrations.waiting(began))
             if not waiting and not (waiting := self._waits_after_all()):
                 return
@@ -155,12 +155,13 @@ class Poller:
             return False
         return taken
 
-    def _renew(self) -> None:
-        """In a poll that takes longer than the lease."""
+    def _renew(self) -> bool:
+        """As often as the lease needs it, in a poll that takes longer too."""
         now = self._clock()
-        if now >= self._renewed_at + RENEW_SECONDS:
-            self._renewed_at = now
-            self._registrations.renew_lease(self._owner, now)
+        if now < self._renewed_at + RENEW_SECONDS:
+            return True
+        self._renewed_at = now
+        return self._registrations.renew_lease(self._owner, now)
 
 
 def _fitting(tasks: Iterable[ConversionTask]) -> Iterable[Any]:
