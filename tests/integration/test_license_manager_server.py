@@ -158,8 +158,8 @@ def test_a_task_is_created_as_on_aws_and_takes_the_configured_end(
     server.configure(duration=3, end_status="FAILED", status_message="Out of luck.")
     task_id = client.create_license_conversion_task_for_resource(
         ResourceArn=OTHER_INSTANCE,
-        SourceLicenseContext={"UsageOperation": "RunInstances:0002"},
-        DestinationLicenseContext={"UsageOperation": "RunInstances:0800"},
+        SourceLicenseContext={"UsageOperation": "RunInstances:0800"},
+        DestinationLicenseContext={"UsageOperation": "RunInstances:0002"},
     )["LicenseConversionTaskId"]
     assert members_of(client, task_id)["Status"] == "IN_PROGRESS"
 
@@ -238,10 +238,12 @@ def test_a_conversion_that_makes_no_sense_is_refused(
     assert refused.value.response["Error"]["Code"] == error
 
 
-def begin(client: "LicenseManagerClient", to: str = "RunInstances:0002") -> str:
+def begin(
+    client: "LicenseManagerClient", to: str = "RunInstances:0002", billed_as: str = "RunInstances:0800"
+) -> str:
     return client.create_license_conversion_task_for_resource(
         ResourceArn=INSTANCE,
-        SourceLicenseContext={"UsageOperation": "RunInstances:0800"},
+        SourceLicenseContext={"UsageOperation": billed_as},
         DestinationLicenseContext={"UsageOperation": to},
     )["LicenseConversionTaskId"]
 
@@ -276,7 +278,17 @@ def test_an_instance_is_converted_once_at_a_time(
     assert refusal(client)[1] == "A license conversion of instance [i-0123456789abcdef0] is in progress."
 
     clock.now += 3
-    assert begin(client).startswith("lct-")
+    assert begin(client, "RunInstances:0800", billed_as="RunInstances:0002").startswith("lct-")
+
+
+def test_a_conversion_is_begun_from_what_the_instance_is_billed_as(
+    server: LicenseManagerServer, client: "LicenseManagerClient"
+) -> None:
+    server.configure(duration=0)
+    begin(client)
+
+    billed = "{'UsageOperation': 'RunInstances:0002'}, and not as {'UsageOperation': 'RunInstances:0800'}"
+    assert refusal(client)[1] == f"Instance [i-0123456789abcdef0] is billed as {billed}."
 
 
 def test_so_many_conversions_are_begun_in_a_day(
@@ -285,7 +297,7 @@ def test_so_many_conversions_are_begun_in_a_day(
     server.configure(duration=0, tasks_a_day=2)
     begin(client)
     clock.now += 3600
-    begin(client)
+    begin(client, billed_as="RunInstances:0002")
     error, said = refusal(client)
     assert (error, said) == (
         "RateLimitExceededException",
@@ -293,25 +305,31 @@ def test_so_many_conversions_are_begun_in_a_day(
     )
 
     clock.now += 23 * 3600
-    begin(client)
+    begin(client, billed_as="RunInstances:0002")
 
 
-def test_the_usage_operation_is_that_of_the_last_conversion_that_succeeded(
+def test_what_an_instance_is_billed_as_is_what_the_last_conversion_has_changed_though_it_failed_then(
     server: LicenseManagerServer, client: "LicenseManagerClient", clock: Epoch
 ) -> None:
     server.configure(duration=3)
     instance = INSTANCE.rpartition("/")[2]
     begin(client)
-    assert server.usage_operation(instance) == "RunInstances:0800"
+    assert server.license_context(instance) == {"UsageOperation": "RunInstances:0800"}
 
     clock.now += 3
     server.add_task(resource_arn=INSTANCE, destination="RunInstances:0102", end_status="FAILED", duration=0)
-    assert command(server, "usage_operation", instance_id=instance) == "RunInstances:0002"
+    assert command(server, "license_context", instance_id=instance) == {"UsageOperation": "RunInstances:0002"}
 
-    begin(client, "RunInstances:0202")
+    begin(client, "RunInstances:0202", billed_as="RunInstances:0002")
     clock.now += 3
-    assert server.usage_operation(instance) == "RunInstances:0202"
-    assert server.usage_operation("i-0fedcba9876543210") == "RunInstances:0800"
+    assert server.license_context(instance) == {"UsageOperation": "RunInstances:0202"}
+    assert server.license_context("i-0fedcba9876543210") == {"UsageOperation": "RunInstances:0800"}
+
+    clock.now += 1
+    codes = {"UsageOperation": "RunInstances:0010", "ProductCodes": [{"ProductCodeId": "c", "ProductCodeType": "marketplace"}]}
+    changed = {"LicenseConversionTime": clock.now}
+    server.add_task(resource_arn=INSTANCE, destination=codes, end_status="FAILED", duration=0, lies=changed)
+    assert server.license_context(instance) == codes
 
 
 # The list

@@ -39,7 +39,7 @@ Command              Arguments (all optional, unless marked *)
 ``calls``            operation, parameters, time, answer (``OK``, or the fault), region and access_key of each call
 ``configure``        duration, end_status, status_message, begins_when_seen (of tasks that do not say), page_size, seed (of
                      the order; ``null``: as added), tasks_a_day (that can be begun; ``null``: any number)
-``usage_operation``  instance_id*: what the instance is billed as, after the conversions so far
+``license_context``  instance_id*: what the instance is billed as, after the conversions so far
 ``faults/queue``     name*, times (``null``: until cleared), operation, seconds, task_id (that alone)
 ``faults/rates``     rates* (name to share of the calls, at most 1 in all), seed, seconds, task_id (that alone)
 ``faults/limit``     requests_per_second*, burst*: a token bucket that answers RateLimitExceededException

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 CONTROL = "/_control/"
 COMMANDS = (
-    "add_task", "change_task", "finish_task", "delete_task", "tasks", "calls", "configure", "reset", "usage_operation",
+    "add_task", "change_task", "finish_task", "delete_task", "tasks", "calls", "configure", "reset", "license_context",
     "faults/queue", "faults/rates", "faults/limit", "faults/clear",
 )  # fmt: skip
 
