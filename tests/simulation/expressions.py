@@ -1,0 +1,230 @@
+"""JSONata as Step Functions evaluates it, with jsonata-python in place of AWS's engine: for our own interpreter of the state
+machine and for LocalStack's, whose own engine is a Java program.
+https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
+
+jsonata-python tells null and what is missing apart only while it evaluates: null is an object of its own, and None is missing.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from random import random as real_random
+from typing import Any
+
+from jsonata.functions import Functions
+from jsonata.jsonata import Jsonata
+from jsonata.parser import Parser
+from jsonata.utils import Utils
+
+OPEN, CLOSE = "{%", "%}"
+MOST_REMEMBERED = 10_000
+MISSING = object()
+MORE = ("predicate", "stages", "group", "focus", "index", "ancestor", "keep_array", "keep_singleton_array", "tuple")
+"""What a step of a path may have besides its name."""
+
+Fact = tuple[str, ...]
+"""The name of a variable, and of the members that lead from it."""
+
+
+class QueryEvaluationError(Exception):
+    """What fails a state with States.QueryEvaluationError; AWS's sentence on it."""
+
+
+class Surroundings:
+    """What expressions are evaluated in: the variables, `$states`, a clock (seconds since 1970) and a source of randomness."""
+
+    def __init__(self, timestamp: Callable[[], float] = time.time, random: Callable[[], float] = real_random) -> None:
+        self.asked_clock_or_chance = False
+        """Whether an expression has. Whoever wants to know takes it back first."""
+        self.values: dict[str, Any] = {}
+        """Each variable as JSON has it, `states` among them."""
+        self._changed: set[str] = set()
+        self._timestamp, self._random = timestamp, random
+        functions = Jsonata.Frame(Jsonata.static_frame)
+        for name, function in {
+            "millis": self._millis,
+            "now": self._now,
+            "random": self._next_random,
+            "parse": _parse,
+            "eval": _eval,
+        }.items():
+            functions.bind(name, Jsonata.JLambda(function))
+        self._variables = Jsonata.Frame(functions)
+
+    def bind(self, name: str, value: Any) -> None:
+        """The value is not changed any more afterwards."""
+        self.values[name] = value
+        self._changed.add(name)
+
+    def frame(self) -> Any:
+        """One for each evaluation: what an expression assigns is gone with it."""
+        while self._changed:
+            name = self._changed.pop()
+            self._variables.bind(name, _bound(self.values[name]))
+        return Jsonata.Frame(self._variables)
+
+    def _millis(self) -> int:
+        self.asked_clock_or_chance = True
+        return round(self._timestamp() * 1_000_000) // 1000
+
+    def _now(self, picture: str | None = None, timezone: str | None = None) -> Any:
+        return Functions.datetime_from_millis(self._millis(), picture, timezone)
+
+    def _next_random(self) -> float:
+        self.asked_clock_or_chance = True
+        return self._random()
+
+
+class Expression:
+    """A string between `{%` and `%}`. Parsing takes longer than evaluating: see `expression`."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._jsonata = Jsonata(text)
+        self.facts = tuple(frozenset(_facts(self._jsonata.ast, set())))
+        """What it reads: the value of each decides its result, unless it calls a function that is volatile."""
+        self._path = _only_path(self._jsonata.ast)
+        self._remembered: dict[tuple[Any, ...], Any] = {}
+
+    def evaluate(self, surroundings: Surroundings) -> Any:
+        """JSON, which nobody changes. Raises QueryEvaluationError, for a result that is undefined too."""
+        found: Any = surroundings.values if self._path else None
+        for member in self._path:
+            found = found.get(member, MISSING) if isinstance(found, dict) else MISSING
+        if self._path and found is not MISSING:
+            return found
+        try:
+            result = self._jsonata.eval(self._jsonata.ast, None, surroundings.frame())
+        except Exception as error:
+            raise QueryEvaluationError(f"The JSONata expression '{self.text}' threw an error: {error}") from error
+        if result is None:
+            raise QueryEvaluationError(f"The JSONata expression '{self.text}' returned nothing (undefined).")
+        try:
+            return _plain(result)
+        except TypeError as error:
+            raise QueryEvaluationError(
+                f"The JSONata expression '{self.text}' returned an unsupported result type."
+            ) from error
+
+    def holds(self, surroundings: Surroundings) -> bool:
+        """As a Condition. What it was for the same facts, it is again, if no clock and no chance was asked: evaluating takes a
+        hundred times longer than remembering.
+        """
+        facts = tuple([_value_of(fact, surroundings.values) for fact in self.facts])
+        if facts in self._remembered:
+            return self._remembered[facts]  # type: ignore[no-any-return]
+        surroundings.asked_clock_or_chance = False
+        holds = self.evaluate(surroundings)
+        if not isinstance(holds, bool):
+            raise QueryEvaluationError(f"The JSONata expression '{self.text}' returned no boolean: {json.dumps(holds)}")
+        if not surroundings.asked_clock_or_chance:
+            if len(self._remembered) >= MOST_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[facts] = holds
+        return holds
+
+
+@cache
+def expression(text: str) -> Expression:
+    """Of the text between the marks."""
+    return Expression(text)
+
+
+def compiled(template: Any) -> Any:
+    """A field of a state with an Expression for each string that is one."""
+    if isinstance(template, str) and template.startswith(OPEN) and template.endswith(CLOSE):
+        return expression(template[len(OPEN) : -len(CLOSE)].strip())
+    if isinstance(template, dict):
+        return {name: compiled(part) for name, part in template.items()}
+    return [compiled(part) for part in template] if isinstance(template, list) else template
+
+
+def filled(template: Any, surroundings: Surroundings) -> Any:
+    """What `compiled` made, with each Expression's result in its place."""
+    if isinstance(template, Expression):
+        return template.evaluate(surroundings)
+    if isinstance(template, dict):
+        return {name: filled(part, surroundings) for name, part in template.items()}
+    return [filled(part, surroundings) for part in template] if isinstance(template, list) else template
+
+
+def _parse(text: str | None) -> Any:
+    return None if text is None else _bound(json.loads(text))
+
+
+def _eval(*_: object) -> None:
+    raise ValueError("Step Functions has no $eval")
+
+
+def _bound(value: Any) -> Any:
+    """JSON as jsonata-python knows it."""
+    if value is None:
+        return Utils.NULL_VALUE
+    if isinstance(value, dict):
+        return {name: _bound(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_bound(member) for member in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _plain(value: Any) -> Any:
+    """JSON of what jsonata-python gives. TypeError: there is none of it."""
+    if value is None or value is Utils.NULL_VALUE:
+        return None
+    if isinstance(value, dict):
+        return {name: _plain(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_plain(member) for member in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str | bool | int | float):
+        return value
+    raise TypeError(type(value))
+
+
+def _facts(node: Any, seen: set[int]) -> Iterator[Fact]:
+    """Of an expression's tree. A path stops at its first step that is more than a member's name."""
+    if isinstance(node, list | tuple):
+        for part in node:
+            yield from _facts(part, seen)
+        return
+    if not isinstance(node, Parser.Symbol) or id(node) in seen:
+        return
+    seen.add(id(node))
+    kind = getattr(node, "type", None)
+    if kind == "variable":
+        yield (str(node.value),)
+    steps = list(getattr(node, "steps", None) or ()) if kind == "path" else []
+    if steps and steps[0].type == "variable" and _is_simple(steps[0]):
+        members = [str(steps.pop(0).value)]
+        while steps and steps[0].type == "name" and _is_simple(steps[0]):
+            members.append(str(steps.pop(0).value))
+        yield tuple(members)
+    for name, part in vars(node).items():
+        yield from _facts(steps if name == "steps" else part, seen)
+
+
+def _only_path(tree: Any) -> Fact:
+    """The variable and the members that an expression is, and nothing more: looked up in objects it is what it is in JSONata."""
+    steps = tree.steps if tree.type == "path" and _is_simple(tree) else [tree]
+    is_path = steps[0].type == "variable" and all(step.type == "name" for step in steps[1:])
+    return tuple(str(step.value) for step in steps) if is_path and all(_is_simple(step) for step in steps) else ()
+
+
+def _is_simple(step: Any) -> bool:
+    return not any(getattr(step, name, None) for name in MORE)
+
+
+def _value_of(fact: Fact, values: Mapping[str, Any]) -> Any:
+    found: Any = values
+    depth = 0
+    for member in fact:
+        if not isinstance(found, dict):
+            break  # a list, whose members JSONata would go through: all of it decides
+        if member not in found:
+            return ()
+        found = found[member]
+        depth += 1
+    # 1 and true are equal, and have one hash, in Python.
+    return depth, type(found), json.dumps(found) if isinstance(found, dict | list) else found
