@@ -4,9 +4,10 @@ import contextlib
 import io
 import json
 import socket
+import time
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,106 @@ def test_an_execution_that_was_stopped_is_aborted_though_its_state_fails_meanwhi
 def events(cloud: LocalCloud, execution: str) -> list[str]:
     history = cloud.client("stepfunctions").get_execution_history(executionArn=execution)
     return [one["type"] for one in history["events"]]
+
+
+class TestStateMachines:
+    """In JSONata, with variables."""
+
+    STATES: Mapping[str, Any] = {
+        "Sleep": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:dynamodb:updateItem.waitForTaskToken",
+            "Arguments": {
+                "TableName": "{% $states.input.name %}",
+                "Key": {"Place": {"S": "{% $states.context.Execution.Name %}"}},
+                "UpdateExpression": "SET Retries = :retries, Entered = :entered, #token = :token",
+                "ExpressionAttributeNames": {"#token": "Token"},
+                "ExpressionAttributeValues": {
+                    ":retries": {"N": "{% $string($states.context.State.RetryCount) %}"},
+                    ":entered": {"N": "{% $string($toMillis($states.context.State.EnteredTime)) %}"},
+                    ":token": {"S": "{% $states.context.Task.Token %}"},
+                },
+            },
+            "TimeoutSeconds": "{% 2 * 60 %}",
+            "Assign": {"said": "{% $states.result %}", "name": "{% $states.input.name %}"},
+            "Catch": [{"ErrorEquals": ["States.ALL"], "Assign": {"said": "{% $states.errorOutput %}"}, "Next": "Done"}],
+            "Next": "Announce",
+        },
+        "Announce": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::events:putEvents",
+            "Arguments": {
+                "Entries": [{"Source": "{% $name %}", "DetailType": "Woken", "Detail": {"said": "{% $said %}"}}]
+            },
+            "Next": "Count",
+        },
+        "Count": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:cloudwatch:putMetricData",
+            "Arguments": {
+                "Namespace": "{% $name %}",
+                "MetricData": [{"MetricName": "Woken", "Value": "{% $count($said) %}", "Unit": "Count"}],
+            },
+            "Next": "Done",
+        },
+        "Done": {"Type": "Succeed", "Output": "{% $said %}"},
+    }
+
+    def start(self, cloud: LocalCloud, name: str, *actions: str) -> str:
+        """The execution of a machine whose role may do this."""
+        cloud.client("dynamodb").create_table(
+            TableName=name,
+            KeySchema=[{"AttributeName": "Place", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "Place", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        trusts = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        allows = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+        roles = cloud.client("iam")
+        role = roles.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": [trusts]}))["Role"][
+            "Arn"
+        ]
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allows]})
+        roles.put_role_policy(RoleName=name, PolicyName="may", PolicyDocument=policy)
+        definition = {"QueryLanguage": "JSONata", "StartAt": "Sleep", "States": self.STATES}
+        steps = cloud.client("stepfunctions")
+        machine = steps.create_state_machine(name=name, definition=json.dumps(definition), roleArn=role)[
+            "stateMachineArn"
+        ]
+        started = steps.start_execution(stateMachineArn=machine, name=name, input=json.dumps({"name": name}))
+        return str(started["executionArn"])
+
+    def test_reach_the_table_the_bus_and_the_metrics(self, cloud: LocalCloud, name: str) -> None:
+        arn = self.start(cloud, name, "dynamodb:UpdateItem", "events:PutEvents", "cloudwatch:PutMetricData")
+        key = {"Place": {"S": name}}
+        table = cloud.client("dynamodb")
+        item = eventually(lambda: table.get_item(TableName=name, Key=key).get("Item"))
+        assert item["Retries"] == {"N": "0"}
+        assert abs(float(item["Entered"]["N"]) / 1000 - time.time()) < 600
+        said = ['a "quotation"', "and more"]
+
+        cloud.client("stepfunctions").send_task_success(taskToken=item["Token"]["S"], output=json.dumps(said))
+
+        ended = end_of(cloud, arn)
+        assert (ended["status"], json.loads(ended.get("output", "null"))) == ("SUCCEEDED", said)
+        history = cloud.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
+        left = [one["stateExitedEventDetails"] for one in history if "stateExitedEventDetails" in one]
+        assigned = {one["name"]: one.get("assignedVariables", {}) for one in left}
+        assert {variable: json.loads(text) for variable, text in assigned["Sleep"].items()} == {
+            "said": said,
+            "name": name,
+        }
+        assert not assigned["Announce"]
+        metrics = cloud.client("cloudwatch").list_metrics(Namespace=name)["Metrics"]
+        assert [one["MetricName"] for one in metrics] == ["Woken"]
+
+    def test_reach_a_table_in_the_name_of_their_role(self, cloud: LocalCloud, name: str) -> None:
+        if not cloud.can_check_permissions():
+            pytest.skip("permissions are not checked")
+        ended = end_of(cloud, self.start(cloud, name, "dynamodb:GetItem"))
+        said = json.loads(ended["output"])
+        assert said["Error"] == "DynamoDb.DynamoDbException"
+        assert f"dynamodb:UpdateItem is denied to arn:aws:sts::000000000000:assumed-role/{name}/" in said["Cause"]
 
 
 @pytest.mark.usefixtures("responder")

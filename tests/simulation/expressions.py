@@ -117,7 +117,7 @@ class Expression:
         surroundings.asked_clock_or_chance = False
         holds = self.evaluate(surroundings)
         if not isinstance(holds, bool):
-            raise QueryEvaluationError(f"The JSONata expression '{self.text}' returned no boolean: {json.dumps(holds)}")
+            raise QueryEvaluationError(f"The JSONata expression '{self.text}' returned no boolean.")
         if not surroundings.asked_clock_or_chance:
             if len(self._remembered) >= MOST_REMEMBERED:
                 self._remembered.clear()

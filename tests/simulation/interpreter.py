@@ -10,10 +10,12 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from tests.simulation.clock import VirtualClock
 from tests.simulation.expressions import Expression, QueryEvaluationError, Surroundings, compiled, filled
+
+if TYPE_CHECKING:  # LocalStack's process, which reads a table below, has no greenlets
+    from tests.simulation.clock import VirtualClock
 
 LAMBDA = "arn:aws:states:::lambda:invoke"
 FUNCTIONS = {
@@ -88,7 +90,7 @@ class Execution:
 
     def __init__(
         self,
-        clock: VirtualClock,
+        clock: "VirtualClock",
         invoke: Invoke,
         *,
         machine: Machine,

@@ -1,6 +1,6 @@
 """What a state machine that converts instances meets on AWS, and open LocalStack lacks.
 
-- Step Functions reaches License Manager (`aws-sdk:licensemanager:…`): ours, beside LocalStack
+- Step Functions reaches License Manager (`aws-sdk:licensemanager:…`) and DynamoDB (`aws-sdk:dynamodb:…`): ours, beside LocalStack
 - errors of License Manager and EC2 have the names that Step Functions gives them
 - the Cause of a nested execution is cut
 - a Choice reads timestamps with fractions of a second, as the context object has them
@@ -22,7 +22,7 @@ from localstack.services.plugins import Service, aws_provider
 
 from tests.local_cloud import parse_once
 from tests.local_cloud.localstack import DIRECT
-from tests.local_cloud.localstack_plugins import step_functions
+from tests.local_cloud.localstack_plugins import query_language, step_functions
 from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
 
 STOPPING_SECONDS = 1.0
@@ -41,7 +41,7 @@ def stepfunctions() -> Service:
     json_path.extract_json = _extract_as_on_aws(json_path)
     from localstack.services.stepfunctions.asl.utils import boto_client  # noqa: PLC0415
 
-    boto_client.boto_client_for = _with_license_manager(boto_client)
+    boto_client.boto_client_for = _with_services_beside(boto_client)
     parse_once.clients(boto_client)
     from localstack.services.stepfunctions.provider import StepFunctionsProvider  # noqa: PLC0415
 
@@ -57,6 +57,7 @@ def stepfunctions() -> Service:
     operators = f"{asl}.component.state.state_choice.comparison.operator.implementations"
     is_timestamp = cast("Any", import_module(f"{operators}.is_operator")).IsTimestamp
     is_timestamp.string_to_timestamp = staticmethod(_timestamp)
+    query_language.evaluate_here()
     step_functions.enter_in_turn(cast("Any", import_module(f"{asl}.component.state.state")).CommonStateField)
     step_functions.stay_stopped(cast("Any", import_module(f"{asl}.eval.environment")).Environment)
     return Service.for_provider(step_functions.eventually_consistent(StepFunctionsProvider)())
@@ -93,21 +94,26 @@ def _cut(to_json_str: Any) -> Any:
     return to_json_str_that_is_cut
 
 
-def _with_license_manager(boto_client: Any) -> Any:
+def _with_services_beside(boto_client: Any) -> Any:
     original = boto_client.boto_client_for
 
     def boto_client_for(service: str, region: str, state_credentials: Any) -> Any:
-        if service != "license-manager":
+        settings = CloudSettings.from_environment()
+        beside = {"license-manager": settings.license_manager_url, "dynamodb": settings.dynamodb_url}
+        if service not in beside:
             return original(service, region, state_credentials)
         import boto3  # noqa: PLC0415
 
-        return boto3.client(  # with any key: nobody looks at it
-            "license-manager",
-            endpoint_url=CloudSettings.from_environment().license_manager_url,
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}  # License Manager does not look at them
+        if service == "dynamodb":  # which asks whether the state machine's role may
+            role = original("sts", region, state_credentials)._request_signer._credentials
+            keys = {"aws_access_key_id": role.access_key, "aws_secret_access_key": role.secret_key}
+        return cast("Any", boto3).client(
+            service,
+            endpoint_url=beside[service],
             region_name=region,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
             config=boto_client._BOTO_CLIENT_CONFIG,
+            **keys,
         )
 
     return boto_client_for
