@@ -238,9 +238,7 @@ def test_a_conversion_that_makes_no_sense_is_refused(
     assert refused.value.response["Error"]["Code"] == error
 
 
-def begin(
-    client: "LicenseManagerClient", to: str = "RunInstances:0002", billed_as: str = "RunInstances:0800"
-) -> str:
+def begin(client: "LicenseManagerClient", to: str = "RunInstances:0002", billed_as: str = "RunInstances:0800") -> str:
     return client.create_license_conversion_task_for_resource(
         ResourceArn=INSTANCE,
         SourceLicenseContext={"UsageOperation": billed_as},
@@ -326,7 +324,10 @@ def test_what_an_instance_is_billed_as_is_what_the_last_conversion_has_changed_t
     assert server.license_context("i-0fedcba9876543210") == {"UsageOperation": "RunInstances:0800"}
 
     clock.now += 1
-    codes = {"UsageOperation": "RunInstances:0010", "ProductCodes": [{"ProductCodeId": "c", "ProductCodeType": "marketplace"}]}
+    codes = {
+        "UsageOperation": "RunInstances:0010",
+        "ProductCodes": [{"ProductCodeId": "c", "ProductCodeType": "marketplace"}],
+    }
     changed = {"LicenseConversionTime": clock.now}
     server.add_task(resource_arn=INSTANCE, destination=codes, end_status="FAILED", duration=0, lies=changed)
     assert server.license_context(instance) == codes

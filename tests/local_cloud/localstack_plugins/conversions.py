@@ -128,9 +128,7 @@ def ec2() -> Service:
     instances: Any = import_module("moto.ec2.responses.instances")
     known = "<instanceId>{{ instance.id }}</instanceId>"
     assert known in instances.EC2_DESCRIBE_INSTANCES
-    instances.EC2_DESCRIBE_INSTANCES = instances.EC2_DESCRIBE_INSTANCES.replace(
-        known, known + _LICENSE
-    )
+    instances.EC2_DESCRIBE_INSTANCES = instances.EC2_DESCRIBE_INSTANCES.replace(known, known + _LICENSE)
     Instance.license_context = property(lambda instance: _license_context(instance.id))
     Instance.stop = _stop_slowly(Instance.stop)
     Instance.start = _start_in_vain(Instance.start)
