@@ -462,9 +462,8 @@ class TestAlone:
     ) -> None:
         conversions.run_instance(ends, stopped=True)
         task = conversions.add(ends, INCLUDED)
-        slow = {"operation": "ListLicenseConversionTasks", "seconds": 3}
         fault = "slow-reply" if ends == "in the list" else "ServerInternalException"
-        conversions.license_manager.faults.queue(fault, **slow)
+        conversions.license_manager.faults.queue(fault, operation="ListLicenseConversionTasks", seconds=3)
         conversions.start(ends)
         eventually(lambda: conversions.calls(ends, "List"))
         conversions.license_manager.finish_task(task)
