@@ -170,7 +170,9 @@ def test_where_time_is_short_the_response_goes_first() -> None:
 # A handle
 
 
-def test_a_stack_with_a_handle_has_its_response_as_soon_as_the_task_has_a_name_and_the_handle_its_signal_at_the_end() -> None:
+def test_a_stack_with_a_handle_has_its_response_as_soon_as_the_task_has_a_name_and_the_handle_its_signal_at_the_end() -> (
+    None
+):
     walk = stack(SLEEPS, {**SLEEPS, **NAMED}, SLEEPS, ENDED, event=HANDLE).out()
 
     assert walk.calls == [
@@ -286,7 +288,16 @@ def test_checks_that_fail_are_counted_at_the_first_failure_and_every_ten_minutes
 
 @pytest.mark.parametrize(
     ("given", "gives_up"),
-    [(60, 60), ("60", 60), (86400, 86400), (10**9, 3600), ("a minute", 3600), (None, 3600), ({"a": 1}, 3600), (-5, 3600)],
+    [
+        (60, 60),
+        ("60", 60),
+        (86400, 86400),
+        (10**9, 3600),
+        ("a minute", 3600),
+        (None, 3600),
+        ({"a": 1}, 3600),
+        (-5, 3600),
+    ],
     ids=str,
 )
 def test_a_caller_whose_request_no_check_has_read_is_given_up_at_its_own_time_out_where_it_is_one(
