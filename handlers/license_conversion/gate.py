@@ -28,7 +28,7 @@ SHORTEST_PAUSE = 5
 """Seconds between two checks of a gate whose task has no name yet; as many as it has waited, where that is longer."""
 CLOSE = 30
 """A check comes this many seconds before the deadline, or less: the one at the deadline may be throttled."""
-TRUSTED_SECONDS, TRUSTED_POLLS = 60.0, 4
+TRUSTED_SECONDS, TRUSTED_POLLS = 40.0, 4
 """How long a gate trusts a poll that did not see its end: so many seconds, or so many times what the poll took."""
 WRITTEN_SECONDS = 10.0
 """After so many seconds, retries included, the registration of a gate is in the table, or has failed."""
