@@ -313,9 +313,9 @@ class Promises:
         error, cause = outcome["Error"], outcome["Cause"]
         match error.removeprefix("LicenseConversion."):
             case "Failed":
-                right = self._may_fail(caller) and json.loads(cause)["Status"] in ("FAILED", "IN_PROGRESS")
+                right = self._may_fail(caller) and _shape(cause).get("Status") in ("FAILED", "IN_PROGRESS")
             case "TimedOut":
-                right = self._clock.now >= caller.deadline - 1 and isinstance(json.loads(cause), dict)
+                right = self._clock.now >= caller.deadline - 1 and bool(_shape(cause))
             case "InvalidRequest" | "AccessDenied":
                 right = self._may_be_refused(caller) and bool(cause)
             case "GateBroken" if STOPPED_BY_HAND in cause:
@@ -487,6 +487,12 @@ def task_ids(execution: Execution) -> Iterator[str]:
     for _, assigned in reversed(execution.assigned):
         if "gate" in assigned:
             yield str(json.loads(assigned["gate"]).get("Task", {}).get("LicenseConversionTaskId", ""))
+
+
+def _shape(cause: str) -> Mapping[str, Any]:
+    """The task, as a Cause has it."""
+    shape: Mapping[str, Any] = json.loads(cause) if cause.startswith("{") else {}
+    return shape
 
 
 def supersedes(later: LifecycleRequest, execution: Execution) -> bool:
