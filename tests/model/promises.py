@@ -171,7 +171,9 @@ class Promises:
         if sender.signals and body not in sender.signals:
             failed = all(json.loads(one)["Status"] == "FAILURE" for one in (*sender.signals, body))
             if not (
-                left_waiting(sender) and failed and self._excuse("FAILURE in two sentences, one of them the safety net's")
+                left_waiting(sender)
+                and failed
+                and self._excuse("FAILURE in two sentences, one of them the safety net's")
             ):
                 self._fail(f"{sender} has two different signals: {sender.signals[0]} and {body}")
         sender.signals.append(body)

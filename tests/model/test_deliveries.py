@@ -13,7 +13,7 @@ from tests.model.cloudformation import next_handle
 from tests.model.faults import Fault
 from tests.model.who_waits import FUNCTION, Resource, State
 from tests.model.world import World
-from tests.simulation.interpreter import Done, Execution, Failed, gate
+from tests.simulation.interpreter import Execution, gate
 
 TASK = "lct-00000000000000001"
 OTHER = TASK[:-1] + "2"
@@ -159,7 +159,9 @@ def test_a_malformed_event_in_a_warm_function_gets_no_response(world: World, eve
 # A handle
 
 
-def test_a_handles_stack_gets_its_response_after_the_first_check_and_the_handle_its_signal_at_the_end(world: World) -> None:
+def test_a_handles_stack_gets_its_response_after_the_first_check_and_the_handle_its_signal_at_the_end(
+    world: World,
+) -> None:
     task(world, seconds=1000)
     create(world, WaitConditionHandle=next_handle(1))
     world.clock.run_for(2)
@@ -345,9 +347,7 @@ TIMEOUTS = [60, 120, 300, 3600]
 
 @pytest.mark.parametrize("service_timeout", TIMEOUTS)
 @pytest.mark.parametrize("before", [60, 30, 10, 1])
-def test_checks_that_hang_leave_time_for_a_response(
-    world: World, service_timeout: int, before: int
-) -> None:
+def test_checks_that_hang_leave_time_for_a_response(world: World, service_timeout: int, before: int) -> None:
     gate_that_waits(world, service_timeout, max(1, service_timeout - margin(service_timeout) - before))
     world.faults.weather["Invoke CheckTask"] = (Fault.SLOW, FOR_EVER)
 

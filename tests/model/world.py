@@ -183,7 +183,9 @@ class World:
             return respond.handler
         now, clock, sleep = self.clock.monotonic, self.clock.utc, self.clock.sleep
         if function == "CheckTask":
-            polls = {account: Poll(LicenseManager(ROLE, account), self.clock.timestamp, sleep) for account in self.tables}
+            polls = {
+                account: Poll(LicenseManager(ROLE, account), self.clock.timestamp, sleep) for account in self.tables
+            }
             tables = {account: Table(self, account, quick=True) for account in self.tables}
             settings = Settings(ROLE, "us-east-1", "", "", "")
             check = TaskCheck(settings, polls.__getitem__, tables.__getitem__, clock, self._random.random)
@@ -212,7 +214,9 @@ class World:
             clock = self.clock
             try:
                 if table.take_slot(clock.timestamp()):
-                    poller = Poller(table, license_manager, self._call_gate_back, owner, clock=clock.timestamp, sleep=clock.sleep)  # type: ignore[arg-type]
+                    poller = Poller(
+                        table, license_manager, self._call_gate_back, owner, clock=clock.timestamp, sleep=clock.sleep
+                    )  # type: ignore[arg-type]
                     poller.run(clock.timestamp() + POLL_SECONDS - LAST_SECONDS)
             except (TableUnavailable, Killed):
                 pass
@@ -233,7 +237,11 @@ class World:
         return taken
 
     def _without(self, result: Any) -> Any:
-        return {name: value for name, value in result.items() if name != self.lacks} if isinstance(result, dict) else result
+        return (
+            {name: value for name, value in result.items() if name != self.lacks}
+            if isinstance(result, dict)
+            else result
+        )
 
     def kill_pollers(self) -> None:
         """Wherever they are."""
@@ -313,9 +321,7 @@ class World:
         https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
         """
         began = self.clock.now
-        again = partial(
-            self._attempt, function, event, waiter, sent, ended, give_up, began_with=began_with, end=end
-        )
+        again = partial(self._attempt, function, event, waiter, sent, ended, give_up, began_with=began_with, end=end)
 
         def wait(seconds: float, **how: int) -> None:
             waiter.lost.append((began, self.clock.now + seconds))
@@ -798,9 +804,7 @@ class MetricsOfEach:
         process = self._clock.process
         assert process
         if process not in self._of:
-            self._of[process] = EphemeralMetrics(
-                namespace=plain_telemetry.NAMESPACE, service=plain_telemetry.SERVICE
-            )
+            self._of[process] = EphemeralMetrics(namespace=plain_telemetry.NAMESPACE, service=plain_telemetry.SERVICE)
         return getattr(self._of[process], name)
 
     def flush_metrics(self) -> None:

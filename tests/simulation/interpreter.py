@@ -89,7 +89,9 @@ class Machine:
 @cache
 def gate(text: str = FILE.read_text()) -> Machine:
     """Our state machine, with names for what a deployment fills in: CheckTask and Respond for the functions."""
-    return Machine(json.loads(re.sub(r"\$\{(?:Partition|(\w+?)(?:FunctionArn)?)\}", lambda found: found[1] or "aws", text)))
+    return Machine(
+        json.loads(re.sub(r"\$\{(?:Partition|(\w+?)(?:FunctionArn)?)\}", lambda found: found[1] or "aws", text))
+    )
 
 
 class Execution:
