@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.local/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_USER := 0
+export PIP_REQUIRE_VIRTUALENV := 0
 export SAM_CLI_TELEMETRY := 0
 
 # What a lock file has, into a virtual environment: $(call install,folder,lock file,more options). The pip is that of $(VENV).
@@ -86,7 +88,7 @@ audit: .local/scanners/.installed ## known vulnerabilities of what the layer shi
 	.local/scanners/bin/pip-audit --strict --disable-pip --require-hashes --requirement layers/dependencies/requirements.txt
 
 .PHONY: benchmark
-benchmark: $(VENV)/.test .local/lambda-runtime/.installed build ## measure lag, calls and cost against other ways to wait
+benchmark: $(VENV)/.test ## measure lag, calls and cost against other ways to wait
 	PYTHONPATH=handlers:. $(BIN)/python -m benchmarks
 
 ONE_OF_EACH_PARTITION := us-east-1 cn-north-1 us-gov-west-1 eusc-de-east-1
@@ -118,9 +120,10 @@ REGION := --region $(AWS_REGION)
 deploy delete: export AWS_DEFAULT_REGION := $(AWS_REGION)
 endif
 
+# `KmsKeyArn=` puts a parameter back to empty; SAM wants the quotes.
 .PHONY: deploy
 deploy: build ## deploy to your account: make deploy PARAMETERS="LogLevel=DEBUG EventBusName=ops"
-	$(BIN)/sam deploy --no-confirm-changeset $(REGION) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+	$(BIN)/sam deploy --no-confirm-changeset $(REGION) $(if $(PARAMETERS),--parameter-overrides $(patsubst %=,%='""',$(PARAMETERS)))
 
 .PHONY: delete
 delete: $(VENV)/.demo ## delete it from your account, unless a gate waits (FORCE=1: also then; docs/upgrading.md)

@@ -62,14 +62,14 @@ class Demo:
         self._screen.line()
         self._screen.say("What the rest of the stack gets by Fn::GetAtt: every attribute, always, as a string:")
         self._screen.line()
-        answer = self._cloud.answers(stack.id)[-1]
-        self._screen.table(as_rows({name: _attribute(stack, name) for name in answer.json["Data"]}))
-        late = answer.at - self._end_of(task_id)
-        _expect(late >= 0, "The gate answered before the conversion had ended.")
+        response = self._cloud.answers(stack.id)[-1]
+        self._screen.table(as_rows({name: _attribute(stack, name) for name in response.json["Data"]}))
+        late = response.at - self._end_of(task_id)
+        _expect(late >= 0, "The gate responded before the conversion had ended.")
         self._screen.line()
         self._screen.say(
-            f"The answer came {late:.1f} s after the conversion's end. Between two checks lie 5 s at first, and a minute at "
-            "most when a conversion takes long."
+            f"The response came {late:.1f} s after the conversion's end. One poller asks License Manager every 5 s for all "
+            "gates that wait."
         )
 
     def a_conversion_fails(self) -> None:
@@ -94,7 +94,7 @@ class Demo:
     def a_long_conversion(self) -> None:
         self._screen.heading(
             "3  A conversion of more than an hour",
-            "CloudFormation gives a custom resource an hour at most. Here Start is answered at once, the wait condition "
+            "CloudFormation gives a custom resource an hour at most. Here Start has its response at once, the wait condition "
             "Conversion1 holds the stack for up to 12 hours, and the gate signals its handle at the end. Gate depends on "
             "that, and has the attributes. The conversion takes 9 s here.",
         )
@@ -107,15 +107,15 @@ class Demo:
             for event in stack.events
         }
         early = self._end_of(task_id) - at["Start", "CREATE_COMPLETE"]
-        _expect(early > 0, "Start was answered only after the conversion's end.")
+        _expect(early > 0, "Start had its response only after the conversion's end.")
         _expect(at["Conversion1", "CREATE_COMPLETE"] >= self._end_of(task_id), "The stack went on before the end.")
         held = at["Conversion1", "CREATE_COMPLETE"] - at["Conversion1", "CREATE_IN_PROGRESS"]
         signal = next(one.json for one in self._cloud.answers(stack.id) if "UniqueId" in one.json)
 
         self._screen.line()
         self._screen.say(
-            f"Start was answered {early:.1f} s before the conversion's end. Conversion1 held the stack for {held:.1f} s, until "
-            f"the gate signalled {signal['Status']}. Then Gate had the attributes at once, among them:"
+            f"Start had its response {early:.1f} s before the conversion's end. Conversion1 held the stack for {held:.1f} s, "
+            f"until the gate signalled {signal['Status']}. Then Gate had the attributes at once, among them:"
         )
         self._screen.line()
         names = ("Status", "DestinationLicenseContext.UsageOperation", "LicenseConversionTime")
@@ -124,7 +124,7 @@ class Demo:
     def nothing_stays(self) -> None:
         self._screen.heading(
             "4  Cleaning up",
-            "Deleting a stack never touches License Manager. What counts here: no wait is left running.",
+            "Deleting a stack never touches License Manager. What counts here: no gate is left waiting.",
         )
         with self._screen.step("Deleting the three stacks", "The three stacks are deleted"):
             for stack in self._stacks:
@@ -134,13 +134,13 @@ class Demo:
 
         machine = self._application.outputs["StateMachineArn"]
         found = self._cloud.client("stepfunctions").list_executions(stateMachineArn=machine)["executions"]
-        # Stack two's Delete may come while the execution that has just answered it is on its way to its end.
-        waits = ["FAILED" if one["status"] == "ABORTED" else one["status"] for one in found]
-        counts = ", ".join(f"{waits.count(status)} {status}" for status in ("SUCCEEDED", "FAILED", "RUNNING"))
-        self._screen.say(f"The waits were {len(waits)} executions of one state machine: {counts}.")
+        # Stack two's Delete may come while the execution that has just responded to it is on its way to its end.
+        gates = ["FAILED" if one["status"] == "ABORTED" else one["status"] for one in found]
+        counts = ", ".join(f"{gates.count(status)} {status}" for status in ("SUCCEEDED", "FAILED", "RUNNING"))
+        self._screen.say(f"The gates were {len(gates)} executions of one state machine: {counts}.")
         _expect(
-            sorted(waits) == ["FAILED", "SUCCEEDED", "SUCCEEDED", "SUCCEEDED"],
-            f"Among the executions are others: {waits}",
+            sorted(gates) == ["FAILED", "SUCCEEDED", "SUCCEEDED", "SUCCEEDED"],
+            f"Among the executions are others: {gates}",
         )
 
         with self._screen.step("Deleting the application", "The application is deleted"):

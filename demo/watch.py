@@ -4,13 +4,12 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.stacks import Stack
 
-_CLOUDFORMATION, _STATE_MACHINE, _GATE, _LICENSE_MANAGER = (
-    "CloudFormation", "State machine", "The gate", "License Manager",
+_CLOUDFORMATION, _STATE_MACHINE, _GATE, _POLLER, _LICENSE_MANAGER = (
+    "CloudFormation", "State machine", "The gate", "The poller", "License Manager",
 )  # fmt: skip
 
 
@@ -36,29 +35,26 @@ class Narrator:
         self._told: set[Moment] = set()
         self._execution = ""
         self._execution_ended = False
-        self._next_check_at = 0.0
         self._state = ""
         self._status = ""
 
     @property
     def ended(self) -> bool:
-        """The stack has come to rest, and so has the wait that belonged to it."""
+        """The stack has come to rest, and so has the execution that belonged to it."""
         return not self.stack.status.endswith("_IN_PROGRESS") and (self._execution_ended or not self._execution)
 
     def look(self) -> list[Moment]:
         """What is new since the last look, oldest first."""
         self.stack = self._cloud.stacks.describe(self.stack.id)
-        found = {*self._stack_events(), *self._answers(), *self._task_status(), *self._states()}
+        found = {*self._stack_events(), *self._responses(), *self._task_status(), *self._states()}
         new = sorted(found - self._told)
         self._told |= found
         return new
 
     def sentence(self) -> str:
-        """Who waits for what, how long already, and when the next check comes."""
-        left = self._next_check_at - time.time()
+        """Who waits for what, and how long already."""
         task = f"task {self._status}" if self._status else ""
-        state = f"{self._state}, {left:.0f} s left" if left > 0 else self._state
-        told = " · ".join(part for part in (self._who_waits(), task, state) if part)
+        told = " · ".join(part for part in (self._who_waits(), task, self._state) if part)
         return f"{time.time() - self._began:.1f} s  {told}"
 
     def _who_waits(self) -> str:
@@ -75,10 +71,10 @@ class Narrator:
             what = f"{own}{event['LogicalResourceId']} {event['ResourceStatus']}"
             yield Moment(event["Timestamp"].timestamp(), _CLOUDFORMATION, what)
 
-    def _answers(self) -> Iterator[Moment]:
-        for answer in self._cloud.answers(self.stack.id):
-            verb = "signals" if "UniqueId" in answer.json else "answers"
-            yield Moment(answer.at, _GATE, f"{verb} {answer.key.split('|')[1]}: {answer.json['Status']}")
+    def _responses(self) -> Iterator[Moment]:
+        for one in self._cloud.answers(self.stack.id):
+            verb = "signals" if "UniqueId" in one.json else "responds to"
+            yield Moment(one.at, _GATE, f"{verb} {one.key.split('|')[1]}: {one.json['Status']}")
 
     def _task_status(self) -> Iterator[Moment]:
         task = self._cloud.client("license-manager").get_license_conversion_task(LicenseConversionTaskId=self._task_id)
@@ -95,12 +91,11 @@ class Narrator:
             at = event["timestamp"].timestamp()
             if event["type"] in {"TaskStateEntered", "WaitStateEntered"}:
                 self._state = event["stateEnteredEventDetails"]["name"]
-                seconds = _seconds_until_next_check(event)
-                self._next_check_at = at + seconds
-                yield Moment(at, _STATE_MACHINE, f"{self._state} ({seconds} s)" if seconds else self._state)
+                yield Moment(at, _STATE_MACHINE, self._state)
+            elif event["type"] == "TaskSucceeded" and self._state == "Wait for Result":
+                yield Moment(at, _POLLER, "calls the gate back")
             elif event["type"] in {"ExecutionSucceeded", "ExecutionFailed", "ExecutionAborted"}:
-                self._execution_ended = True
-                self._state, self._next_check_at = "", 0.0
+                self._execution_ended, self._state = True, ""
 
     def _find_execution(self) -> str:
         """The one whose input carries an event of this stack."""
@@ -109,9 +104,3 @@ class Narrator:
             if json.loads(execution["input"]).get("Stack", {}).get("Event", {}).get("StackId") == self.stack.id:
                 return str(one["executionArn"])
         return ""
-
-
-def _seconds_until_next_check(event: dict[str, Any]) -> int:
-    if event["type"] != "WaitStateEntered":
-        return 0
-    return int(json.loads(event["stateEnteredEventDetails"]["input"]).get("SecondsUntilNextCheck", 0))

@@ -112,7 +112,6 @@ class TaskCheck:
         telemetry.count("Checks")
         telemetry.about(task_id=found.known.task_id)
         if isinstance(found, Ended):
-            telemetry.ends(found.outcome, found.known.status_word, found.waited_seconds, found.reason)
             return found
         telemetry.count("Throttles", found.seen.throttled)
         telemetry.count("UnknownStatuses", found.seen.unknown_status)
@@ -150,7 +149,8 @@ class TaskCheck:
 
 
 def _told(ended: Ended, began: datetime | None = None) -> Ended:
-    """Counts a gate's end. None: the gate did not even begin to wait."""
+    """Logs and counts a gate's end. None: the gate did not even begin to wait."""
+    telemetry.ends(ended.outcome, ended.known.status_word, ended.waited_seconds, ended.reason)
     end_time = ended.known.carried().get("Task", {}).get("EndTime")
     telemetry.ended(ended.outcome, ended.waited_seconds, began, end_time)
     return ended

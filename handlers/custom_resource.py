@@ -14,11 +14,9 @@ from license_conversion.errors import InvalidRequest, ResponseNotTaken
 from license_conversion.executions import Executions
 from license_conversion.lifecycle import Lifecycle
 from license_conversion.request import Request
-from license_conversion.response import deliver, is_signed, requested_at, seconds_left
+from license_conversion.response import deliver, requested_at, seconds_left, unusable
 from license_conversion.settings import Settings
 
-ADDRESS = ("StackId", "RequestId", "LogicalResourceId")
-REQUEST_TYPES = ("Create", "Update", "Delete")
 WHO_INVOKES = (
     "CloudFormation invokes this function, with a ResponseURL that it has signed: a Custom::LicenseConversionTask names it as "
     "its ServiceToken."
@@ -46,7 +44,7 @@ def provider(
             request = Request.from_properties(event.get("ResourceProperties"))
         except InvalidRequest as error:
             telemetry.count("GatesStarted")
-            telemetry.ended("REFUSED", 0)
+            telemetry.count("GatesRefused")
             telemetry.ends("REFUSED", "", 0, str(error))
             raise
         requested = requested_at(event, clock())
@@ -98,10 +96,7 @@ def handle(helper: Lifecycle, event: Any, context: Any) -> None:
         task_id=said.get("PhysicalResourceId"),
     )
     try:
-        wrong = [name for name in ADDRESS if not isinstance(said.get(name), str)]
-        wrong += ["RequestType"] if said.get("RequestType") not in REQUEST_TYPES else []
-        wrong += ["ResponseURL"] if not is_signed(said.get("ResponseURL")) else []
-        if wrong:
+        if wrong := unusable(said):
             telemetry.count("MalformedEvents")
             telemetry.logger.error(f"The event is none of CloudFormation's: {', '.join(wrong)} cannot be used")
             raise InvalidRequest(f"{', '.join(wrong)} cannot be used. {WHO_INVOKES}")

@@ -27,7 +27,7 @@ from license_conversion.errors import NobodyListens, ResponseNotTaken
 from license_conversion.executions import OWN_ID, Executions, has_responded
 from license_conversion.plain_telemetry import count, log
 from license_conversion.recipients import Recipients, asked_for
-from license_conversion.response import bare, is_signed, requested_at, seconds_left, send
+from license_conversion.response import bare, requested_at, seconds_left, send, unusable
 from license_conversion.text import quoted
 
 OWN_RESOURCE = "Custom::LicenseConversionGateResponder"
@@ -111,7 +111,7 @@ def _execution_ended(end: Mapping[str, Any], until: float) -> None:
 def _request_given_up(record: Mapping[str, Any], until: float) -> None:
     """What Lambda gave up. `record` is its record for a destination, `requestPayload` in it is CloudFormation's event."""
     request = record["requestPayload"]
-    if not isinstance(request, Mapping) or not is_signed(request.get("ResponseURL")):
+    if not isinstance(request, Mapping) or unusable(request):
         log("ERROR", "The event that Lambda gave up is none of CloudFormation's")
         return
     said = bare("SUCCESS")
@@ -181,19 +181,19 @@ def _respond_to_all(give_up: float) -> str:
 
 def _end_with_response(executions: Executions, give_up: float, arn: str) -> bool:
     """The response first, the stop then: an execution that was stopped first, and not responded to, would be silent."""
-    seconds = min(ONE_SECONDS, _left(give_up))
-    if seconds <= 0:
+    until = min(give_up, time.monotonic() + ONE_SECONDS)
+    if not _left(until):
         return False
     try:
-        found = executions.described(arn, seconds)
-        recipients = Recipients(arn, json.loads(found["input"]), executions.gate(arn, seconds))
+        found = executions.described(arn, _left(until))
+        recipients = Recipients(arn, json.loads(found["input"]), executions.gate(arn, _left(until)))
         reason = (
             f"The license conversion gate was deleted while it waited for {recipients.asked}. The conversion is not affected. "
             f"Execution {arn} was stopped"
         )
         for name in recipients.names:
-            _respond(recipients, name, reason, seconds)
-        executions.end(arn, "The license conversion gate was deleted", seconds)
+            _respond(recipients, name, reason, _left(until))
+        executions.end(arn, "The license conversion gate was deleted", _left(until))
     except Exception as error:  # one that gets no response keeps no other from it
         log("ERROR", f"A gate got no response: {type(error).__name__}", execution=arn)
         return False

@@ -40,7 +40,7 @@ text {{ font: {char_height}px ui-monospace, SFMono-Regular, Menlo, Consolas, "De
 </svg>
 """.replace("FILL", THEME.background_color.hex)
 COMMAND = "$ make demo"
-PAUSE = "Wait for Next Check"
+PAUSE = "Wait for Result"
 
 
 def first_scene(lines: Sequence[str]) -> slice:
@@ -66,7 +66,7 @@ def main() -> None:
     lines = Text.from_ansi(console.export_text(styles=True)).split("\n")
     scene = lines[first_scene([line.plain for line in lines])]
     if not any(PAUSE in line.plain for line in scene):
-        sys.exit("No check found the conversion running, so the picture would show no wait: record again.")
+        sys.exit("No check found the conversion running, so the picture would show no gate that waits: record again.")
     PICTURE.write_text(draw(scene))
 
 

@@ -23,9 +23,9 @@ NAME = "license-conversion-gate"
 COPIED = ("CHANGELOG.md", "LICENSE", "README.md", "docs", "examples", "samconfig.toml", "schemas", "statemachine")
 """What goes into a release as it is."""
 PACKED = {
-    "CodeUri: handlers # a part of it: handlers/Makefile": "CodeUri: last-resort.zip",
-    "CodeUri: handlers": "CodeUri: handlers.zip",
-    "ContentUri: layers/dependencies": "ContentUri: dependencies.zip",
+    r"(RespondFunction:\n(?: {4}.*\n)*? +CodeUri:) handlers\b": r"\1 respond.zip",  # a part of it: handlers/Makefile
+    r"CodeUri: handlers\b": "CodeUri: handlers.zip",
+    r"ContentUri: layers/dependencies\b": "ContentUri: dependencies.zip",
 }
 """What the template of a release says in place of the folders that `sam build` reads, in this order."""
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file knows
@@ -49,9 +49,11 @@ def reasons_against() -> list[str]:
     """Why this work tree must not be released."""
     changed = _output("git", "status", "--porcelain", "--untracked-files=no")
     said, date = changelog_heading()
+    text = (ROOT / "template.yaml").read_text("utf-8")
     reasons = {
         "Tracked files have changes that are not committed.": changed,
         f"CHANGELOG.md begins with {said}, pyproject.toml says {version()}.": said != version(),
+        f"template.yaml has no `Release: &release {version()}`.": f"Release: &release {version()}\n" not in text,
         f"CHANGELOG.md has no date for {said}: {date}.": not re.fullmatch(r"\d{4}-\d\d-\d\d", date),
     }
     return [reason for reason, holds in reasons.items() if holds]
@@ -61,7 +63,7 @@ def build(folder: Path) -> Path:
     """The release's zip file, written to `folder`."""
     content = {path: (ROOT / path).read_bytes() for path in _tracked(*COPIED)}
     content["handlers.zip"] = _zip(_handlers())
-    content["last-resort.zip"] = _zip(_made(ROOT / "handlers", "LastResortFunction"))
+    content["respond.zip"] = _zip(_made(ROOT / "handlers", "RespondFunction"))
     content["dependencies.zip"] = _zip(_made(LAYER, "DependenciesLayer"))
     content["template.yaml"] = template((ROOT / "template.yaml").read_text("utf-8")).encode()
     top = f"{NAME}-{version()}"
@@ -74,7 +76,7 @@ def build(folder: Path) -> Path:
 def template(text: str) -> str:
     """The template with the packed code in place of the folders."""
     for folder, packed in PACKED.items():
-        text, count = re.subn(rf"{re.escape(folder)}\b", packed, text)
+        text, count = re.subn(folder, packed, text)
         if not count:
             raise ValueError(f"template.yaml has no '{folder}' any more.")
     return text

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from license_conversion.conversion import ATTRIBUTES
 from license_conversion.properties import Integer, ListOf, OneOf, Property, ScalarOrList
 from license_conversion.request import EXECUTION_INPUT, STACK_PROPERTIES
-from license_conversion.task import ATTRIBUTES
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference.md"
@@ -29,10 +29,16 @@ def schema(title: str, properties: Sequence[Property]) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
         "type": "object",
-        "properties": {one.name: {"description": one.meaning, **one.kind.schema()} for one in properties},
+        "properties": {one.name: {"description": one.meaning, **_schema(one)} for one in properties},
         "required": [one.name for one in properties if one.default == "required"],
         "additionalProperties": False,
     }
+
+
+def _schema(one: Property) -> dict[str, Any]:
+    """An optional member that is null is as good as absent."""
+    said = one.kind.schema()
+    return said if one.default == "required" else {"anyOf": [*said.get("anyOf", [said]), {"type": "null"}]}
 
 
 def table(properties: Sequence[Property]) -> str:

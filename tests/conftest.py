@@ -42,8 +42,8 @@ REAL_AWS = (
 END_TO_END = "tests/end_to_end/test_"
 LONGEST = (
     *(f"{END_TO_END}permissions", "tests/model/test_cloudformation_model", f"{END_TO_END}stack_gate"),
-    *(f"{END_TO_END}state_machine", f"{END_TO_END}crowd", f"{END_TO_END}dashboard", f"{END_TO_END}convert_and_gate"),
-    *(f"{END_TO_END}broken_gate", END_TO_END),
+    *(f"{END_TO_END}state_machine", f"{END_TO_END}poller", f"{END_TO_END}dashboard", f"{END_TO_END}convert_and_gate"),
+    *(f"{END_TO_END}examples", f"{END_TO_END}broken_gate", END_TO_END),
 )
 """In this order: what takes minutes begins first and beside what only waits, and a run ends with what is over in a moment."""
 
@@ -53,12 +53,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Modules(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped
-    """An end-to-end module goes to one worker as a whole: a worker has one local cloud for those that it gets. A crowd's tests go
-    one by one, as each waits for minutes. (xdist's own groups have no effect with pytest 9.2.)
+    """An end-to-end module goes to one worker as a whole: a worker has one local cloud for those that it gets. The poller's tests
+    go one by one, as each waits for minutes. (xdist's own groups have no effect with pytest 9.2.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        whole = nodeid.startswith(END_TO_END) and not nodeid.startswith(f"{END_TO_END}crowd")
+        whole = nodeid.startswith(END_TO_END) and not nodeid.startswith(f"{END_TO_END}poller")
         return nodeid.split("::", maxsplit=1)[0] if whole else nodeid
 
 

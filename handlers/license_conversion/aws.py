@@ -68,8 +68,8 @@ def failures() -> tuple[type[Exception], ...]:
 
 def code(error: BaseException) -> str:
     """The service's word for what is wrong, or the name of the network's error."""
-    response = getattr(error, "response", None) or {}  # a time-out has one that is None
-    said: str = response.get("Error", {}).get("Code", type(error).__name__)
+    answer = getattr(error, "response", None) or {}  # botocore's errors of the network have one that is None
+    said: str = answer.get("Error", {}).get("Code", type(error).__name__)
     return said
 
 

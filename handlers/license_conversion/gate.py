@@ -133,11 +133,11 @@ class Gate:
         known = wait.known.after(results)
         last = self._clock() >= wait.deadline
         polled = LastPoll()
-        if wait.execution and not (wait.first or last or _is_over(known, wait)):
+        if not (wait.first or last or _is_over(known, wait)):
             polled = self._look_after_poller(wait)
-        trusted = bool(results and not refused_to_poller) or self._is_fresh(polled, wait)
+        trusted = not refused_to_poller and (bool(results) or self._is_fresh(polled, wait))
         if _is_over(known, wait) or (known.pending and trusted and not last):
-            seen = Seen(known)
+            seen = Seen(known, unanswered=True)  # the deadline may pass meanwhile, and wants a check of its own
         else:
             try:
                 seen = self._ask(wait, known, refused_to_poller if not last else ())
@@ -206,7 +206,7 @@ class Gate:
         return Seen(
             known.after(tasks, unseen),
             (poll.trouble if unseen else "") or trouble,
-            throttled=poll.throttled and bool(unseen),
+            throttled=poll.throttled,
             unanswered=bool(unseen),
             unknown_status=bool(trouble),
         )

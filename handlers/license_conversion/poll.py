@@ -44,23 +44,26 @@ class Poll:
         sleep: Callable[[float], None],
         *,
         patience: float = 0.0,
-        answered: Callable[[], None] = lambda: None,
+        answered: Callable[[], object] = lambda: None,
     ) -> None:
         self._license_manager, self._clock, self._sleep = license_manager, clock, sleep
         self._patience, self._answered = patience, answered
         self._between_calls = BETWEEN_CALLS
         self._pages = dict.fromkeys(Status, 1)
         """Of a whole listing: counted, or as many as there must be at least."""
+        self._answered_at = clock()
+        self._turn = 0
+        """Of the tasks that are asked for singly: those that do not end must not keep a poll from the others."""
         self._begin((), 0.0)
 
     def _begin(self, task_ids: Collection[str], until: float) -> None:
-        self._until, self._answered_at, self._calls, self._pages_read = until, self._clock(), 0, 0
+        self._until, self._calls, self._pages_read = until, 0, 0
         self.unseen = dict.fromkeys(task_ids)
         """The tasks that may have ended, for all that this poll has learned."""
         self.trouble, self.throttled = "", False
         """Why that is so, in words for a person, and whether it was a throttle."""
         self.silent = False
-        """License Manager has not answered for as long as the patience."""
+        """License Manager has not answered for as long as the patience, however many polls that is."""
         self.singles = 0
 
     @property
@@ -85,17 +88,21 @@ class Poll:
                 for task_id, task in self._listed(status, len(self.unseen) // SAVES).items():
                     del self.unseen[task_id]
                     yield task_id, ConversionTask.from_answer(task_id, {"Status": str(status), **task})
-            for task_id in list(self.unseen)[: max(MOST_SINGLES, 2 * self._pages[Status.IN_PROGRESS])]:
-                self.singles += 1
-                found: ConversionTask | GateError
+            left = list(self.unseen)
+            first = self._turn % max(1, len(left))
+            for task_id in [*left[first:], *left[:first]][: max(MOST_SINGLES, 2 * self._pages[Status.IN_PROGRESS])]:
+                found: ConversionTask | GateError | None
                 try:
                     found = self._call(self._license_manager.get_task, task_id)
                 except GateError as refused:
                     found = refused
                 except StillUnknown:
-                    continue
-                del self.unseen[task_id]
-                yield task_id, found
+                    found = None
+                self.singles += 1
+                self._turn += 1
+                if found:
+                    del self.unseen[task_id]
+                    yield task_id, found
         except PollEnds:
             return
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from license_conversion.executions import OWN_ID, Executions
-from license_conversion.response import bare, is_signed, requested_at, send
+from license_conversion.response import bare, requested_at, send, unusable
 from license_conversion.text import quoted, shorten
 
 GATE_BROKEN = "LicenseConversion.GateBroken"
@@ -55,7 +55,7 @@ class Recipients:
             found, opened = self.given["Stack"]["Event"], self.given["Stack"]["Gate"]["GiveUpAt"]
         except (TypeError, KeyError):
             return {}
-        return found if isinstance(found, Mapping) and is_signed(found.get("ResponseURL")) and opened else {}
+        return found if isinstance(found, Mapping) and opened and not unusable(found) else {}
 
     @property
     def task_id(self) -> str:

@@ -110,6 +110,11 @@ class Registrations:
     def take_lease(self, owner: str, now: float) -> bool:
         return self._take_lease(owner, now)[1]
 
+    def take_over(self, owner: str, successor: str) -> bool:
+        """The lease that a check took. False: Lambda has delivered the poller's event twice, and the other one was faster."""
+        values = {":owner": owner, ":successor": successor}
+        return self._update(self._poller, "SET Holder = :successor", values, "Holder = :owner")[1]
+
     def take_slot(self, now: float) -> bool:
         """One of the places of the pollers that may run at once; False: all are taken."""
         item = self._call("get_item", Key=SLOTS, ConsistentRead=True).get("Item", {})
@@ -123,12 +128,11 @@ class Registrations:
     def renew_lease(self, owner: str, now: float) -> bool:
         """And the slot. False: the lease is another poller's."""
         values = {":until": now + LEASE}
-        if not self._update(self._poller, UNTIL, {**values, ":owner": owner}, "Holder = :owner", {"#until": "Until"})[
-            1
-        ]:
-            return False
-        self._update(SLOTS, UNTIL, values, "attribute_exists(#until)", {"#until": self._slot})
-        return True
+        mine = {**values, ":owner": owner}
+        _, renewed = self._update(self._poller, UNTIL, mine, "Holder = :owner", {"#until": "Until"})
+        if renewed:
+            self._update(SLOTS, UNTIL, values, "attribute_exists(#until)", {"#until": self._slot})
+        return renewed
 
     def give_lease_back(self, owner: str) -> None:
         self._update(self._poller, "REMOVE #until", {":owner": owner}, "Holder = :owner", {"#until": "Until"})
@@ -150,15 +154,14 @@ class Registrations:
                     ExpressionAttributeValues={":account": {"S": self._partition(shard)}, ":now": _typed(now)},
                     **more,
                 )
-                yield from (_registration(item) for item in page["Items"])
+                yield from filter(None, map(_registration, page["Items"]))
                 if "LastEvaluatedKey" not in page:
                     break
                 more = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def registration(self, gate: str) -> Registration | None:
         """As it is now: a gate registers anew whenever it wakes and goes on waiting."""
-        item = self._call("get_item", Key=self.key(gate), ConsistentRead=True).get("Item")
-        return _registration(item) if item else None
+        return _registration(self._call("get_item", Key=self.key(gate), ConsistentRead=True).get("Item", {}))
 
     def remove(self, registration: Registration) -> None:
         """But not the one that the gate has written since."""
@@ -207,8 +210,12 @@ class Registrations:
         return answer
 
 
-def _registration(item: Mapping[str, Any]) -> Registration:
-    return Registration(item["Gate"]["S"], item["Tasks"]["S"].split(), item["Token"]["S"], _number(item, "Since"))
+def _registration(item: Mapping[str, Any]) -> Registration | None:
+    """None where the item is none that the state machine writes: it must not stop the poller of all others."""
+    try:
+        return Registration(item["Gate"]["S"], item["Tasks"]["S"].split(), item["Token"]["S"], _number(item, "Since"))
+    except KeyError:
+        return None
 
 
 def _number(item: Mapping[str, Any], name: str) -> float:

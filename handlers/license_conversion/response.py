@@ -8,7 +8,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from http.client import HTTPException, HTTPSConnection
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import parse_qs, urlsplit
 
 from license_conversion.errors import NobodyListens, ResponseNotTaken
@@ -103,8 +103,15 @@ def fit(message: dict[str, Any], data: dict[str, Any], limit: int = RESPONSE_BYT
     return _encode(message)
 
 
-def is_signed(url: Any) -> bool:
+def is_signed(url: Any) -> TypeGuard[str]:
     return isinstance(url, str) and bool(SIGNED.fullmatch(url))
+
+
+def unusable(event: Mapping[str, Any]) -> list[str]:
+    """The members without which an event is none of CloudFormation's, so that nothing can be responded."""
+    wrong = [name for name in ("StackId", "RequestId", "LogicalResourceId") if not isinstance(event.get(name), str)]
+    wrong += ["RequestType"] if event.get("RequestType") not in ("Create", "Update", "Delete") else []
+    return wrong + ([] if is_signed(event.get("ResponseURL")) else ["ResponseURL"])
 
 
 def send(
@@ -119,13 +126,14 @@ def send(
     """
     parts = {"status": said["Status"], "reason": said["Reason"], "data": said["Data"]}
     physical_id, listens = said["PhysicalResourceId"], float("inf")
-    if to_handle:
-        url, body = event["ResourceProperties"]["WaitConditionHandle"], signal(**parts, unique_id=physical_id or NO_ID)
-    else:
-        url, body = event["ResponseURL"], response(event, **parts, physical_id=physical_id)
-        listens = (requested + timedelta(seconds=service_timeout(event)) - now).total_seconds()
+    url = event.get("ResourceProperties", {}).get("WaitConditionHandle") if to_handle else event.get("ResponseURL")
     if not is_signed(url):
         raise NobodyListens("The URL is none that CloudFormation has signed")
+    if to_handle:
+        body = signal(**parts, unique_id=physical_id or NO_ID)
+    else:
+        body = response(event, **parts, physical_id=physical_id)
+        listens = (requested + timedelta(seconds=service_timeout(event)) - now).total_seconds()
     try:
         return (deliver_ or deliver)(url, body, min(seconds, max(0.0, listens)))
     except ResponseNotTaken as error:
@@ -189,8 +197,8 @@ def requested_at(event: Mapping[str, Any], now: datetime) -> datetime:
     signature. So a delivery that Lambda repeats a minute later keeps the first one's deadline. A date that cannot be true counts
     for nothing.
     """
-    query = parse_qs(urlsplit(str(event.get("ResponseURL"))).query)
     try:
+        query = parse_qs(urlsplit(str(event.get("ResponseURL"))).query)
         if "X-Amz-Date" in query:
             signed = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         else:

@@ -1,4 +1,4 @@
-"""Stacks hear from a gate whose functions are broken, and nobody does anything by hand.
+"""Stacks get a response from a gate whose functions are broken, and no operator does anything.
 
 Each broken function is the deployed one with its role, its environment and its destination, but with code that breaks; all
 stacks of this module are created at once. On the local cloud Lambda tries again after a second, on AWS after a minute.
@@ -19,6 +19,9 @@ STACK_GATE = (EXAMPLES / "stack-gate.yaml").read_text()
 LONG = (EXAMPLES / "long-conversion.yaml").read_text()
 IMPORTED = "!ImportValue license-conversion-gate-ServiceToken"
 FOREVER = float("inf")
+LOG_GROUP = "log group /license-conversion-gate/license-conversion-gate"
+SOON = "40"
+"""ServiceTimeout: a check that fails is tried again until it would be too late to respond."""
 
 KILLED = """
 import os, signal
@@ -44,7 +47,7 @@ WORKS_ONCE = """
 import check_task, os, signal
 
 def handler(event, context):
-    if event["Gate"]["Checks"] > 1:
+    if "Pending" in event["Gate"]:
         os.kill(os.getpid(), signal.SIGKILL)
     return check_task.handler(event, context)
 """
@@ -58,8 +61,8 @@ class BrokenGate:
         self.cloud = application.cloud
         self._lambda = application.cloud.client("lambda")
         self._stacks: dict[str, Stack] = {}
-        self.last_resort = ""
-        """The ARN of the broken one."""
+        self.responder = ""
+        """The ARN of a broken one."""
 
     def copy(
         self, logical_id: str, name: str, code: str = "", environment: Any = None, given_up: str = "", **changes: Any
@@ -77,7 +80,7 @@ class BrokenGate:
         }
         arn = self._lambda.create_function(FunctionName=name, Code={"ZipFile": _zipped(code)}, **copied)["FunctionArn"]
         self._lambda.get_waiter("function_active_v2").wait(FunctionName=name)
-        if logical_id in ("CustomResourceFunction", "LastResortFunction"):
+        if logical_id in ("CustomResourceFunction", "RespondFunction"):
             invoked = self._lambda.get_function_event_invoke_config(FunctionName=deployed["FunctionName"])
             kept = {k: invoked[k] for k in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")}
             if given_up:
@@ -88,7 +91,7 @@ class BrokenGate:
         return str(arn)
 
     def with_broken(self, logical_id: str, name: str, code: str, **changes: Any) -> str:
-        """The ARN of a working custom resource function whose waits come to a broken function."""
+        """The ARN of a working custom resource function whose executions come to a broken function."""
         broken = self.copy(logical_id, f"{name}-broken", code, **changes)
         step_functions = self.cloud.client("stepfunctions")
         machine = step_functions.describe_state_machine(stateMachineArn=self.application.state_machine_arn)
@@ -101,14 +104,32 @@ class BrokenGate:
         self.application.let("CustomResourceRole", "states:*", f"arn:aws:states:*:*:execution:{name}:*")
         return self.copy("CustomResourceFunction", name, environment={"GATE_STATE_MACHINE_ARN": own["stateMachineArn"]})
 
-    def create(self, function_arn: str, task_id: str, template: str = STACK_GATE, **parameters: str) -> None:
-        name = function_arn.rsplit(":", 1)[-1]
+    def mend(self, name: str, handler: str) -> None:
+        """A release of the function that works."""
+        self._lambda.update_function_configuration(FunctionName=name, Handler=handler)
+        self._lambda.get_waiter("function_updated_v2").wait(FunctionName=name)
+
+    def create(
+        self, function_arn: str, task_id: str, template: str = STACK_GATE, name: str = "", **parameters: str
+    ) -> None:
+        name = name or function_arn.rsplit(":", 1)[-1]
         self._stacks[name] = self.cloud.stacks.create(
             name,
             template.replace(IMPORTED, function_arn),
             {"LicenseConversionTaskId": task_id, **parameters},
             wait=False,
         )
+
+    def failed_tries(self, machine: str, stack: str) -> int:
+        """How often a function has failed the stack's execution."""
+        steps = self.cloud.client("stepfunctions")
+        arn = self.application.state_machine_arn.rpartition(":")[0] + f":{machine}"
+        for one in steps.list_executions(stateMachineArn=arn)["executions"]:
+            found = {"executionArn": one["executionArn"]}
+            if self._stacks[stack].id in steps.describe_execution(**found)["input"]:
+                events = steps.get_execution_history(**found)["events"]
+                return sum(event["type"] == "TaskFailed" for event in events)
+        return 0
 
     def ended(self, name: str) -> Stack:
         return self.cloud.stacks.wait_for(self._stacks[name].id)
@@ -125,21 +146,20 @@ def gate(application: Application) -> BrokenGate:
     gate.create(gate.copy(function, "without-its-layer", Layers=[]), add(duration=FOREVER))
     gate.create(gate.copy(function, "killed", KILLED), add(duration=FOREVER))
     gate.create(gate.copy(function, "too-slow", SLOW, Timeout=1), add(duration=FOREVER))
-    gate.last_resort = gate.copy("LastResortFunction", "last-resort-killed", KILLED)
-    gate.create(gate.copy(function, "given-up-by-all", KILLED, given_up=gate.last_resort), add(duration=FOREVER))
-    gate.create(gate.copy(function, "dies-when-it-has-begun-a-wait", DIES_AFTERWARDS), add(duration=12))
+    gate.responder = gate.copy("RespondFunction", "responder-killed", KILLED)
+    gate.create(gate.copy(function, "given-up-by-all", KILLED, given_up=gate.responder), add(duration=FOREVER))
+    gate.create(gate.copy(function, "dies-when-it-has-begun", DIES_AFTERWARDS), add(duration=12))
     check = "CheckTaskFunction"
-    gate.create(gate.with_broken(check, "check-without-its-layer", "", Layers=[]), add(duration=FOREVER))
-    gate.create(gate.with_broken(check, "check-killed-mid-wait", WORKS_ONCE), add(duration=FOREVER))
-    gate.create(gate.with_broken(check, "check-too-slow", SLOW, Timeout=1), add(duration=FOREVER))
-    gate.create(gate.with_broken("AnswerStackFunction", "answer-killed", KILLED), add(duration=6))
-    gate.create(
-        gate.with_broken("AnswerStackFunction", "answer-killed-before-a-handle", KILLED),
-        add(duration=6),
-        LONG,
-        TimeoutSeconds="60",
-        WaitConditionTimeout="90",
-    )
+    for name, code, changes in (
+        ("check-without-its-layer", "", {"Layers": []}),
+        ("check-killed-mid-wait", WORKS_ONCE, {}),
+        ("check-too-slow", SLOW, {"Timeout": 1}),
+    ):
+        gate.create(gate.with_broken(check, name, code, **changes), add(duration=FOREVER), ServiceTimeout=SOON)
+    mended = gate.with_broken("RespondFunction", "mended", KILLED)
+    gate.create(mended, add(duration=0))
+    clock = {"TimeoutSeconds": "60", "WaitConditionTimeout": "90"}
+    gate.create(mended, add(duration=6), LONG, name="mended-with-a-handle", **clock)
     return gate
 
 
@@ -151,11 +171,11 @@ def gate(application: Application) -> BrokenGate:
         ("too-slow", "Task timed out after 1.00 seconds"),
     ],
 )
-def test_a_function_that_cannot_answer_is_answered_for(gate: BrokenGate, name: str, why: str) -> None:
+def test_the_responder_stands_in_for_a_function_that_fails(gate: BrokenGate, name: str, why: str) -> None:
     stack = gate.ended(name)
 
     (reason,) = stack.failures
-    for part in ("The gate itself broke", "the conversion is not affected", "custom-resource", "RetriesExhausted", why):
+    for part in ("The gate itself broke", "The conversion is not affected", LOG_GROUP, "RetriesExhausted", why):
         assert part in reason
     create, delete = gate.answers(name)
     assert (create["Status"], delete["Status"]) == ("FAILED", "SUCCESS")
@@ -172,57 +192,53 @@ def test_a_function_that_cannot_answer_is_answered_for(gate: BrokenGate, name: s
         ("check-too-slow", "Task timed out after 1.00 seconds"),
     ],
 )
-def test_a_check_that_breaks_while_a_stack_waits_is_answered_for(gate: BrokenGate, name: str, why: str) -> None:
+def test_a_check_that_fails_until_it_would_be_too_late_ends_the_gate(gate: BrokenGate, name: str, why: str) -> None:
     stack = gate.ended(name)
 
     (reason,) = stack.failures
-    for part in ("The gate itself broke", "the conversion is not affected", "Execution arn:aws:states:", why):
+    for part in ("The gate itself broke", "the conversion is not affected", "execution arn:aws:states:", why):
         assert part in reason
     assert [answer["Status"] for answer in gate.answers(name)] == ["FAILED", "SUCCESS"]
     assert stack.status == "ROLLBACK_COMPLETE"
 
 
-def test_a_wait_that_had_begun_gives_the_only_answer(gate: BrokenGate) -> None:
-    stack = gate.ended("dies-when-it-has-begun-a-wait")
+def test_an_execution_that_has_begun_gives_the_only_response(gate: BrokenGate) -> None:
+    stack = gate.ended("dies-when-it-has-begun")
 
     assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
     assert [answer["Status"] for answer in gate.answers(stack.name)] == ["SUCCESS"]
 
 
-def test_a_verdict_that_its_function_cannot_send_is_sent_by_the_last_resort(gate: BrokenGate) -> None:
-    stack = gate.ended("answer-killed")
+def test_a_responder_that_fails_is_tried_until_a_release_mends_it(gate: BrokenGate) -> None:
+    eventually(lambda: all(gate.failed_tries("mended", name) > 1 for name in ("mended", "mended-with-a-handle")))
 
+    gate.mend("mended-broken", "respond.handler")
+
+    stack = gate.ended("mended")
     assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
     assert [answer["Status"] for answer in gate.answers(stack.name)] == ["SUCCESS"]
-
-
-def test_a_stack_and_its_handle_are_both_told_by_the_last_resort(gate: BrokenGate) -> None:
-    stack = gate.ended("answer-killed-before-a-handle")
-
-    (first, *_) = gate.answers(stack.name)
-    assert (first["Status"], first["Data"]["Status"]) == ("SUCCESS", "IN_PROGRESS")
+    long = gate.ended("mended-with-a-handle")
+    assert long.status == "CREATE_COMPLETE"
+    (first, *_) = gate.answers(long.name)
     assert first["PhysicalResourceId"].startswith("lct-")
-    assert stack.status == "CREATE_COMPLETE"
 
 
-def test_what_the_last_resort_did_is_counted_and_logged_without_a_url(gate: BrokenGate) -> None:
+def test_what_the_responder_did_is_counted_and_logged_without_a_url(gate: BrokenGate) -> None:
     stack = gate.ended("killed")
 
     lines = gate.cloud.log_lines()
-    assert [line for line in lines if "Answered FAILED as the last resort" in line and stack.id in line]
-    assert [line for line in lines if '"LastResortAnswers": 1' in line and json.loads(line)["_aws"]]
+    assert [line for line in lines if "The stack got its response" in line and stack.id in line]
+    assert [line for line in lines if '"ResponderRuns": 1' in line and json.loads(line)["_aws"]]
     assert not [line for line in lines if "Signature=" in line]  # of either form
 
 
-def test_a_broken_check_is_counted(gate: BrokenGate) -> None:
-    """Of a caller's execution: a stack here is rolled back so fast that its Delete stops the execution before it counts."""
-    arn = ":".join([*gate.application.state_machine_arn.split(":")[:-1], "check-without-its-layer"])
-    gate.application.finish(gate.application.start({"LicenseConversionTaskId": "lct-1"}, arn))
+def test_a_check_that_fails_is_counted_while_it_is_tried_and_when_the_gate_ends(gate: BrokenGate) -> None:
+    gate.ended("check-without-its-layer")
 
-    eventually(lambda: "GatesBroken" in _metrics(gate))
+    assert {"ChecksFailed", "GatesBroken"} <= _metrics(gate)
 
 
-def test_what_the_last_resort_cannot_handle_waits_in_the_dead_letter_queue_and_is_handled_by_hand(
+def test_what_the_responder_cannot_handle_waits_in_the_dead_letter_queue_and_is_handled_by_hand(
     gate: BrokenGate,
 ) -> None:
     """As docs/operations.md says it: receive a message, give its event to the function again, delete the message."""
@@ -234,12 +250,12 @@ def test_what_the_last_resort_cannot_handle_waits_in_the_dead_letter_queue_and_i
     for kind in ("Create", "Delete"):
         (message,) = eventually(lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages"))
         record = json.loads(message["Body"])
-        assert record["requestContext"]["functionArn"].startswith(gate.last_resort)
+        assert record["requestContext"]["functionArn"].startswith(gate.responder)
         assert "signal: killed" in record["responsePayload"]["errorMessage"]
         event = record["requestPayload"]
         assert event["requestPayload"]["RequestType"] == kind
         said = lambda_.invoke(
-            FunctionName=gate.application.function_arn("LastResortFunction"), Payload=json.dumps(event).encode()
+            FunctionName=gate.application.function_arn("RespondFunction"), Payload=json.dumps(event).encode()
         )
         assert "FunctionError" not in said
         sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
@@ -247,7 +263,7 @@ def test_what_the_last_resort_cannot_handle_waits_in_the_dead_letter_queue_and_i
     stack = gate.ended("given-up-by-all")
     assert [answer["Status"] for answer in gate.answers(stack.name)] == ["FAILED", "SUCCESS"]
     assert stack.status == "ROLLBACK_COMPLETE"
-    assert "The gate itself broke before it could answer" in stack.failures[0]
+    assert "The gate itself broke before it could wait" in stack.failures[0]
 
 
 def _metrics(gate: BrokenGate) -> set[str]:

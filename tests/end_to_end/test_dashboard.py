@@ -9,12 +9,18 @@ import pytest
 
 from license_conversion.plain_telemetry import NAMESPACE
 from tests.end_to_end.application import BUILT, NAME, Application, cloud_for_tests
+from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.metrics import Point, written
 from tests.local_cloud.twenty_gates import GATES, TwentyGates
 from tests.template import RESOURCES
 from tests.unit.test_alarms import ALARMS, DASHBOARD, put, shown
 
 SERVICE = (("service", "license-conversion-gate"),)
+
+
+pytestmark = pytest.mark.skipif(
+    not LocalCloud.can_check_permissions(), reason="the bus takes every event: denying one needs Node, and `make setup`"
+)
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +74,10 @@ def test_the_run_writes_every_field_that_the_queries_name(application: Applicati
 def test_every_gate_is_counted_at_its_beginning_and_at_its_end(points: list[Point]) -> None:
     """At least once: what a check has counted is counted again where the state machine had given the attempt up."""
     total = {name: sum(point.value for point in points if point.name == name) for name in put()}
-    ends = ("GatesSucceeded", "GatesFailed", "GatesTimedOut", "GatesRefused", "WaitsStopped")
+    ends = ("GatesSucceeded", "GatesFailed", "GatesTimedOut", "GatesRefused", "GatesStopped")
+    broken_before_their_first_check = 2
+    stopped_by_hand = 1
 
-    broken_before_their_first_check = total["GatesBroken"]
-    assert broken_before_their_first_check == 2
-    assert total["GatesStarted"] >= GATES - 2
-    assert sum(total[end] for end in ends) >= GATES - 2
+    assert total["GatesBroken"] == broken_before_their_first_check
+    assert total["GatesStarted"] >= GATES - broken_before_their_first_check
+    assert sum(total[end] for end in ends) >= GATES - broken_before_their_first_check - stopped_by_hand

@@ -10,7 +10,7 @@ import pytest
 
 from demo.scenes import Demo, as_rows
 from demo.screen import WIDEST, Screen, plain_console, style_of
-from license_conversion.task import ATTRIBUTES
+from license_conversion.conversion import ATTRIBUTES
 from scripts.record_demo import COLUMNS, COMMAND, PAUSE, PICTURE, first_scene
 from tests.end_to_end.application import Application
 from tests.local_cloud.cloud import LocalCloud
@@ -61,7 +61,7 @@ def test_every_attribute_has_a_row_and_empty_ones_can_be_seen() -> None:
     [
         ("Gate CREATE_COMPLETE", "green"),
         ("stack two ROLLBACK_COMPLETE", "red"),
-        ("answers Gate: FAILED", "red"),
+        ("responds to Gate: FAILED", "red"),
         ("task IN_PROGRESS", ""),
     ],
 )

@@ -221,6 +221,7 @@ class TestStateMachines:
             "Arguments": {
                 "Entries": [{"Source": "{% $name %}", "DetailType": "Woken", "Detail": {"said": "{% $said %}"}}]
             },
+            "Catch": [{"ErrorEquals": ["States.ALL"], "Assign": {"said": "{% $states.errorOutput %}"}, "Next": "Done"}],
             "Next": "Count",
         },
         "Count": {
@@ -259,11 +260,15 @@ class TestStateMachines:
         started = steps.start_execution(stateMachineArn=machine, name=name, input=json.dumps({"name": name}))
         return str(started["executionArn"])
 
+    @staticmethod
+    def item(cloud: LocalCloud, name: str) -> Any:
+        """What the state that sleeps has written."""
+        table = cloud.client("dynamodb")
+        return eventually(lambda: table.get_item(TableName=name, Key={"Place": {"S": name}}).get("Item"))
+
     def test_reach_the_table_the_bus_and_the_metrics(self, cloud: LocalCloud, name: str) -> None:
         arn = self.start(cloud, name, "dynamodb:UpdateItem", "events:PutEvents", "cloudwatch:PutMetricData")
-        key = {"Place": {"S": name}}
-        table = cloud.client("dynamodb")
-        item = eventually(lambda: table.get_item(TableName=name, Key=key).get("Item"))
+        item = self.item(cloud, name)
         assert item["Retries"] == {"N": "0"}
         assert abs(float(item["Entered"]["N"]) / 1000 - time.time()) < 600
         said = ['a "quotation"', "and more"]
@@ -291,6 +296,20 @@ class TestStateMachines:
         assert said["Error"] == "DynamoDb.DynamoDbException"
         assert f"assumed-role/{name}/" in said["Cause"]
         assert "is not authorized to perform: dynamodb:UpdateItem" in said["Cause"]
+
+    def test_catch_what_a_bus_refuses(self, cloud: LocalCloud, name: str) -> None:
+        if not cloud.can_check_permissions():
+            pytest.skip("permissions are not checked")
+        arn = self.start(cloud, name, "dynamodb:UpdateItem")
+        cloud.client("stepfunctions").send_task_success(taskToken=self.item(cloud, name)["Token"]["S"], output="[]")
+        assert json.loads(end_of(cloud, arn)["output"])["Error"] == "EventBridge.AccessDeniedException"
+
+    def test_that_wait_for_a_token_are_over_when_they_are_stopped(self, cloud: LocalCloud, name: str) -> None:
+        """And not when the state's two minutes are."""
+        arn = self.start(cloud, name, "dynamodb:UpdateItem")
+        self.item(cloud, name)
+        cloud.client("stepfunctions").stop_execution(executionArn=arn, error="Operator")
+        assert end_of(cloud, arn, 60)["status"] == "ABORTED"
 
 
 @pytest.mark.usefixtures("responder")

@@ -7,11 +7,13 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.end_to_end import scripted
 from tests.end_to_end.application import end_of
 from tests.eventually import eventually
 from tests.local_cloud.clients import ACCOUNT
@@ -23,22 +25,21 @@ Json = dict[str, Any]
 TABLE = "our-interpreter"
 LAMBDA = "arn:aws:states:::lambda:invoke"
 SLEEP = "arn:aws:states:::aws-sdk:dynamodb:updateItem.waitForTaskToken"
-CODE = """
-def handler(event, context):
-    if event.get("Attempt", 0) < event.get("Fails", 0):
-        raise type(event["Error"], (Exception,), {})(event.get("Message", ""))
-    return event.get("Result")
-"""
-VOLATILE = {"requestId", "stackTrace"}
+VOLATILE = {"requestId", "stackTrace", "GiveUpAt"}
+MOMENTS = {"registeredAt", "countAgainAt"}
+"""Variables."""
 
 
 @dataclass(frozen=True)
 class Journey:
-    """A definition's states, and the input. `wakes`: what each task token is called back with; None: none is."""
+    """A definition's states, and the input. `wakes`: what the task token is called back with, None: it is not; the item with the
+    token is at `place`, or where the execution's name is.
+    """
 
     states: Mapping[str, Any]
     execution_input: Any = None
     wakes: Any = None
+    place: str = ""
 
     @property
     def text(self) -> str:
@@ -205,6 +206,13 @@ JOURNEYS = {
     "task, not retried": Journey(
         {"It": check(raises("Of.Ours"), Retry=[{"ErrorEquals": ["Of.Ours"], "MaxAttempts": 0}]), "Done": DONE}
     ),
+    "task, times out": Journey({"It": check({"Seconds": 2.5}, TimeoutSeconds=1), "Done": DONE}),
+    "task, times out, caught": Journey(
+        {"It": check({"Seconds": 2.5}, TimeoutSeconds="{% $states.input %}", **ALL), "Done": DONE, "Caught": CAUGHT}, 1
+    ),
+    "task, no time-out, caught": Journey(
+        {"It": check({}, TimeoutSeconds="{% $nowhere %}", **ALL), "Done": DONE, "Caught": CAUGHT}
+    ),
     "task, a result that is too large": Journey(
         {"It": check({"Result": "{% $pad('', 262144, 'x') %}"}, **ALL), "Done": DONE, "Caught": CAUGHT}
     ),
@@ -276,6 +284,86 @@ JOURNEYS = {
 }
 
 
+FILE = Path(__file__).parents[2] / "statemachine" / "gate.asl.json"
+FILLED_IN = {"Partition": "aws", "EventBusName": "default", "RegistrationTable": TABLE, "Service": "ours"}
+
+
+def real_states() -> Json:
+    """The real definition, with one function for all of its functions."""
+    text = FILE.read_text()
+    for name, value in FILLED_IN.items():
+        text = text.replace(f"${{{name}}}", value)
+    definition = json.loads(re.sub(r"\$\{\w+FunctionArn\}", "Scripted", text))
+    return definition["States"] if definition.get("QueryLanguage") == "JSONata" else {}
+
+
+REAL = real_states()
+PASSED: Json = {
+    "Ended": True, "Waiter": "CALLER", "Passed": True, "Output": {"Status": "SUCCEEDED"}, "Error": "", "Cause": "",
+    "GiveUpAt": "2100-01-01T00:00:00.000Z", "AttemptSeconds": 25, "PauseSeconds": 1,
+}  # fmt: skip
+FAILED = {**PASSED, "Passed": False, "Output": {}, "Error": "LicenseConversion.Failed", "Cause": "why"}
+EVENT = {"DetailType": "Ended", "Detail": {"x": 1}, "Resources": ["arn:aws:s3:::one"]}
+PAUSES = {**PASSED, "Ended": False, "SecondsUntilNextCheck": 1}
+WAITS = {**PAUSES, "SecondsUntilNextCheck": 60, "Pending": "lct-1"}
+OURS = {"RequestType": "Create", "ResponseURL": "https://response.example/", "ResourceProperties": {}}
+HANDLE = {**OURS, "ResourceProperties": {"WaitConditionHandle": "https://handle.example/"}}
+EXAMPLES = {"ended": PASSED, "failed": FAILED, "published": {**PASSED, "Event": EVENT}}
+
+
+def real(*gates: Json, **given: Any) -> Journey:
+    """The real definition: what each check returns, and more of the input."""
+    return Journey(REAL, {"Checks": [{"Result": gate} for gate in gates], **given})
+
+
+def without(gate: Json, name: str) -> Json:
+    return {member: value for member, value in gate.items() if member != name}
+
+
+def placed(place: str, **more: Any) -> Json:
+    return {**WAITS, "Registration": {"Name": {"S": place}}, **more}
+
+
+def stack(event: Json) -> Json:
+    return {"Event": event, "Gate": without(PAUSES, "SecondsUntilNextCheck") | {"Waiter": "STACK"}}
+
+
+if REAL:
+    broken = {"Fails": 99, "Error": "Of.Ours", "Message": "why"}
+    to_stack = {"Waiter": "STACK", "Response": {"Status": "SUCCESS"}}
+    JOURNEYS |= {
+        "real, ended": real(PASSED),
+        "real, failed": real(FAILED),
+        "real, with an event": real({**PASSED, "Event": EVENT}),
+        "real, with a token": real({**PASSED, "Waiter": "TASK_TOKEN", "Event": EVENT}, TaskToken="token"),
+        "real, with a token that nobody waits for": real(
+            {**FAILED, "Waiter": "TASK_TOKEN"}, TaskToken="token", Response={"Fails": 9, "Error": "NobodyListens"}
+        ),
+        "real, a stack": real({**PASSED, **to_stack}, Stack=stack(OURS)),
+        "real, a stack with a handle": real(
+            {**PAUSES, **to_stack}, {**PASSED, "Waiter": "HANDLE"}, Stack=stack(HANDLE)
+        ),
+        "real, a stack with a handle, failed": real({**FAILED, **to_stack}, Stack=stack(HANDLE)),
+        "real, pauses": real(PAUSES, PASSED),
+        "real, sleeps": real(placed("sleeps", SecondsUntilNextCheck=1), PASSED),
+        "real, woken": replace(real(placed("woken"), PASSED), wakes=[{"Status": "SUCCEEDED"}], place="woken"),
+        "real, too large": Journey(REAL, {"Checks": [], "Padding": "x" * 262_000}),
+        "real, a refusal": Journey(
+            REAL, {"Checks": [{"Fails": 1, "Error": "LicenseConversion.AccessDenied", "Result": FAILED}]}
+        ),
+        "real, a broken check": Journey(REAL, {"Checks": [broken], "TimeoutSeconds": "1"}),
+        **{
+            f"real, {name} without {member}": real(without(gate, member))
+            for name, gate in EXAMPLES.items()
+            for member in gate
+        },
+        **{
+            f"real, waiting without {member}": real(without(placed("nowhere"), member), PASSED)
+            for member in ("Ended", "Waiter", "Pending", "SecondsUntilNextCheck")
+        },
+    }
+
+
 @dataclass(frozen=True)
 class Ended:
     """What is compared."""
@@ -288,21 +376,30 @@ class Ended:
     assigned: tuple[tuple[str, Json], ...]
 
 
-def lasting(text: str) -> str:
-    """Without what has to differ: the number of an event, and what belongs to one request."""
+def lasting(value: Any) -> Any:
+    """Without what has to differ: the number of an event, moments, and what belongs to one request."""
+    if isinstance(value, dict):
+        return {name: lasting(member) for name, member in value.items() if name not in VOLATILE}
+    if isinstance(value, list):
+        return [lasting(member) for member in value]
+    if not isinstance(value, str):
+        return value
+    try:
+        return lasting(json.loads(value)) if value[:1] in ("{", "[") else as_said(value)
+    except ValueError:
+        return as_said(value)
+
+
+def as_said(text: str) -> str:
     text = re.sub(r" \(entered at the event id #\d+\)", "", text)
     text = re.sub(r", Request ID: [\w-]+", "", text)
-    try:
-        said = json.loads(text)
-    except ValueError:
-        return text
-    if isinstance(said, dict):
-        said = {
-            name: lasting(value) if isinstance(value, str) else value
-            for name, value in said.items()
-            if name not in VOLATILE
-        }
-    return json.dumps(said, sort_keys=True)
+    return re.sub(r',"requestId":.*', "}", text)  # of a function's error, in a longer sentence
+
+
+def assigned_in(variables: Mapping[str, str]) -> Json:
+    return {
+        name: bool(text) if name in MOMENTS else lasting(json.loads(text)) for name, text in sorted(variables.items())
+    }
 
 
 # LocalStack
@@ -326,7 +423,7 @@ class Abroad:
     def _function(self) -> str:
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w") as writing:
-            writing.writestr("index.py", CODE)
+            writing.writestr("index.py", Path(scripted.__file__).read_text())
         functions = self._cloud.client("lambda")
         function = functions.create_function(
             FunctionName="Scripted",
@@ -352,7 +449,7 @@ class Abroad:
     def end(self, name: str) -> Ended:
         arn, journey = self._arns[name], JOURNEYS[name]
         if journey.wakes is not None:
-            key = {"Name": {"S": arn.rpartition(":")[2]}}
+            key = {"Name": {"S": journey.place or arn.rpartition(":")[2]}}
             table = self._cloud.client("dynamodb")
             item = eventually(lambda: table.get_item(TableName=TABLE, Key=key).get("Item"))
             self._step_functions.send_task_success(taskToken=item["Token"]["S"], output=json.dumps(journey.wakes))
@@ -364,13 +461,9 @@ class Abroad:
             found["status"],
             found.get("error", ""),
             lasting(found.get("cause", "")),
-            lasting(found.get("output", "null")),
+            lasting(json.loads(found.get("output", "null"))),
             tuple(event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event),
-            tuple(
-                (one["name"], {variable: lasting(value) for variable, value in one["assignedVariables"].items()})
-                for one in left
-                if "assignedVariables" in one
-            ),
+            tuple((one["name"], assigned_in(one["assignedVariables"])) for one in left if "assignedVariables" in one),
         )
 
 
@@ -387,14 +480,21 @@ def at_home(journey: Journey) -> Ended:
 
     def invoke(function: str, payload: str, done: Done, failed: Failed) -> None:
         told = json.loads(payload)
-        if told.get("Attempt", 0) < told.get("Fails", 0):
-            said = {"errorMessage": told["Message"], "errorType": told["Error"]}
-            clock.after(0, lambda: failed(told["Error"], json.dumps(said)))
-        elif "ConditionExpression" in told:
-            cause = "The conditional request failed (Service: DynamoDb, Status Code: 400)"
-            clock.after(0, lambda: failed("DynamoDb.ConditionalCheckFailedException", cause))
-        else:
-            clock.after(0, lambda: done({"PutEvents": {"FailedEntryCount": 0}}.get(function, told.get("Result"))))
+
+        def run() -> None:
+            if function == "Scripted":
+                try:
+                    done(scripted.handler({**told, "Seconds": 0}, None))
+                except Exception as error:
+                    name = type(error).__name__
+                    failed(name, json.dumps({"errorMessage": str(error), "errorType": name}, separators=(",", ":")))
+            elif "ConditionExpression" in told:
+                cause = "The conditional request failed (Service: DynamoDb, Status Code: 400)"
+                failed("DynamoDb.ConditionalCheckFailedException", cause)
+            else:
+                done({"FailedEntryCount": 0})
+
+        clock.after(told.get("Seconds", 0), run)
 
     execution = Execution(
         clock,
@@ -414,12 +514,9 @@ def at_home(journey: Journey) -> Ended:
         execution.status,
         execution.error,
         lasting(execution.cause),
-        lasting(json.dumps(execution.output)),
+        lasting(execution.output),
         tuple(name for name, _ in execution.entered),
-        tuple(
-            (name, {variable: lasting(value) for variable, value in variables.items()})
-            for name, variables in execution.assigned
-        ),
+        tuple((name, assigned_in(variables)) for name, variables in execution.assigned),
     )
 
 

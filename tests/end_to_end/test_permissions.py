@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,52 +92,30 @@ class Ways:
         self._delete_what_is_no_more(deleted, stacks[-1], functions["CustomResourceFunction"])
         self._cloud.stacks.delete(deleted.id)
         self._finish(*executions)
-        self._crowd(functions["CheckTaskFunction"], functions["WatchCrowdFunction"])
         with self._broken(functions["CheckTaskFunction"]):
-            self._ended(self._stack("broken-check", STACK_GATE, self._add(duration=FOREVER)))
-            self._finish(self._start(machine))
+            self._ended(self._stack("broken-check", STACK_GATE, self._add(duration=FOREVER), ServiceTimeout="20"))
         waits = self._in_flight("waits-on", machine)
         with self._broken(functions["CustomResourceFunction"]):
             self._ended(self._stack("broken-door", STACK_GATE, self._add(duration=FOREVER)))
-            self._deliver_again(waits, functions["CustomResourceFunction"], functions["LastResortFunction"])
+            self._deliver_again(waits, functions["CustomResourceFunction"], functions["RespondFunction"])
             self._cloud.stacks.delete(waits.id)
         with self._broken(*functions.values()):
             self._give_events_up(functions.values())
-        self._leave_untold(machine, functions["LastResortFunction"])
+        self._in_flight("waits-until-the-deletion", machine)
+        self._stop_by_hand(self._in_flight("stopped-by-hand", machine), machine)
 
     def _delete_what_is_no_more(self, waits: Stack, later: Stack, door: str) -> None:
         """A late clean-up of another task: only the history tells that it is not the one that a resource's gate waits for. Its
-        answer goes where a later request was answered long ago.
+        response goes where a later request had its response long ago.
         """
-        (create,), answered = self._cloud.requests(waits.id), self._cloud.requests(later.id)[0].url
+        (create,), elsewhere = self._cloud.requests(waits.id), self._cloud.requests(later.id)[0].url
         delete = {**create.request, "RequestType": "Delete", "PhysicalResourceId": "lct-0000000000000dead"}
-        self._functions.invoke(FunctionName=door, Payload=json.dumps({**delete, "ResponseURL": answered}))
+        self._functions.invoke(FunctionName=door, Payload=json.dumps({**delete, "ResponseURL": elsewhere}))
 
-    def _leave_untold(self, machine: str, last_resort: str) -> None:
-        """Waits that nobody has told, for whom the last resort or the deletion has to: two whose end a check has seen, by a
-        definition that halts before it reports, two that wait on, and a stack's. One of each two is stopped by hand.
-        """
-        self._in_flight("waits-until-the-deletion", machine)
-        definition = json.loads(self._steps.describe_state_machine(stateMachineArn=machine)["definition"])
-        definition["States"]["Report Success"] = {"Type": "Wait", "Seconds": 600, "Next": "Gate Passed?"}
-        self._steps.update_state_machine(stateMachineArn=machine, definition=json.dumps(definition))
-        for state, duration in (("Report Success", 0.0), ("Wait for Next Check", FOREVER)):
-            stopped, _ = (self._wait_in(state, machine, duration) for _ in range(2))
-            self._steps.stop_execution(executionArn=stopped, error="Operator")
-        told = {"states:SendTaskSuccess", "states:SendTaskFailure"}
-        eventually(lambda: told <= {
-            one.action for one in self._cloud.verdicts() if one.principal.endswith(f"/{last_resort}")
-        })  # fmt: skip
-
-    def _wait_in(self, state: str, machine: str, duration: float) -> str:
-        """An execution that has come to this state."""
-        given = {"LicenseConversionTaskId": self._add(duration=duration), "TaskToken": "nobody's"}
-        arn = str(self._steps.start_execution(stateMachineArn=machine, input=json.dumps(given))["executionArn"])
-        eventually(lambda: any(
-            one.get("stateEnteredEventDetails", {}).get("name") == state
-            for one in self._steps.get_execution_history(executionArn=arn)["events"]
-        ))  # fmt: skip
-        return arn
+    def _stop_by_hand(self, stack: Stack, machine: str) -> None:
+        """The safety net responds."""
+        self._steps.stop_execution(executionArn=self._execution(machine, stack), error="Operator")
+        self._ended(stack)
 
     def _healthy(self) -> list[Stack]:
         person = self._cloud.person("owner-of-a-stack", _with_own_stacks(policy_of("Who deploys a stack with a gate")))
@@ -153,56 +130,28 @@ class Ways:
         ]
 
     def _in_flight(self, name: str, machine: str) -> Stack:
-        """A stack that waits for a resource's newest task, which does not end, once its wait has begun."""
+        """A stack that waits for a resource's newest task, which does not end, once its execution has begun."""
         arn = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/{name}"
         self._add(duration=FOREVER, resource_arn=arn)
         stack = self._stack(name, BY_RESOURCE, arn)
-        eventually(lambda: self._waits(machine, stack))
+        eventually(lambda: self._execution(machine, stack))
         return stack
 
-    def _crowd(self, check_task: str, watch: str) -> None:
-        """A fleet takes a place, again when there is a word at it already, and hears the word; and so in another account."""
-        fleet = {"LicenseConversionTaskIds": [self._add(duration=0), self._add(duration=0)]}
-        self._take_place(check_task, fleet, until=("states:SendTaskSuccess", check_task), hears=True)
-        elsewhere = {**fleet, "RoleArn": READER, "ExternalId": EXTERNAL_ID}
-        self._take_place(check_task, elsewhere, until=("sts:AssumeRole", watch))
-
-    def _take_place(
-        self, check_task: str, waits_for: Mapping[str, Any], until: tuple[str, str], *, hears: bool = False
-    ) -> None:
-        """As the state machine lets the function do it, until an action of a function was judged."""
-        gate = {"Waiter": "CALLER", "Checks": 1, "AttemptSeconds": 25, "PauseSeconds": 10, "Heard": time.time()}
-        started_at = datetime.now(UTC).isoformat()
-        execution = f"arn:aws:states:us-east-1:{ACCOUNT}:execution:by-hand:gate"
-        event = {"Input": waits_for, "Gate": gate, "StartedAt": started_at, "Execution": execution}
-
-        def judged() -> bool:
-            payload = json.dumps({**event, "Token": "nobody's"})
-            self._functions.invoke(FunctionName=check_task, Payload=payload)
-            action, function = until
-            return any(
-                one.action == action and one.principal.endswith(f"/{function}") for one in self._cloud.verdicts()
-            )
-
-        eventually(judged)
-        if hears:
-            self._functions.invoke(FunctionName=check_task, Payload=json.dumps(event))
-
-    def _deliver_again(self, stack: Stack, door: str, last_resort: str) -> None:
-        """Lambda delivers an event twice, the second time to a function that is broken: the last resort looks for its wait."""
+    def _deliver_again(self, stack: Stack, door: str, responder: str) -> None:
+        """Lambda delivers an event twice, the second time to a function that is broken: the responder looks for its execution."""
         (create,) = self._cloud.requests(stack.id)
         event = json.dumps({**create.request, "ResponseURL": create.url})
         self._functions.invoke(FunctionName=door, InvocationType="Event", Payload=event)
         eventually(lambda: any(
-            one.action == "states:DescribeExecution" and one.principal.endswith(f"/{last_resort}")
+            one.action == "states:DescribeExecution" and one.principal.endswith(f"/{responder}")
             for one in self._cloud.verdicts()
         ))  # fmt: skip
 
-    def _waits(self, machine: str, stack: Stack) -> bool:
-        running = self._steps.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
-        return any(
-            stack.id in self._steps.describe_execution(executionArn=one["executionArn"])["input"] for one in running
-        )
+    def _execution(self, machine: str, stack: Stack) -> str:
+        """The stack's execution, once it runs."""
+        found = self._steps.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
+        arns = (str(one["executionArn"]) for one in found)
+        return next((arn for arn in arns if stack.id in self._steps.describe_execution(executionArn=arn)["input"]), "")
 
     def _stack(self, name: str, template: Path | str, task_id: str, *, by: Any = None, **parameters: str) -> Stack:
         given = {"LicenseConversionTaskId": task_id, **parameters}
@@ -214,7 +163,7 @@ class Ways:
             self._cloud.stacks.wait_for(stack.id)
 
     def _start(self, machine: str, *, of_arn: bool = False, **task: Any) -> str:
-        """An execution that calls somebody back who never gave the token: that it may is judged before the token is."""
+        """An execution whose caller never gave the token: that the responder may call back is judged before the token is."""
         arn = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/called-back"
         task_id = self._add(duration=0, resource_arn=arn, **task)
         asked = {"ResourceArn": arn} if of_arn else {"LicenseConversionTaskId": task_id}
@@ -254,7 +203,7 @@ class Ways:
                 found = self._functions.get_function_event_invoke_config(FunctionName=function)
                 destination = found["DestinationConfig"]["OnFailure"].get("Destination")
                 if not destination:
-                    continue  # the watch: a gate that wakes starts the next one
+                    continue  # the poller: a gate that wakes starts the next one
                 destinations[function] = destination
                 self._functions.invoke(FunctionName=function, InvocationType="Event", Payload=b"{}")
         assert destinations
@@ -272,7 +221,7 @@ def run() -> Iterator[AllWaysGone]:
         Ways(cloud).go(cloud.stacks.describe(NAME))
         names = {name: logical_id for logical_id, name in physical_ids(cloud, "AWS::IAM::Role").items()}
         policies = {logical_id: tuple(_policies(cloud, name)) for name, logical_id in names.items()}
-        assert len(waiting.executions(NAME, partial(cloud.client, of=cloud.deployer))) == 3
+        assert len(waiting.executions(NAME, partial(cloud.client, of=cloud.deployer))) == 1
         before = cloud.verdicts()
         cloud.stacks.sam("delete", "--no-prompts")
         verdicts = cloud.verdicts()

@@ -37,14 +37,22 @@ def test_it_deploys_without_a_build(released: Stack, folder: Path) -> None:
 
 
 def test_what_is_deployed_is_what_was_unpacked(cloud: LocalCloud, released: Stack, folder: Path) -> None:
-    (function,) = (
-        one["Configuration"]
-        for one in [cloud.client("lambda").get_function(FunctionName=released.outputs["ServiceToken"])]
-    )
-    (layer,) = function["Layers"]
+    sizes = {path.stem: path.stat().st_size for path in folder.glob("*.zip")}
+    resources = cloud.client("cloudformation").describe_stack_resources(StackName=RELEASED)["StackResources"]
+    functions = {
+        one["LogicalResourceId"]: cloud.client("lambda").get_function_configuration(
+            FunctionName=one["PhysicalResourceId"]
+        )
+        for one in resources
+        if one["ResourceType"] == "AWS::Lambda::Function"
+    }
+    responder = functions.pop("RespondFunction")
 
-    assert function["CodeSize"] == (folder / "handlers.zip").stat().st_size
-    assert layer["CodeSize"] == (folder / "dependencies.zip").stat().st_size
+    assert len(functions) == 3
+    for function in functions.values():
+        (layer,) = function["Layers"]
+        assert (function["CodeSize"], layer["CodeSize"]) == (sizes["handlers"], sizes["dependencies"])
+    assert (responder["CodeSize"], responder.get("Layers", [])) == (sizes["respond"], [])
 
 
 def test_a_gate_passes_through_it(cloud: LocalCloud, released: Stack, folder: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from scripts import waiting
 from tests.end_to_end.application import EXAMPLES, NAME, Application, end_of
-from tests.end_to_end.test_second_net import StackThatWaits
+from tests.end_to_end.test_safety_net import StackThatWaits
 from tests.eventually import eventually
 from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.stacks import ARTIFACTS, Stack
@@ -32,7 +32,7 @@ def handler(event, context):
     state = check_task_before.handler(event, context)
     return {{**state, "Seen": [*kept, release]}} if state else state
 """
-DELETED = "The gate was deleted while you waited, the conversion is not affected"
+DELETED = "The license conversion gate was deleted while it waited for task"
 STACK_GATE = (EXAMPLES / "stack-gate.yaml").read_text().replace(f"{NAME}-ServiceToken", f"{UPGRADED}-ServiceToken")
 
 
@@ -47,13 +47,12 @@ class Second:
     def stack(self) -> Stack:
         return self.cloud.stacks.describe(UPGRADED)
 
-    def gate(self, name: str, task_id: str, **parameters: str) -> Stack:
-        """A stack that waits: its execution runs when this returns."""
-        before = len(self.waiting())
-        stack = self.cloud.stacks.create(
-            name, STACK_GATE, {"LicenseConversionTaskId": task_id, **parameters}, wait=False
-        )  # fmt: skip
-        eventually(lambda: len(self.waiting()) > before)
+    def gate(self, name: str, task_id: str) -> Stack:
+        """A stack that waits. When this returns, its first check and the poller have asked for the task: LocalStack loses the
+        event by which a function was invoked just before an update.
+        """
+        stack = self.cloud.stacks.create(name, STACK_GATE, {"LicenseConversionTaskId": task_id}, wait=False)
+        eventually(lambda: len(self.cloud.license_manager.calls_for(task_id)) > 1)
         return stack
 
     def waiting(self) -> list[str]:
@@ -88,20 +87,19 @@ class Second:
             archive.writestr("check_task.py", NEXT_CHECK)
         s3.put_object(Bucket=ARTIFACTS, Key="next-code", Body=changed.getvalue())
         states = json.loads(s3.get_object(Bucket=ARTIFACTS, Key=definition)["Body"].read())
-        for name in ("First Check", "Check Task", "Wait for Word"):
-            states["States"][name]["Parameters"]["Payload"]["Release"] = NEXT
+        states["States"]["Check Task"]["Arguments"]["Payload"]["Release"] = NEXT
         s3.put_object(Bucket=ARTIFACTS, Key="next-states", Body=json.dumps({**states, "Comment": NEXT}))
         return template.replace(code, "next-code").replace(definition, "next-states")
 
-    def seen(self) -> list[str]:
-        """What the checks of the one wait that runs have kept of the releases whose definition asked them, each once."""
-        (name,) = self.waiting()
+    def seen(self, execution: str) -> list[str]:
+        """What the checks of an execution have kept of the releases whose definition asked them, the newest last."""
         machine = self.stack.outputs["StateMachineArn"].replace(":stateMachine:", ":execution:")
-        events = self.cloud.client("stepfunctions").get_execution_history(executionArn=f"{machine}:{name}")["events"]
-        entered = [
-            json.loads(one["stateEnteredEventDetails"]["input"]) for one in events if "stateEnteredEventDetails" in one
+        found = self.cloud.client("stepfunctions").get_execution_history(executionArn=f"{machine}:{execution}")
+        left = [one["stateExitedEventDetails"] for one in found["events"] if "stateExitedEventDetails" in one]
+        gates = [
+            json.loads(one["assignedVariables"]["gate"]) for one in left if "gate" in one.get("assignedVariables", {})
         ]
-        return sorted({release for state in entered for release in state.get("Seen", [])})
+        return [release for gate in gates for release in gate.get("Seen", [])]
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +112,11 @@ def second(application: Application) -> Iterator[Second]:
         cloud.stacks.delete(UPGRADED)
 
 
-def test_a_gate_that_waits_is_answered_though_everything_is_updated_under_it(second: Second) -> None:
+def test_a_gate_that_waits_gets_its_response_though_everything_is_updated_under_it(second: Second) -> None:
     """The newest check is asked by the older definition, with a state that an older check has kept."""
     task = second.cloud.license_manager.add_task(duration=FOREVER)
     stack = second.gate("waits-while-updated", task)
+    (execution,) = second.waiting()
     code = second.code()
 
     updated = second.cloud.stacks.update(UPGRADED, second.next_release(), {"LogLevel": "DEBUG"})
@@ -125,19 +124,20 @@ def test_a_gate_that_waits_is_answered_though_everything_is_updated_under_it(sec
     assert (updated.status, updated.failures) == ("UPDATE_COMPLETE", [])
     assert second.code() != code
     assert second.definition()["Comment"] == NEXT
-    eventually(lambda: second.seen() == [OLDER])
     ended = second.finish(stack, task)
+    assert set(second.seen(execution)) == {OLDER}
     assert (ended.status, ended.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
     assert len(second.cloud.told(stack.id)) == 1
     secrets = [issued.signature for issued in second.cloud.requests(stack.id)]
     assert not [line for line in second.cloud.log_lines() if any(secret in line for secret in secrets)]
 
 
-def test_a_gate_that_waits_is_answered_though_the_update_is_taken_back(second: Second) -> None:
+def test_a_gate_that_waits_gets_its_response_though_the_update_is_taken_back(second: Second) -> None:
     """The check of before is asked by the newer definition, which says more, with a state in which there is more."""
     task = second.cloud.license_manager.add_task(duration=FOREVER)
     stack = second.gate("waits-while-downgraded", task)
-    eventually(lambda: second.seen() == [NEXT])
+    (execution,) = second.waiting()
+    eventually(lambda: second.seen(execution) == [NEXT])
     code = second.code()
 
     updated = second.cloud.stacks.update(UPGRADED, second.template)
@@ -149,19 +149,36 @@ def test_a_gate_that_waits_is_answered_though_the_update_is_taken_back(second: S
     assert len(second.cloud.told(stack.id)) == 1
 
 
-def test_whoever_waits_hears_that_the_application_is_deleted(second: Second) -> None:
+def test_a_deployment_whose_responder_cannot_run_is_rolled_back(second: Second) -> None:
+    """The application's own resource asks it. CloudFormation waits a quarter of an hour for that on AWS."""
+    broken = second.template.replace("respond.handler", "nowhere.handler").replace(
+        "ServiceTimeout: 900", "ServiceTimeout: 15"
+    )
+    broken, count = re.subn(r"Release: '?0\.1\.0'?", "Release: 0.2.0", broken)
+    assert count == 1
+
+    updated = second.cloud.stacks.update(UPGRADED, broken)
+
+    assert updated.status == "UPDATE_ROLLBACK_COMPLETE"
+    assert [one for one in updated.failures if one.startswith("Responder: CloudFormation did not receive a response")]
+    task = second.cloud.license_manager.add_task(duration=FOREVER)
+    assert second.finish(second.gate("after-a-rollback", task), task).status == "CREATE_COMPLETE"
+
+
+def test_the_deletion_of_the_application_responds_to_whoever_waits(second: Second) -> None:
     """A stack, a wait condition and a task token, before anything else of the application goes: docs/upgrading.md."""
-    answered = second.cloud.stacks.create(
-        "answered-before", STACK_GATE, {"LicenseConversionTaskId": second.cloud.license_manager.add_task(duration=0)}
+    before = second.cloud.stacks.create(
+        "had-its-response", STACK_GATE, {"LicenseConversionTaskId": second.cloud.license_manager.add_task(duration=0)}
     )
     waiting = StackThatWaits(second.cloud, second.stack)
     executions = [waiting.of(who) for who in (waiting.stack.id, waiting.handle.id, "TaskToken")]
 
     deleted = second.cloud.stacks.delete(UPGRADED)
 
-    assert (deleted.status, deleted.failures) == ("DELETE_COMPLETE", [])
+    assert deleted.status == "DELETE_COMPLETE"
+    assert "DELETE_FAILED" not in {event["ResourceStatus"] for event in deleted.events}
     stack, handle = (second.cloud.stacks.wait_for(one.id) for one in (waiting.stack, waiting.handle))
-    assert [one.partition(". Execution")[0].rpartition("returned: ")[2] for one in stack.failures] == [DELETED]
+    assert [one for one in stack.failures if one.startswith("Gate: ") and DELETED in one]
     assert [one for one in handle.failures if one.startswith("Conversion1: ") and DELETED in one]
     assert stack.status == "ROLLBACK_COMPLETE", "its Delete still found the function"
     assert [answer["Status"] for answer in waiting.cloud.told(stack.id)] == ["FAILED", "SUCCESS"]
@@ -169,9 +186,9 @@ def test_whoever_waits_hears_that_the_application_is_deleted(second: Second) -> 
     assert (caller["error"], DELETED in caller["cause"]) == ("LicenseConversion.GateBroken", True)
     assert end_of(waiting.cloud, waiting.callers["sync:2"])["status"] == "FAILED"
     assert len(set(executions)) == 3
-    denied = [one for one in second.cloud.verdicts() if "TellWaitersRole" in one.owner and not one.allowed]
+    denied = [one for one in second.cloud.verdicts() if "RespondRole" in one.owner and not one.allowed]
     assert [one.reason for one in denied] == []
-    left = second.cloud.stacks.delete(answered.id)
+    left = second.cloud.stacks.delete(before.id)
     assert left.status == "DELETE_FAILED"
     assert "Function not found" in left.failures[-1]
 

@@ -36,7 +36,6 @@ from tests.local_cloud.license_manager import LicenseManagerServer
 from tests.local_cloud.localstack import DIRECT, LocalStack
 from tests.local_cloud.localstack_plugins.cloud_settings import CONSISTENCY, QUOTAS, CloudSettings
 from tests.local_cloud.stacks import Stacks
-from tests.local_cloud.traces import TraceDaemon
 
 _FIRST_CALLS = (
     ("cloudformation", "list_stacks"), ("stepfunctions", "list_state_machines"), ("lambda", "list_functions"),
@@ -53,7 +52,6 @@ class LocalCloud:
         """``retry_seconds`` before Lambda's first retry of an asynchronous event, twice that before the second; AWS: 60."""
         self.license_manager = LicenseManagerServer(instance_state=self._instance_state)
         self.dynamodb = DynamoDBServer()
-        self._trace_daemon = TraceDaemon()
         self.localstack = LocalStack(port, retry_seconds)
         self._folder = Path()
         self._resources = contextlib.ExitStack()
@@ -67,7 +65,6 @@ class LocalCloud:
             starting.callback(shutil.rmtree, self._folder, ignore_errors=True)
             starting.enter_context(self.license_manager)
             starting.enter_context(self.dynamodb)
-            starting.enter_context(self._trace_daemon)
             settings = self._settings()
             starting.callback(self.localstack.stop)
             self.localstack.start(self._folder, settings)
@@ -102,7 +99,6 @@ class LocalCloud:
             answers_url_file=self._folder / "answers.url",
             license_manager_url=self.license_manager.url,
             dynamodb_url=self.dynamodb.url,
-            trace_daemon=self._trace_daemon.address,
             sandboxes=self._folder / "sandboxes",
             node=self.node() if self.can_check_permissions() else "",
             policy_engine=self.POLICY_ENGINE,
@@ -239,12 +235,6 @@ class LocalCloud:
         """What Step Functions began or ended less than that ago is not seen yet, but by the account's root."""
         DIRECT.open(f"{self.localstack.endpoint_url}{CONSISTENCY}", json.dumps(seconds).encode(), timeout=30).close()
 
-    def is_watched(self) -> bool:
-        """Whether a watch has begun to look for a crowd."""
-        client = self.client("dynamodb")
-        tables = client.list_tables()["TableNames"]
-        return any("WatchUntil" in item for table in tables for item in client.scan(TableName=table)["Items"])
-
     def hide(self, *names: str, stack: str) -> None:
         """Leave out of the requests of the stack of this name what AWS does not document; see ``answers``."""
         self._answers.hide(*names, key_part=f":stack/{stack}/")
@@ -263,10 +253,6 @@ class LocalCloud:
                     for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"]):
                         lines += [event["message"].rstrip("\n") for event in page["events"]]
         return lines
-
-    def subsegments(self) -> list[dict[str, Any]]:
-        """Every subsegment that a function has sent to X-Ray, in the order in which they ended."""
-        return list(self._trace_daemon.subsegments)
 
 
 def _sam() -> Path:

@@ -1,12 +1,11 @@
-"""What a sandbox runs in place of ``python -m awslambdaric``: the same, with three things the emulator gets wrong put right.
+"""What a sandbox runs in place of ``python -m awslambdaric``: the same, with two things the emulator gets wrong put right.
 
 The emulator tells every function that its ARN is in account 012345678912; here it is the one that LocalStack gave it.
-It keeps the trace header to itself; here it comes from a file. And the runtime dies with the emulator, however that ends.
+And the runtime dies with the emulator, however that ends.
 Runs in ``.local/lambda-runtime``, in the function's folder.
 """
 
 import ctypes
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -18,7 +17,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    _, function_arn, trace, handler = sys.argv
+    _, function_arn, _, handler = sys.argv  # between them, for who looks on, the sandbox's folder
     sys.path[0] = str(Path.cwd())  # as with -m: the function's folder comes first, and this file's is not importable
 
     from awslambdaric import __main__ as awslambdaric  # type: ignore[import-untyped]  # noqa: PLC0415
@@ -28,7 +27,6 @@ def main() -> None:
     position = handle.__code__.co_varnames.index("invoked_function_arn")
 
     def handle_with_arn(*arguments: Any) -> Any:
-        os.environ["_X_AMZN_TRACE_ID"] = Path(trace).read_text()
         return handle(*arguments[:position], function_arn, *arguments[position + 1 :])
 
     bootstrap.handle_event_request = handle_with_arn

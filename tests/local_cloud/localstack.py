@@ -130,9 +130,9 @@ class LocalStack:
         killed = 0
         for pid in self.processes():
             with contextlib.suppress(OSError):
-                _, program, arn, trace, *_ = (*Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"), *[b""] * 4)
+                _, program, arn, folder, *_ = (*Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"), *[b""] * 4)
                 if program.endswith(b"lambda_entry.py") and function.encode() in arn:
-                    Path(trace.decode()).with_name(KILLED).touch()
+                    (Path(folder.decode()) / KILLED).touch()
                     os.kill(pid, signal.SIGKILL)
                     killed += 1
         return killed

@@ -1,15 +1,18 @@
 """Twenty gates and all that can happen to them: a run in which every metric of the application is written.
 
-Most succeed. Four are throttled, and wait in a crowd, some fail, one has a status that nobody knows, waits run out of
-time, one is deleted, one answer nobody takes; in the end the check function loses its layer, and the bus is gone.
+Most succeed, some fail, one has a status that nobody knows, some run out of time, one is deleted, one is stopped by hand, one
+response is not taken, one gate meets a table that is away, one as many pollers as may run; in the end the check function loses
+its layer, and the bus takes no event.
 """
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from license_conversion.registrations import MOST_POLLERS, SLOTS
 from tests.eventually import eventually
 from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.stacks import Stack
@@ -17,8 +20,6 @@ from tests.local_cloud.stacks import Stack
 GATES = 20
 _EXAMPLE = Path(__file__).parents[2] / "examples" / "stack-gate.yaml"
 _FOREVER = float("inf")
-_INCOMPLETE = {"Input": {}, "Gate": {"Waiter": "CALLER"}, "StartedAt": "2026-11-25T12:00:00Z", "Execution": "wait"}
-"""A state machine's event without what every one of them has."""
 _SECONDS = 400
 """For all gates of a part of the run to end, on the slowest machine."""
 
@@ -37,20 +38,41 @@ class TwentyGates:
 
     def run(self) -> None:
         """Raise RuntimeError if they were not twenty, TimeoutError if one of them does not end."""
+        self._meet_a_throttle_and_a_table_that_is_away()
+        self._find_as_many_pollers_as_may_run()
         self._succeed()
         self._come_to_another_end()
-        self._ended()
-        self._wait_in_a_crowd()
         self._ended()
         self._meet_what_is_broken()
         self._ended()
         self._strangers()
-        eventually(lambda: self._said("The crowd is watched"), _SECONDS, pause=1)  # known once the watch has ended
+        eventually(lambda: self._said("The poller has polled"), _SECONDS, pause=1)  # known once that poller has ended
         if (gates := len(self._executions) + len(self._stacks)) != GATES:
             raise RuntimeError(f"{gates} gates, not {GATES}")
-        self._cloud.misbehave(stack="twenty-not-answered")  # nobody any more
+        self._cloud.misbehave(stack="twenty-not-taken")  # no response any more
         for stack_id in self._stacks.values():
             self._cloud.stacks.delete(stack_id)
+
+    def _meet_a_throttle_and_a_table_that_is_away(self) -> None:
+        task_id = self._add_task(duration=25)
+        self._cloud.license_manager.faults.queue(
+            "RateLimitExceededException", operation="GetLicenseConversionTask", task_id=task_id
+        )
+        self._cloud.dynamodb.away = True
+        try:
+            self._start(task_id, TimeoutSeconds=30)
+            eventually(lambda: self._said("The gate asks by itself"), _SECONDS, pause=1)
+        finally:
+            self._cloud.dynamodb.away = False
+
+    def _find_as_many_pollers_as_may_run(self) -> None:
+        """In a region of which no gate has waited for a task: its first gate starts a poller."""
+        dynamodb, table = self._cloud.client("dynamodb"), self._physical_id("RegistrationTable")
+        taken = {f"Slot{number}": {"N": f"{time.time() + _SECONDS}"} for number in range(MOST_POLLERS)}
+        dynamodb.put_item(TableName=table, Item={**SLOTS, **taken})
+        self._start(self._add_task(duration=_FOREVER), TimeoutSeconds=20, Region="us-west-2")
+        eventually(lambda: self._said("As many pollers run as may"), _SECONDS, pause=1)
+        dynamodb.delete_item(TableName=table, Key=SLOTS)
 
     def _succeed(self) -> None:
         for seconds in (4, 6, 8, 12, 16, 20):
@@ -63,45 +85,35 @@ class TwentyGates:
         self._start(self._add_task(duration=_FOREVER), TimeoutSeconds=20)
         self._start(self._add_task(duration=0, end_status="PAUSED"), TimeoutSeconds=40)
         self._start("lct-0123456789abcdef0", OnFailur="FAIL")
-        self._cloud.misbehave(*[503] * 100, stack="twenty-not-answered")
-        self._create("not-answered", self._add_task(duration=3), ServiceTimeout="40")
-        deleted = self._add_task(duration=_FOREVER)
-        self._create("deleted", deleted)
-        eventually(lambda: self._cloud.license_manager.calls_for(deleted), _SECONDS)
+        self._cloud.misbehave(*[503] * 100, stack="twenty-not-taken")
+        self._create("not-taken", self._add_task(duration=3), ServiceTimeout="40")
+        for name in ("deleted", "stopped"):
+            task_id = self._add_task(duration=_FOREVER)
+            self._create(name, task_id)
+            eventually(lambda task_id=task_id: self._cloud.license_manager.calls_for(task_id), _SECONDS)  # type: ignore[misc]
         self._cloud.stacks.delete(self._stacks["deleted"], wait=False)
+        self._stop_by_hand(self._stacks["stopped"])
 
-    def _wait_in_a_crowd(self) -> None:
-        """License Manager throttles each gate's first check, and at first the crowd's table does not answer."""
-        self._cloud.dynamodb.away = True
-        try:
-            self._start_throttled()
-            eventually(lambda: self._said("The gate has no place in the crowd"), _SECONDS, pause=1)
-        finally:
-            self._cloud.dynamodb.away = False
-        for _ in range(3):
-            self._start_throttled()
-
-    def _start_throttled(self) -> None:
-        task_id = self._add_task(duration=25)
-        self._cloud.license_manager.faults.queue(
-            "RateLimitExceededException", operation="GetLicenseConversionTask", task_id=task_id
-        )
-        self._start(task_id)
+    def _stop_by_hand(self, stack_id: str) -> None:
+        """The responder stands in for the execution."""
+        machine = self._application.outputs["StateMachineArn"]
+        running = self._step_functions.list_executions(stateMachineArn=machine, statusFilter="RUNNING")["executions"]
+        for arn in (one["executionArn"] for one in running):
+            if stack_id in self._step_functions.describe_execution(executionArn=arn)["input"]:
+                self._step_functions.stop_execution(executionArn=arn, error="Operator")
 
     def _meet_what_is_broken(self) -> None:
-        with (
-            self._changed("CheckTaskFunction", layers=False),
-            self._changed("AnnounceEndFunction", GATE_EVENT_BUS_NAME="gone"),
-        ):
+        with self._without_layers("CheckTaskFunction"):
             self._create("broken", self._add_task(duration=_FOREVER), ServiceTimeout="30")
             self._start(self._add_task(duration=_FOREVER), TimeoutSeconds=12)
             self._ended()
-            self._invoke("AnnounceEndFunction", {"DetailType": "License Conversion Succeeded", "Detail": {}})
+        with self._denied("events:PutEvents"):
+            self._start(self._add_task(duration=0))
+            self._ended()
 
     def _strangers(self) -> None:
         """No gates: callers and events that the functions refuse, or cannot use."""
         self._invoke("CheckTaskFunction", {"LicenseConversionTaskIdd": "lct-0123456789abcdef0"})
-        self._invoke("CheckTaskFunction", _INCOMPLETE)
         self._invoke("CustomResourceFunction", {"RequestType": "Create"})
 
     def _start(self, task_id: str, **given: Any) -> None:
@@ -143,19 +155,28 @@ class TwentyGates:
         self._lambda.invoke(FunctionName=self._physical_id(logical_id), Payload=json.dumps(event))
 
     @contextlib.contextmanager
-    def _changed(self, logical_id: str, *, layers: bool = True, **variables: str) -> Iterator[None]:
-        """The function with other environment variables, and perhaps without its layers."""
+    def _without_layers(self, logical_id: str) -> Iterator[None]:
         name = self._physical_id(logical_id)
-        before = self._lambda.get_function_configuration(FunctionName=name)
-        kept, known = [layer["Arn"] for layer in before["Layers"]], before["Environment"]["Variables"]
-        self._configure(name, kept if layers else [], {**known, **variables})
+        layers = [one["Arn"] for one in self._lambda.get_function_configuration(FunctionName=name)["Layers"]]
+        self._give_layers(name, [])
         try:
             yield
         finally:
-            self._configure(name, kept, known)
+            self._give_layers(name, layers)
 
-    def _configure(self, name: str, layers: list[str], variables: Mapping[str, str]) -> None:
-        self._lambda.update_function_configuration(
-            FunctionName=name, Layers=layers, Environment={"Variables": variables}
-        )
+    def _give_layers(self, name: str, layers: list[str]) -> None:
+        self._lambda.update_function_configuration(FunctionName=name, Layers=layers)
         self._lambda.get_waiter("function_updated_v2").wait(FunctionName=name)
+
+    @contextlib.contextmanager
+    def _denied(self, action: str) -> Iterator[None]:
+        """To the state machine."""
+        policy = {"RoleName": self._physical_id("StateMachineRole"), "PolicyName": "denied"}
+        statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam = self._cloud.client("iam")
+        iam.put_role_policy(**policy, PolicyDocument=document)
+        try:
+            yield
+        finally:
+            iam.delete_role_policy(**policy)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from license_conversion.registrations import LEASE, LastPoll, Registration
+from license_conversion.registrations import LEASE, LastPoll, Registration, Registrations
 
 
 @dataclass
@@ -14,7 +14,7 @@ class Item:
 
 
 @dataclass
-class MemoryRegistrations:
+class MemoryRegistrations(Registrations):
     """Stands where `Registrations` does, for one account. `called` is told of each call beforehand: it may raise, or let time
     pass. `start_poller` is given the owner of the lease that a check has taken.
     """
@@ -57,6 +57,13 @@ class MemoryRegistrations:
         if self.until > now:
             return False
         self.owner, self.until = owner, now + LEASE
+        return True
+
+    def take_over(self, owner: str, successor: str) -> bool:
+        self.called("take_over")
+        if owner != self.owner:
+            return False
+        self.owner = successor
         return True
 
     def take_slot(self, now: float) -> bool:

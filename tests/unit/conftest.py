@@ -1,10 +1,9 @@
-"""What the functions print, trace and ask AWS for, for the tests of entry points."""
+"""What the functions print and ask AWS for, for the tests of entry points."""
 
 import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -16,9 +15,11 @@ import botocore.endpoint
 import botocore.handlers
 import pytest
 
-from license_conversion import telemetry
+import check_task
+from license_conversion import aws, telemetry
 from tests.local_cloud.answers import AnswersReceiver
 from tests.unit.network import Network
+from tests.unit.one_gate import SETTINGS
 
 OF_EVERY_LINE = {"location", "timestamp", "service", "xray_trace_id", "exception", "stack_trace"}
 """What a line has besides what it says: where and when, and the words of Python for what was raised."""
@@ -26,13 +27,22 @@ OF_EVERY_LINE = {"location", "timestamp", "service", "xray_trace_id", "exception
 
 @pytest.fixture
 def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
-    """Everything that was printed and logged: log lines and metrics. What an earlier test counted and did not print is gone."""
+    """Everything that was printed and logged since the last call: log lines and metrics. What an earlier test counted and did not
+    print is gone.
+    """
     telemetry.metrics.clear_metrics()
     logged = StringIO()
     handler = telemetry.logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)
     before = handler.setStream(logged)
-    yield lambda: logged.getvalue() + "".join(capsys.readouterr())
+
+    def read() -> str:
+        said = logged.getvalue() + "".join(capsys.readouterr())
+        logged.seek(0)
+        logged.truncate()
+        return said
+
+    yield read
     handler.setStream(before)
 
 
@@ -69,39 +79,17 @@ def said(lines: Callable[[], str]) -> Callable[[], Said]:
     return read
 
 
-class FakeTracer:
-    """Stands where X-Ray's SDK would be, which stays in a process once it is there: the name of each step."""
-
-    def __init__(self) -> None:
-        self.provider = self
-        self.steps: list[str] = []
-
-    @contextmanager
-    def in_subsegment(self, name: str) -> Iterator[None]:
-        self.steps.append(name)
-        yield
-
-    def put_annotation(self, key: str, value: Any) -> None: ...
-
-
 @pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The steps of a trace that is sampled."""
-    tracer = FakeTracer()
-    monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1")
-    monkeypatch.setattr(telemetry, "_tracer", lambda: tracer)
-    return tracer.steps
-
-
-@pytest.fixture
-def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
     """What every client asks whose session is made from now on."""
     network = Network()
     handlers = [*botocore.handlers.BUILTIN_HANDLERS, ("before-send", network)]
     monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", handlers)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    aws._session_of_roles.cache_clear()
     monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _: None))  # between two tries of a call
-    return network
+    yield network
+    aws._session_of_roles.cache_clear()
 
 
 @pytest.fixture
@@ -111,3 +99,14 @@ def answers(certificates: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
     with AnswersReceiver(server) as receiver:
         yield receiver
+
+
+@pytest.fixture
+def cold_start(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The check function's environment, and nothing that an earlier invocation made."""
+    monkeypatch.setenv("GATE_TABLE_NAME", SETTINGS.table_name)
+    monkeypatch.setenv("GATE_POLL_FUNCTION", SETTINGS.poll_function)
+    monkeypatch.setenv("GATE_ROLE_ARN", SETTINGS.role_arn)
+    check_task._task_check.cache_clear()
+    yield
+    check_task._task_check.cache_clear()

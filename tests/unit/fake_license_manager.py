@@ -1,27 +1,49 @@
-"""A License Manager at the gate's own seam, for tests of what the gate makes of its words."""
+"""A License Manager at the gate's own seam, for tests of what a gate makes of its words."""
 
-from license_conversion.shared import SharedLicenseManager
-from license_conversion.task import ConversionTask
+from collections.abc import Callable
+from itertools import islice
+
+from license_conversion.conversion import ConversionTask, Status
+from license_conversion.license_manager import LicenseManager, Page
+
+PAGE = 100
 
 
-class FakeLicenseManager(SharedLicenseManager):
-    """Gives one answer after another, the last one again and again; an exception is raised. `asked` are the ids and ARNs that it
-    was asked for.
+class FakeLicenseManager(LicenseManager):
+    """`says` of each task, and of a resource's newest one, a status, a whole task, or an exception, which is raised; where that
+    is none, `of` may say something else of some of them. `asked` are the ids and ARNs that it was asked for, and the statuses
+    that were listed. `called` is called before each answer: it may let time pass.
     """
 
-    def __init__(self, *answers: ConversionTask | Exception) -> None:
+    def __init__(self, task_id: str, called: Callable[[], None]) -> None:
+        super().__init__("arn:aws:iam::123456789012:role/gate")
+        self.says: str | ConversionTask | Exception = "IN_PROGRESS"
+        self.of: dict[str, str | ConversionTask | Exception] = {}
         self.asked: list[str] = []
-        self.between_calls = 0.0
-        self._answers = iter(answers)
-        self._last: ConversionTask | Exception | None = None
+        self._newest, self._called = task_id, called
 
     def get_task(self, task_id: str) -> ConversionTask:
-        self.asked.append(task_id)
-        self._last = next(self._answers, self._last)
-        assert self._last
-        if isinstance(self._last, Exception):
-            raise self._last
-        return self._last
+        return self._answer(task_id, task_id)
 
     def newest_task(self, resource_arn: str) -> ConversionTask:
-        return self.get_task(resource_arn)
+        return self._answer(resource_arn, self._newest)
+
+    def page_of(self, status: Status, token: str = "") -> Page:
+        self.asked.append(status)
+        self._called()
+        if isinstance(self.says, Exception):
+            raise self.says
+        listed = {task_id: {"Status": said} for task_id, said in self.of.items() if said == status}
+        first = int(token or 0)
+        more = first + PAGE < len(listed)
+        return Page(dict(islice(listed.items(), first, first + PAGE)), str(first + PAGE) if more else "")
+
+    def _answer(self, what: str, task_id: str) -> ConversionTask:
+        self.asked.append(what)
+        self._called()
+        said = self.says if isinstance(self.says, Exception) else self.of.get(what, self.says)
+        if isinstance(said, Exception):
+            raise said
+        if isinstance(said, str):
+            return ConversionTask({"LicenseConversionTaskId": task_id, "Status": said})
+        return said

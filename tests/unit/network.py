@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -30,19 +30,30 @@ class SentCall:
         return self.headers["Authorization"].partition("Credential=")[2].partition("/")[0]
 
 
+Reply = tuple[int, Any]
+"""A status, and a body: text, or what JSON can say."""
+
+
+def refusal(code: str, message: str = "It said so.", status: int = 400) -> Reply:
+    return status, {"__type": code, "message": message}
+
+
 @dataclass
 class Network:
-    """Stands where botocore would send a request. `answers`: by operation, one or more, of which the last one stays."""
+    """Stands where botocore would send a request. `answers`: by operation, one or more, of which the last one stays. Each is a
+    body, a whole reply, or a function that makes a reply of what is asked.
+    """
 
     calls: list[SentCall] = field(default_factory=list)
-    _answers: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    _answers: dict[str, list[Reply | Callable[[Mapping[str, Any]], Reply]]] = field(default_factory=dict)
 
-    def answers(self, operation: str, *bodies: Any, status: int = 200) -> None:
-        said = [body if isinstance(body, str) else json.dumps(body) for body in bodies]
-        self._answers[operation] = [(status, one) for one in said]
+    def answers(self, operation: str, *replies: Any, status: int = 200) -> None:
+        self._answers[operation] = [
+            one if callable(one) or isinstance(one, tuple) else (status, one) for one in replies
+        ]
 
     def refuses(self, operation: str, code: str, message: str = "It said so.", *, status: int = 400) -> None:
-        self.answers(operation, {"__type": code, "message": message}, status=status)
+        self.answers(operation, refusal(code, message, status))
 
     def operations(self) -> list[str]:
         return [call.operation for call in self.calls]
@@ -55,10 +66,13 @@ class Network:
     def __call__(self, request: AWSPreparedRequest, event_name: str, **_: Any) -> AWSResponse:
         operation = event_name.rpartition(".")[2]
         headers = {name: _text(value) for name, value in request.headers.items()}
-        self.calls.append(SentCall(operation, dict(_members(_text(request.body))), request.url, headers))
+        said = dict(_members(_text(request.body)))
+        self.calls.append(SentCall(operation, said, request.url, headers))
         left = self._answers.get(operation) or [(200, ASSUMED if operation == "AssumeRole" else "{}")]
-        status, body = left.pop(0) if len(left) > 1 else left[0]
-        raw = HTTPResponse(body=io.BytesIO(body.encode()), preload_content=False)
+        reply = left.pop(0) if len(left) > 1 else left[0]
+        status, body = reply(said) if callable(reply) else reply
+        text = body if isinstance(body, str) else json.dumps(body)
+        raw = HTTPResponse(body=io.BytesIO(text.encode()), preload_content=False)
         return AWSResponse(request.url, status, HTTPHeaders(), raw)
 
 

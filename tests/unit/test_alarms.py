@@ -9,15 +9,11 @@ from typing import Any
 import pytest
 
 from license_conversion.plain_telemetry import NAMESPACE
+from license_conversion.telemetry import ENDED_METRIC
 from tests.template import RESOURCES, TEMPLATE
 
 ROOT = Path(__file__).parents[2]
 ALARMS = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::CloudWatch::Alarm"}
-WITH_ITS_STACK = "TellWaitersFunction"
-"""Invoked when the application is deployed or deleted, and at no other time: whoever does that sees it, and the alarms go too."""
-FUNCTIONS = [
-    name for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function" and name != WITH_ITS_STACK
-]
 DASHBOARD: Mapping[str, Any] = json.loads(RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 COST = (ROOT / "docs" / "cost.md").read_text()
@@ -42,13 +38,16 @@ https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html"""
 
 
+DEFINITION: Mapping[str, Any] = json.loads((ROOT / "statemachine" / "gate.asl.json").read_text())["States"]
+RULES = [rule for state in DEFINITION.values() for part in ("Choices", "Catch") for rule in state.get(part, ())]
+"""The parts of a state that can have assignments of their own."""
+
+
 def put() -> set[str]:
-    """Metrics of ours that functions and the state machine put, as their source spells them."""
+    """Metrics of ours that functions put, as their source spells them, and the state machine."""
     source = "".join(path.read_text() for path in (ROOT / "handlers").rglob("*.py"))
-    said = re.findall(r'(?:\bcount|_count|add_metric)\("(\w+)"', source)
-    said += re.findall(r'Outcome\.\w+: "(Gates\w+)"', source)
-    definition = (ROOT / "statemachine" / "gate.asl.json").read_text()
-    return {*said, *re.findall(r'"MetricName": "(\w+)"', definition)}
+    said = {one.get("Assign", {}).get("metric", "") for one in [*DEFINITION.values(), *RULES]} - {""}
+    return said | {*re.findall(r'(?:\bcount|add_metric)\("(\w+)"', source), *ENDED_METRIC.values()}
 
 
 def shown() -> set[tuple[str, str]]:
@@ -58,11 +57,10 @@ def shown() -> set[tuple[str, str]]:
     return {(line[0], line[1]) for line in lines if isinstance(line[0], str)}
 
 
-def rows(heading: str) -> str:
-    """The first column of the table that follows."""
-    table = OPERATIONS.split(heading)[1].split("\n\n")
-    (found,) = [part for part in table if part.startswith("|")][:1]
-    return "\n".join(line.split("|")[1] for line in found.splitlines())
+def rows(heading: str) -> list[list[str]]:
+    """Of the table that follows, without its head."""
+    table = next(part for part in OPERATIONS.split(heading)[1].split("\n\n") if part.startswith("|"))
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
 
 
 @pytest.mark.parametrize("name", ALARMS)
@@ -93,17 +91,21 @@ def test_the_dashboard_shows_every_alarm() -> None:
     assert alarms == [f"${{{name}.Arn}}" for name in ALARMS]
 
 
-def test_operations_says_what_to_do_about_every_alarm() -> None:
-    assert set(re.findall(r"`(\w+)`", rows("## The alarms"))) == ALARMS.keys()
+def test_each_alarm_asks_something_of_its_own_of_the_operator_and_operations_says_what() -> None:
+    """What two alarms have in common is one alarm."""
+    names, _, asked = zip(*rows("## The alarms"), strict=True)
+
+    assert sorted(names) == sorted(f"`{name}`" for name in ALARMS)
+    assert len(set(asked)) == len(ALARMS) == 16
 
 
 def test_operations_says_what_every_metric_of_ours_counts() -> None:
-    assert set(re.findall(r"`(\w+)`", rows("Metrics of ours"))) == put()
+    assert {name for names, _ in rows("The application's metrics") for name in re.findall(r"`(\w+)`", names)} == put()
 
 
 def test_operations_says_which_metrics_are_neither_shown_nor_watched() -> None:
     seen = {name for _, name in shown()} | {alarm["MetricName"] for alarm in ALARMS.values()}
-    (said,) = re.findall(r"have the same `service`\. (.+) are in no widget", OPERATIONS)
+    (said,) = re.findall(r"application's stack name\. (.+?) (?:is|are) in no\s+widget", OPERATIONS)
 
     assert set(re.findall(r"`(\w+)`", said)) == put() - seen
 
@@ -116,34 +118,29 @@ def test_two_stacks_of_the_application_do_not_ring_each_others_alarms() -> None:
     """Each metric of ours has the stack's name as its one dimension, where it is put and where it is looked at."""
     widgets = [widget["properties"] for widget in DASHBOARD["widgets"]]
     lines = [line for widget in widgets for line in widget.get("metrics", ()) if line[0] == NAMESPACE]
-    definition = json.loads((ROOT / "statemachine" / "gate.asl.json").read_text())["States"]
-    data = [one["Parameters"]["MetricData"] for one in definition.values() if "MetricData" in one.get("Parameters", {})]
+    data = [one["Arguments"]["MetricData"] for one in DEFINITION.values() if "MetricData" in one.get("Arguments", {})]
     variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
 
     assert {tuple(line[2:4]) for line in lines} == {("service", "${AWS::StackName}")}
-    assert len(data) == 2
-    assert all(one["Dimensions"] == [{"Name": "service", "Value": "${Service}"}] for metrics in data for one in metrics)
+    assert [one["Dimensions"] for metrics in data for one in metrics] == [[{"Name": "service", "Value": "${Service}"}]]
     assert RESOURCES["LicenseConversionGate"]["Properties"]["DefinitionSubstitutions"]["Service"] == {
         "Ref": "AWS::StackName"
     }
     assert variables["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_every_function_has_an_alarm_for_throttles(function: str) -> None:
-    watched = [one["Dimensions"][0]["Value"] for one in ALARMS.values() if one["MetricName"] == "Throttles"]
+def test_no_alarm_counts_the_errors_of_the_check_function_because_a_refusal_is_one() -> None:
+    """The state machine counts the checks that it gets no result of."""
+    watched = [one["Dimensions"][0]["Value"] for one in ALARMS.values() if one["MetricName"] == "Errors"]
 
-    assert {"Ref": function} in watched
+    assert watched == [{"Ref": f"{name}Function"} for name in ("CustomResource", "Respond", "PollTasks")]
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_an_event_that_waits_for_its_function_is_seen_before_it_is_given_up(function: str) -> None:
-    invoked = RESOURCES[function]["Properties"].get("EventInvokeConfig")
-    late = [one for one in ALARMS.values() if one["MetricName"] == "AsyncEventAge"]
-    thresholds = [one["Threshold"] for one in late if one["Dimensions"][0]["Value"] == {"Ref": function}]
+def test_a_request_that_waits_for_its_function_is_seen_before_it_is_given_up() -> None:
+    (late,) = (one for one in ALARMS.values() if one["MetricName"] == "AsyncEventAge")
+    function = RESOURCES[late["Dimensions"][0]["Value"]["Ref"]]["Properties"]
 
-    six_hours = 21_600  # what Lambda takes where nothing is said
-    assert thresholds == ([invoked.get("MaximumEventAgeInSeconds", six_hours) * 1000 / 3] if invoked else [])
+    assert late["Threshold"] == function["EventInvokeConfig"]["MaximumEventAgeInSeconds"] * 1000 / 3
 
 
 def test_what_the_alarms_and_the_metrics_cost_is_counted() -> None:

@@ -7,8 +7,10 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import boto3
+import botocore.session
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
@@ -18,7 +20,7 @@ from tests.unit.network import ASSUMED, Network
 
 HANDLERS = Path(__file__).parents[2] / "handlers"
 PROGRAM = "import sys, {module}; print('botocore.session' in sys.modules)"
-MAKE_CALLS = ["announce_end", "check_task", "custom_resource", "watch_crowd"]
+MAKE_CALLS = ["check_task", "custom_resource", "poll_tasks"]
 
 
 def brings_boto3(module: str, **environment: str) -> bool:
@@ -38,9 +40,8 @@ def test_a_function_that_makes_calls_takes_over_the_cost_of_a_client_when_lambda
     assert brings_boto3(module, AWS_LAMBDA_FUNCTION_NAME="gate")
 
 
-@pytest.mark.parametrize("module", ["answer_stack", "last_resort"])
-def test_a_function_that_only_answers_starts_without_boto3(module: str) -> None:
-    assert not brings_boto3(module, AWS_LAMBDA_FUNCTION_NAME="gate")
+def test_the_responder_starts_without_boto3() -> None:
+    assert not brings_boto3("respond", AWS_LAMBDA_FUNCTION_NAME="gate")
 
 
 @pytest.mark.parametrize("module", MAKE_CALLS)
@@ -59,6 +60,12 @@ def test_a_call_that_hangs_leaves_time_for_two_more_in_one_attempt_of_the_state_
     config = aws.client("license-manager", attempts=1).meta.config
 
     assert 0 < (config.connect_timeout + config.read_timeout) * 3 <= ATTEMPT_SECONDS
+
+
+def test_a_call_that_a_check_can_do_without_is_given_up_after_a_second() -> None:
+    config = aws.client("dynamodb", attempts=1, quick=True).meta.config
+
+    assert (config.connect_timeout, config.read_timeout) == (1, 1)
 
 
 def test_a_client_is_of_the_functions_own_region_unless_the_account_says_another() -> None:
@@ -119,6 +126,28 @@ def test_credentials_of_a_role_are_renewed_shortly_before_they_expire(network: N
     assert network.operations().count("AssumeRole") == 2
 
 
+def test_thirty_accounts_take_one_session(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session takes 9 MB of the 256 that a function has."""
+    made: list[botocore.session.Session] = []
+    make = botocore.session.get_session
+
+    def get_session(*what: Any, **more: Any) -> botocore.session.Session:
+        made.append(make(*what, **more))
+        return made[-1]
+
+    monkeypatch.setattr(botocore.session, "get_session", get_session)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.Session())
+
+    for number in range(30):
+        reader = Account(f"arn:aws:iam::{number:012}:role/reader")
+        aws.client("license-manager", attempts=1, account=reader).get_license_conversion_task(
+            LicenseConversionTaskId="l"
+        )
+
+    assert network.operations().count("AssumeRole") == 30
+    assert len(made) <= 2, "boto3's own, and one for all roles"
+
+
 def test_clients_of_two_accounts_do_not_share_credentials(network: Network) -> None:
     """Two external ids of one role are two accounts: each has to convince the role's trust policy by itself."""
     role = "arn:aws:iam::210987654321:role/reader"
@@ -158,6 +187,7 @@ def test_what_a_service_says_and_what_it_does_not_say_are_both_failures() -> Non
     for error in (refused, silent, TimeoutError("The time for it is up")):
         assert isinstance(error, aws.failures())
     assert not isinstance(KeyError("ours"), aws.failures())
+    assert (aws.code(refused), aws.code(silent)) == ("AccessDenied", "ReadTimeoutError")
 
 
 def test_every_region_of_every_partition_is_known() -> None:

@@ -1,10 +1,12 @@
-"""CloudFormation's events: what begins a wait, what stops one, what is answered here, and by whom nobody is answered."""
+"""CloudFormation's events: what begins an execution, what stops one, what gets its response here, and what is no request."""
 
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -12,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import custom_resource
-from custom_resource import StackGate, handle
-from license_conversion.errors import AnswerNotDelivered
-from license_conversion.waits import Waits
+from custom_resource import WHO_INVOKES, handle, provider
+from license_conversion.errors import InvalidRequest, ResponseNotTaken
+from license_conversion.executions import Executions
 from tests.context import Context
 from tests.unit.conftest import Said
 from tests.unit.network import Network
@@ -48,8 +50,8 @@ def event(request_type: str = "Create", request_id: str = "1", **members: Any) -
     }
 
 
-class FakeWaits(Waits):
-    """Keeps what was to begin and to be stopped; `trouble` is what keeps a wait from beginning."""
+class FakeExecutions(Executions):
+    """Keeps what was to begin and to be stopped; `trouble` is what keeps one from beginning."""
 
     def __init__(self) -> None:
         self.begun: list[tuple[str, dict[str, Any], float]] = []
@@ -61,41 +63,41 @@ class FakeWaits(Waits):
             raise self.trouble
         self.begun.append((event["RequestId"], json.loads(json.dumps(execution_input)), seconds))
 
-    def stop(self, event: Mapping[str, Any], requested_at: str, seconds: float) -> int:
+    def stop_superseded(self, event: Mapping[str, Any], requested_at: str, seconds: float) -> int:
         self.stopped.append((event["RequestId"], requested_at, seconds))
         return 2
 
 
 @dataclass
-class Door:
-    """A warm function: what it has begun, and whom it has told what."""
+class WarmFunction:
+    """What it has begun, and the responses that it has sent, each to its URL."""
 
-    waits: FakeWaits = field(default_factory=FakeWaits)
-    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    executions: FakeExecutions = field(default_factory=FakeExecutions)
+    responses: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     seconds: float = 0.0
     refuses: bool = False
 
     def __post_init__(self) -> None:
-        self._stack_gate = StackGate(self.waits, lambda: REQUESTED + timedelta(seconds=2), self._deliver)
+        self._provider = provider(self.executions, lambda: REQUESTED + timedelta(seconds=2), self._deliver)
 
     def _deliver(self, url: str, body: bytes, seconds: float) -> int:
         if self.refuses:
-            raise AnswerNotDelivered("1 attempts, the last one: HTTP status 503")
-        self.told.append((url, json.loads(body)))
+            raise ResponseNotTaken("1 attempts, the last one: HTTP status 503")
+        self.responses.append((url, json.loads(body)))
         self.seconds = seconds
         return 1
 
     def __call__(self, event_: Any) -> None:
-        handle(self._stack_gate, event_, Context(seconds=60))
+        handle(self._provider, event_, Context(seconds=60))
 
-    def answer(self) -> dict[str, Any]:
-        ((_, answer),) = self.told
-        return answer
+    def response(self) -> dict[str, Any]:
+        ((_, response),) = self.responses
+        return response
 
 
 @pytest.fixture
-def door() -> Door:
-    return Door()
+def function() -> WarmFunction:
+    return WarmFunction()
 
 
 @pytest.fixture
@@ -103,63 +105,68 @@ def counted(said: Callable[[], Said]) -> Callable[[], Counter[str]]:
     return lambda: said().metrics
 
 
-# A wait begins
+# An execution begins
 
 
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
-def test_a_valid_request_begins_a_wait_that_answers_it_and_is_not_answered_here(door: Door, request_type: str) -> None:
-    door(event(request_type, OldResourceProperties={"LicenseConversionTaskId": "lct-before"}))
+def test_a_valid_request_begins_an_execution_and_gets_no_response_here(
+    function: WarmFunction, request_type: str
+) -> None:
+    function(event(request_type, OldResourceProperties={"LicenseConversionTaskId": "lct-before"}))
 
-    ((request_id, began, seconds),) = door.waits.begun
+    ((request_id, began, seconds),) = function.executions.begun
     assert request_id == "1"
     assert began == {
-        "Stack": {"Event": event(request_type), "RequestedAt": "2026-11-22T17:39:55Z", "PhysicalResourceId": TASK_ID},
-        "Gate": {
-            "Waiter": "STACK",
-            "Checks": 0,
-            "GiveUpAt": "2026-11-22T18:39:12Z",
-            "AttemptSeconds": 25,
-            "PauseSeconds": 10,
-        },
+        "Stack": {
+            "Event": event(request_type),
+            "RequestedAt": "2026-11-22T17:39:55Z",
+            "PhysicalResourceId": TASK_ID,
+            "Gate": {
+                "Waiter": "STACK",
+                "Ended": False,
+                "GiveUpAt": "2026-11-22T18:39:07Z",
+                "AttemptSeconds": 25,
+                "PauseSeconds": 15,
+            },
+        }
     }
     assert seconds > 50
-    assert door.told == []
+    assert function.responses == []
 
 
-def test_until_the_stack_is_answered_a_wait_with_a_handle_has_no_more_time_than_the_request(door: Door) -> None:
-    handle_ = "https://handles.s3.amazonaws.com/key?Signature=facade"
-    door(event(ResourceProperties={**PROPERTIES, "WaitConditionHandle": handle_}))
-
-    ((_, began, _),) = door.waits.begun
-    assert began["Gate"]["GiveUpAt"] == "2026-11-22T18:39:12Z"
-
-
-def test_an_update_takes_the_place_of_what_the_resource_waits_for_before_it_waits_itself(door: Door) -> None:
-    door(event("Update"))
-
-    ((_, requested_at, seconds),) = door.waits.stopped
-    assert requested_at == "2026-11-22T17:39:55Z"
-    assert seconds < 30, "half of the time is left to begin the wait"
-    assert len(door.waits.begun) == 1
-
-
-def test_the_log_and_the_trace_say_what_an_update_waits_for(
-    door: Door, said: Callable[[], Said], steps: list[str]
+def test_until_the_stack_has_its_response_a_handle_gives_the_gate_no_more_time_than_the_request(
+    function: WarmFunction,
 ) -> None:
-    door(event("Update", PhysicalResourceId="lct-before"))
+    handle_ = "https://handles.s3.amazonaws.com/key?Signature=facade"
+    function(event(ResourceProperties={**PROPERTIES, "WaitConditionHandle": handle_}))
+
+    ((_, began, _),) = function.executions.begun
+    assert began["Stack"]["Gate"]["GiveUpAt"] == "2026-11-22T18:39:07Z"
+
+
+def test_an_update_takes_the_place_of_what_the_resource_waits_for_before_it_begins(function: WarmFunction) -> None:
+    function(event("Update"))
+
+    ((_, requested_at, seconds),) = function.executions.stopped
+    assert requested_at == "2026-11-22T17:39:55Z"
+    assert seconds < 30, "half of the time is left to begin the execution"
+    assert len(function.executions.begun) == 1
+
+
+def test_the_log_says_what_an_update_waits_for(function: WarmFunction, said: Callable[[], Said]) -> None:
+    function(event("Update", PhysicalResourceId="lct-before"))
 
     printed = said()
     assert printed.lines == [
-        {**OF_EVERY_LINE, "request_type": "Update", "task_id": TASK_ID, "message": "The wait answers"}
+        {**OF_EVERY_LINE, "request_type": "Update", "task_id": TASK_ID, "message": "The execution responds"}
     ]
-    assert printed.metrics == {"WaitsStopped": 2}
-    assert steps == ["## stop waits", "## begin wait"]
+    assert printed.metrics == {"GatesStopped": 2}
 
 
 def test_lambda_hands_over_cloudformations_event(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATE_STATE_MACHINE_ARN", "arn:aws:states:us-east-1:123456789012:stateMachine:gate")
     network.answers("StartExecution", {"executionArn": "arn:execution", "startDate": 0})
-    custom_resource._stack_gate.cache_clear()
+    custom_resource._provider.cache_clear()
 
     custom_resource.handler(event(), Context(seconds=60))
 
@@ -167,39 +174,39 @@ def test_lambda_hands_over_cloudformations_event(network: Network, monkeypatch: 
     began = network.call("StartExecution").said
     assert began["stateMachineArn"] == "arn:aws:states:us-east-1:123456789012:stateMachine:gate"
     assert json.loads(began["input"])["Stack"]["Event"] == event()
-    custom_resource._stack_gate.cache_clear()
+    custom_resource._provider.cache_clear()
 
 
-def test_a_create_stops_nothing(door: Door) -> None:
-    door(event())
+def test_a_create_stops_nothing(function: WarmFunction) -> None:
+    function(event())
 
-    assert door.waits.stopped == []
+    assert function.executions.stopped == []
 
 
-def test_a_wait_that_cannot_be_begun_leaves_the_invocation_so_that_lambda_delivers_the_request_again(
-    door: Door,
+def test_an_execution_that_cannot_be_begun_leaves_the_invocation_so_that_lambda_delivers_again(
+    function: WarmFunction,
 ) -> None:
-    door.waits.trouble = TimeoutError("The time for it is up")
+    function.executions.trouble = TimeoutError("The time for it is up")
 
     with pytest.raises(TimeoutError, match="The time for it is up"):
-        door(event())
+        function(event())
 
-    assert door.told == [], "crhelper would have answered FAILED in its own words"
+    assert function.responses == [], "crhelper would have responded FAILED in its own words"
 
 
 # What is refused
 
 
-def test_refused_properties_are_answered_at_once_and_nothing_is_started_or_stopped(
-    door: Door, said: Callable[[], Said]
+def test_refused_properties_get_a_response_at_once_and_nothing_is_started_or_stopped(
+    function: WarmFunction, said: Callable[[], Said]
 ) -> None:
-    door(event("Update", ResourceProperties={**PROPERTIES, "OnFailure": "fail"}))
+    function(event("Update", ResourceProperties={**PROPERTIES, "OnFailure": "fail"}))
 
-    ((url, answer),) = door.told
-    assert (url, door.seconds) == (URL.format(1), 58.5)
-    assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", TASK_ID)
-    assert answer["Reason"] == "OnFailure: 'fail' is not allowed: it must be FAIL or CONTINUE."
-    assert (door.waits.begun, door.waits.stopped) == ([], [])
+    ((url, response),) = function.responses
+    assert (url, function.seconds) == (URL.format(1), 58.5)
+    assert (response["Status"], response["PhysicalResourceId"]) == ("FAILED", TASK_ID)
+    assert response["Reason"] == "OnFailure: 'fail' is not allowed: it must be FAIL or CONTINUE."
+    assert (function.executions.begun, function.executions.stopped) == ([], [])
     printed = said()
     assert printed.metrics == {"GatesStarted": 1, "GatesRefused": 1}
     assert printed.lines == [
@@ -209,75 +216,79 @@ def test_refused_properties_are_answered_at_once_and_nothing_is_started_or_stopp
             "task_id": TASK_ID,
             "message": "The gate ends: REFUSED",
             "outcome": "REFUSED",
-            "reason": answer["Reason"],
+            "status": "",
+            "waited_seconds": 0,
+            "reason": response["Reason"],
         }
     ]
 
 
-def test_every_delivery_of_a_refused_request_has_the_same_answer(door: Door) -> None:
+def test_every_delivery_of_a_refused_request_gets_the_same_response(function: WarmFunction) -> None:
     refused = event(ResourceProperties={})
 
-    door(refused)
-    door(refused)
+    function(refused)
+    function(refused)
 
-    assert door.told[0] == door.told[1]
-    assert door.told[0][1]["PhysicalResourceId"] == "license-conversion-gate-refused"
-
-
-@pytest.mark.parametrize("request_type", ["Read", "create", "", None, 5, ["Create"], {}], ids=repr)
-def test_an_unknown_request_type_is_refused_in_a_sentence_that_names_it_and_is_counted(
-    door: Door, request_type: Any, counted: Callable[[], Counter[str]]
-) -> None:
-    door(event(RequestType=request_type))
-
-    answer = door.answer()
-    assert answer["Status"] == "FAILED"
-    assert answer["Reason"] == (f"RequestType: {request_type!r} is not allowed: it must be Create, Update or Delete.")
-    assert counted()["GatesRefused"] == 1
+    assert function.responses[0] == function.responses[1]
+    assert function.responses[0][1]["PhysicalResourceId"] == "license-conversion-gate-refused"
 
 
-def test_an_event_without_a_request_type_is_refused_too(door: Door) -> None:
-    without = event()
-    del without["RequestType"]
+# An event that is no request of CloudFormation's
 
-    door(without)
-
-    assert "RequestType: None is not allowed" in door.answer()["Reason"]
-
-
-# A malformed event in a warm function
-
-ADDRESS = ("ResponseURL", "StackId", "RequestId", "LogicalResourceId")
-SAYS_NOT_WHOM: list[Any] = [
-    {"key1": "value1"},
-    {},
-    [],
-    None,
-    "Create",
-    5,
-    *({name: value for name, value in event().items() if name != missing} for missing in ADDRESS),
-    *({**event(), name: value} for name in ADDRESS for value in (None, 5, ["x"])),
+SIGNED = "https://bucket/key?Signature=c0ffee"
+NO_OBJECTS: list[Any] = [{}, [], None, "Create", 5]
+NO_TYPES: list[Any] = ["Read", "create", "", None, 5, ["Create"], {}]
+NO_TEXTS: list[Any] = [None, 5, ["x"]]
+NO_SIGNED_URLS = [
+    "...",
+    SIGNED.replace("https", "http"),
+    "https://bucket/key",
+    "https://bucket/key?X-Amz-SignatureX=c0ffee",
+    "https://bucket/key#?Signature=c0ffee",
+    "https://somebody@bucket/key?Signature=c0ffee",
+    f"{SIGNED} ",
+    f"{SIGNED}\n",
 ]
+ADDRESS = ("StackId", "RequestId", "LogicalResourceId")
+NO_REQUESTS = [
+    *((one, f"{', '.join(ADDRESS)}, RequestType, ResponseURL") for one in NO_OBJECTS),
+    *(({name: of for name, of in event().items() if name != out}, out) for out in (*ADDRESS, "RequestType", "ResponseURL")),
+    *(({**event(), "RequestType": one}, "RequestType") for one in NO_TYPES),
+    *(({**event(), name: one}, name) for name, one in product(ADDRESS, NO_TEXTS)),
+    *(({**event(), "ResponseURL": one}, "ResponseURL") for one in (*NO_TEXTS, *NO_SIGNED_URLS)),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("before", ["refused", "deleted", "waiting"])
-@pytest.mark.parametrize("malformed", SAYS_NOT_WHOM, ids=repr)
-def test_no_event_can_act_on_another_ones_request(
-    door: Door, malformed: Any, before: str, counted: Callable[[], Counter[str]]
+@pytest.mark.parametrize("before", ["refused", "deleted", "begun"])
+@pytest.mark.parametrize(("malformed", "wrong"), NO_REQUESTS, ids=repr)
+def test_an_event_that_is_no_request_is_an_error_that_says_what_is_wrong_and_touches_no_other_request(
+    function: WarmFunction, malformed: Any, wrong: str, before: str, said: Callable[[], Said]
 ) -> None:
-    """Whatever the warm function did before."""
+    """Whatever the warm function did before. A framework that calls it synchronously has to see the error."""
     earlier = {
         "refused": event(request_id="earlier", ResourceProperties={}),
         "deleted": event("Delete", request_id="earlier"),
-        "waiting": event(request_id="earlier"),
+        "begun": event(request_id="earlier"),
     }
-    door(earlier[before])
-    told, begun, stopped = list(door.told), list(door.waits.begun), list(door.waits.stopped)
+    function(earlier[before])
+    executions = function.executions
+    done = [list(each) for each in (function.responses, executions.begun, executions.stopped)]
+    said()
 
-    door(malformed)
+    with pytest.raises(InvalidRequest) as refusal:
+        function(malformed)
 
-    assert (door.told, door.waits.begun, door.waits.stopped) == (told, begun, stopped)
-    assert counted()["MalformedEvents"] == 1
+    assert str(refusal.value) == f"{wrong} cannot be used. {WHO_INVOKES}"
+    assert [function.responses, executions.begun, executions.stopped] == done
+    printed = said()
+    assert printed.metrics == {"MalformedEvents": 1}
+    assert "c0ffee" not in str(printed)
+
+
+def test_a_signature_of_the_older_version_is_one(function: WarmFunction) -> None:
+    function(event(ResponseURL=SIGNED))
+
+    assert len(function.executions.begun) == 1
 
 
 @given(
@@ -286,24 +297,25 @@ def test_no_event_can_act_on_another_ones_request(
         st.sampled_from([*event(), "OldResourceProperties", "CrHelperData", "CrHelperPoll"]) | any_text, any_json
     )
 )
-def test_whatever_comes_nobody_is_told_but_whoever_it_names(malformed: Any) -> None:
-    door = Door()
-    door(event(request_id="earlier", ResourceProperties={}))
-    door.told.clear()
+def test_whatever_comes_only_the_url_that_it_names_gets_a_response(malformed: Any) -> None:
+    function = WarmFunction()
+    function(event(request_id="earlier", ResourceProperties={}))
+    function.responses.clear()
 
-    door(malformed)
+    with suppress(InvalidRequest):
+        function(malformed)
 
     named = malformed.get("ResponseURL") if isinstance(malformed, dict) else None
-    assert all(url == named for url, _ in door.told)
-    assert all(request_id == malformed["RequestId"] for request_id, *_ in door.waits.begun)
+    assert all(url == named for url, _ in function.responses)
+    assert all(request_id == malformed["RequestId"] for request_id, *_ in function.executions.begun)
 
 
-def test_attributes_and_no_echo_of_one_request_are_not_in_the_next(door: Door) -> None:
-    door(event(request_id="earlier", CrHelperData={"Secret": "c0ffee", "PhysicalResourceId": "lct-other"}))
-    door(event("Delete"))
+def test_attributes_and_no_echo_of_one_request_are_not_in_the_next(function: WarmFunction) -> None:
+    function(event(request_id="earlier", CrHelperData={"Secret": "c0ffee", "PhysicalResourceId": "lct-other"}))
+    function(event("Delete"))
 
-    answer = door.answer()
-    assert (answer["Data"], answer["NoEcho"], answer["PhysicalResourceId"]) == ({}, False, TASK_ID)
+    response = function.response()
+    assert (response["Data"], response["NoEcho"], response["PhysicalResourceId"]) == ({}, False, TASK_ID)
 
 
 # A Delete
@@ -314,18 +326,18 @@ def test_attributes_and_no_echo_of_one_request_are_not_in_the_next(door: Door) -
 )
 @pytest.mark.parametrize("properties", [PROPERTIES, {}, {"Misspelt": "x"}], ids=["valid", "none", "refused"])
 def test_a_delete_always_succeeds_with_the_id_that_it_names(
-    door: Door, physical_id: str, properties: dict[str, str], counted: Callable[[], Counter[str]]
+    function: WarmFunction, physical_id: str, properties: dict[str, str], counted: Callable[[], Counter[str]]
 ) -> None:
-    door(event("Delete", PhysicalResourceId=physical_id, ResourceProperties=properties))
+    function(event("Delete", PhysicalResourceId=physical_id, ResourceProperties=properties))
 
-    answer = door.answer()
-    assert (answer["Status"], answer["Reason"], answer["PhysicalResourceId"]) == ("SUCCESS", "", physical_id)
-    assert door.waits.begun == []
-    assert counted()["WaitsStopped"] == 2
+    response = function.response()
+    assert (response["Status"], response["Reason"], response["PhysicalResourceId"]) == ("SUCCESS", "", physical_id)
+    assert function.executions.begun == []
+    assert counted()["GatesStopped"] == 2
 
 
-def test_the_log_says_of_which_resource_the_waits_are_stopped(door: Door, said: Callable[[], Said]) -> None:
-    door(event("Delete"))
+def test_the_log_says_of_which_resource_the_gates_are_stopped(function: WarmFunction, said: Callable[[], Said]) -> None:
+    function(event("Delete"))
 
     assert said().lines == [
         {
@@ -333,29 +345,31 @@ def test_the_log_says_of_which_resource_the_waits_are_stopped(door: Door, said: 
             "request_type": "Delete",
             "task_id": TASK_ID,
             "message": "The resource is deleted",
-            "waits_stopped": 2,
+            "gates_stopped": 2,
         }
     ]
 
 
-def test_a_delete_keeps_time_for_its_answer(door: Door) -> None:
-    door(event("Delete"))
+def test_a_delete_keeps_time_for_its_response(function: WarmFunction) -> None:
+    function(event("Delete"))
 
-    ((_, requested_at, seconds),) = door.waits.stopped
+    ((_, requested_at, seconds),) = function.executions.stopped
     assert requested_at == "2026-11-22T17:39:55Z"
     one_call_more = 7
     assert 60 - seconds - one_call_more > 10
 
 
-def test_an_answer_that_nobody_takes_is_counted_and_leaves_the_invocation(door: Door, said: Callable[[], Said]) -> None:
-    door.refuses = True
+def test_a_response_that_is_not_taken_is_counted_and_leaves_the_invocation(
+    function: WarmFunction, said: Callable[[], Said]
+) -> None:
+    function.refuses = True
 
-    with pytest.raises(AnswerNotDelivered):
-        door(event("Delete"))
+    with pytest.raises(ResponseNotTaken):
+        function(event("Delete"))
 
     printed = said()
-    assert printed.metrics == {"WaitsStopped": 2, "AnswersNotDelivered": 1}
+    assert printed.metrics == {"GatesStopped": 2, "ResponsesNotTaken": 1}
     assert [line["message"] for line in printed.lines] == [
         "The resource is deleted",
-        "The answer was not taken: 1 attempts, the last one: HTTP status 503",
+        "The response was not taken: 1 attempts, the last one: HTTP status 503",
     ]

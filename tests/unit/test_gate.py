@@ -1,654 +1,689 @@
-"""One check of one gate."""
+"""What a check decides: when a gate ends, how, and until when it sleeps. Through the check function, as the state machine calls
+it; the order of what comes after a check is the definition's (tests/unit/test_state_machine.py).
+"""
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from license_conversion.crowd import Crowd
+from license_conversion import reason
+from license_conversion.conversion import ATTRIBUTES, ConversionTask
 from license_conversion.errors import AccessDenied, GateError, InvalidRequest, StillUnknown
-from license_conversion.fleet import Fleet
 from license_conversion.gate import (
-    DETAIL_BYTES,
-    Ended,
-    Gate,
-    Outcome,
-    Refusal,
-    Wait,
-    Waiting,
-    answer,
-    cause,
-    known_before,
-    refusal_before,
-    refused,
-    utc_now,
+    CLOSE,
+    LONGEST_SLEEP,
+    RETRY_SECONDS,
+    SHORTEST_PAUSE,
+    TRUSTED_POLLS,
+    TRUSTED_SECONDS,
+    WRITTEN_SECONDS,
 )
-from license_conversion.request import Account, Request
-from license_conversion.shared import SharedLicenseManager
-from license_conversion.task import ATTRIBUTES, ConversionTask
-from tests.simulation.memory_table import MemoryTable, nobody
-from tests.unit.fake_license_manager import FakeLicenseManager
+from license_conversion.registrations import LastPoll
+from tests.unit.conftest import Said
+from tests.unit.one_gate import (
+    BEGAN,
+    EXECUTION,
+    FAULT,
+    INSTANCE,
+    NEW_ID,
+    NEW_ROLE,
+    TASK_ID,
+    THROTTLE,
+    WRONG,
+    OneGate,
+    fleet,
+    ids,
+)
 from tests.unit.strategies import any_json
 
-TASK_ID = "lct-0123456789abcdef0"
-INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
+AN_HOUR = 3600
+CHECKS_UNTIL = AN_HOUR + 27
+"""The last check may come again until then: after it, an attempt that hangs and the response would not fit."""
+SUCCEEDED, FAILED, IN_PROGRESS = "SUCCEEDED", "FAILED", "IN_PROGRESS"
 MESSAGE = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI."
-LOOK = "execution arn:aws:states:us-east-1:123456789012:execution:gate:Gate"
-STARTED_AT = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
-AN_HOUR = timedelta(hours=1)
-LEFT_FOR_LOOKS = 27
-"""Seconds after the deadline in which the last look may come again."""
-STACK_EVENT = {"StackId": "arn:stack", "LogicalResourceId": "Gate", "ResponseURL": "https://bucket/?c0ffee"}
+REFUSED_TO_POLLER = {"LicenseConversionTaskId": TASK_ID}
+"""The poller's words for "ask yourself"."""
+NOW = BEGAN.timestamp()
+outcomes = pytest.mark.parametrize("outcome", [SUCCEEDED, FAILED])
+troubles = pytest.mark.parametrize("trouble", [THROTTLE, FAULT], ids=["a throttle", "a fault"])
+shares = st.floats(0, 1)
 
 
-def task(**members: Any) -> ConversionTask:
-    return ConversionTask({"LicenseConversionTaskId": TASK_ID, **members})
+def whole(status: str, task_id: str = TASK_ID) -> dict[str, Any]:
+    """A task's shape, as License Manager gives it and the poller sends it."""
+    return {
+        "LicenseConversionTaskId": task_id,
+        "ResourceArn": INSTANCE,
+        "Status": status,
+        "StatusMessage": MESSAGE,
+    }
 
 
-def check(
-    answer: ConversionTask | Exception,
-    *,
-    after: float = 0.0,
-    fails_on_failure: bool = True,
-    throttles: int = 0,
-    seen: ConversionTask | None = None,
-    signals_handle: bool = False,
-    share: float = 0.0,
-    refusal: Refusal | None = None,
-    account: Account = Account(),  # noqa: B008 - frozen
-    gate: str = "execution",
-    heard: float = 0.0,
-    alone: tuple[str, ...] = (),
-    crowds: Callable[[Account], Crowd] = nobody,
-) -> Waiting | Ended:
-    """One check, `after` seconds of a wait of one hour."""
-    license_manager = FakeLicenseManager(answer)
-    now = STARTED_AT + timedelta(seconds=after)
-    checking = Gate(lambda _: license_manager, lambda: now, lambda: share, region="eu-central-1", crowds=crowds)
-    wait = Wait(
-        gate=gate,
-        started_at=STARTED_AT,
-        deadline=STARTED_AT + AN_HOUR,
-        checks_until=STARTED_AT + AN_HOUR + timedelta(seconds=LEFT_FOR_LOOKS),
-        look_until=STARTED_AT + AN_HOUR,
-        look=LOOK,
-        known=seen or ConversionTask.unseen(TASK_ID),
-        throttles=throttles,
-        signals_handle=signals_handle,
-        refusal=refusal,
-        heard=heard,
-        alone=alone,
-    )
-    return checking.check(Request((TASK_ID,), timeout=3600, fails_on_failure=fails_on_failure, account=account), wait)
+def task(status: str) -> ConversionTask:
+    return ConversionTask(whole(status))
 
 
-def ended(result: Waiting | Ended) -> Ended:
-    assert isinstance(result, Ended)
-    return result
+def registered(gate: OneGate, *, polls: LastPoll | None = None) -> OneGate:
+    """After its first check, with somebody at the lease, and the last whole poll."""
+    gate.check()
+    gate.registrations.until = float("inf")
+    gate.registrations.last_poll = polls or LastPoll()
+    return gate
 
 
-def waiting(result: Waiting | Ended) -> Waiting:
-    assert isinstance(result, Waiting)
-    return result
+# The protocol of waiting
 
 
-def told(end: Ended) -> dict[str, Any]:
-    """What a stack that waits for this end is answered."""
-    answer_: dict[str, Any] = end.state(STACK_EVENT)["Answer"]
-    return answer_
+def test_a_first_check_asks_license_manager_before_the_table_and_starts_the_poller_where_nobody_polls() -> None:
+    """A table that hangs would kill the check before it has asked."""
+    gate, asked_before = OneGate(), []
+    gate.registrations.called = lambda _: asked_before.append(list(gate.asked))
+
+    state = gate.check()
+
+    assert asked_before == [[TASK_ID]]
+    assert gate.pollers == [f"Gate-1@{NOW:.3f}"]
+    assert state["Registration"] == {"Account": {"S": "here"}, "Gate": {"S": "Gate-1"}}
 
 
-SUCCEEDED = task(ResourceArn=INSTANCE, Status="SUCCEEDED")
-FAILED = task(ResourceArn=INSTANCE, Status="FAILED", StatusMessage=MESSAGE)
-IN_PROGRESS = task(ResourceArn=INSTANCE, Status="IN_PROGRESS")
-THROTTLE = StillUnknown("License Manager answered RateLimitExceededException: slow down", throttled=True)
-FAULT = StillUnknown("License Manager answered 500: sorry")
+def test_a_first_check_leaves_a_poller_that_runs_alone() -> None:
+    gate = OneGate()
+    gate.registrations.until = NOW + 1
+
+    assert "Registration" in gate.check()
+    assert gate.pollers == []
 
 
-def test_a_check_asks_for_the_task_of_the_request_once() -> None:
-    license_manager = FakeLicenseManager(IN_PROGRESS)
-    gate = Gate(lambda _: license_manager, lambda: STARTED_AT, lambda: 0.0, crowds=nobody)
+@pytest.mark.parametrize("says", [SUCCEEDED, FAILED])
+def test_a_first_check_that_ends_the_gate_touches_no_table(says: str) -> None:
+    gate = OneGate()
 
-    until = STARTED_AT + AN_HOUR
-    wait = Wait(STARTED_AT, until, until, look_until=until, look="", known=ConversionTask.unseen("lct-other"))
-
-    gate.check(Request(("lct-other",), timeout=60), wait)
-
-    assert license_manager.asked == ["lct-other"]
+    assert gate.check(says)["Ended"]
+    assert gate.touched == []
 
 
-def test_a_check_asks_for_the_newest_task_of_a_resource_until_it_has_a_name() -> None:
-    license_manager = FakeLicenseManager(IN_PROGRESS)
-    gate = Gate(lambda _: license_manager, lambda: STARTED_AT, lambda: 0.0, crowds=nobody)
-    request, until = Request((), timeout=60, resource_arn=INSTANCE), STARTED_AT + AN_HOUR
+@pytest.mark.parametrize("says", [SUCCEEDED, IN_PROGRESS, THROTTLE])
+def test_the_last_check_asks_license_manager_and_touches_no_table(says: Any) -> None:
+    gate = registered(OneGate(), polls=LastPoll(NOW + AN_HOUR - 1, 1.0))
 
-    for known in (ConversionTask.unseen("", INSTANCE), IN_PROGRESS):
-        gate.check(request, Wait(STARTED_AT, until, until, look_until=until, look="", known=known))
+    gate.license_manager.says = says
+    gate.woken(at=AN_HOUR)
 
-    assert license_manager.asked == [INSTANCE, TASK_ID]
+    assert (gate.asked, gate.touched) == ([TASK_ID], [])
+
+
+def test_the_last_check_of_a_fleet_asks_for_all_that_is_pending_whatever_woke_it() -> None:
+    gate = registered(fleet(3))
+
+    gate.woken(ids(3)[0], {"LicenseConversionTaskId": ids(3)[1]}, at=AN_HOUR)
+
+    assert (gate.asked, gate.touched) == ([IN_PROGRESS], [])
+    gate.woken(ids(3)[1], at=AN_HOUR)
+    assert gate.asked == [ids(3)[2]]
+
+
+def test_any_other_check_takes_the_results_that_woke_it_and_asks_nothing() -> None:
+    gate = registered(OneGate())
+
+    state = gate.woken(whole(SUCCEEDED), at=20)
+
+    assert (state["Passed"], state["Output"]) == (True, whole(SUCCEEDED))
+    assert (gate.asked, gate.touched) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("began", "took", "woken_at", "asks"),
+    [
+        pytest.param(0, 0, 100, True, id="no poll"),
+        pytest.param(WRITTEN_SECONDS - 1, 1, 50, True, id="began before the registration was surely there"),
+        pytest.param(-5, 20, 50, True, id="began before the registration and ended after it"),
+        pytest.param(WRITTEN_SECONDS, 1, 50, False, id="began after the registration"),
+        pytest.param(40, 1, 40 + TRUSTED_SECONDS, False, id="began a minute ago"),
+        pytest.param(40, 1, 41 + TRUSTED_SECONDS, True, id="began longer ago"),
+        pytest.param(15, 20, 15 + TRUSTED_POLLS * 20, False, id="began longer ago, but a poll takes long"),
+        pytest.param(15, 20, 16 + TRUSTED_POLLS * 20, True, id="began too long ago for that too"),
+    ],
+)
+def test_any_other_check_trusts_the_last_whole_poll_if_it_began_after_the_registration_and_not_long_ago(
+    began: float, took: float, woken_at: float, asks: bool
+) -> None:
+    gate = registered(OneGate(), polls=LastPoll(NOW + began, took) if took else None)
+
+    state = gate.woken(at=woken_at)
+
+    assert gate.asked == ([TASK_ID] if asks else [])
+    assert (state["Ended"], "Registration" in state) == (False, True)
+
+
+def test_a_gate_that_has_not_registered_asks_whatever_the_poller_does() -> None:
+    gate = registered(OneGate(), polls=LastPoll(NOW + 100, 1.0))
+    gate.registered_at = ""
+
+    gate.woken(at=101)
+
+    assert gate.asked == [TASK_ID]
+
+
+@pytest.mark.parametrize("polled", [True, False], ids=["trusts the last poll", "asks by itself"])
+def test_any_other_check_looks_after_the_lease(polled: bool) -> None:
+    """Also the one that is woken without results, by a poller whose time is over: it starts the next one."""
+    gate = registered(OneGate(), polls=LastPoll(NOW + 100, 1.0) if polled else None)
+    gate.registrations.until = NOW + 110
+
+    gate.woken(at=109)
+    assert len(gate.pollers) == 1
+    gate.woken(at=111)
+    assert len(gate.pollers) == 2
+
+
+def test_a_gate_asks_nothing_for_as_long_as_it_is_polled_for() -> None:
+    gate = registered(OneGate(TimeoutSeconds=86400))
+    gate.asked.clear()
+
+    for _ in range(20):
+        gate.seconds += gate.state["SecondsUntilNextCheck"]
+        gate.registrations.last_poll = LastPoll(NOW + gate.seconds - 5, 1.0)
+        gate.check()
+
+    assert gate.asked == []
+
+
+def test_a_gate_whose_table_is_away_asks_by_itself_and_is_counted(said: Callable[[], Said]) -> None:
+    gate = registered(OneGate(), polls=LastPoll(NOW + 100, 1.0))
+    gate.table_away = True
+    said()
+
+    state = gate.woken(at=101)
+
+    assert gate.asked == [TASK_ID]
+    assert "Registration" in state, "the state machine finds out whether the table is back"
+    assert said().metrics == {"Checks": 1, "TableFailures": 1}
+    assert gate.woken(whole(SUCCEEDED), at=110)["Passed"]
+
+
+@given(share=shares)
+def test_a_gate_that_registers_wakes_by_itself_after_96_to_120_seconds(share: float) -> None:
+    gate = OneGate()
+    gate.share = share
+
+    assert 96 <= gate.check()["SecondsUntilNextCheck"] <= 120
+    assert 96 <= gate.check(at=200)["SecondsUntilNextCheck"] <= 120
+
+
+@given(share=shares)
+def test_a_gate_that_was_throttled_while_nobody_polls_sleeps_32_to_40_seconds(share: float) -> None:
+    gate = registered(OneGate())
+    gate.share = share
+
+    state = gate.check(THROTTLE, at=120)
+
+    assert 32 <= state["SecondsUntilNextCheck"] <= 40
+    assert "Registration" in state
+
+
+def test_a_first_check_that_is_throttled_leaves_the_gate_to_the_poller_that_it_starts() -> None:
+    gate = OneGate()
+
+    assert gate.check(THROTTLE)["SecondsUntilNextCheck"] == LONGEST_SLEEP
+    assert len(gate.pollers) == 1
+
+
+@given(share=shares)
+def test_a_task_that_is_refused_to_the_poller_but_not_to_the_gate_sleeps_a_minute_without_a_registration(
+    share: float,
+) -> None:
+    """The poller would wake it again at once."""
+    gate = registered(OneGate(), polls=LastPoll(NOW + 100, 1.0))
+    gate.share = share
+
+    state = gate.woken(REFUSED_TO_POLLER, at=101)
+
+    assert gate.asked == [TASK_ID]
+    assert "Registration" not in state
+    assert 48 <= state["SecondsUntilNextCheck"] <= 60
+    assert "Registration" in gate.woken(at=170)
+
+
+def test_a_task_that_is_refused_to_the_poller_and_to_the_gate_too_ends_it() -> None:
+    gate = registered(OneGate())
+    gate.license_manager.says = NEW_ROLE
+
+    with pytest.raises(AccessDenied):
+        gate.woken(REFUSED_TO_POLLER, at=20)
+    assert gate.insists(at=20)["Error"] == NEW_ROLE.name
+
+
+def test_a_fleet_asks_by_itself_for_no_more_than_what_is_refused_to_the_poller() -> None:
+    gate = registered(fleet(50))
+
+    state = gate.woken({"LicenseConversionTaskId": ids(50)[7]}, ids(50)[8], at=20)
+
+    assert gate.asked == [ids(50)[7]]
+    assert state["Pending"].split() == [one for one in ids(50) if one != ids(50)[8]]
+    assert "Registration" not in state
+
+
+def test_a_fleet_takes_its_results_and_waits_on_for_the_others() -> None:
+    gate = registered(fleet(50, OnFailure="CONTINUE"))
+    failed = {"LicenseConversionTaskId": ids(50)[1], "Status": FAILED, "StatusMessage": MESSAGE}
+
+    state = gate.woken(ids(50)[0], failed, at=40)
+
+    assert (gate.asked, state["Ended"]) == ([], False)
+    assert state["Pending"].split() == ids(50)[2:]
+    assert state["FailedTasks"] == {ids(50)[1]: MESSAGE}
+    assert "Registration" in state
+    assert gate.woken(*ids(50)[2:], at=80)["Output"]["Succeeded"] == 49
+
+
+def test_a_failed_result_fails_a_fleet_at_once() -> None:
+    gate = registered(fleet(50))
+
+    state = gate.woken({**whole(FAILED, ids(50)[9])}, at=40)
+
+    assert (state["Ended"], state["Passed"], gate.asked) == (True, False, [])
+
+
+@troubles
+def test_a_resource_that_has_no_task_yet_is_asked_for_after_pauses_that_grow_and_registers_nothing(
+    trouble: StillUnknown,
+) -> None:
+    gate, pauses = OneGate(ResourceArn=INSTANCE), []
+    gate.license_manager.says = trouble
+    for _ in range(8):
+        pauses.append(gate.check()["SecondsUntilNextCheck"])
+        assert "Registration" not in gate.state
+        gate.seconds += pauses[-1]
+
+    assert pauses == [5, 5, 10, 20, 40, 80, 120, 120]
+    assert gate.asked == [INSTANCE] * 8
+    assert gate.touched.count("register") == 0
+    assert "Registration" in gate.check(IN_PROGRESS), "it has a name"
+    gate.woken()
+    assert gate.asked == [TASK_ID], "and is asked for by that"
+
+
+@pytest.mark.parametrize("error", [NEW_ID, NEW_ROLE], ids=["an id", "a denial"])
+def test_a_fleet_with_one_refused_id_raises(error: GateError) -> None:
+    gate = fleet(5)
+    gate.license_manager.of = {**dict.fromkeys(ids(5), SUCCEEDED), ids(5)[2]: error}
+
+    with pytest.raises(type(error)):
+        gate.check()
+    assert gate.insists()["Error"] == error.name
+
+
+def test_results_that_come_as_the_deadline_passes_do_not_stand_for_the_check_at_the_deadline() -> None:
+    gate = registered(fleet(50))
+    gate.registrations.called = lambda _: setattr(gate, "seconds", gate.seconds + 1)
+
+    state = gate.woken(ids(50)[0], at=AN_HOUR - 0.5)
+
+    assert not state["Ended"]
+    gate.license_manager.of = dict.fromkeys(ids(50), SUCCEEDED)
+    gate.seconds += state["SecondsUntilNextCheck"]
+    assert gate.check()["Passed"]
+
+
+# How long it sleeps
+
+
+@given(elapsed=st.floats(0, AN_HOUR - 0.01), share=shares, trouble=st.sampled_from([None, THROTTLE, FAULT]))
+def test_a_gate_sleeps_never_past_the_deadline_and_never_from_far_before_it_to_the_deadline_itself(
+    elapsed: float, share: float, trouble: StillUnknown | None
+) -> None:
+    """A gate that asks at the deadline alone may be throttled there, though the task had ended long before."""
+    gate = registered(OneGate())
+    gate.share = share
+
+    seconds = gate.check(trouble, at=elapsed)["SecondsUntilNextCheck"]
+
+    left = AN_HOUR - elapsed
+    assert 1 <= seconds < max(1, left) + 1
+    assert left <= CLOSE or seconds <= left - SHORTEST_PAUSE + 1
+
+
+def test_the_checks_before_one_deadline_of_many_gates_come_each_at_a_time_of_its_own() -> None:
+    before_it = set()
+    for one in range(26):
+        gate = OneGate()
+        gate.share = one / 25
+        before_it.add(CLOSE + 20 - gate.check(at=AN_HOUR - CLOSE - 20)["SecondsUntilNextCheck"])
+
+    assert (min(before_it) <= SHORTEST_PAUSE, max(before_it)) == (True, CLOSE)
+    assert len(before_it) > 15
+
+
+def test_the_check_at_the_deadline_is_not_a_moment_before_it() -> None:
+    assert OneGate().check(at=AN_HOUR - 2.1)["SecondsUntilNextCheck"] == 3
+
+
+def test_the_jitter_comes_from_outside() -> None:
+    one, other = OneGate(), OneGate()
+    other.share = 1.0
+
+    assert one.check()["SecondsUntilNextCheck"] > other.check()["SecondsUntilNextCheck"]
+
+
+@pytest.mark.parametrize("hours", [1, 12, 24])
+@pytest.mark.parametrize("denied_for", [0, 25], ids=["answered at once", "denied for a while before each answer"])
+def test_a_whole_wait_fits_into_an_executions_history(hours: int, denied_for: int) -> None:
+    """25,000 events: a try takes three, and a check with what leads to the next one thirteen at most."""
+    gate, events = OneGate(TimeoutSeconds=hours * 3600), 0
+    gate.share = 1.0
+    while not gate.state["Ended"]:
+        entered = gate.now()
+        for tries in range(denied_for // RETRY_SECONDS):
+            events += 3
+            if gate.seconds < hours * 3600 - 60:
+                with pytest.raises(AccessDenied):
+                    gate.check(NEW_ROLE, tries=tries, entered=entered)
+                gate.seconds += RETRY_SECONDS
+        gate.check(IN_PROGRESS)
+        events += 13
+        gate.seconds += gate.state.get("SecondsUntilNextCheck", 0)
+
+    assert events < 25_000
+
+
+# What is refused is believed when its grace is over
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"), [(NEW_ID, 3), (NEW_ROLE, 7), (InvalidRequest("No.", grace=1), 2)], ids=["id", "role", "short"]
+)
+@pytest.mark.parametrize("since", [0, 1800], ids=["at the start", "in the middle of a long wait"])
+def test_a_refusal_is_believed_after_two_tries_at_least_and_its_grace(error: GateError, tries: int, since: int) -> None:
+    gate = OneGate()
+
+    state = gate.insists(error, at=since)
+
+    assert (state["Ended"], state["Passed"], state["Error"]) == (True, False, error.name)
+    assert state["Cause"] == state["Response"]["Reason"] == str(error)
+    assert gate.tries == tries
+    assert "Event" not in state
+
+
+def test_a_try_that_begins_late_does_not_eat_the_grace() -> None:
+    """A function that has to start, and a call that is not answered, take longer than a task is too new."""
+    with pytest.raises(InvalidRequest):
+        OneGate().check(NEW_ID, at=12, entered=BEGAN)
+
+
+@pytest.mark.parametrize("says", [IN_PROGRESS, THROTTLE, FAULT])
+def test_a_gate_that_is_refused_no_longer_waits_as_if_it_had_never_been(says: Any) -> None:
+    gate = OneGate()
+    with pytest.raises(InvalidRequest):
+        gate.check(NEW_ID)
+
+    assert "Registration" in gate.check(says, at=5, entered=BEGAN, tries=1)
+    assert gate.insists(NEW_ID, at=100)["Ended"]
+    assert gate.tries == 3, "its grace begins anew"
+
+
+@pytest.mark.parametrize(("left", "ends"), [(RETRY_SECONDS + 1, False), (RETRY_SECONDS - 1, True)])
+def test_a_refusal_is_the_end_where_no_other_try_fits_before_the_deadline(left: int, ends: bool) -> None:
+    gate = OneGate()
+
+    if ends:
+        assert gate.check(NEW_ROLE, at=AN_HOUR - left)["Error"] == NEW_ROLE.name
+    else:
+        with pytest.raises(AccessDenied):
+            gate.check(NEW_ROLE, at=AN_HOUR - left)
+
+
+def test_what_is_wrong_in_itself_ends_the_gate_at_once() -> None:
+    assert OneGate().check(WRONG)["Error"] == WRONG.name
+    misspelt = OneGate(LicenseConversionTaskIdd=TASK_ID)
+    assert misspelt.check()["Error"] == "LicenseConversion.InvalidRequest"
+    assert misspelt.asked == []
+
+
+def test_the_state_machine_tries_again_after_as_many_seconds_as_the_gate_reckons_with() -> None:
+    states = json.loads((Path(__file__).parents[2] / "statemachine" / "gate.asl.json").read_text())["States"]
+    (again,) = states["Check Task"]["Retry"]
+
+    assert (again["IntervalSeconds"], again["BackoffRate"]) == (RETRY_SECONDS, 1)
+    assert set(again["ErrorEquals"]) == {NEW_ID.name, NEW_ROLE.name}
+    assert again["MaxAttempts"] * RETRY_SECONDS > NEW_ROLE.grace
 
 
 # The gate ends
 
 
-def test_a_conversion_that_succeeded_lets_the_stack_go_on_with_its_attributes() -> None:
-    end = ended(check(SUCCEEDED, after=90))
+def test_a_conversion_that_succeeded_passes_with_its_shape_and_attributes() -> None:
+    state = OneGate().check(task(SUCCEEDED), at=90)
 
-    assert (end.outcome, end.passed, end.error, end.cause) == (Outcome.SUCCEEDED, True, "", "")
-    assert end.waited_seconds == 90
-    assert told(end) == {
+    assert (state["Passed"], state["Error"], state["Cause"], state["Output"]) == (True, "", "", whole(SUCCEEDED))
+    assert state["Response"] == {
         "Status": "SUCCESS",
         "Reason": "",
         "PhysicalResourceId": TASK_ID,
-        "Data": SUCCEEDED.attributes(),
+        "Data": task(SUCCEEDED).attributes(),
     }
 
 
-def test_a_conversion_that_failed_stops_the_stack_and_says_why() -> None:
-    end = ended(check(FAILED, after=90))
+def test_a_conversion_that_failed_stops_whoever_waits_and_says_why() -> None:
+    state = OneGate().check(task(FAILED), at=90)
 
-    assert (end.outcome, end.passed, end.error) == (Outcome.FAILED, False, "LicenseConversion.Failed")
-    assert json.loads(end.cause) == FAILED.shape
-    assert end.waited_seconds == 90
-    for expected in ("FAILED", TASK_ID, INSTANCE, MESSAGE, "waited 1 min 30 s", LOOK):
-        assert expected in end.reason
-    assert told(end) == {"Status": "FAILED", "Reason": end.reason, "PhysicalResourceId": TASK_ID, "Data": {}}
+    assert (state["Passed"], state["Error"], state["Output"]) == (False, "LicenseConversion.Failed", {})
+    assert json.loads(state["Cause"]) == whole(FAILED)
+    why = state["Response"]["Reason"]
+    for expected in ("FAILED", TASK_ID, INSTANCE, MESSAGE, "waited 1 min 30 s", f"; execution {EXECUTION}."):
+        assert expected in why
+    assert state["Response"] == {"Status": "FAILED", "Reason": why, "PhysicalResourceId": TASK_ID, "Data": {}}
 
 
 def test_a_failed_conversion_lets_a_stack_go_on_that_wants_to() -> None:
-    end = ended(check(FAILED, fails_on_failure=False, after=90))
+    state = OneGate(OnFailure="CONTINUE").check(task(FAILED))
 
-    assert (end.outcome, end.passed, end.error, end.waited_seconds) == (Outcome.FAILED, True, "", 90)
-    said = told(end)
-    assert said["Status"] == "SUCCESS"
-    assert said["Data"].keys() == set(ATTRIBUTES)
-    assert (said["Data"]["Status"], said["Data"]["StatusMessage"]) == ("FAILED", MESSAGE)
-
-
-@pytest.mark.parametrize("verdict", [SUCCEEDED, FAILED], ids=["succeeded", "failed"])
-@pytest.mark.parametrize("after", [3600, 999_999], ids=["at the deadline", "long after it"])
-def test_a_verdict_that_comes_late_is_still_the_verdict(verdict: ConversionTask, after: float) -> None:
-    assert ended(check(verdict, after=after)).outcome == verdict.status_word
+    assert (state["Passed"], state["Error"], state["Output"]) == (True, "", whole(FAILED))
+    response = state["Response"]
+    assert (response["Status"], response["Data"].keys()) == ("SUCCESS", set(ATTRIBUTES))
+    assert (response["Data"]["Status"], response["Data"]["StatusMessage"]) == (FAILED, MESSAGE)
 
 
-@pytest.mark.parametrize("fails_on_failure", [True, False], ids=["OnFailure FAIL", "OnFailure CONTINUE"])
-def test_a_wait_that_ran_out_is_no_failed_conversion_and_no_success(fails_on_failure: bool) -> None:
-    end = ended(check(IN_PROGRESS, after=3600, fails_on_failure=fails_on_failure))
-
-    assert (end.outcome, end.passed, end.error) == (Outcome.TIMED_OUT, False, "LicenseConversion.TimedOut")
-    assert json.loads(end.cause) == IN_PROGRESS.shape
-    assert end.waited_seconds == 3600
-    assert told(end)["Status"] == "FAILED"
-    for expected in (TASK_ID, INSTANCE, "waited 1 h", "The conversion itself goes on", LOOK):
-        assert expected in end.reason
+@outcomes
+@pytest.mark.parametrize("after", [AN_HOUR, 999_999], ids=["at the deadline", "long after it"])
+def test_an_outcome_that_comes_late_is_still_the_outcome(outcome: str, after: float) -> None:
+    assert OneGate().check(outcome, at=after)["Passed"] is (outcome == SUCCEEDED)
+    assert OneGate(OnFailure="CONTINUE").check(outcome, at=after)["Output"]["Status"] == outcome
 
 
-@pytest.mark.parametrize("trouble", [THROTTLE, FAULT], ids=["a throttle", "a fault"])
+@pytest.mark.parametrize("on_failure", ["FAIL", "CONTINUE"])
+def test_a_wait_that_ran_out_is_no_failed_conversion_and_no_success(on_failure: str) -> None:
+    state = OneGate(OnFailure=on_failure).check(task(IN_PROGRESS), at=AN_HOUR)
+
+    assert (state["Ended"], state["Passed"], state["Error"]) == (True, False, "LicenseConversion.TimedOut")
+    assert json.loads(state["Cause"]) == whole(IN_PROGRESS)
+    assert state["Response"]["Status"] == "FAILED"
+    for expected in (TASK_ID, INSTANCE, "waited 1 h", "The conversion itself goes on", f"; execution {EXECUTION}."):
+        assert expected in state["Response"]["Reason"]
+
+
+@troubles
 def test_a_wait_that_ends_in_trouble_gives_the_last_task_seen_and_the_trouble(trouble: StillUnknown) -> None:
-    end = ended(check(trouble, after=3600 + LEFT_FOR_LOOKS, seen=IN_PROGRESS))
+    gate = OneGate()
+    gate.check(task(IN_PROGRESS))
 
-    assert end.outcome is Outcome.TIMED_OUT
-    assert json.loads(end.cause) == IN_PROGRESS.shape
-    assert str(trouble) in end.reason
+    state = gate.check(trouble, at=CHECKS_UNTIL)
+
+    assert json.loads(state["Cause"]) == whole(IN_PROGRESS)
+    assert str(trouble) in state["Response"]["Reason"]
+
+
+@pytest.mark.parametrize("gate", [OneGate(), OneGate(ResourceArn=INSTANCE), fleet(10)], ids=["one", "newest", "fleet"])
+def test_a_gate_that_was_never_answered_does_not_claim_that_the_conversion_goes_on(gate: OneGate) -> None:
+    why = gate.check(THROTTLE, at=CHECKS_UNTIL)["Response"]["Reason"]
+
+    assert "goes on" not in why
+    assert "did not fail" not in why
+    assert str(THROTTLE) in why
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("trouble", [THROTTLE, FAULT], ids=["a throttle", "a fault"])
-def test_a_last_look_that_is_not_answered_comes_again_while_there_is_time_for_an_answer_after_it(
+@troubles
+def test_a_last_check_that_is_not_answered_comes_again_while_there_is_time_for_a_response_after_it(
     trouble: StillUnknown, share: float
 ) -> None:
-    again = waiting(check(trouble, after=3600, seen=IN_PROGRESS, share=share))
-    last = check(trouble, after=3600 + LEFT_FOR_LOOKS - again.seconds, seen=IN_PROGRESS, share=share)
-    too_late = check(trouble, after=3600 + LEFT_FOR_LOOKS - again.seconds + 0.1, seen=IN_PROGRESS, share=share)
+    gate = OneGate()
+    gate.share = share
 
-    assert 1 <= again.seconds <= 5
-    assert waiting(last).seconds == again.seconds
-    assert ended(too_late).outcome is Outcome.TIMED_OUT
-
-
-@pytest.mark.parametrize("verdict", [SUCCEEDED, FAILED], ids=["succeeded", "failed"])
-def test_no_throttle_decides_a_gate_a_repeated_last_look_sees_the_verdict(verdict: ConversionTask) -> None:
-    after = 3600.0
-    while after < 3600 + LEFT_FOR_LOOKS - 5:
-        after += waiting(check(THROTTLE, after=after, throttles=9, seen=IN_PROGRESS, share=1.0)).seconds
-
-    assert ended(check(verdict, after=after)).outcome == verdict.status_word
+    again = gate.check(trouble, at=AN_HOUR)["SecondsUntilNextCheck"]
+    assert 1 <= again <= SHORTEST_PAUSE
+    assert gate.check(trouble, at=CHECKS_UNTIL - again)["SecondsUntilNextCheck"] == again
+    assert "Registration" not in gate.state
+    assert gate.check(trouble, at=CHECKS_UNTIL - again + 0.1)["Error"] == "LicenseConversion.TimedOut"
 
 
-def test_a_last_look_that_was_answered_is_the_last_one() -> None:
-    assert ended(check(IN_PROGRESS, after=3600)).outcome is Outcome.TIMED_OUT
+@outcomes
+@pytest.mark.parametrize("tasks", [0, 1, 10], ids=["a resource's newest", "one", "a fleet"])
+def test_no_throttle_of_license_manager_decides_a_gate(outcome: str, tasks: int) -> None:
+    gate = fleet(tasks) if tasks else OneGate(ResourceArn=INSTANCE)
+    while not gate.state["Ended"] and gate.seconds < CHECKS_UNTIL - SHORTEST_PAUSE:
+        gate.check(THROTTLE)
+        gate.seconds += gate.state["SecondsUntilNextCheck"]
 
-
-@pytest.mark.parametrize(("signals_handle", "named"), [(True, False), (False, True)], ids=["with it", "without it"])
-def test_a_wait_that_ran_out_names_the_handle_to_whoever_does_not_have_it(signals_handle: bool, named: bool) -> None:
-    end = ended(check(IN_PROGRESS, after=3600, signals_handle=signals_handle))
-
-    assert ("WaitConditionHandle" in end.reason) is named
-
-
-@pytest.mark.parametrize(
-    ("error", "name"),
-    [
-        pytest.param(InvalidRequest("License Manager refuses it."), "LicenseConversion.InvalidRequest", id="refused"),
-        pytest.param(AccessDenied("It is denied."), "LicenseConversion.AccessDenied", id="denied"),
-        pytest.param(GateError("It broke."), "LicenseConversion.GateBroken", id="broken"),
-    ],
-)
-def test_an_error_without_a_grace_ends_the_gate_at_once(error: GateError, name: str) -> None:
-    end = ended(check(error, seen=IN_PROGRESS))
-
-    assert (end.outcome, end.passed, end.error) == (Outcome.REFUSED, False, name)
-    assert end.cause == end.reason == str(error)
-    assert end.refusal is error
-    assert told(end) == {"Status": "FAILED", "Reason": str(error), "PhysicalResourceId": TASK_ID, "Data": {}}
-
-
-def test_a_request_that_names_no_task_is_answered_without_a_physical_id() -> None:
-    end = refused(InvalidRequest("No."), ConversionTask.unseen(""))
-
-    assert told(end) == {"Status": "FAILED", "Reason": "No.", "PhysicalResourceId": "", "Data": {}}
-
-
-# What is refused is believed when its grace is over
-
-NEW_ID = InvalidRequest("There is no such task.", grace=10)
-NEW_ROLE = AccessDenied("It is denied.", grace=30)
-
-
-def looks(*answers: tuple[float, ConversionTask | GateError | StillUnknown]) -> list[Waiting | Ended]:
-    """What each look of a gate comes to; each is `(seconds since the gate began, what License Manager says)`. What one look
-    leaves for the next goes through JSON, as in the state machine.
-    """
-    results: list[Waiting | Ended] = []
-    state: dict[str, Any] = {}
-    for after, said in answers:
-        result = check(said, after=after, refusal=refusal_before(state))
-        state = json.loads(json.dumps(result.state())) if isinstance(result, Waiting) else {}
-        results.append(result)
-    return results
-
-
-def repeated(error: GateError, *, since: float = 0.0) -> Ended:
-    """The end of a gate that hears nothing else, looking when it says that it will."""
-    after, refusal = since, None
-    while True:
-        result = check(error, after=after, refusal=refusal)
-        if isinstance(result, Ended):
-            return result
-        assert result.error is error
-        after, refusal = after + result.seconds, result.refusal
-
-
-@pytest.mark.parametrize(("error", "grace"), [(NEW_ID, 10), (NEW_ROLE, 30)], ids=["an id", "a denial"])
-@pytest.mark.parametrize("since", [0.0, 1800.0], ids=["at the start", "in the middle of a long wait"])
-def test_a_refusal_ends_the_gate_when_it_has_been_said_for_its_grace(
-    error: GateError, grace: int, since: float
-) -> None:
-    end = repeated(error, since=since)
-
-    assert (end.outcome, end.error, end.reason) == (Outcome.REFUSED, error.name, str(error))
-    first, before, at = looks((since, error), (since + grace - 0.1, error), (since + grace, error))
-    assert isinstance(first, Waiting)
-    assert isinstance(at, Ended)
-    assert isinstance(before, Ended) is False
-
-
-def test_a_task_that_is_known_at_last_is_waited_for_as_if_it_had_never_been_refused() -> None:
-    _, found, _, again = looks((0, NEW_ID), (9, IN_PROGRESS), (12, NEW_ID), (21, NEW_ID))
-
-    assert waiting(found).refusal is None
-    assert waiting(again).error is NEW_ID
-
-
-@pytest.mark.parametrize("trouble", [THROTTLE, FAULT], ids=["a throttle", "a fault"])
-def test_a_look_that_is_not_answered_between_two_denials_is_no_break(trouble: StillUnknown) -> None:
-    *_, end = looks((0, NEW_ROLE), (10, trouble), (20, trouble), (30, NEW_ROLE))
-
-    assert ended(end).error == NEW_ROLE.name
-
-
-def test_an_answer_between_two_denials_is_a_break() -> None:
-    *_, still, end = looks((0, NEW_ROLE), (15, IN_PROGRESS), (20, NEW_ROLE), (49, NEW_ROLE), (50, NEW_ROLE))
-
-    assert waiting(still).error is NEW_ROLE
-    assert ended(end).error == NEW_ROLE.name
-
-
-def test_a_refusal_of_another_kind_counts_from_its_own_first_time() -> None:
-    *_, still, end = looks((0, NEW_ROLE), (25, NEW_ID), (34, NEW_ID), (35, NEW_ID))
-
-    assert waiting(still).error is NEW_ID
-    assert ended(end).error == NEW_ID.name
-
-
-def test_a_refusal_does_not_outlast_the_deadline() -> None:
-    still = waiting(check(NEW_ROLE, after=3598))
-    end = ended(check(NEW_ROLE, after=3600, refusal=still.refusal))
-
-    assert still.seconds == 2
-    assert (end.outcome, end.reason) == (Outcome.REFUSED, str(NEW_ROLE))
-
-
-@pytest.mark.parametrize("hours", [1, 12, 24])
-def test_a_service_that_says_now_this_now_that_does_not_fill_an_executions_history(hours: int) -> None:
-    """25,000 events, of which a check takes 9: an execution that runs into that limit tells nobody."""
-    deadline = STARTED_AT + timedelta(hours=hours)
-    license_manager = FakeLicenseManager(*[NEW_ROLE, NEW_ID] * 50_000)
-    now, checks, refusal = STARTED_AT, 0, None
-    gate = Gate(lambda _: license_manager, lambda: now, lambda: 1.0, crowds=nobody)
-
-    while now < deadline:
-        wait = Wait(STARTED_AT, deadline, deadline, deadline, "", ConversionTask.unseen(TASK_ID), refusal=refusal)
-        still = waiting(gate.check(Request((TASK_ID,), timeout=hours * 3600), wait))
-        now, checks, refusal = now + timedelta(seconds=still.seconds), checks + 1, still.refusal
-
-    assert checks * 9 < 25_000
-
-
-def test_a_refusal_that_is_waited_out_is_said_meanwhile_and_looked_at_every_few_seconds() -> None:
-    still = waiting(check(NEW_ROLE))
-
-    assert still.trouble == str(NEW_ROLE)
-    assert 1 <= still.seconds <= 5
-
-
-# What a Reason claims
-
-
-def test_a_gate_that_was_never_answered_does_not_claim_that_the_conversion_goes_on() -> None:
-    end = ended(check(THROTTLE, after=3600 + LEFT_FOR_LOOKS))
-
-    assert end.outcome is Outcome.TIMED_OUT
-    assert "goes on" not in end.reason
-    assert "did not fail" not in end.reason
-    assert "has said nothing" in end.reason
-    assert str(THROTTLE) in end.reason
-
-
-@pytest.mark.parametrize("verdict", [FAILED, IN_PROGRESS], ids=["failed", "timed out"])
-def test_the_command_in_a_reason_can_be_copied_as_it_stands(verdict: ConversionTask) -> None:
-    role = "arn:aws:iam::210987654321:role/reads-conversions"
-
-    own = ended(check(verdict, after=3600)).reason
-    elsewhere = ended(check(verdict, after=3600, account=Account(role, "", "ap-south-1"))).reason
-
-    command = f"aws license-manager get-license-conversion-task --license-conversion-task-id {TASK_ID} --region "
-    assert f"{command}eu-central-1;" in own
-    assert f"{command}ap-south-1 (as {role});" in elsewhere
-
-
-# The gate waits
-
-
-def test_a_conversion_in_progress_is_waited_for() -> None:
-    wait = waiting(check(IN_PROGRESS))
-
-    assert (wait.seconds, wait.known, wait.throttles, wait.trouble) == (5, IN_PROGRESS, 0, "")
+    gate.license_manager.of = dict.fromkeys(ids(tasks), outcome)
+    assert gate.check(outcome)["Response"]["Status"] == {SUCCEEDED: "SUCCESS", FAILED: "FAILED"}[outcome]
 
 
 @pytest.mark.parametrize("status", ["CANCELLED", "succeeded", "", None], ids=repr)
-def test_a_status_that_nobody_documents_is_never_success_and_is_said(status: str | None) -> None:
-    unknown = task() if status is None else task(Status=status)
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_a_status_that_nobody_documents_is_never_success_and_is_said(status: str | None, tasks: int) -> None:
+    word = status or "no status"
+    unknown = ConversionTask({"LicenseConversionTaskId": ids(1)[0], **({} if status is None else {"Status": status})})
+    gate = fleet(tasks)
+    gate.license_manager.of[ids(1)[0]] = unknown
 
-    wait = waiting(check(unknown))
-    end = ended(check(unknown, after=3600))
-
-    assert unknown.status_word in wait.trouble
-    assert (end.outcome, end.passed) == (Outcome.TIMED_OUT, False)
-    assert unknown.status_word in end.reason
-
-
-@pytest.mark.parametrize("trouble", [THROTTLE, FAULT], ids=["a throttle", "a fault"])
-def test_trouble_is_waited_out_with_the_last_task_in_hand(trouble: StillUnknown) -> None:
-    wait = waiting(check(trouble, after=3599, seen=IN_PROGRESS))
-
-    assert wait.known == IN_PROGRESS
-    assert wait.trouble == str(trouble)
+    assert not gate.check()["Ended"]
+    end = gate.check(at=AN_HOUR if status is not None else CHECKS_UNTIL)
+    assert end["Error"] == "LicenseConversion.TimedOut"
+    assert word in end["Response"]["Reason"]
 
 
-def test_a_throttled_gate_takes_a_place_in_the_crowd_and_is_woken_there() -> None:
-    wait = waiting(check(THROTTLE, after=100))
+@pytest.mark.parametrize(
+    ("properties", "longer"),
+    [
+        ({}, reason.LONGER),
+        ({"WaitConditionHandle": "https://handles.s3.amazonaws.com/key?Signature=facade"}, reason.LONGER_WITH_HANDLE),
+    ],
+    ids=["without a handle", "with one"],
+)
+def test_a_wait_that_ran_out_names_the_handle_to_a_stack_that_has_none(properties: dict[str, str], longer: str) -> None:
+    gate = OneGate({"LicenseConversionTaskId": TASK_ID, **properties}, waiter="HANDLE" if properties else "")
 
-    assert (wait.awaits_word, wait.throttles, wait.seconds) == (True, 1, 120)
-
-
-def test_a_throttled_caller_that_asks_again_by_itself_waits_for_no_word() -> None:
-    """Nothing could wake it."""
-    wait = waiting(check(THROTTLE, after=100, gate=""))
-
-    assert (wait.awaits_word, wait.throttles, wait.seconds) == (False, 1, 24)
-
-
-def test_a_throttle_slows_a_gate_without_a_task_down_more_with_each_in_a_row() -> None:
-    """While nobody knows which task is the newest of a resource, nobody else can look for it."""
-    nameless = ConversionTask.unseen("", INSTANCE)
-    paces = [waiting(check(THROTTLE, after=100, throttles=before, seen=nameless)) for before in range(4)]
-
-    assert [pace.throttles for pace in paces] == [1, 2, 3, 4]
-    assert [pace.seconds for pace in paces] == [24, 48, 96, 120]
-    assert not any(pace.awaits_word for pace in paces)
+    assert longer in gate.check(at=50_000)["Response"]["Reason"]
 
 
-@pytest.mark.parametrize("answer", [IN_PROGRESS, FAULT], ids=["an answer", "a fault"])
-def test_what_is_no_throttle_ends_the_row(answer: ConversionTask | Exception) -> None:
-    wait = waiting(check(answer, after=100, throttles=5))
+@pytest.mark.parametrize(("says", "after"), [(FAILED, 0), (IN_PROGRESS, AN_HOUR)], ids=["failed", "timed out"])
+def test_the_command_in_a_reason_can_be_copied_as_it_stands(says: str, after: float) -> None:
+    role = "arn:aws:iam::210987654321:role/reads-conversions"
+    command = f"aws license-manager get-license-conversion-task --license-conversion-task-id {TASK_ID} --region "
 
-    assert wait.throttles == 0
-    assert wait.seconds == 12
+    own = OneGate().check(says, at=after)["Response"]["Reason"]
+    elsewhere = OneGate(RoleArn=role, Region="ap-south-1").check(says, at=after)["Response"]["Reason"]
 
-
-def test_the_pace_counts_from_the_tasks_own_start() -> None:
-    long_running = task(Status="IN_PROGRESS", StartTime="2026-11-22T17:36:35Z")
-
-    assert waiting(check(long_running)).seconds == 17
+    assert f"{command}eu-central-1; execution {EXECUTION}." in own
+    assert f"{command}ap-south-1 (as {role}); execution {EXECUTION}." in elsewhere
 
 
-def test_the_pace_counts_from_the_start_of_the_wait_where_the_task_has_not_said() -> None:
-    assert waiting(check(IN_PROGRESS, after=200)).seconds == 17
-
-
-def test_the_last_check_comes_at_the_deadline() -> None:
-    assert waiting(check(IN_PROGRESS, after=3590)).seconds == 10
-
-
-def test_the_jitter_comes_from_outside() -> None:
-    assert waiting(check(IN_PROGRESS, after=300, share=1.0)).seconds < waiting(check(IN_PROGRESS, after=300)).seconds
-
-
-def test_no_figure_depends_on_two_clocks_agreeing() -> None:
+def test_no_figure_depends_on_two_clocks_agreeing(said: Callable[[], Said]) -> None:
     """CloudFormation's, which signed the URL, and ours."""
-    assert ended(check(SUCCEEDED, after=-0.6)).waited_seconds == 0
-    assert "waited 0 s" in ended(check(FAILED, after=-0.6)).reason
-    assert waiting(check(IN_PROGRESS, after=-0.6)).seconds == 5
+    assert "waited 0 s" in OneGate().check(FAILED, at=-0.6)["Response"]["Reason"]
+    assert said().metrics["SecondsWaited"] == 0
+    assert OneGate().check(at=-0.6)["SecondsUntilNextCheck"] == LONGEST_SLEEP
 
 
-# What the state machine keeps
+# A fleet
 
 
-def test_a_gate_that_waits_keeps_what_the_next_check_needs() -> None:
-    state = waiting(check(THROTTLE, after=100, seen=IN_PROGRESS)).state()
+@pytest.mark.parametrize("running", [0, 3])
+def test_one_failed_task_fails_a_fleet(running: int) -> None:
+    gate = fleet(running + 1)
+    gate.license_manager.of[ids(running + 1)[running]] = FAILED
 
-    assert state == {
-        "Ended": False,
-        "SecondsUntilNextCheck": 120,
-        "Throttles": 1,
-        "Heard": (STARTED_AT + timedelta(seconds=100)).timestamp(),
-        "AwaitsWord": True,
-        "Task": IN_PROGRESS.shape,
-    }
+    state = gate.check()
+
+    assert (state["Passed"], state["Error"]) == (False, "LicenseConversion.Failed")
+    assert json.loads(state["Cause"])["FailedTaskIds"] == [ids(running + 1)[running]]
 
 
-@pytest.mark.parametrize(
-    ("result", "passed"),
-    [
-        pytest.param(check(SUCCEEDED), True, id="succeeded"),
-        pytest.param(check(FAILED), False, id="failed"),
-        pytest.param(check(IN_PROGRESS, after=3600), False, id="timed out"),
-    ],
-)
-def test_a_gate_that_ended_keeps_what_each_of_those_who_wait_is_told(result: Waiting | Ended, passed: bool) -> None:
-    end = ended(result)
+def test_a_fleet_that_fails_asks_for_no_more_tasks() -> None:
+    """A poll lists the ones that run, and those that have ended where that saves calls."""
+    gate = fleet(2)
+    gate.license_manager.of = dict.fromkeys(ids(2), FAILED)
 
-    assert json.loads(json.dumps(end.state(STACK_EVENT))) == {
-        "Ended": True,
-        "Passed": passed,
-        "Outcome": end.outcome,
-        "Output": end.known.shape,
-        "Error": end.error,
-        "Cause": end.cause,
-        "Answer": answer(end.known, fails_with="" if passed else end.reason),
-        "Announcement": end.announcement(STACK_EVENT),
-    }
+    gate.check()
+
+    assert gate.asked == [IN_PROGRESS, ids(2)[0]]
 
 
-def test_a_refused_gate_keeps_no_announcement() -> None:
-    assert "Announcement" not in ended(check(InvalidRequest("No."))).state({})
+def test_a_fleet_that_goes_on_waits_for_all_of_them() -> None:
+    gate = fleet(3, OnFailure="CONTINUE")
+    gate.license_manager.of[ids(3)[1]] = FAILED
+
+    assert not gate.check()["Ended"]
+    gate.license_manager.of.update({ids(3)[0]: SUCCEEDED, ids(3)[2]: SUCCEEDED})
+    state = gate.check()
+
+    assert (state["Passed"], state["Response"]["Data"]["Failed"]) == (True, "1")
 
 
-@pytest.mark.parametrize("state", [check(IN_PROGRESS), check(FAILED)], ids=["waiting", "ended"])
-def test_a_state_holds_no_credential(state: Waiting | Ended) -> None:
-    kept = state.state() if isinstance(state, Waiting) else state.state(STACK_EVENT)
+def test_a_fault_of_one_task_does_not_keep_the_others_from_being_seen() -> None:
+    gate = fleet(5)
+    gate.license_manager.of = {**dict.fromkeys(ids(5), SUCCEEDED), ids(5)[2]: FAULT}
 
-    assert "c0ffee" not in json.dumps(kept)
-
-
-# The event on the bus
+    assert gate.check()["Pending"].split() == [ids(5)[2]]
 
 
-@pytest.mark.parametrize(
-    ("result", "detail_type"),
-    [
-        pytest.param(check(SUCCEEDED), "License Conversion Succeeded", id="succeeded"),
-        pytest.param(check(FAILED), "License Conversion Failed", id="failed"),
-        pytest.param(check(FAILED, fails_on_failure=False), "License Conversion Failed", id="failed, and went on"),
-        pytest.param(check(IN_PROGRESS, after=3600), "License Conversion Wait Timed Out", id="timed out"),
-    ],
-)
-def test_a_gate_that_ends_is_announced_with_the_task_and_the_stack(result: Waiting | Ended, detail_type: str) -> None:
-    end = ended(result)
+@pytest.mark.parametrize(("margin", "attempt_seconds"), [(5, 5), (60, 25)])
+def test_a_check_stops_asking_when_half_of_its_attempt_is_over(margin: int, attempt_seconds: int) -> None:
+    """What it has found when the state machine gives the attempt up is lost."""
+    timeout = 5 * margin
+    gate = OneGate({"LicenseConversionTaskIds": ids(300), "ServiceTimeout": timeout})
+    gate.call_seconds, gate.license_manager.says = 0.2, SUCCEEDED
 
-    assert end.announcement({}) == {"DetailType": detail_type, "Detail": end.known.shape}
-    assert end.announcement(STACK_EVENT) == {
-        "DetailType": detail_type,
-        "Detail": {**end.known.shape, "StackId": "arn:stack", "LogicalResourceId": "Gate"},
-    }
+    state = gate.check()
 
-
-def test_a_refused_request_is_not_announced() -> None:
-    assert ended(check(InvalidRequest("No."))).announcement(STACK_EVENT) is None
-
-
-def test_a_cause_has_the_characters_that_license_manager_wrote() -> None:
-    assert "größer als 1 TiB 😀" in cause(task(StatusMessage="größer als 1 TiB 😀"))
-
-
-@pytest.mark.parametrize("stack_event", [STACK_EVENT, {}], ids=["a stack", "a caller"])
-def test_the_output_for_a_caller_is_whole_and_what_a_stack_carries_is_cut(stack_event: dict[str, str]) -> None:
-    fleet = Fleet.from_carried(tuple(f"lct-{number:040}" for number in range(400)), {})
-    end = refused(AccessDenied("No."), fleet)
-
-    output = end.state(stack_event)["Output"]
-
-    assert output == (fleet.within(DETAIL_BYTES) if stack_event else fleet.shape)
-    assert ("Tasks" in output) == (not stack_event)
-
-
-# What is known, from check to check
-
-
-def test_what_the_last_check_saw_is_known_to_the_next_one() -> None:
-    newest = Request((), timeout=60, resource_arn=INSTANCE)
-
-    assert known_before(newest, IN_PROGRESS.carried()) == IN_PROGRESS
-    assert known_before(newest, {}) == ConversionTask.unseen("", INSTANCE)
-    assert known_before(Request((TASK_ID,), timeout=60), {}).task_id == TASK_ID
-
-
-def test_a_refusal_in_the_crowd_leaves_the_gate_its_place_and_what_it_asks_for_alone() -> None:
-    now, table = STARTED_AT.timestamp(), MemoryTable()
-    table.take_place("execution", [], "a token", now)
-    crowd = Crowd(table, lambda: None, lambda _: None, STARTED_AT.timestamp)
-
-    denied = AccessDenied("No.", grace=30)
-    wait = waiting(check(denied, seen=IN_PROGRESS, heard=now, alone=(TASK_ID,), crowds=lambda _: crowd))
-
-    assert (wait.heard, wait.alone) == (now, (TASK_ID,))
-
-
-def test_a_refusal_is_waited_out_to_the_last_second_before_the_deadline() -> None:
-    assert waiting(check(AccessDenied("No.", grace=30), after=3599.5)).seconds == 1
-
-
-def test_a_gates_place_is_in_the_crowd_of_its_account() -> None:
-    table, accounts = MemoryTable(), []
-
-    def crowds(account: Account) -> Crowd:
-        accounts.append(account)
-        return Crowd(table, lambda: None, lambda _: None, STARTED_AT.timestamp)
-
-    license_manager = FakeLicenseManager(SUCCEEDED)
-
-    def license_managers(account: Account) -> SharedLicenseManager:
-        accounts.append(account)
-        return license_manager
-
-    gate = Gate(license_managers, lambda: STARTED_AT, lambda: 0.0, crowds=crowds)
-    request = Request((TASK_ID,), timeout=60, account=Account(region="eu-central-1"))
-    now, until = STARTED_AT.timestamp(), STARTED_AT + AN_HOUR
-    wait = Wait(STARTED_AT, until, until, until, look="", known=IN_PROGRESS, gate="one", heard=now, alone=(TASK_ID,))
-
-    gate.take_place(request, wait, "a token")
-    assert table.items.keys() == {"one"}
-    gate.check(request, wait)
-
-    assert table.items == {}, "whoever has ended leaves"
-    assert set(accounts) == {request.account}
-
-
-def test_the_clock_of_a_gate_is_aware_of_its_zone() -> None:
-    assert utc_now().utcoffset() == timedelta()
+    assert state["AttemptSeconds"] == attempt_seconds
+    assert gate.seconds <= attempt_seconds / 2 + 0.2 + 1e-6
+    assert 0 < len(state["Pending"].split()) < 300
 
 
 # Anything at all
 
 
 @given(
-    members=st.dictionaries(st.sampled_from(["Status", "StatusMessage", "ResourceArn"]), any_json),
+    members=st.dictionaries(st.sampled_from(["Status", "StatusMessage", "ResourceArn", "StartTime"]), any_json),
     after=st.floats(-1e6, 1e6),
-    fails_on_failure=st.booleans(),
+    on_failure=st.sampled_from(["FAIL", "CONTINUE"]),
 )
-def test_whatever_license_manager_says_the_gate_waits_or_ends_and_passes_on_a_verdict_alone(
-    members: dict[str, Any], after: float, fails_on_failure: bool
+def test_whatever_license_manager_says_the_gate_waits_or_ends_and_passes_on_an_outcome_alone(
+    members: dict[str, Any], after: float, on_failure: str
 ) -> None:
-    result = check(task(**members), after=after, fails_on_failure=fails_on_failure)
+    state = OneGate(OnFailure=on_failure).check(ConversionTask.from_answer(TASK_ID, members), at=after)
 
-    if isinstance(result, Waiting):
-        assert 1 <= result.seconds <= 60
+    if state["Ended"]:
+        assert state["Passed"] == (
+            members.get("Status") in ((SUCCEEDED,) if on_failure == "FAIL" else (SUCCEEDED, FAILED))
+        )
+        assert state["Passed"] or state["Response"]["Reason"]
     else:
-        allowed = ("SUCCEEDED",) if fails_on_failure else ("SUCCEEDED", "FAILED")
-        assert result.passed == (members.get("Status") in allowed)
-        assert result.passed or result.reason
+        assert 1 <= state["SecondsUntilNextCheck"] <= LONGEST_SLEEP
+
+
+def test_a_result_about_another_task_ends_nothing() -> None:
+    assert not registered(OneGate()).woken("lct-stranger", whole(FAILED, "lct-other"), at=20)["Ended"]
 
 
 def test_a_task_that_began_in_year_1_is_waited_for_like_any_other() -> None:
-    began = ConversionTask.from_answer(TASK_ID, {"Status": "IN_PROGRESS", "StartTime": datetime(1, 1, 1, tzinfo=UTC)})
+    began = {"Status": IN_PROGRESS, "StartTime": datetime(1, 1, 1, tzinfo=UTC)}
 
-    assert waiting(check(began)).seconds == 60
-
-
-@pytest.mark.parametrize("count", [1, 300, 400, 1000])
-def test_an_executions_cause_fits_however_large_the_fleet(count: int) -> None:
-    """A longer one would end the execution with another error: 32,768 characters.
-    https://docs.aws.amazon.com/step-functions/latest/apireference/API_ExecutionFailedEventDetails.html
-    """
-    task_ids = tuple(f"lct-{number:046}" for number in range(count))
-    failed = Fleet.from_carried(task_ids, {"Pending": [], "FailedTasks": {task_ids[0]: MESSAGE}})
-
-    said = cause(failed)
-
-    assert len(said) <= 32_768
-    assert json.loads(said)["Failed"] == 1
+    assert OneGate().check(ConversionTask.from_answer(TASK_ID, began))["SecondsUntilNextCheck"] == LONGEST_SLEEP

@@ -35,6 +35,8 @@ class Trial:
     ) -> None:
         self.clock = VirtualClock()
         self.calls: list[tuple[float, str, Any]] = []
+        self.done: list[Done] = []
+        """What each call says when it is done."""
         self.lost: list[tuple[str, float, float]] = []
         self.ended = 0
         self._said = dict(said or {})
@@ -57,6 +59,7 @@ class Trial:
 
     def _invoke(self, function: str, payload: str, done: Done, failed: Failed) -> None:
         self.calls.append((self.clock.now, function, json.loads(payload)))
+        self.done.append(done)
         said = self._said.get(function, [{}])
         result = said.pop(0) if len(said) > 1 else said[0]
         if isinstance(result, tuple):
@@ -212,17 +215,13 @@ class TestExpressions:
         assert Trial({"Wait": wait, "Done": done()}, {"s": seconds}).failure[0] == UNDEFINED
 
     def test_find_in_lists_what_they_name(self) -> None:
-        members = [
-            "{% $states.input.a %}",
-            "{% $states.input.b %}",
-            "{% $states.input.b.c %}",
-            "{% $states.input.b.c[0] %}",
-        ]
-        execution_input = {"a": [], "b": [{"c": 1}, {"c": 2}, {}]}
-        assert output_of({"Done": done(members)}, execution_input) == [[], execution_input["b"], [1, 2], [1, 2]]
+        paths = ("a", "b", "b.c", "b.c[0]", "d[0]", "d[]")
+        execution_input = {"a": [], "b": [{"c": 1}, {"c": 2}, {}], "d": [7]}
+        output = output_of({"Done": done([f"{{% $states.input.{path} %}}" for path in paths])}, execution_input)
+        assert output == [[], execution_input["b"], [1, 2], [1, 2], 7, [7]]
 
     def test_do_not_see_what_another_one_has_assigned_for_itself(self) -> None:
-        members = ["{% ($own := 5; $own) %}", "{% $exists($own) %}"]
+        members = ["{% $own := 5 %}", "{% $exists($own) %}"]
         assert output_of({"Done": done(members)}) == [5, False]
 
 
@@ -320,12 +319,12 @@ class TestTasks:
             "Check": task(TimeoutSeconds=5, Retry=[{"ErrorEquals": ["States.Timeout"], "IntervalSeconds": 1}]),
             "Done": done(),
         }
-        late: list[Done] = []
         trial = Trial(states, said={"CheckTask": [HANGS]})
-        trial.execution._invoke = lambda _, __, done, ___: late.append(done)
         trial.clock.run_for(7)
-        assert len(late) == 1
-        late[0]("second")
+        first, second = trial.done
+        first("first")
+        assert trial.execution.status == "RUNNING"
+        second("second")
         assert trial.run().output["Payload"] == "second"
 
 
@@ -452,14 +451,14 @@ class TestCatches:
         states = {"Check": task(Catch=[*catch, {"ErrorEquals": ["States.ALL"], "Next": "Done"}]), "Done": done()}
         assert Trial(states, said={"CheckTask": [("A", "")]}).failure[0] == UNDEFINED
 
-    @pytest.mark.parametrize("payload", ["{% $states.input %}", {}])
-    def test_by_its_own_name_take_what_is_too_large(self, payload: Any) -> None:
+    @pytest.mark.parametrize(("payload", "result"), [("{% $states.input %}", {}), ({}, HUGE)])
+    def test_by_its_own_name_take_what_is_too_large(self, payload: Any, result: Any) -> None:
         """The arguments, or the result."""
-        check = task(payload, Catch=[{"ErrorEquals": [TOO_LARGE], "Next": "Done"}])
+        check = task(payload, Output={}, Catch=[{"ErrorEquals": [TOO_LARGE], "Next": "Done"}])
         states = {"Check": check, "Done": done("{% $states.input.Error %}")}
-        assert output_of(states, HUGE, {"CheckTask": [HUGE]}) == TOO_LARGE
+        assert output_of(states, HUGE, {"CheckTask": [result]}) == TOO_LARGE
         check["Catch"] = [{"ErrorEquals": ["States.ALL"], "Next": "Done"}]
-        assert Trial(states, HUGE, {"CheckTask": [HUGE]}).failure[0] == TOO_LARGE
+        assert Trial(states, HUGE, {"CheckTask": [result]}).failure[0] == TOO_LARGE
 
 
 class TestTokens:
@@ -492,6 +491,12 @@ class TestTokens:
         token = trial.execution.token
         assert trial.run().output == {"Error": "States.Timeout", "Cause": ""}
         assert not trial.execution.call_back(token, 1)
+        assert trial.lost == []
+
+    def test_that_time_out_and_are_retried_lose_no_time_either(self) -> None:
+        retry = [{"ErrorEquals": ["States.Timeout"], "MaxAttempts": 1}]
+        trial = Trial({**self.STATES, "Sleep": sleep(TimeoutSeconds=60, Retry=retry)})
+        assert trial.failure == ("States.Timeout", "")
         assert trial.lost == []
 
     def test_fail_with_the_call_of_the_service(self) -> None:

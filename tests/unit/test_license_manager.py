@@ -26,10 +26,10 @@ from urllib3 import HTTPResponse
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NameResolutionError
 
+from license_conversion.conversion import ConversionTask, Status
 from license_conversion.errors import AccessDenied, GateError, InvalidRequest, StillUnknown
 from license_conversion.license_manager import LicenseManager
 from license_conversion.request import Account
-from license_conversion.task import ConversionTask, Status
 from tests.unit.network import Network
 from tests.unit.strategies import any_json
 
@@ -79,7 +79,7 @@ def wire(session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wi
     session.events.unregister("before-send.license-manager", hook)
 
 
-def look() -> ConversionTask:
+def get_task() -> ConversionTask:
     return LicenseManager(ROLE).get_task(TASK_ID)
 
 
@@ -93,7 +93,7 @@ def error(code: str, message: str = "It said so.") -> dict[str, str]:
 def test_the_task_that_was_asked_for_is_asked_for_once(wire: Wire) -> None:
     wire.answers({"LicenseConversionTaskId": TASK_ID, "Status": "IN_PROGRESS"})
 
-    look()
+    get_task()
 
     assert len(wire.asked) == 1
     asked: Any = wire.asked[0].body
@@ -114,7 +114,7 @@ def test_an_answer_is_a_task_in_the_services_own_shape(wire: Wire) -> None:
         }
     )
 
-    task = look()
+    task = get_task()
 
     assert task.status is Status.SUCCEEDED
     assert task.start_time == datetime(2025, 11, 22, 17, 39, 55, tzinfo=UTC)
@@ -129,17 +129,17 @@ def test_an_answer_is_a_task_in_the_services_own_shape(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("status", ["IN_PROGRESS", "CANCELLED", "", None], ids=repr)
-def test_an_answer_that_is_no_verdict_is_a_task_that_has_not_ended(wire: Wire, status: str | None) -> None:
+def test_an_answer_that_is_no_outcome_is_a_task_that_has_not_ended(wire: Wire, status: str | None) -> None:
     wire.answers({"LicenseConversionTaskId": TASK_ID, "Status": status})
 
-    assert not look().terminal
+    assert not get_task().terminal
 
 
 @pytest.mark.parametrize("body", [b"{}", b"", b"<html>", b"\x00"], ids=["no members", "nothing", "HTML", "a NUL"])
-def test_an_answer_without_a_task_is_no_verdict(wire: Wire, body: bytes) -> None:
+def test_an_answer_without_a_task_is_no_outcome(wire: Wire, body: bytes) -> None:
     wire.answers(body)
 
-    assert not look().terminal
+    assert not get_task().terminal
 
 
 # What ends a gate
@@ -150,7 +150,7 @@ def test_an_id_that_license_manager_refuses_ends_the_gate(wire: Wire, code: str)
     wire.answers(error(code, "No such task."), 400)
 
     with pytest.raises(InvalidRequest) as refusal:
-        look()
+        get_task()
 
     assert str(refusal.value) == f"License Manager refuses the task id {TASK_ID}: No such task. ({code})."
     assert refusal.value.grace == 10, "seconds for which a task can be too new"
@@ -162,7 +162,7 @@ def test_a_denial_ends_the_gate_and_names_the_action_and_the_role(wire: Wire, co
     wire.answers(error(code, "Not authorized."), 400)
 
     with pytest.raises(AccessDenied) as denial:
-        look()
+        get_task()
 
     action = "license-manager:GetLicenseConversionTask"
     assert str(denial.value) == f"{action} is denied to {ROLE}: Not authorized. ({code})."
@@ -174,7 +174,7 @@ def test_a_code_with_a_namespace_before_it_is_the_same_code(wire: Wire) -> None:
     wire.answers(error("com.amazonaws.license#AccessDeniedException"), 400)
 
     with pytest.raises(AccessDenied):
-        look()
+        get_task()
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_a_refusal_in_the_functions_own_region_says_so(wire: Wire) -> None:
     wire.answers(error("OptInRequired"), 403)
 
     with pytest.raises(AccessDenied, match=f"credentials of {ROLE} in the function's own region"):
-        look()
+        get_task()
 
 
 # A role that cannot be assumed
@@ -244,7 +244,7 @@ def test_what_sts_says_is_said_of_sts_and_of_the_functions_own_role(
     assert network.operations() == ["AssumeRole"]
 
 
-def test_an_error_of_sts_that_says_nothing_is_no_verdict(network: Network) -> None:
+def test_an_error_of_sts_that_says_nothing_is_no_outcome(network: Network) -> None:
     network.answers("AssumeRole", "<ErrorResponse/>", status=503)
 
     with pytest.raises(StillUnknown) as unknown:
@@ -273,6 +273,18 @@ def test_the_newest_of_a_resource_is_the_task_that_started_last_on_whatever_page
     assert LicenseManager(ROLE).newest_task(INSTANCE).task_id == "lct-new"
     listing = {"Filters": [{"Name": "ResourceArns", "Values": [INSTANCE]}]}
     assert [call.said for call in network.calls] == [listing, {**listing, "NextToken": "more"}]
+
+
+@pytest.mark.parametrize("start", [{}, {"StartTime": 1_763_800_000}], ids=["not said", "long ago"])
+@pytest.mark.parametrize("ended", ["SUCCEEDED", "FAILED"])
+def test_a_task_that_runs_is_newer_than_one_that_has_ended_whenever_it_started(
+    wire: Wire, ended: str, start: dict[str, Any]
+) -> None:
+    """A resource has one conversion at a time, and a task that was only just made may have no StartTime yet."""
+    before = of_instance("lct-before", Status=ended, StartTime=NEW)
+    wire.answers(listed(before, {**of_instance(TASK_ID), **start}, {**before, "LicenseConversionTaskId": "lct-older"}))
+
+    assert LicenseManager(ROLE).newest_task(INSTANCE).task_id == TASK_ID
 
 
 def test_a_resource_without_a_task_is_refused_when_its_task_can_be_too_new_no_more(network: Network) -> None:
@@ -326,11 +338,11 @@ def test_a_region_without_an_endpoint_ends_the_gate_after_the_grace_with_the_one
 
 
 @pytest.mark.parametrize("name", ["EAI_AGAIN", "EAI_FAIL", "EAI_SYSTEM", "EAI_MEMORY"])
-def test_a_name_service_that_does_not_answer_now_is_no_verdict_about_the_region(wire: Wire, name: str) -> None:
+def test_a_name_service_that_does_not_answer_now_is_no_outcome_about_the_region(wire: Wire, name: str) -> None:
     wire.breaks(no_connection(getattr(socket, name)))
 
     with pytest.raises(StillUnknown):
-        look()
+        get_task()
 
 
 def test_a_name_that_does_not_exist_is_known_by_what_urllib3_and_botocore_make_of_it(
@@ -377,11 +389,11 @@ def test_a_name_that_does_not_exist_is_known_by_what_urllib3_and_botocore_make_o
         ),
     ],
 )
-def test_a_throttle_is_no_verdict_and_is_not_repeated_at_once(wire: Wire, code: str, status: int) -> None:
+def test_a_throttle_is_no_outcome_and_is_not_repeated_at_once(wire: Wire, code: str, status: int) -> None:
     wire.answers(error(code, "Rate exceeded"), status)
 
     with pytest.raises(StillUnknown) as unknown:
-        look()
+        get_task()
 
     assert unknown.value.throttled is True
     assert str(unknown.value) == f"License Manager answered {code or status}: Rate exceeded"
@@ -401,11 +413,11 @@ def test_a_throttle_is_no_verdict_and_is_not_repeated_at_once(wire: Wire, code: 
         pytest.param(b"{}", 302, id="a redirection"),
     ],
 )
-def test_a_fault_of_the_service_is_no_verdict_and_no_throttle(wire: Wire, body: Any, status: int) -> None:
+def test_a_fault_of_the_service_is_no_outcome_and_no_throttle(wire: Wire, body: Any, status: int) -> None:
     wire.answers(body, status)
 
     with pytest.raises(StillUnknown) as unknown:
-        look()
+        get_task()
 
     assert unknown.value.throttled is False
     assert str(unknown.value).startswith("License Manager answered ")
@@ -423,18 +435,18 @@ def test_a_fault_of_the_service_is_no_verdict_and_no_throttle(wire: Wire, body: 
         pytest.param(NoCredentialsError(), id="no credentials yet"),
     ],
 )
-def test_a_fault_of_the_network_is_no_verdict(wire: Wire, fault: Exception) -> None:
+def test_a_fault_of_the_network_is_no_outcome(wire: Wire, fault: Exception) -> None:
     wire.breaks(fault)
 
     with pytest.raises(StillUnknown) as unknown:
-        look()
+        get_task()
 
     assert unknown.value.throttled is False
     assert type(fault).__name__ in str(unknown.value)
     assert len(wire.asked) == 1
 
 
-def test_the_next_look_after_a_fault_is_an_ordinary_one(wire: Wire) -> None:
+def test_the_next_call_after_a_fault_is_an_ordinary_one(wire: Wire) -> None:
     license_manager = LicenseManager(ROLE)
     wire.answers(error("RateLimitExceededException"), 400)
     with pytest.raises(StillUnknown):
@@ -448,7 +460,7 @@ def test_the_next_look_after_a_fault_is_an_ordinary_one(wire: Wire) -> None:
 # What no service should say
 
 
-def test_a_list_without_an_end_is_no_verdict(wire: Wire) -> None:
+def test_a_list_without_an_end_is_no_outcome(wire: Wire) -> None:
     wire.answers({"LicenseConversionTasks": [{"LicenseConversionTaskId": TASK_ID}], "NextToken": "the same again"})
 
     with pytest.raises(StillUnknown) as unknown:
@@ -490,11 +502,11 @@ def answer(**members: Any) -> bytes:
         pytest.param(b'{"__type": [1]}', 400, id="a list for a code"),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_no_verdict(wire: Wire, body: bytes, status: int) -> None:
+def test_an_answer_that_makes_no_sense_is_no_outcome(wire: Wire, body: bytes, status: int) -> None:
     wire.answers(body, status)
 
     with pytest.raises(StillUnknown) as unknown:
-        look()
+        get_task()
 
     assert unknown.value.throttled is False
 
@@ -512,7 +524,7 @@ def test_a_fault_of_the_service_needs_no_sensible_body(wire: Wire, body: bytes) 
     wire.answers(body, 503)
 
     with pytest.raises(StillUnknown):
-        look()
+        get_task()
 
 
 @pytest.mark.parametrize(
@@ -531,10 +543,10 @@ def test_a_fault_of_the_service_needs_no_sensible_body(wire: Wire, body: bytes) 
         pytest.param({"EndTime": "9999-12-31T23:59:59-14:00"}, id="just after year 9999"),
     ],
 )
-def test_a_service_that_lies_gets_no_verdict_believed(wire: Wire, members: dict[str, Any]) -> None:
+def test_a_service_that_lies_gets_no_outcome_believed(wire: Wire, members: dict[str, Any]) -> None:
     wire.answers(answer(**members))
 
-    task = look()
+    task = get_task()
 
     assert not task.terminal
     assert all(type(value) is str for value in task.attributes().values())
@@ -554,7 +566,7 @@ def test_what_the_service_says_at_great_length_still_fits_into_a_cause(
     wire.answers(error(code, "x" * 300_000), 400)
 
     with pytest.raises(ends_as) as raised:
-        look()
+        get_task()
 
     assert len(str(raised.value)) <= 32_768
 
@@ -603,7 +615,7 @@ def said(call: Callable[[], T]) -> T | None:
 def test_whatever_a_task_parses_as_is_its_own_or_not_known_yet(wire: Wire, body: Any) -> None:
     wire.answers(wired(body))
 
-    task = said(look)
+    task = said(get_task)
 
     if task:
         assert task.task_id == TASK_ID

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from license_conversion.stack_response import RESERVE_SECONDS
-from license_conversion.waits import Waits
+from license_conversion.executions import Executions
+from license_conversion.response import RESERVE_SECONDS
 
 BUCKET, PER_SECOND = 800, 150
 """What StartExecution allows in a region of the smaller kind, at once and from then on.
@@ -48,21 +48,21 @@ class AlwaysThrottles:
         self.now += seconds
 
 
-class Throttling(Waits):
-    """The waits of one invocation, among whose calls none comes through."""
+class Throttling(Executions):
+    """Those of one invocation, among whose calls none comes through."""
 
     def __init__(self, client: AlwaysThrottles, random_: random.Random) -> None:
         super().__init__(
             "arn:aws:states:us-east-1:1:stateMachine:gate", lambda: client.now, client.sleep, random_.random
         )
-        self._client = client  # type: ignore[assignment]  # in the place of the cached property
+        self.client = client  # type: ignore[assignment]  # in the place of the cached property
 
 
 def tries(random_: random.Random, invocations: int) -> Iterator[float]:
     """When one Create asks for its start, as long as it is throttled.
 
-    What it does between two tries depends on nothing but its own chance, so that each Create can be told by itself, and the
-    crowd is all of them in the order of time.
+    What it does between two tries depends on nothing but its own chance, so that each Create can be told by itself, and all
+    of them are put in the order of time.
     """
     began = random_.random()  # CloudFormation does not send them all in the same instant
     for _ in range(invocations):
@@ -88,14 +88,14 @@ def begun(creates: int, *, invocations: int) -> list[float]:
 
 
 @pytest.mark.parametrize("creates", [500, 2000, 5000])
-def test_of_a_crowd_that_creates_at_once_each_one_begins_in_its_first_invocation(creates: int) -> None:
+def test_of_many_creates_at_once_each_one_begins_in_its_first_invocation(creates: int) -> None:
     found = begun(creates, invocations=1)
 
     assert len(found) == creates
     assert max(found) >= (creates - BUCKET) / PER_SECOND, "or the bucket lets through more than it has"
 
 
-def test_of_a_crowd_that_is_too_large_for_one_invocation_lambdas_second_delivery_begins_the_rest() -> None:
+def test_where_they_are_too_many_for_one_invocation_lambdas_second_delivery_begins_the_rest() -> None:
     found = begun(10_000, invocations=2)
 
     assert len(found) == 10_000

@@ -1,11 +1,15 @@
 """What the parameters of template.yaml take and refuse, before CloudFormation makes anything."""
 
 import re
+import shlex
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from samcli.cli.types import CfnParameterOverridesType  # type: ignore[import-untyped]
+from samcli.commands.deploy.deploy_context import DeployContext  # type: ignore[import-untyped]
 
 from tests.template import TEMPLATE
 
@@ -129,4 +133,25 @@ def test_functions_and_layer_are_of_the_architecture_that_is_asked_for() -> None
 
     assert TEMPLATE["Globals"]["Function"]["Architectures"] == [{"Ref": "Architecture"}]
     assert not [one for one in functions if "Architectures" in one["Properties"]]
-    assert layer["Properties"]["CompatibleArchitectures"] == PARAMETERS["Architecture"]["AllowedValues"]
+    assert "CompatibleArchitectures" not in layer["Properties"], "a region without arm64 refuses a layer that names it"
+
+
+OFF_IS_EMPTY = [name for name, said in PARAMETERS.items() if said["Default"] == ""]
+
+
+@pytest.mark.parametrize("name", OFF_IS_EMPTY)
+@pytest.mark.parametrize("given", ["{}=", "LogLevel=DEBUG {}="])
+def test_a_parameter_is_put_back_to_empty(name: str, given: str) -> None:
+    """SAM keeps the value that the stack has of each parameter that it gets none of."""
+    command = ["make", "--dry-run", "-o", "build", "deploy", f"PARAMETERS={given.format(name)}"]
+    ran = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    (called,) = (line for line in ran.stdout.splitlines() if "sam deploy" in line)
+    words = shlex.split(called)
+    overrides = CfnParameterOverridesType().convert(
+        tuple(words[words.index("--parameter-overrides") + 1 :]), None, None
+    )
+
+    sent = DeployContext.merge_parameters({"Parameters": dict(PARAMETERS)}, overrides)
+
+    assert {"ParameterKey": name, "ParameterValue": ""} in sent
+    assert takes(name, "")

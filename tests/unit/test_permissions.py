@@ -137,6 +137,15 @@ def test_a_pattern_in_a_resource_is_what_nobody_can_name_beforehand() -> None:
     }
 
 
+def test_who_begins_executions_calls_no_token_and_who_checks_touches_none() -> None:
+    may = {(role, action) for role, action, _ in granted() if action.startswith("states:")}
+
+    assert {role for role, action in may if action == "states:StartExecution"} == {"CustomResourceRole"}
+    assert {role for role, action in may if action == "states:SendTaskFailure"} == {"RespondRole"}
+    assert {role for role, action in may if action == "states:SendTaskSuccess"} == {"RespondRole", "PollTasksRole"}
+    assert not [role for role, _ in may if role in ("CheckTaskRole", "StateMachineRole")]
+
+
 def test_metrics_are_ours_by_condition() -> None:
     (statement,) = (one for _, one in statements() if one["Action"] == "cloudwatch:PutMetricData")
 
@@ -185,11 +194,9 @@ def test_each_function_has_a_role_of_its_own() -> None:
     assert len(set(roles)) == len(functions) == len(ROLES) - 1
 
 
-def test_the_last_resort_has_no_layer() -> None:
-    assert "Layers" not in RESOURCES["LastResortFunction"]["Properties"]
-
-
-@pytest.mark.parametrize("kind", ["AWS::Logs::LogGroup", "AWS::SQS::Queue", "AWS::StepFunctions::StateMachine"])
+@pytest.mark.parametrize(
+    "kind", ["AWS::Logs::LogGroup", "AWS::SQS::Queue", "AWS::StepFunctions::StateMachine", "AWS::DynamoDB::Table"]
+)
 def test_what_keeps_data_takes_the_customers_key(kind: str) -> None:
     keeping = [one["Properties"] for one in RESOURCES.values() if one["Type"] == kind]
 
@@ -197,7 +204,7 @@ def test_what_keeps_data_takes_the_customers_key(kind: str) -> None:
     assert all("KmsKeyArn" in str(properties) for properties in keeping)
 
 
-@pytest.mark.parametrize("role", ["CheckTaskRole"])
+@pytest.mark.parametrize("role", ["CheckTaskRole", "PollTasksRole"])
 def test_a_wildcard_for_the_account_ends_at_the_organization(role: str) -> None:
     (assume,) = (one for name, one in statements() if name == role and one["Action"] == "sts:AssumeRole")
     condition, given, otherwise = assume["Condition"]["Fn::If"]
@@ -261,6 +268,25 @@ def test_the_table_of_the_deployers_rights_says_what_the_policy_says() -> None:
     assert {name: set(re.findall(r"`([^`]+)`", actions)) for name, actions, _ in rows} == {
         one["Sid"]: set(_as_list(one["Action"])) for one in DEPLOYER["Statement"]
     }
+
+
+READ_HANDLERS = {
+    "cloudwatch:ListTagsForResource",
+    "dynamodb:DescribeContributorInsights",
+    "dynamodb:DescribeKinesisStreamingDestination",
+    "dynamodb:GetResourcePolicy",
+    "lambda:GetFunctionRecursionConfig",
+    "lambda:GetFunctionScalingConfig",
+    "logs:DescribeIndexPolicies",
+    "logs:DescribeResourcePolicies",
+    "logs:GetDataProtectionPolicy",
+}
+"""What the schemas of AWS's resource types name for reading alone, and no local cloud calls.
+https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html"""
+
+
+def test_the_deployer_may_do_what_cloudformation_reads_with() -> None:
+    assert {action for one in DEPLOYER["Statement"] for action in _as_list(one["Action"])} >= READ_HANDLERS
 
 
 def test_the_deployers_policy_can_be_a_managed_one() -> None:

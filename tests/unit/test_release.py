@@ -11,14 +11,19 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
 from scripts import release
+from tests.template import RESOURCES
+from tests.template import TEMPLATE as APPLICATION
 
 TEMPLATE = release.ROOT / "template.yaml"
 
 
-def test_the_change_log_begins_with_the_version_of_the_project() -> None:
+def test_the_change_log_and_the_template_say_the_version_of_the_project() -> None:
     assert release.changelog_heading()[0] == release.version()
+    assert RESOURCES["Responder"]["Properties"]["Release"] == release.version()
+    assert APPLICATION["Outputs"]["Version"]["Value"] == release.version()
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +38,10 @@ ELSEWHERE = {
     "PYTHONUTF8": "0",  # with the next one: a locale that knows ASCII alone
     "PYTHONCOERCECLOCALE": "0",
     "PYTHONHASHSEED": "1",
+    "PIP_USER": "1",
+    "PIP_REQUIRE_VIRTUALENV": "1",
+    "PIP_NO_BINARY": ":all:",
+    "PIP_TARGET": "/nowhere",
 }
 
 
@@ -45,7 +54,7 @@ print(release.build(pathlib.Path(sys.argv[1])))
 
 
 def built_elsewhere(python: str, folder: Path) -> Path:
-    """A release built by that Python, with another time zone, locale and umask."""
+    """A release built by that Python, with another time zone, locale, umask, and what a person may have told pip."""
     said = subprocess.run(  # noqa: S603 - a Python of this machine
         [python, "-c", BUILD, str(folder)],
         cwd=release.ROOT, env={**os.environ, **ELSEWHERE}, check=True, stdout=subprocess.PIPE, text=True,
@@ -82,28 +91,27 @@ def test_a_release_has_the_template_and_all_that_it_names(built: Path) -> None:
         names = set(archive.namelist())
         text = archive.read(f"{top}/template.yaml").decode()
         code = zipfile.ZipFile(io.BytesIO(archive.read(f"{top}/handlers.zip"))).namelist()
-        alone = zipfile.ZipFile(io.BytesIO(archive.read(f"{top}/last-resort.zip"))).namelist()
+        alone = zipfile.ZipFile(io.BytesIO(archive.read(f"{top}/respond.zip"))).namelist()
         layer = zipfile.ZipFile(io.BytesIO(archive.read(f"{top}/dependencies.zip"))).namelist()
 
     for file in re.findall(r"(?:CodeUri|ContentUri|DefinitionS3Location): (\S+)", text):
         assert f"{top}/{file}" in names
-    assert {"custom_resource.py", "last_resort.py", "license_conversion/gate.py"} <= set(code)
-    assert {"last_resort.py", "license_conversion/stack_response.py"} <= set(alone) < set(code)
+    assert {"custom_resource.py", "respond.py", "license_conversion/gate.py"} <= set(code)
+    assert {"respond.py", "license_conversion/response.py"} <= set(alone) < set(code)
     assert "python/crhelper/__init__.py" in layer
     assert not [name for name in layer if re.search(r"\.(so|pyd)\b", name)]  # it serves arm64 and x86_64
     assert not [name for name in code + alone + layer if "__pycache__" in name or name.endswith("RECORD")]
 
 
-@pytest.mark.parametrize("folder", release.PACKED)
-def test_a_template_that_says_it_otherwise_is_no_release(folder: str) -> None:
+@pytest.mark.parametrize("names", ["RespondFunction:", "CodeUri: handlers", "ContentUri: layers/dependencies"])
+def test_a_template_that_says_it_otherwise_is_no_release(names: str) -> None:
     with pytest.raises(ValueError, match="any more"):
-        release.template(TEMPLATE.read_text().replace(folder, "elsewhere"))
+        release.template(TEMPLATE.read_text().replace(names, "Elsewhere: elsewhere"))
 
 
-def test_the_last_resort_alone_gets_its_own_zip() -> None:
-    said = release.template(TEMPLATE.read_text())
+def test_the_responder_alone_gets_its_own_zip() -> None:
+    said = yaml_parse(release.template(TEMPLATE.read_text()))["Resources"]
+    code = {name: one["Properties"]["CodeUri"] for name, one in said.items() if "CodeUri" in one["Properties"]}
 
-    assert re.findall(r"CodeUri: last-resort\.zip\n(?: +.*\n)*? +Handler: (\S+)", said) == [
-        "last_resort.handler",
-        "tell_waiters.handler",
-    ]
+    assert {name for name, uri in code.items() if uri == "respond.zip"} == {"RespondFunction"}
+    assert {uri for name, uri in code.items() if name != "RespondFunction"} == {"handlers.zip"}

@@ -8,10 +8,8 @@ NAMES = {
     "region": "AWS_REGION",
     "role_arn": "GATE_ROLE_ARN",
     "state_machine_arn": "GATE_STATE_MACHINE_ARN",
-    "event_bus_name": "GATE_EVENT_BUS_NAME",
     "table_name": "GATE_TABLE_NAME",
-    "watch_function": "GATE_WATCH_FUNCTION",
-    "account_id": "GATE_ACCOUNT_ID",
+    "poll_function": "GATE_POLL_FUNCTION",
 }
 
 

@@ -1,7 +1,18 @@
 """How the resources of template.yaml stand to each other."""
 
-import last_resort
-from tests.template import RESOURCES
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samtranslator.translator.transform import transform  # type: ignore[import-untyped]
+
+import respond
+from tests.template import RESOURCES, TEMPLATE
+
+FUNCTIONS = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
+RESPONDER = RESOURCES["Responder"]
 
 
 def test_the_rule_is_about_this_state_machine_alone_and_every_way_to_end_but_success() -> None:
@@ -9,31 +20,108 @@ def test_the_rule_is_about_this_state_machine_alone_and_every_way_to_end_but_suc
 
     assert rule["EventPattern"] == {
         "source": ["aws.states"],
-        "detail-type": [last_resort.ENDED],
+        "detail-type": [respond.ENDED],
         "detail": {
             "stateMachineArn": [{"Ref": "LicenseConversionGate"}],
             "status": ["FAILED", "TIMED_OUT", "ABORTED"],
         },
     }
-    assert [target["Arn"] for target in rule["Targets"]] == [{"Fn::GetAtt": ["LastResortFunction", "Arn"]}]
+    assert [target["Arn"] for target in rule["Targets"]] == [{"Fn::GetAtt": ["RespondFunction", "Arn"]}]
     assert permission["SourceArn"] == {"Fn::GetAtt": ["ExecutionEndedRule", "Arn"]}
 
 
-def test_the_template_deletes_nothing_before_everybody_is_told_that_telling_them_and_their_rollback_take() -> None:
-    """CloudFormation deletes a resource before those that it depends on; what a function refers to, its role and its log, it
-    depends on.
-    """
-    told = RESOURCES["WaitersTold"]
-    functions = {name for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
+@pytest.fixture
+def made() -> dict[str, Any]:
+    """What CloudFormation gets: SAM makes resources that template.yaml does not name."""
+    template = json.loads(json.dumps(TEMPLATE))
+    for one in template["Resources"].values():
+        for uri in {"CodeUri", "ContentUri"} & one.get("Properties", {}).keys():
+            one["Properties"][uri] = "s3://bucket/key"
+    resources: dict[str, Any] = transform(template, {}, NoManagedPolicies())["Resources"]
+    return resources
 
-    assert told["Properties"]["ServiceToken"] == {"Fn::GetAtt": ["TellWaitersFunction", "Arn"]}
-    assert set(told["DependsOn"]) == (functions - {"TellWaitersFunction"}) | {
-        "ExecutionEndedRule",
-        "ExecutionEndedPermission",
-        "StateMachinePolicy",
+
+class NoManagedPolicies:
+    def load(self) -> dict[str, str]:
+        return {}
+
+
+def _named(value: Any) -> Iterator[str]:
+    """The resources that a part of a template refers to."""
+    if isinstance(value, list):
+        for one in value:
+            yield from _named(one)
+    elif isinstance(value, dict):
+        yield from (value[key] for key in ("Ref",) if isinstance(value.get(key), str))
+        got = value.get("Fn::GetAtt", [])
+        yield got.split(".")[0] if isinstance(got, str) else next(iter(got), "")
+        sub = value.get("Fn::Sub", "")
+        text = sub if isinstance(sub, str) else sub[0]
+        yield from (part.split("}")[0].split(".")[0] for part in text.split("${")[1:])
+        for one in value.values():
+            yield from _named(one)
+
+
+def test_nothing_that_a_response_needs_is_deleted_before_each_gate_that_waits_has_one(made: dict[str, Any]) -> None:
+    """CloudFormation deletes a resource before those that it depends on, and what has no dependency all at once."""
+    goes_later: set[str] = set()
+    found = {"Responder"}
+    while found:
+        goes_later |= found
+        each = [made[name] for name in found]
+        found = {name for one in each for name in [*_named(one.get("Properties")), *_as_list(one.get("DependsOn", []))]}
+        found = (found & made.keys()) - goes_later
+    goes_at_once = {
+        name for name, one in made.items() if name not in goes_later and one["Type"] != "AWS::CloudWatch::Alarm"
     }
-    assert told["Type"] == last_resort.WAITERS_TOLD
-    timeout = RESOURCES["TellWaitersFunction"]["Properties"]["Timeout"]
-    late = RESOURCES["TellWaitersFunction"]["Properties"]["EventInvokeConfig"]["MaximumEventAgeInSeconds"]
-    last = RESOURCES["LastResortFunction"]["Properties"]["Timeout"]
-    assert told["Properties"]["ServiceTimeout"] >= timeout + late + last, "there is time for the last resort's answer"
+
+    assert goes_at_once == {"Dashboard", "StoryQuery", "EndsQuery", "TroubleQuery", "ServiceTokenParameter"}
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def test_a_deployment_that_changes_what_the_responder_depends_on_calls_it() -> None:
+    depends = {"SubnetIds", "SecurityGroupIds", "KmsKeyArn", "Architecture", "PermissionsBoundaryArn"}
+
+    assert RESPONDER["Type"] == respond.OWN_RESOURCE
+    assert RESPONDER["Properties"]["ServiceToken"] == {"Fn::GetAtt": ["RespondFunction", "Arn"]}
+    assert {name: RESPONDER["Properties"][name] for name in depends} == {name: {"Ref": name} for name in depends}
+
+
+def test_cloudformation_waits_for_each_attempt_of_the_responder() -> None:
+    function = FUNCTIONS["RespondFunction"]
+    attempts, pauses = 1 + function["EventInvokeConfig"]["MaximumRetryAttempts"], 60 + 120
+
+    assert RESPONDER["Properties"]["ServiceTimeout"] >= attempts * function["Timeout"] + pauses
+
+
+def test_a_request_that_lambda_gives_up_reaches_the_responder_while_cloudformation_waits() -> None:
+    entry, responder = (FUNCTIONS[name]["EventInvokeConfig"] for name in ("CustomResourceFunction", "RespondFunction"))
+
+    assert entry["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["RespondFunction", "Arn"]}
+    assert entry["MaximumEventAgeInSeconds"] + responder["MaximumEventAgeInSeconds"] <= 3600
+
+
+def test_the_responder_has_no_layer_and_each_function_writes_into_the_one_log_group() -> None:
+    assert [name for name, one in FUNCTIONS.items() if "Layers" not in one] == ["RespondFunction"]
+    assert TEMPLATE["Globals"]["Function"]["LoggingConfig"] == {"LogGroup": {"Ref": "FunctionLogs"}}
+
+
+def test_each_function_is_told_what_it_reads_from_its_environment() -> None:
+    told = {name: set(one["Environment"]["Variables"]) for name, one in FUNCTIONS.items()}
+
+    assert told == {
+        "CustomResourceFunction": {"GATE_STATE_MACHINE_ARN"},
+        "CheckTaskFunction": {"GATE_ROLE_ARN", "GATE_TABLE_NAME", "GATE_POLL_FUNCTION"},
+        "PollTasksFunction": {"GATE_ROLE_ARN", "GATE_TABLE_NAME"},
+        "RespondFunction": {"GATE_LOG_GROUP", "GATE_STATE_MACHINE_ARN"},
+    }
+
+
+def test_the_definition_gets_each_name_that_it_asks_for() -> None:
+    definition = (Path(__file__).parents[2] / "statemachine" / "gate.asl.json").read_text()
+    given = RESOURCES["LicenseConversionGate"]["Properties"]["DefinitionSubstitutions"]
+
+    assert {part.split("}")[0] for part in definition.split("${")[1:]} == given.keys()

@@ -9,9 +9,11 @@ import pytest
 
 from license_conversion.errors import InvalidRequest
 from license_conversion.request import Request
+from license_conversion.response import is_signed
 from scripts.write_reference import ROOT, files
 
 EVENTS = ROOT / "events"
+REQUESTS = sorted(path for path in EVENTS.glob("*.json") if "RequestType" in path.read_text())
 TASK = "lct-0123456789abcdef0"
 TOKEN = "arn:aws:lambda:us-east-1:123456789012:function:gate"
 
@@ -41,6 +43,7 @@ def test_every_generated_file_is_current(path: Path) -> None:
         {"Trigger": "once more"},
         {"Trigger": ["1", 2, True]},
         {"Trigger": None},
+        {"RoleArn": None, "OnFailure": None, "TimeoutSeconds": None},
         {"Trigger": "x" * 1025},
         {"TaskId": TASK},
     ],
@@ -59,6 +62,16 @@ def test_the_schema_of_an_execution_input_judges_the_event_files_right(path: Pat
     valid = jsonschema.Draft202012Validator(schema("execution-input")).is_valid(json.loads(path.read_text()))
 
     assert valid == ("misspelt" not in path.stem)
+
+
+@pytest.mark.parametrize("path", REQUESTS, ids=lambda path: path.stem)
+def test_an_event_file_of_a_request_is_one_that_the_code_responds_to(path: Path) -> None:
+    event = json.loads(path.read_text())
+    handle = event["ResourceProperties"].get("WaitConditionHandle", event["ResponseURL"])
+
+    assert is_signed(event["ResponseURL"])
+    assert is_signed(handle)
+    assert _taken(event["ResourceProperties"]) == ("misspelt" not in path.stem)
 
 
 def _taken(properties: dict[str, Any]) -> bool:

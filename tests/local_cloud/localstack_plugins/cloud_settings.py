@@ -27,8 +27,6 @@ class CloudSettings:
     """Where LocalStack's process writes the address of the answers receiver once that listens."""
     license_manager_url: str
     dynamodb_url: str
-    trace_daemon: str
-    """Host and port to which functions send their part of a trace."""
     sandboxes: Path
     """Folder in which each sandbox gets one of its own: HOME, TMPDIR, output."""
     node: str
@@ -54,7 +52,6 @@ class CloudSettings:
             answers_url_file=Path(value("ANSWERS_URL_FILE")),
             license_manager_url=value("LICENSE_MANAGER_URL"),
             dynamodb_url=value("DYNAMODB_URL"),
-            trace_daemon=value("TRACE_DAEMON"),
             sandboxes=Path(value("SANDBOXES")),
             node=value("NODE"),
             policy_engine=Path(value("POLICY_ENGINE")),

@@ -3,9 +3,11 @@
 - Step Functions reaches License Manager (`aws-sdk:licensemanager:…`) and DynamoDB (`aws-sdk:dynamodb:…`): ours, beside LocalStack
 - errors of License Manager and EC2 have the names that Step Functions gives them
 - the Cause of a nested execution is cut
+- a call that EventBridge refuses is an error that a state can catch
 - a Choice reads timestamps with fractions of a second, as the context object has them
 - a JSONPath that may match many gives a list, of one match or of none too
-- an instance has a usage operation, which License Manager has changed or not, and takes a moment to stop
+- an instance has a usage operation and product codes, which License Manager has changed or not, and takes a moment to stop
+- one with the tag NEVER_RUNS is stopped again by EC2 after each start
 
 Each service is changed when it is loaded, at its first call: nobody else waits for it.
 """
@@ -25,6 +27,8 @@ from tests.local_cloud.localstack_plugins import query_language, step_functions
 from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
 
 STOPPING_SECONDS = 1.0
+NEVER_RUNS = "tests:never-runs"
+"""As an instance does whose encrypted volume may not be decrypted: https://repost.aws/knowledge-center/kms-iam-ec2-permission"""
 CAUSE_CHARACTERS = 32_768
 """https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html: the most that a Cause holds."""
 MAY_MATCH_MANY = re.compile(r"\*|\.\.|\[\?|\[\d*:\d*\]")
@@ -44,13 +48,15 @@ def stepfunctions() -> Service:
 
     asl = "localstack.services.stepfunctions.asl"
     services = f"{asl}.component.state.state_execution.state_task.service"
-    tasks, aws_sdk, nested = (
-        cast("Any", import_module(f"{services}.state_task_service{name}")) for name in ("", "_aws_sdk", "_sfn")
+    tasks, aws_sdk, nested, events = (
+        cast("Any", import_module(f"{services}.state_task_service{name}"))
+        for name in ("", "_aws_sdk", "_sfn", "_events")
     )
     parse_once.definitions(import_module(f"{asl}.parse.asl_parser"))
     tasks.StateTaskService._SERVICE_NAME_SFN_TO_BOTO_OVERRIDES["licensemanager"] = "license-manager"
     aws_sdk._SERVICE_ERROR_NAMES.update(licensemanager="LicenseManager", ec2="Ec2")
     nested.to_json_str = _cut(nested.to_json_str)
+    events.StateTaskServiceEvents._from_error = _as_failed_task(events)
     operators = f"{asl}.component.state.state_choice.comparison.operator.implementations"
     is_timestamp = cast("Any", import_module(f"{operators}.is_operator")).IsTimestamp
     is_timestamp.string_to_timestamp = staticmethod(_timestamp)
@@ -91,6 +97,26 @@ def _cut(to_json_str: Any) -> Any:
     return to_json_str_that_is_cut
 
 
+def _as_failed_task(events: Any) -> Any:
+    original = events.StateTaskServiceEvents._from_error
+
+    def from_error(self: Any, env: Any, ex: Exception) -> Any:
+        if "Error" not in getattr(ex, "response", {}):
+            return original(self, env, ex)
+        name = f"EventBridge.{ex.response['Error']['Code']}"  # type: ignore[attr-defined]
+        failed = events.TaskFailedEventDetails(
+            error=name, cause=str(ex), resource=self._get_sfn_resource(), resourceType=self._get_sfn_resource_type()
+        )
+        return events.FailureEvent(
+            env=env,
+            error_name=events.CustomErrorName(error_name=name),
+            event_type=events.HistoryEventType.TaskFailed,
+            event_details=events.EventDetails(taskFailedEventDetails=failed),
+        )
+
+    return from_error
+
+
 def _with_services_beside(boto_client: Any) -> Any:
     original = boto_client.boto_client_for
 
@@ -125,19 +151,23 @@ def ec2() -> Service:
     instances: Any = import_module("moto.ec2.responses.instances")
     known = "<instanceId>{{ instance.id }}</instanceId>"
     assert known in instances.EC2_DESCRIBE_INSTANCES
-    instances.EC2_DESCRIBE_INSTANCES = instances.EC2_DESCRIBE_INSTANCES.replace(
-        known, known + "<usageOperation>{{ instance.usage_operation }}</usageOperation>"
-    )
-    Instance.usage_operation = property(lambda instance: _usage_operation(instance.id))
+    instances.EC2_DESCRIBE_INSTANCES = instances.EC2_DESCRIBE_INSTANCES.replace(known, known + _LICENSE)
+    Instance.license_context = property(lambda instance: _license_context(instance.id))
     Instance.stop = _stop_slowly(Instance.stop)
+    Instance.start = _start_in_vain(Instance.start)
     return Service.for_provider(Ec2Provider(), dispatch_table_factory=MotoFallbackDispatcher)
 
 
-def _usage_operation(instance_id: str) -> str:
+_LICENSE = """{% set license = instance.license_context %}<usageOperation>{{ license.UsageOperation }}</usageOperation>
+<productCodes>{% for code in license.ProductCodes or () %}<item><productCode>{{ code.ProductCodeId }}</productCode>
+<type>{{ code.ProductCodeType }}</type></item>{% endfor %}</productCodes>"""
+
+
+def _license_context(instance_id: str) -> Any:
     """EC2 and License Manager are one AWS: what a conversion has changed, EC2 tells."""
-    asked = f"{CloudSettings.from_environment().license_manager_url}/_control/usage_operation"
+    asked = f"{CloudSettings.from_environment().license_manager_url}/_control/license_context"
     with DIRECT.open(asked, json.dumps({"instance_id": instance_id}).encode(), timeout=10) as answer:
-        return str(json.load(answer))
+        return json.load(answer)
 
 
 def _stop_slowly(stop: Any) -> Any:
@@ -147,14 +177,31 @@ def _stop_slowly(stop: Any) -> Any:
         before = stop(instance)
         if before.name != "stopped":
             instance._state.name, instance._state.code = "stopping", 64
-            stopped = threading.Timer(STOPPING_SECONDS, _stopped, [instance])
-            stopped.daemon = True
-            stopped.start()
+            _later(_stopped, instance)
         return before
 
     return stop_slowly
 
 
+def _start_in_vain(start: Any) -> Any:
+    def start_in_vain(instance: Any) -> Any:
+        before = start(instance)
+        if NEVER_RUNS in {tag["key"] for tag in instance.get_tags()}:
+            instance._state.name, instance._state.code = "pending", 0
+            code = "Client.InternalError"
+            instance._state_reason.code, instance._state_reason.message = code, f"{code}: Client error on launch"
+            _later(_stopped, instance)
+        return before
+
+    return start_in_vain
+
+
+def _later(happens: Any, instance: Any) -> None:
+    timer = threading.Timer(STOPPING_SECONDS, happens, [instance])
+    timer.daemon = True
+    timer.start()
+
+
 def _stopped(instance: Any) -> None:
-    if instance._state.name == "stopping":
+    if instance._state.name in ("stopping", "pending"):
         instance._state.name, instance._state.code = "stopped", 80

@@ -11,7 +11,6 @@ import http.client
 import json
 import os
 import re
-import secrets
 import shutil
 import signal
 import socket
@@ -27,7 +26,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from localstack.aws.api.lambda_ import TracingMode
 from localstack.services.lambda_.invocation import event_manager
 from localstack.services.lambda_.invocation.assignment import AssignmentService
 from localstack.services.lambda_.invocation.execution_environment import ExecutionEnvironment, InvalidStatusException
@@ -71,7 +69,6 @@ class EmulatorExecutor(RuntimeExecutor):  # type: ignore[misc]
         self._settings = CloudSettings.from_environment()
         self._folder = self._settings.sandboxes / id
         self._output = self._folder / "output"
-        self._trace = self._folder / "trace"
         self._read = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
@@ -119,7 +116,7 @@ class EmulatorExecutor(RuntimeExecutor):  # type: ignore[misc]
                     *("--runtime-interface-emulator-address", f"127.0.0.1:{self._port}"),
                     *("--runtime-api-address", f"127.0.0.1:{runtime_port}"),
                     *(str(self._settings.runtime_python), str(_HERE / "lambda_entry.py")),
-                    *(self._function_arn(), str(self._trace), self.function_version.config.handler),
+                    *(self._function_arn(), str(self._folder), self.function_version.config.handler),
                 ],
                 cwd=code,
                 env=self._environment(code, env_vars),
@@ -146,7 +143,6 @@ class EmulatorExecutor(RuntimeExecutor):  # type: ignore[misc]
             "SSL_CERT_FILE": str(self._settings.authority),
             "AWS_ENDPOINT_URL_LICENSE_MANAGER": self._settings.license_manager_url,
             "AWS_ENDPOINT_URL_DYNAMODB": self._settings.dynamodb_url,
-            "AWS_XRAY_DAEMON_ADDRESS": self._settings.trace_daemon,
             **{name: str(value) for name, value in own.items()},
             **lambdas,
             "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
@@ -156,17 +152,7 @@ class EmulatorExecutor(RuntimeExecutor):  # type: ignore[misc]
 
     def invoke(self, payload: dict[str, str]) -> InvocationResult:
         with self._invoking:
-            self._trace.write_text(self._trace_header(payload["trace-id"]))
             return self._invoke(payload["invoke-id"], payload["payload"].encode())
-
-    def _trace_header(self, received: str) -> str:
-        """Lambda decides whether an invocation is sampled, and makes a segment of it: here each one where tracing is active.
-
-        https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html
-        """
-        root = received.split(";", 1)[0]
-        sampled = int(self.function_version.config.tracing_config_mode == TracingMode.Active)
-        return f"{root};Parent={secrets.token_hex(8)};Sampled={sampled}"
 
     def _invoke(self, request_id: str, event: bytes) -> InvocationResult:
         emulator = http.client.HTTPConnection(

@@ -80,16 +80,21 @@ def enter_in_turn(state_field: Any) -> None:
 
 
 def stay_stopped(environment: Any) -> None:
-    """An execution that was stopped is ABORTED, whatever the state that it was in comes to. LocalStack has it fail, and with an
-    error of the interpreter's own where the stop comes between two states.
+    """An execution that was stopped is ABORTED, whatever the state that it was in comes to, and at once where that waits for a
+    task token. LocalStack has it fail, and with an error of the interpreter's own where the stop comes between two states.
     """
-    set_error = environment.set_error
+    set_error, set_stop = environment.set_error, environment.set_stop
 
     def set_error_unless_stopped(self: Any, error: Any) -> None:
         if type(self.program_state()).__name__ != "ProgramStopped":
             set_error(self, error)
 
-    environment.set_error = set_error_unless_stopped
+    def stop_and_wake(self: Any, *arguments: Any, **named: Any) -> None:
+        set_stop(self, *arguments, **named)
+        for endpoint in list(self.callback_pool_manager._pool.values()):
+            endpoint.interrupt_all()
+
+    environment.set_error, environment.set_stop = set_error_unless_stopped, stop_and_wake
 
 
 def eventually_consistent(provider: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The last resort's own zip: what is in it, that all it imports is, and that nothing else can break it."""
+"""The responder's own zip: what is in it, that all it imports is, and that nothing else can break it."""
 
 import ast
 import json
@@ -12,37 +12,38 @@ import pytest
 
 from tests.local_cloud.answers import AnswersReceiver
 from tests.template import RESOURCES
-from tests.unit.test_last_resort import execution
+from tests.unit.network import Network
+from tests.unit.test_respond import ARN, BROKE, BROKEN, FAILURE, HANDLE, STACK, Outside, record
 
 ROOT = Path(__file__).parents[2]
 HANDLERS = ROOT / "handlers"
 LAMBDAS_OWN = {"boto3", "botocore"}
 PACKAGE = "license_conversion"
-NOT_ALWAYS = ["waits", "aws", "request", "properties", "task"]
-"""What the last resort needs for a part of its work alone."""
+NOT_ALWAYS = ["request", "properties", "conversion", "fleet"]
+"""What the responder needs for a part of its work alone."""
 INVOCATION = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-import last_resort
+import respond
 
 class Context:
     def get_remaining_time_in_millis(self):
         return 30000
 
-last_resort.handler(json.loads(sys.stdin.read()), Context())
+respond.handler(json.loads(sys.stdin.read()), Context())
 """
 
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As `sam build` has it made."""
-    folder = tmp_path_factory.mktemp("last-resort")
+    folder = tmp_path_factory.mktemp("respond")
     make(HANDLERS, folder)
     return folder
 
 
 def make(source: Path, folder: Path) -> None:
-    command = ["make", "--silent", "build-LastResortFunction", f"ARTIFACTS_DIR={folder}"]
+    command = ["make", "--silent", "build-RespondFunction", f"ARTIFACTS_DIR={folder}"]
     subprocess.run(command, cwd=source, check=True)  # noqa: S603 - our own Makefile
 
 
@@ -72,7 +73,7 @@ def ours(module: Path) -> set[str]:
 
 
 def test_all_that_it_imports_is_in_it_and_nothing_more(unpacked: Path) -> None:
-    needed, to_read = {f"{PACKAGE}/__init__.py"}, {"last_resort.py", "tell_waiters.py"}
+    needed, to_read = {f"{PACKAGE}/__init__.py"}, {"respond.py"}
     while to_read:
         one = to_read.pop()
         needed.add(one)
@@ -90,7 +91,7 @@ def test_it_needs_nothing_but_what_lambda_has(unpacked: Path) -> None:
 @pytest.mark.parametrize("module", NOT_ALWAYS)
 def test_what_only_some_of_its_work_needs_is_imported_when_it_is_needed(module: str) -> None:
     """A fault in one of these keeps it from that part at most."""
-    program = "import sys, last_resort; print(*sys.modules)"
+    program = "import sys, respond; print(*sys.modules)"
     ran = subprocess.run(  # noqa: S603
         [sys.executable, "-c", program], cwd=HANDLERS, check=True, stdout=subprocess.PIPE, text=True
     )
@@ -98,33 +99,49 @@ def test_what_only_some_of_its_work_needs_is_imported_when_it_is_needed(module: 
     assert f"{PACKAGE}.{module}" not in ran.stdout.split()
 
 
-def test_it_answers_though_every_other_module_is_broken_and_there_is_no_layer(
-    answers: AnswersReceiver, unpacked: Path, tmp_path: Path
-) -> None:
-    """A release with a syntax error wherever that is possible. -I -S: no site-packages, so neither the layer nor boto3."""
-    source, folder = tmp_path / "handlers", tmp_path / "zip"
-    (source / PACKAGE).mkdir(parents=True)
+@pytest.fixture(scope="module")
+def alone(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The zip of a release with a syntax error wherever that is possible."""
+    source, folder = tmp_path_factory.mktemp("handlers"), tmp_path_factory.mktemp("alone")
+    (source / PACKAGE).mkdir()
     for path in HANDLERS.rglob("*.py"):
         name = path.relative_to(HANDLERS)
         whole = (unpacked / name).exists() and name.stem not in NOT_ALWAYS
         (source / name).write_text(path.read_text() if whole else "def broken(:\n")
     (source / "Makefile").write_text((HANDLERS / "Makefile").read_text())
     make(source, folder)
-    event = execution(answers, {"Broken": {"Error": "Runtime.UserCodeSyntaxError", "Cause": "gate.py"}})
+    return folder
+
+
+@pytest.mark.parametrize("door", ["state", "state, for a handle", "record", "deployment"])
+def test_it_responds_though_every_other_module_is_broken_and_there_is_no_layer(
+    answers: AnswersReceiver, network: Network, alone: Path, door: str
+) -> None:
+    """-I -S: no site-packages, so neither the layer nor boto3, which only executions and task tokens need."""
+    outside = Outside(answers, network)
+    event = {
+        "state": {"Input": outside.of_stack(), "Gate": {**BROKEN, "Waiter": STACK}, "Execution": ARN},
+        "state, for a handle": {"Input": outside.of_handle(), "Gate": {**BROKEN, "Waiter": HANDLE}, "Execution": ARN},
+        "record": record(outside.request()),
+        "deployment": {**outside.request(), "ResourceType": "Custom::LicenseConversionGateResponder"},
+    }[door]
 
     subprocess.run(  # noqa: S603
-        [sys.executable, "-I", "-S", "-c", INVOCATION, str(folder)],
-        input=json.dumps(event), check=True, text=True, env=os.environ, stdout=subprocess.DEVNULL,
+        [sys.executable, "-I", "-S", "-c", INVOCATION, str(alone)],
+        input=json.dumps(event), check=True, text=True, stdout=subprocess.DEVNULL,
+        env={**os.environ, "GATE_STATE_MACHINE_ARN": "arn"},
     )  # fmt: skip
 
-    (answer,) = answers.answers()
-    assert answer.json["Status"] == "FAILED"
-    assert "Runtime.UserCodeSyntaxError" in answer.json["Reason"]
+    ((waiter, got),) = outside.heard().items()
+    assert waiter == (HANDLE if "handle" in door else STACK)
+    if "state" in door:
+        assert got == {**FAILURE, "Reason": BROKE}
+    else:
+        assert got["Status"] == ("SUCCESS" if door == "deployment" else "FAILED")
 
 
-@pytest.mark.parametrize("name", ["LastResortFunction", "TellWaitersFunction"])
-def test_the_template_has_it_built_so(name: str) -> None:
-    function = RESOURCES[name]
+def test_the_template_has_it_built_so() -> None:
+    function = RESOURCES["RespondFunction"]
 
     assert function["Metadata"]["BuildMethod"] == "makefile"
     assert "SkipBuild" not in function["Metadata"]

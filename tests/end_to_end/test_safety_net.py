@@ -1,8 +1,8 @@
-"""An execution that ends past every state of its own: whoever waited hears of it all the same.
+"""An execution that ends in another way than by its last state: the responder responds to whoever waited all the same.
 
 LocalStack puts Step Functions' events on the default bus itself, and its rule engine matches the template's rule. Two
-ways to such an end are tried, each for a stack, a wait condition and a task token: somebody stops the execution, and a
-release whose definition names a path that is not there.
+ways to such an end are tried, each for a stack, a wait condition and a task token: an operator stops the execution, and a
+release whose definition asks for what is not there.
 """
 
 import json
@@ -19,6 +19,7 @@ from tests.local_cloud.stacks import ARTIFACTS, Stack
 STACK_GATE = (EXAMPLES / "stack-gate.yaml").read_text()
 LONG = (EXAMPLES / "long-conversion.yaml").read_text()
 MISTAKEN = "mistaken"
+STOPPED = "The gate's execution was stopped by an operator"
 FOREVER = float("inf")
 CALLER_ROLE = "arn:aws:iam::000000000000:role/caller"
 
@@ -71,7 +72,7 @@ class StackThatWaits:
             for arn in self.executions():
                 entered = self._steps.get_execution_history(executionArn=arn)["events"]
                 if text in self._steps.describe_execution(executionArn=arn)["input"] and any(
-                    one.get("stateEnteredEventDetails", {}).get("name") == "Wait for Next Check" for one in entered
+                    one.get("stateEnteredEventDetails", {}).get("name") == "Wait for Result" for one in entered
                 ):
                     return arn
             return ""
@@ -87,10 +88,10 @@ class StackThatWaits:
 
 @pytest.fixture(scope="module")
 def stopped(application: Application) -> StackThatWaits:
-    """Everybody's execution is stopped by hand, once it waits; one has told a stack before."""
+    """Each execution is stopped by hand, once it waits; one has responded to a stack before."""
     ends = application.cloud.license_manager.add_task(duration=0, end_status="FAILED")
-    told = application.cloud.stacks.create("told-by-its-execution", STACK_GATE, {"LicenseConversionTaskId": ends})
-    assert told.status == "ROLLBACK_COMPLETE"
+    before = application.cloud.stacks.create("has-its-response", STACK_GATE, {"LicenseConversionTaskId": ends})
+    assert before.status == "ROLLBACK_COMPLETE"
     waiting = StackThatWaits(application.cloud, application.stack)
     for who in (waiting.stack.id, waiting.handle.id, "TaskToken"):
         waiting.stop_by_hand(waiting.of(who))
@@ -99,13 +100,13 @@ def stopped(application: Application) -> StackThatWaits:
 
 @pytest.fixture(scope="module")
 def mistaken(application: Application) -> Iterator[StackThatWaits]:
-    """A release whose executions end with States.Runtime after the first check, which nothing catches."""
+    """A release whose executions end with States.QueryEvaluationError after the first check: no Choice catches that."""
     cloud = application.cloud
     template = cloud.client("cloudformation").get_template(StackName=application.stack.id)["TemplateBody"]
     (key,) = re.findall(r"Key: '?(\w+)", template)
     s3 = cloud.client("s3")
     definition = json.loads(s3.get_object(Bucket=ARTIFACTS, Key=key)["Body"].read())
-    definition["States"]["Wait for Next Check"]["SecondsPath"] = "$.Nowhere"
+    definition["States"]["Route"]["Choices"][-1]["Condition"] = "{% $gate.Registration.Nowhere %}"
     s3.put_object(Bucket=ARTIFACTS, Key="mistaken-states", Body=json.dumps(definition))
     gate = cloud.stacks.create(MISTAKEN, template.replace(key, "mistaken-states"))
     assert gate.status == "CREATE_COMPLETE"
@@ -115,36 +116,37 @@ def mistaken(application: Application) -> Iterator[StackThatWaits]:
         cloud.stacks.delete(stack.id)
 
 
-def test_a_stack_whose_execution_is_stopped_by_hand_hears_that_somebody_stopped_it(stopped: StackThatWaits) -> None:
+def test_a_stack_whose_execution_is_stopped_by_hand_fails_at_once(stopped: StackThatWaits) -> None:
     stack = stopped.cloud.stacks.wait_for(stopped.stack.id)
 
     (reason,) = stack.failures
-    for part in ("Somebody stopped the gate", "the conversion is not affected", "Operator: I wanted it to end."):
+    for part in (STOPPED, "The conversion is not affected", "Operator: I wanted it to end."):
         assert part in reason, reason
     assert stack.status == "ROLLBACK_COMPLETE"
     assert [answer["Status"] for answer in stopped.cloud.told(stack.id)] == ["FAILED", "SUCCESS"]
-    assert eventually(lambda: [one for one in stopped.cloud.log_lines() if "Told the STACK" in one and stack.id in one])
 
 
 def test_a_wait_condition_whose_execution_is_stopped_by_hand_fails_at_once(stopped: StackThatWaits) -> None:
     stack = stopped.cloud.stacks.wait_for(stopped.handle.id)
 
-    assert [one for one in stack.failures if one.startswith("Conversion1: ") and "Somebody stopped the gate" in one]
+    assert [one for one in stack.failures if one.startswith("Conversion1: ") and STOPPED in one]
     assert stack.status == "ROLLBACK_COMPLETE"
 
 
-def test_a_caller_whose_token_waits_hears_that_somebody_stopped_the_gate(stopped: StackThatWaits) -> None:
+def test_a_caller_whose_token_waits_is_called_back_where_its_execution_is_stopped_by_hand(
+    stopped: StackThatWaits,
+) -> None:
     caller = end_of(stopped.cloud, stopped.callers["waitForTaskToken"])
 
     assert (caller["status"], caller["error"]) == ("FAILED", "LicenseConversion.GateBroken")
-    assert "Somebody stopped the gate" in caller["cause"]
+    assert STOPPED in caller["cause"]
 
 
-def test_a_stack_whose_execution_step_functions_ends_hears_that_the_gate_broke(mistaken: StackThatWaits) -> None:
+def test_a_stack_whose_execution_step_functions_ends_fails_at_once(mistaken: StackThatWaits) -> None:
     stack = mistaken.cloud.stacks.wait_for(mistaken.stack.id)
 
     (reason,) = stack.failures
-    for part in ("The gate itself broke", "the conversion is not affected", "FAILED, States.Runtime"):
+    for part in ("The gate itself broke", "The conversion is not affected", "FAILED, States.QueryEvaluationError"):
         assert part in reason
     assert stack.status == "ROLLBACK_COMPLETE"
     assert [answer["Status"] for answer in mistaken.cloud.told(stack.id)] == ["FAILED", "SUCCESS"]
@@ -153,48 +155,48 @@ def test_a_stack_whose_execution_step_functions_ends_hears_that_the_gate_broke(m
 def test_a_wait_condition_whose_execution_step_functions_ends_fails_at_once(mistaken: StackThatWaits) -> None:
     stack = mistaken.cloud.stacks.wait_for(mistaken.handle.id)
 
-    assert [one for one in stack.failures if one.startswith("Conversion1: ") and "States.Runtime" in one]
+    assert [one for one in stack.failures if one.startswith("Conversion1: ") and "States.QueryEvaluationError" in one]
     assert stack.status == "ROLLBACK_COMPLETE"
 
 
 @pytest.mark.parametrize("pattern", ["waitForTaskToken", "sync:2"])
-def test_a_caller_whose_execution_step_functions_ends_hears_of_it(mistaken: StackThatWaits, pattern: str) -> None:
+def test_a_caller_whose_execution_step_functions_ends_fails_at_once(mistaken: StackThatWaits, pattern: str) -> None:
     caller = end_of(mistaken.cloud, mistaken.callers[pattern])
 
     assert caller["status"] == "FAILED"
-    assert "States.Runtime" in caller["cause"]
+    assert "States.QueryEvaluationError" in caller["cause"]
 
 
-def test_each_end_that_the_second_net_tells_is_counted_and_logged_without_a_credential(
+def test_each_response_of_the_safety_net_is_counted_and_logged_without_a_credential(
     mistaken: StackThatWaits,
 ) -> None:
     for stack in (mistaken.stack, mistaken.handle):
         mistaken.cloud.stacks.wait_for(stack.id)
 
-    eventually(lambda: len(mistaken.counted("LastResortAnswers")) >= 3)
+    eventually(lambda: len(mistaken.counted("ResponderRuns")) >= 3)
     assert len(mistaken.counted("GatesBroken")) >= 4, "whoever waited: a .sync caller's execution too"
     lines = mistaken.cloud.log_lines()
-    assert [line for line in lines if "Told the STACK FAILED as the last resort" in line and mistaken.stack.id in line]
+    assert [line for line in lines if "The STACK got its response" in line and mistaken.stack.id in line]
     assert not [line for line in lines if "Signature=" in line]
 
 
-def test_an_end_that_the_execution_has_told_is_not_told_again(
+def test_an_execution_that_has_responded_gets_no_second_response(
     application: Application, stopped: StackThatWaits
 ) -> None:
     """Its event is as much as the others', and came before them."""
-    told = application.cloud.stacks.describe("told-by-its-execution")
+    before = application.cloud.stacks.describe("has-its-response")
     stopped.cloud.stacks.wait_for(stopped.stack.id)
 
-    assert [answer["Status"] for answer in stopped.cloud.told(told.id)] == ["FAILED", "SUCCESS"]
-    from_outside = [line for line in stopped.cloud.log_lines() if "Told the STACK" in line]
-    assert not [line for line in from_outside if told.id in line]
+    assert [answer["Status"] for answer in stopped.cloud.told(before.id)] == ["FAILED", "SUCCESS"]
+    lines = [line for line in stopped.cloud.log_lines() if before.id in line]
+    assert len([line for line in lines if "The STACK got its response" in line]) == 1
 
 
-def test_the_last_resort_is_let_do_all_of_it(stopped: StackThatWaits, mistaken: StackThatWaits) -> None:
+def test_the_responder_may_do_all_of_it(stopped: StackThatWaits, mistaken: StackThatWaits) -> None:
     for waiting in (stopped, mistaken):
         waiting.cloud.stacks.wait_for(waiting.stack.id)
         end_of(waiting.cloud, waiting.callers["waitForTaskToken"])
 
-    judged = [one for one in stopped.cloud.verdicts() if "LastResortRole" in one.owner]
+    judged = [one for one in stopped.cloud.verdicts() if "RespondRole" in one.owner]
 
     assert [one.reason for one in judged if not one.allowed] == []

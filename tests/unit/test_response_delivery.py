@@ -1,12 +1,12 @@
-"""An answer is sent until it is taken, over TLS, to a receiver that takes a PUT as S3 does."""
+"""A response is sent until it is taken, over TLS, to a receiver that takes a PUT as S3 does."""
 
 import socket
 import ssl
 
 import pytest
 
-from license_conversion.errors import AnswerNotDelivered
-from license_conversion.stack_response import deliver
+from license_conversion.errors import ResponseNotTaken
+from license_conversion.response import deliver
 from tests.local_cloud.answers import LOST, RESET, TIMEOUT, AnswersReceiver
 
 KEY = "arn:aws:cloudformation:us-east-1:000000000000:stack/mine/x|Gate|1"
@@ -53,7 +53,7 @@ def test_one_put_with_a_length_and_no_content_type_to_the_signed_path_is_taken(s
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 403, 404, 500, 503])
 def test_whatever_is_not_2xx_is_tried_again(s3: S3, status: int) -> None:
-    """A redirect too: nobody follows it, so nobody has taken the answer."""
+    """A redirect too: nobody follows it, so nobody has taken the response."""
     s3.receiver.misbehave(status)
 
     assert s3.deliver() == 2
@@ -74,10 +74,10 @@ def test_a_connection_that_breaks_is_tried_again(s3: S3, trouble: str) -> None:
     assert s3.deliver() == 2
 
 
-def test_an_answer_that_is_lost_for_ever_says_how_often_and_what_came_last_and_never_the_url(s3: S3) -> None:
+def test_a_response_that_is_lost_for_ever_says_how_often_and_what_came_last_and_never_the_url(s3: S3) -> None:
     s3.receiver.misbehave(*[503] * 50)
 
-    with pytest.raises(AnswerNotDelivered, match=r"^6 attempts in 20 s, the last one: HTTP status 503$") as raised:
+    with pytest.raises(ResponseNotTaken, match=r"^6 attempts in 20 s, the last one: HTTP status 503$") as raised:
         s3.deliver(seconds=20)
 
     assert s3.receiver.issued()[0].signature not in str(raised.value)
@@ -88,7 +88,7 @@ def test_it_is_tried_at_once_and_then_rarely(s3: S3) -> None:
     """Half a second after the first attempt, and every eight at last."""
     s3.receiver.misbehave(*[403] * 50)
 
-    with pytest.raises(AnswerNotDelivered):
+    with pytest.raises(ResponseNotTaken):
         s3.deliver(seconds=40)
 
     assert s3.pauses == [0.5, 1, 2, 4, 8, 8, 8, 8]
@@ -98,7 +98,7 @@ def test_it_is_tried_at_once_and_then_rarely(s3: S3) -> None:
 def test_no_attempt_begins_after_its_time(s3: S3, seconds: float, pauses: list[float]) -> None:
     s3.receiver.misbehave(*[503] * 50)
 
-    with pytest.raises(AnswerNotDelivered):
+    with pytest.raises(ResponseNotTaken):
         s3.deliver(seconds=seconds)
 
     assert s3.pauses == pauses
@@ -109,23 +109,23 @@ def test_a_receiver_that_says_nothing_is_left_when_the_time_is_up(s3: S3) -> Non
     """In real time: without a time-out of its own the attempt would last as long as the invocation."""
     s3.receiver.misbehave(TIMEOUT)
 
-    with pytest.raises(AnswerNotDelivered, match="1 attempts in 0 s, the last one: TimeoutError"):
+    with pytest.raises(ResponseNotTaken, match="1 attempts in 0 s, the last one: TimeoutError"):
         s3.deliver(seconds=0.1)
 
 
-def test_an_answer_goes_to_nobody_whose_certificate_is_not_trusted(
+def test_a_response_goes_to_nobody_whose_certificate_is_not_trusted(
     answers: AnswersReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     stranger = S3(answers)
 
-    with pytest.raises(AnswerNotDelivered, match=ssl.SSLCertVerificationError.__name__):
+    with pytest.raises(ResponseNotTaken, match=ssl.SSLCertVerificationError.__name__):
         stranger.deliver(seconds=0)
 
     assert stranger.outcomes == []
 
 
-def test_an_answer_is_never_sent_in_the_clear(s3: S3) -> None:
+def test_a_response_is_never_sent_in_the_clear(s3: S3) -> None:
     """Whatever the URL says."""
     assert s3.deliver(url=s3.url.replace("https://", "http://")) == 1
 
@@ -146,7 +146,7 @@ def test_attempts_that_hang_are_each_given_up_early_enough_for_three_more_and_to
 
     monkeypatch.setattr(socket, "create_connection", hang)
 
-    with pytest.raises(AnswerNotDelivered, match="TimeoutError"):
+    with pytest.raises(ResponseNotTaken, match="TimeoutError"):
         deliver("https://bucket/key?signed", b"{}", 23.5, sleep=sleep, monotonic=lambda: now[0])
 
     assert len(given) >= 4

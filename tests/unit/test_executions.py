@@ -1,4 +1,4 @@
-"""The names of waits: a request finds its own, and no other. And what Step Functions may answer: a real client, no network."""
+"""The names of executions: a request finds its own, and no other. And what Step Functions may say: a real client, no network."""
 
 import io
 import json
@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urllib3 import HTTPResponse
 
-from license_conversion import waits
-from license_conversion.request import fleet_id
-from license_conversion.waits import Waits, told
+from license_conversion import executions
+from license_conversion.executions import OWN_ID, Executions, has_responded
+from license_conversion.fleet import fleet_id
 
 TASK_ID = "lct-0123456789abcdef0"
 EVENT = {
@@ -31,7 +31,7 @@ EVENT = {
 def test_every_delivery_of_a_request_has_the_same_name() -> None:
     again = {**EVENT, "RequestType": "Create", "ResourceProperties": {"anything": "else"}}
 
-    assert waits.name(EVENT) == waits.name(again)
+    assert executions.name(EVENT) == executions.name(again)
 
 
 @pytest.mark.parametrize(
@@ -44,22 +44,22 @@ def test_every_delivery_of_a_request_has_the_same_name() -> None:
     ],
 )
 def test_a_request_that_differs_has_another_name(changed: dict[str, str]) -> None:
-    assert waits.name({**EVENT, **changed}) != waits.name(EVENT)
+    assert executions.name({**EVENT, **changed}) != executions.name(EVENT)
 
 
 @pytest.mark.parametrize("length", [16, 17, 255])
 def test_resources_whose_long_names_begin_alike_have_different_names(length: int) -> None:
     one, other = ({**EVENT, "LogicalResourceId": "G" * (length - 1) + end} for end in "ab")
 
-    assert waits.name(one) != waits.name(other)
+    assert executions.name(one) != executions.name(other)
 
 
 def test_a_name_begins_with_the_resource_for_whoever_reads_the_list() -> None:
-    assert waits.name(EVENT).startswith("Gate-")
+    assert executions.name(EVENT).startswith("Gate-")
 
 
 def test_a_name_holds_no_credential() -> None:
-    assert "c0ffee" not in waits.name(EVENT)
+    assert "c0ffee" not in executions.name(EVENT)
 
 
 @given(
@@ -67,16 +67,16 @@ def test_a_name_holds_no_credential() -> None:
     others=st.fixed_dictionaries({name: st.text(max_size=300) for name in ("StackId", "RequestId", "ResponseURL")}),
 )
 def test_step_functions_takes_every_name(logical_id: str, others: dict[str, Any]) -> None:
-    wait_name = waits.name({**others, "LogicalResourceId": logical_id})
+    execution_name = executions.name({**others, "LogicalResourceId": logical_id})
 
-    assert re.fullmatch(r"[A-Za-z0-9_-]{1,80}", wait_name)
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,80}", execution_name)
 
 
 # What Step Functions answers
 
 STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LicenseConversionGate"
 EXECUTIONS = "arn:aws:states:us-east-1:123456789012:execution:LicenseConversionGate"
-NAME = waits.name(EVENT)
+NAME = executions.name(EVENT)
 BEFORE, REQUESTED, AFTER = "2026-11-22T17:39:54Z", "2026-11-22T17:39:55Z", "2026-11-22T17:39:56Z"
 DELETE = {**EVENT, "RequestType": "Delete", "RequestId": "the Delete", "PhysicalResourceId": TASK_ID}
 UPDATE = {**EVENT, "RequestType": "Update", "RequestId": "the Update", "PhysicalResourceId": TASK_ID}
@@ -128,8 +128,8 @@ class ScriptedStepFunctions:
         self.pauses.append(seconds)
         self.now += seconds
 
-    def waits(self, share: float = 1.0) -> Waits:
-        return Waits(STATE_MACHINE, lambda: self.now, self.sleep, lambda: share)
+    def executions(self, share: float = 1.0) -> Executions:
+        return Executions(STATE_MACHINE, lambda: self.now, self.sleep, lambda: share)
 
     def operations(self) -> list[str]:
         return [operation for operation, _ in self.asked]
@@ -178,7 +178,7 @@ def listed(*names: str, more: str = "") -> dict[str, Any]:
 
 
 def begun_with(physical_id: str = TASK_ID, requested_at: str = BEFORE) -> dict[str, Any]:
-    """The input of a wait; `""` for the newest task of a resource, which the checks alone know."""
+    """The input of an execution; `""` for the newest task of a resource, which the checks alone know."""
     return {"Stack": {"Event": EVENT, "RequestedAt": requested_at, "PhysicalResourceId": physical_id}, "Gate": {}}
 
 
@@ -187,30 +187,31 @@ def described(status: str = "RUNNING", execution_input: Any = None, **members: A
     return {"executionArn": f"{EXECUTIONS}:{NAME}", "stateMachineArn": STATE_MACHINE, "startDate": 0, **said}
 
 
-def history(*states: Mapping[str, Any]) -> dict[str, Any]:
-    """The states that an execution entered, the last one first, and between two what else happens."""
+def history(*gates: Any, more: str = "") -> dict[str, Any]:
+    """What an execution assigned to `gate`, the last one first, after what else happens and another variable."""
+    exits = [{"published": "true"}, *({"gate": json.dumps(gate), "results": "[]"} for gate in gates)]
     events: list[dict[str, Any]] = [
         {"timestamp": 0, "type": "TaskScheduled", "id": 99},
         *(
             {
                 "timestamp": 0,
-                "type": "WaitStateEntered",
+                "type": "TaskStateExited",
                 "id": number,
-                "stateEnteredEventDetails": {"name": "Wait for Next Check", "input": json.dumps(state)},
+                "stateExitedEventDetails": {"name": "Check Task", "assignedVariables": assigned},
             }
-            for number, state in enumerate(states)
+            for number, assigned in enumerate(exits)
         ),
     ]
-    return {"events": events}
+    return {"events": events, **({"nextToken": more} if more else {})}
 
 
 # To begin one
 
 
-def test_a_wait_begins_with_its_input_under_its_name(step_functions: ScriptedStepFunctions) -> None:
+def test_an_execution_begins_with_its_input_under_its_name(step_functions: ScriptedStepFunctions) -> None:
     step_functions.answers = {"StartExecution": [BEGUN]}
 
-    step_functions.waits().begin(EVENT, {"Gate": {}}, 20)
+    step_functions.executions().begin(EVENT, {"Gate": {}}, 20)
 
     assert step_functions.asked == [
         ("StartExecution", {"stateMachineArn": STATE_MACHINE, "name": NAME, "input": '{"Gate": {}}'})
@@ -221,13 +222,13 @@ def test_a_wait_begins_with_its_input_under_its_name(step_functions: ScriptedSte
     "answer",
     [
         pytest.param(BEGUN, id="an equal input"),
-        pytest.param((400, "ExecutionAlreadyExists"), id="another input, or a wait that has ended"),
+        pytest.param((400, "ExecutionAlreadyExists"), id="another input, or an execution that has ended"),
     ],
 )
-def test_a_wait_that_has_begun_is_joined(step_functions: ScriptedStepFunctions, answer: Answer) -> None:
+def test_an_execution_that_has_begun_is_joined(step_functions: ScriptedStepFunctions, answer: Answer) -> None:
     step_functions.answers = {"StartExecution": [answer]}
 
-    step_functions.waits().begin(EVENT, begun_with(), 20)
+    step_functions.executions().begin(EVENT, begun_with(), 20)
 
     assert step_functions.operations() == ["StartExecution"]
 
@@ -236,20 +237,20 @@ def test_an_input_is_as_long_as_its_text(step_functions: ScriptedStepFunctions) 
     """Escaped it may be three times as long, and no execution begins with more than 256 KB."""
     step_functions.answers = {"StartExecution": [BEGUN]}
 
-    step_functions.waits().begin(EVENT, {"Said": "é\ud800"}, 20)
+    step_functions.executions().begin(EVENT, {"Said": "é\ud800"}, 20)
 
     assert step_functions.asked[0][1]["input"] == '{"Said": "é?"}'
 
 
 @pytest.mark.parametrize("trouble", BEYOND_REACH)
-def test_a_wait_that_cannot_be_begun_is_tried_for_as_long_as_there_is_time_and_then_raised(
+def test_a_start_that_fails_is_tried_for_as_long_as_there_is_time_and_then_raised(
     step_functions: ScriptedStepFunctions, trouble: Answer
 ) -> None:
     """Lambda then delivers the request again."""
     step_functions.answers = {"StartExecution": [trouble]}
 
     with pytest.raises(ERRORS):
-        step_functions.waits().begin(EVENT, {}, 20)
+        step_functions.executions().begin(EVENT, {}, 20)
 
     assert step_functions.pauses == [1, 2, 4, 8]
     assert 0 < 20 - step_functions.now <= 8
@@ -260,29 +261,29 @@ def test_a_wait_that_cannot_be_begun_is_tried_for_as_long_as_there_is_time_and_t
 def test_a_start_that_works_at_last_is_a_start(step_functions: ScriptedStepFunctions, trouble: Answer) -> None:
     step_functions.answers = {"StartExecution": [trouble, trouble, BEGUN]}
 
-    step_functions.waits().begin(EVENT, {}, 20)
+    step_functions.executions().begin(EVENT, {}, 20)
 
     assert len(step_functions.asked) == 3
 
 
-def test_a_wait_that_began_though_nobody_was_told_is_joined_at_the_second_try(
+def test_an_execution_that_began_without_a_reply_is_joined_at_the_second_try(
     step_functions: ScriptedStepFunctions,
 ) -> None:
     step_functions.answers = {
         "StartExecution": [ReadTimeoutError(endpoint_url=URL), (400, "ExecutionAlreadyExists")],
     }
 
-    step_functions.waits().begin(EVENT, begun_with(), 20)
+    step_functions.executions().begin(EVENT, begun_with(), 20)
 
     assert step_functions.stopped() == []
 
 
-def test_a_crowd_that_is_throttled_does_not_come_again_all_at_once(step_functions: ScriptedStepFunctions) -> None:
+def test_many_that_are_throttled_do_not_come_again_all_at_once(step_functions: ScriptedStepFunctions) -> None:
     """Full jitter: anywhere between at once and the whole pause."""
     first = []
     for share in (0.0, 0.25, 1.0):
         step_functions.answers, step_functions.pauses = {"StartExecution": [(400, "ThrottlingException"), BEGUN]}, []
-        step_functions.waits(share).begin(EVENT, {}, 20)
+        step_functions.executions(share).begin(EVENT, {}, 20)
         first += step_functions.pauses
 
     assert first == [0, 0.25, 1]
@@ -292,23 +293,23 @@ def test_a_crowd_that_is_throttled_does_not_come_again_all_at_once(step_function
 
 
 def named(event: dict[str, str]) -> str:
-    return waits.name({**EVENT, **event})
+    return executions.name({**EVENT, **event})
 
 
 SECOND = named({"RequestId": "another"})
-SOMEBODY_ELSES = [named({"LogicalResourceId": "Other"}), named({"StackId": "arn:other"}), "somebody-elses"]
+OTHERS = [named({"LogicalResourceId": "Other"}), named({"StackId": "arn:other"}), "another-application"]
 
 
 def stop(step_functions: ScriptedStepFunctions, event: dict[str, str], seconds: float = 20) -> int:
-    return step_functions.waits().stop(event, REQUESTED, seconds)
+    return step_functions.executions().stop_superseded(event, REQUESTED, seconds)
 
 
 @pytest.mark.parametrize("event", [DELETE, UPDATE], ids=["a Delete", "an Update"])
-def test_the_waits_of_a_resource_are_stopped_and_nobody_elses(
+def test_the_executions_of_a_resource_are_stopped_and_no_others(
     step_functions: ScriptedStepFunctions, event: dict[str, str]
 ) -> None:
     step_functions.answers = {
-        "ListExecutions": [listed(*SOMEBODY_ELSES, NAME, more="page 2"), listed(SECOND, waits.name(event))],
+        "ListExecutions": [listed(*OTHERS, NAME, more="page 2"), listed(SECOND, executions.name(event))],
         "DescribeExecution": [described()],
         "StopExecution": [STOPPED],
     }
@@ -335,7 +336,7 @@ def test_what_runs_is_listed_in_pages_as_large_as_step_functions_gives_until_the
     ]
 
 
-def test_the_task_of_a_wait_is_read_from_the_end_of_its_history(step_functions: ScriptedStepFunctions) -> None:
+def test_the_task_of_an_execution_is_read_from_the_end_of_its_history(step_functions: ScriptedStepFunctions) -> None:
     """One call, however long it has waited: the beginning may be thousands of events away."""
     step_functions.answers = {
         "ListExecutions": [listed(NAME)],
@@ -349,10 +350,10 @@ def test_the_task_of_a_wait_is_read_from_the_end_of_its_history(step_functions: 
     assert said["executionArn"] == f"{EXECUTIONS}:{NAME}"
     assert said["reverseOrder"] is True
     assert said["includeExecutionData"] is True, "without it there is no input to read"
-    assert 25 <= said["maxResults"] <= 1000, "a check of a crowd is 14 events, and a state's retries come on top"
+    assert 25 <= said["maxResults"] <= 1000, "a turn is nine events, and a state's retries come on top"
 
 
-def test_a_wait_that_is_stopped_says_who_took_its_place(step_functions: ScriptedStepFunctions) -> None:
+def test_an_execution_that_is_stopped_says_what_took_its_place(step_functions: ScriptedStepFunctions) -> None:
     step_functions.answers = {
         "ListExecutions": [listed(NAME)],
         "DescribeExecution": [described()],
@@ -373,7 +374,7 @@ def test_a_wait_that_is_stopped_says_who_took_its_place(step_functions: Scripted
 def test_what_was_requested_later_stays_because_an_event_can_be_delivered_late(
     step_functions: ScriptedStepFunctions, event: dict[str, str], requested_at: str, stops: int
 ) -> None:
-    """By the requests' own times, which one clock gave: never by when Step Functions says that the wait began."""
+    """By the requests' own times, which one clock gave: never by when Step Functions says that the execution began."""
     step_functions.answers = {
         "ListExecutions": [listed(NAME)],
         "DescribeExecution": [described(execution_input=begun_with(requested_at=requested_at))],
@@ -394,8 +395,12 @@ FLEET = fleet_id([TASK_ID, OTHER])
         pytest.param(FLEET, FLEET, 1, id="its own fleet's"),
         pytest.param(FLEET, TASK_ID, 0, id="that of a task which replaced its fleet"),
         pytest.param(REFUSED, TASK_ID, 0, id="none: a refused Create that was kept never had one"),
-        pytest.param(MADE_UP, TASK_ID, 1, id="any: CloudFormation made the id up, the Create had no answer"),
+        pytest.param(MADE_UP, TASK_ID, 1, id="any: CloudFormation made the id up, the Create had no response"),
         pytest.param(MADE_UP, "", 1, id="any, a resource's newest too"),
+        pytest.param(
+            f"license-conversion-fleet-{MADE_UP}", TASK_ID, 1, id="any: the stack's name begins like a fleet's id"
+        ),
+        pytest.param(f"{FLEET}-Gate-1ABCDEFGHIJKL", TASK_ID, 1, id="any: the stack's name is a fleet's id"),
     ],
 )
 def test_a_delete_stops_only_what_belongs_to_the_id_that_it_names(
@@ -421,26 +426,27 @@ def test_an_update_takes_the_place_of_whatever_the_resource_waits_for(step_funct
 
 
 @pytest.mark.parametrize(
-    ("states", "stops"),
+    ("gates", "stops"),
     [
         pytest.param([{"Task": {"LicenseConversionTaskId": TASK_ID}}], 1, id="it waits for this task"),
         pytest.param([{"Task": {"LicenseConversionTaskId": OTHER}}], 0, id="it waits for another one"),
         pytest.param(
             [{"Task": {"LicenseConversionTaskId": OTHER}}, {"Task": {"LicenseConversionTaskId": TASK_ID}}],
             0,
-            id="the last state says it",
+            id="the last one counts",
         ),
-        pytest.param([{"Waiter": "STACK", "Checks": 0}], 0, id="no check has named its task yet"),
-        pytest.param([], 0, id="it has entered no state yet"),
+        pytest.param([{"Waiter": "STACK"}], 0, id="no check has named its task yet"),
+        pytest.param([None], 0, id="the check returned nothing"),
+        pytest.param([], 0, id="it has left no state yet"),
     ],
 )
-def test_the_wait_for_a_resources_newest_task_belongs_to_the_id_that_its_checks_have_named(
-    step_functions: ScriptedStepFunctions, states: list[dict[str, Any]], stops: int
+def test_the_gate_of_a_resources_newest_task_belongs_to_the_id_that_its_checks_have_named(
+    step_functions: ScriptedStepFunctions, gates: list[Any], stops: int
 ) -> None:
     step_functions.answers = {
         "ListExecutions": [listed(NAME)],
         "DescribeExecution": [described(execution_input=begun_with(""))],
-        "GetExecutionHistory": [history(*states)],
+        "GetExecutionHistory": [history(*gates)],
         "StopExecution": [STOPPED],
     }
 
@@ -450,7 +456,7 @@ def test_the_wait_for_a_resources_newest_task_belongs_to_the_id_that_its_checks_
 def test_of_two_generations_by_the_same_resource_arn_a_delete_stops_the_one_that_it_names(
     step_functions: ScriptedStepFunctions,
 ) -> None:
-    """The clean-up Delete of the old task comes while the wait for the newer one runs."""
+    """The clean-up Delete of the old task comes while the gate of the newer one runs."""
     makes = {NAME: TASK_ID, SECOND: OTHER}
     step_functions.answers = {
         "ListExecutions": [listed(NAME, SECOND)],
@@ -467,7 +473,7 @@ def test_of_two_generations_by_the_same_resource_arn_a_delete_stops_the_one_that
 
 @pytest.mark.parametrize("trouble", BEYOND_REACH)
 @pytest.mark.parametrize("operation", ["ListExecutions", "DescribeExecution", "GetExecutionHistory", "StopExecution"])
-def test_waits_that_cannot_be_looked_for_or_stopped_are_logged_and_no_error(
+def test_executions_that_cannot_be_found_or_stopped_are_logged_and_no_error(
     step_functions: ScriptedStepFunctions, operation: str, trouble: Answer, caplog: pytest.LogCaptureFixture
 ) -> None:
     step_functions.answers = {
@@ -484,7 +490,9 @@ def test_waits_that_cannot_be_looked_for_or_stopped_are_logged_and_no_error(
     assert "c0ffee" not in caplog.text
 
 
-def test_what_fails_for_a_moment_while_waits_are_stopped_is_tried_again(step_functions: ScriptedStepFunctions) -> None:
+def test_what_fails_for_a_moment_while_executions_are_stopped_is_tried_again(
+    step_functions: ScriptedStepFunctions,
+) -> None:
     step_functions.answers = {
         "ListExecutions": [(400, "ThrottlingException"), listed(NAME)],
         "DescribeExecution": [(400, "ThrottlingException"), described()],
@@ -495,13 +503,13 @@ def test_what_fails_for_a_moment_while_waits_are_stopped_is_tried_again(step_fun
 
 
 @pytest.mark.parametrize(("pages", "call_seconds"), [(10, 6), (1000, 0.2)], ids=["slow pages", "many pages"])
-def test_the_search_for_waits_ends_when_its_time_is_up_and_not_with_its_last_page(
+def test_the_search_for_executions_ends_when_its_time_is_up_and_not_with_its_last_page(
     step_functions: ScriptedStepFunctions, pages: int, call_seconds: float
 ) -> None:
     step_functions.call_seconds = call_seconds
     step_functions.answers = {
         "ListExecutions": [
-            *(listed(*SOMEBODY_ELSES, more=f"page {number}") for number in range(pages)),
+            *(listed(*OTHERS, more=f"page {number}") for number in range(pages)),
             listed(NAME),
         ],
         "DescribeExecution": [described()],
@@ -513,7 +521,7 @@ def test_the_search_for_waits_ends_when_its_time_is_up_and_not_with_its_last_pag
     assert step_functions.now <= 20 + 7, "one call more, which takes seven seconds at most"
 
 
-def test_the_search_for_waits_ends_when_its_time_is_up_though_many_waits_are_looked_at(
+def test_the_search_for_executions_ends_when_its_time_is_up_though_many_are_described(
     step_functions: ScriptedStepFunctions,
 ) -> None:
     step_functions.call_seconds = 0.5
@@ -527,37 +535,41 @@ def test_the_search_for_waits_ends_when_its_time_is_up_though_many_waits_are_loo
     assert step_functions.now <= 20 + 7
 
 
-# The wait of a request, for whoever answers as the last resort
+# The execution of a request, for the responder
 
 
 @pytest.mark.parametrize(
-    ("answer", "exists"),
+    ("answer", "has_one"),
     [
         pytest.param(described(), True, id="it runs"),
-        pytest.param(described("SUCCEEDED"), True, id="it has answered"),
-        pytest.param(described("FAILED", error="LicenseConversion.Failed"), True, id="it has answered FAILED"),
+        pytest.param(described("SUCCEEDED"), True, id="it has responded"),
+        pytest.param(described("FAILED", error="LicenseConversion.Failed"), True, id="it has responded FAILED"),
         pytest.param(
-            described("FAILED", error="LicenseConversion.GateBroken"), True, id="it has answered that it broke"
+            described("FAILED", error="LicenseConversion.GateBroken"), True, id="it has responded that it broke"
         ),
         pytest.param(described("ABORTED"), False, id="it was stopped"),
         pytest.param(described("TIMED_OUT"), False, id="it timed out"),
-        pytest.param(described("FAILED", error="LicenseConversion.NotAnswered"), False, id="nobody could be told"),
+        pytest.param(described("FAILED", error="LicenseConversion.NoResponse"), False, id="its response was not taken"),
         pytest.param(described("FAILED", error="States.Runtime"), False, id="Step Functions ended it"),
         pytest.param((400, "ExecutionDoesNotExist"), False, id="there is none"),
     ],
 )
-def test_a_request_has_a_wait_that_answers_or_has_answered(
-    step_functions: ScriptedStepFunctions, answer: Answer, exists: bool
+def test_a_request_has_an_execution_that_responds_or_has_responded(
+    step_functions: ScriptedStepFunctions, answer: Answer, has_one: bool
 ) -> None:
-    step_functions.answers = {"DescribeExecution": [answer], "GetExecutionHistory": [{"events": []}]}
+    """A moment of trouble is no reason not to know it: asked again, whatever the answer is then."""
+    step_functions.answers = {
+        "DescribeExecution": [(400, "ThrottlingException"), ReadTimeoutError(endpoint_url=URL), answer],
+        "GetExecutionHistory": [(400, "ThrottlingException"), {"events": []}],
+    }
 
-    assert step_functions.waits().of_request(EVENT) is exists
+    assert step_functions.executions().has_begun(EVENT, 20) is has_one
     assert step_functions.asked[0] == ("DescribeExecution", {"executionArn": f"{EXECUTIONS}:{NAME}"})
 
 
-@pytest.mark.parametrize(("error", "exists"), [("LicenseConversion.Stopped", True), ("by hand", False), (None, False)])
-def test_who_has_stopped_a_wait_is_said_by_its_history(
-    step_functions: ScriptedStepFunctions, error: str | None, exists: bool
+@pytest.mark.parametrize(("error", "has_one"), [("LicenseConversion.Stopped", True), ("by hand", False), (None, False)])
+def test_who_has_stopped_an_execution_is_said_by_its_history(
+    step_functions: ScriptedStepFunctions, error: str | None, has_one: bool
 ) -> None:
     stopped = {"type": "ExecutionAborted", "id": 2, "timestamp": 0, "executionAbortedEventDetails": {"error": error}}
     step_functions.answers = {
@@ -565,97 +577,104 @@ def test_who_has_stopped_a_wait_is_said_by_its_history(
         "GetExecutionHistory": [{"events": [stopped]}],
     }
 
-    assert step_functions.waits().of_request(EVENT) is exists
+    assert step_functions.executions().has_begun(EVENT, 20) is has_one
 
 
 @pytest.mark.parametrize("trouble", BEYOND_REACH)
-def test_what_step_functions_does_not_say_of_a_requests_wait_is_an_error(
+def test_what_step_functions_does_not_say_in_all_that_time_is_an_error(
     step_functions: ScriptedStepFunctions, trouble: Answer
 ) -> None:
-    step_functions.answers = {"DescribeExecution": [trouble]}
+    step_functions.answers = {"DescribeExecution": [trouble], "GetExecutionHistory": [trouble]}
 
     with pytest.raises(ERRORS):
-        step_functions.waits().of_request(EVENT)
+        step_functions.executions().has_begun(EVENT, 20)
+    with pytest.raises(ERRORS):
+        step_functions.executions().gate(f"{EXECUTIONS}:{NAME}", 20)
+
+    assert step_functions.now <= 40
 
 
-# For whoever tells what an execution could not
-
-
-def test_an_execution_that_still_seems_to_run_is_looked_at_again(step_functions: ScriptedStepFunctions) -> None:
+def test_an_execution_that_still_seems_to_run_is_described_again(step_functions: ScriptedStepFunctions) -> None:
     """DescribeExecution is eventually consistent: the event of the end can be here before it."""
     step_functions.answers = {"DescribeExecution": [described(), (400, "ThrottlingException"), described("FAILED")]}
 
-    assert step_functions.waits().ended(f"{EXECUTIONS}:{NAME}", 20)["status"] == "FAILED"
+    assert step_functions.executions().ended(f"{EXECUTIONS}:{NAME}", 20)["status"] == "FAILED"
 
 
-def test_an_execution_that_goes_on_running_is_an_error_so_that_lambda_looks_again(
+def test_an_execution_that_goes_on_running_is_an_error_so_that_lambda_tries_again(
     step_functions: ScriptedStepFunctions,
 ) -> None:
     step_functions.answers = {"DescribeExecution": [described()]}
 
     with pytest.raises(TimeoutError):
-        step_functions.waits().ended(f"{EXECUTIONS}:{NAME}", 20)
+        step_functions.executions().ended(f"{EXECUTIONS}:{NAME}", 20)
 
     assert step_functions.now <= 20 + 1
 
 
-def test_the_last_state_is_what_its_history_says(step_functions: ScriptedStepFunctions) -> None:
-    step_functions.answers = {"GetExecutionHistory": [(400, "ThrottlingException"), history({"Checks": 2}, {})]}
-
-    assert step_functions.waits().last_state(f"{EXECUTIONS}:{NAME}", 20) == {"Checks": 2}
-
-
 @pytest.mark.parametrize(
-    ("verdict", "operation", "said"),
+    ("pages", "gate"),
     [
-        ({"Passed": True, "Output": {"Status": "é"}}, "SendTaskSuccess", {"output": '{"Status": "\\u00e9"}'}),
-        ({"Error": "Broken", "Cause": "Why"}, "SendTaskFailure", {"error": "Broken", "cause": "Why"}),
-        ({"Passed": False, "Error": "E", "Cause": "C", "Output": {}}, "SendTaskFailure", {"error": "E", "cause": "C"}),
+        pytest.param([history({"Ended": True}, {"Ended": False})], {"Ended": True}, id="the newest"),
+        pytest.param([history(more="page 2"), history({"Ended": False})], {"Ended": False}, id="on the next page"),
+        pytest.param([history()], {}, id="none"),
+        pytest.param([history(None)], {}, id="the check returned nothing"),
     ],
 )
-def test_a_task_token_is_called_back_until_that_is_taken(
-    step_functions: ScriptedStepFunctions, verdict: dict[str, Any], operation: str, said: dict[str, str]
+def test_the_state_of_a_gate_is_what_its_execution_assigned_last(
+    step_functions: ScriptedStepFunctions, pages: list[Answers], gate: Any
 ) -> None:
-    step_functions.answers = {operation: [(400, "ThrottlingException"), {}]}
+    step_functions.answers = {"GetExecutionHistory": [(400, "ThrottlingException"), *pages]}
 
-    step_functions.waits().tell_caller("a token", verdict, 20)
-
-    assert step_functions.asked == [(operation, {"taskToken": "a token", **said})] * 2
+    assert step_functions.executions().gate(f"{EXECUTIONS}:{NAME}", 20) == gate
 
 
-@pytest.mark.parametrize("gone", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
-def test_a_caller_that_has_gone_is_no_error(step_functions: ScriptedStepFunctions, gone: str) -> None:
-    step_functions.answers = {"SendTaskFailure": [(400, gone)]}
+def test_all_that_runs_is_listed_and_each_can_be_stopped(step_functions: ScriptedStepFunctions) -> None:
+    step_functions.answers = {
+        "ListExecutions": [listed(NAME, more="page 2"), listed(*OTHERS)],
+        "StopExecution": [(400, "ThrottlingException"), STOPPED],
+    }
 
-    step_functions.waits().tell_caller("a token", {"Error": "Broken", "Cause": "Why"}, 20)
+    assert step_functions.executions().running(20) == [f"{EXECUTIONS}:{one}" for one in (NAME, *OTHERS)]
+    step_functions.executions().end(f"{EXECUTIONS}:{NAME}", "The gate was deleted", 20)
 
-    assert step_functions.operations() == ["SendTaskFailure"]
-
-
-def test_a_caller_that_nobody_can_call_back_is_an_error(step_functions: ScriptedStepFunctions) -> None:
-    step_functions.answers = {"SendTaskFailure": [(400, "AccessDeniedException")]}
-
-    with pytest.raises(ClientError):
-        step_functions.waits().tell_caller("a token", {"Error": "Broken", "Cause": "Why"}, 20)
+    assert step_functions.asked[-1][1]["error"] == "LicenseConversion.Stopped", "so that the safety net leaves it"
 
 
 @pytest.mark.parametrize(
-    ("error", "has_told"),
+    ("status", "error", "expected"),
     [
-        ("LicenseConversion.Failed", True),
-        ("LicenseConversion.TimedOut", True),
-        ("LicenseConversion.InvalidRequest", True),
-        ("LicenseConversion.NotAnswered", False),
-        ("States.Runtime", False),
-        ("States.DataLimitExceeded", False),
+        ("SUCCEEDED", None, True),
+        ("FAILED", "LicenseConversion.Failed", True),
+        ("FAILED", "LicenseConversion.TimedOut", True),
+        ("FAILED", "LicenseConversion.InvalidRequest", True),
+        ("FAILED", "LicenseConversion.NoResponse", False),
+        ("FAILED", "States.Runtime", False),
+        ("FAILED", "States.DataLimitExceeded", False),
+        ("TIMED_OUT", "States.Timeout", False),
+        ("ABORTED", None, False),
+        ("ABORTED", "LicenseConversion.Stopped", True),
     ],
 )
-def test_an_execution_that_ended_with_an_error_of_ours_has_told_whoever_waited(error: str, has_told: bool) -> None:
-    assert told({"status": "FAILED", "error": error}) is has_told
+def test_an_execution_that_ended_with_an_error_of_ours_has_responded(
+    status: str, error: str | None, *, expected: bool
+) -> None:
+    assert has_responded({"status": status, "error": error}) is expected
 
 
-def test_an_execution_that_succeeded_has_told_and_one_that_was_stopped_by_hand_has_not() -> None:
-    assert told({"status": "SUCCEEDED"})
-    assert not told({"status": "ABORTED"})
-    assert not told({"status": "TIMED_OUT", "error": "States.Timeout"})
-    assert told({"status": "ABORTED", "error": "LicenseConversion.Stopped"})
+@pytest.mark.parametrize(
+    ("physical_id", "own"),
+    [
+        pytest.param(TASK_ID, True, id="a task"),
+        pytest.param(FLEET, True, id="a fleet"),
+        pytest.param(REFUSED, True, id="a refused Create"),
+        pytest.param(MADE_UP, False, id="one that CloudFormation made up"),
+        pytest.param(f"{REFUSED}-Gate-1ABCDEFGHIJKL", False, id="one made up of a stack's name like ours"),
+        pytest.param(f"{FLEET}-Gate-1ABCDEFGHIJKL", False, id="one made up of a name like a fleet's id"),
+        pytest.param(FLEET[:-1], False, id="a fleet's id without its last digit"),
+        pytest.param("lct-stack-Gate-1ABCDEFGHIJKL", False, id="one made up of a name like a task's id"),
+        pytest.param("", False, id="none"),
+    ],
+)
+def test_an_id_of_our_own_is_known_by_its_whole_form(physical_id: str, *, own: bool) -> None:
+    assert bool(OWN_ID.fullmatch(physical_id)) is own

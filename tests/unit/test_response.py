@@ -1,6 +1,7 @@
 """A response that always fits. Its delivery is tested over TLS, where there is somebody to take it."""
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from license_conversion.errors import AnswerNotDelivered, NobodyListens
-from license_conversion.stack_response import (
+from license_conversion.conversion import ATTRIBUTES
+from license_conversion.errors import NobodyListens, ResponseNotTaken
+from license_conversion.response import (
     deliver,
     fit,
-    message,
+    is_signed,
     requested_at,
     response,
     seconds_left,
@@ -20,7 +22,6 @@ from license_conversion.stack_response import (
     service_timeout,
     signal,
 )
-from license_conversion.task import ATTRIBUTES
 from license_conversion.text import MARK, size
 from tests.context import Context
 from tests.unit.strategies import any_text
@@ -79,11 +80,11 @@ def test_a_success_says_what_cloudformation_asks_for() -> None:
 
 
 def test_a_failure_gives_its_reason_and_no_attributes() -> None:
-    answer = sent(status="FAILED", reason="It failed.", data=attributes(Status="FAILED"))
+    got = sent(status="FAILED", reason="It failed.", data=attributes(Status="FAILED"))
 
-    assert answer["Status"] == "FAILED"
-    assert answer["Reason"] == "It failed."
-    assert answer["Data"] == {}
+    assert got["Status"] == "FAILED"
+    assert got["Reason"] == "It failed."
+    assert got["Data"] == {}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_a_failure_gives_its_reason_and_no_attributes() -> None:
         pytest.param(UPDATE, "SUCCESS", None, "lct-before", id="a Delete names the id that it was asked for"),
     ],
 )
-def test_a_physical_id_changes_only_when_the_answer_is_a_success(
+def test_a_physical_id_changes_only_when_the_response_is_a_success(
     event: dict[str, Any], status: str, physical_id: str | None, expected: str
 ) -> None:
     assert sent(event, status=status, physical_id=physical_id)["PhysicalResourceId"] == expected
@@ -128,11 +129,11 @@ def test_the_attributes_that_were_handed_in_stay_as_they_were() -> None:
 
 @pytest.mark.parametrize("character", ["x", "€", "😀", '"', "\x00"], ids=["1", "3", "4", "escaped", "control"])
 def test_a_status_message_of_ten_thousand_characters_still_fits(character: str) -> None:
-    answer = sent(data=attributes(Status="FAILED", StatusMessage=character * 10_000))
+    got = sent(data=attributes(Status="FAILED", StatusMessage=character * 10_000))
 
-    shortened = answer["Data"]["StatusMessage"]
+    shortened = got["Data"]["StatusMessage"]
     assert shortened == character * (len(shortened) - len(MARK)) + MARK
-    assert answer["Data"] == attributes(Status="FAILED", StatusMessage=shortened)
+    assert got["Data"] == attributes(Status="FAILED", StatusMessage=shortened)
 
 
 @pytest.mark.parametrize("character", ["x", "€", "😀", '"', "\x00"], ids=["1", "3", "4", "escaped", "control"])
@@ -158,33 +159,33 @@ def test_what_just_fits_is_not_shortened() -> None:
 def test_overlong_attributes_give_way_before_the_messages_do() -> None:
     data = attributes(ResourceArn="a" * 1500, Status="SUCCEEDED", StatusMessage="m" * 1600)
 
-    answer = sent(reason="r" * 1000, data=data)
+    got = sent(reason="r" * 1000, data=data)
 
-    assert answer["Data"]["ResourceArn"].endswith(MARK)
-    assert answer["Data"]["StatusMessage"] == "m" * 1600
-    assert answer["Reason"] == "r" * 1000
+    assert got["Data"]["ResourceArn"].endswith(MARK)
+    assert got["Data"]["StatusMessage"] == "m" * 1600
+    assert got["Reason"] == "r" * 1000
 
 
 def test_an_attribute_of_ordinary_length_gives_way_last() -> None:
     data = attributes(ResourceArn="a" * 200, StatusMessage="m" * 5000)
 
-    answer = sent(reason="r" * 5000, data=data)
+    got = sent(reason="r" * 5000, data=data)
 
-    assert answer["Data"]["ResourceArn"] == "a" * 200
-    assert answer["Reason"].endswith(MARK)
+    assert got["Data"]["ResourceArn"] == "a" * 200
+    assert got["Reason"].endswith(MARK)
 
 
 def test_the_status_message_gives_way_before_the_reason() -> None:
-    answer = sent(reason="r" * 2000, data=attributes(StatusMessage="m" * 3000))
+    got = sent(reason="r" * 2000, data=attributes(StatusMessage="m" * 3000))
 
-    assert answer["Reason"] == "r" * 2000
-    assert answer["Data"]["StatusMessage"].endswith(MARK)
+    assert got["Reason"] == "r" * 2000
+    assert got["Data"]["StatusMessage"].endswith(MARK)
 
 
 def test_attributes_that_are_all_too_long_all_give_way() -> None:
-    answer = sent(reason="r" * 9000, data=dict.fromkeys(ATTRIBUTES, "😀" * 9000))
+    got = sent(reason="r" * 9000, data=dict.fromkeys(ATTRIBUTES, "😀" * 9000))
 
-    assert answer["Data"].keys() == set(ATTRIBUTES)
+    assert got["Data"].keys() == set(ATTRIBUTES)
 
 
 ids = st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=1, max_size=128)
@@ -219,12 +220,12 @@ def test_whatever_is_said_the_response_fits_and_is_json(
     if known:
         event["PhysicalResourceId"] = known
 
-    answer = sent(event, status=status, reason=reason, physical_id=physical_id, data=data)
+    got = sent(event, status=status, reason=reason, physical_id=physical_id, data=data)
 
-    assert (answer["StackId"], answer["RequestId"], answer["LogicalResourceId"]) == (stack_id, request_id, logical_id)
-    assert answer["Status"] == status
-    assert 1 <= len(answer["PhysicalResourceId"]) <= 1024
-    assert answer["Data"].keys() == (data.keys() if status == "SUCCESS" else set())
+    assert (got["StackId"], got["RequestId"], got["LogicalResourceId"]) == (stack_id, request_id, logical_id)
+    assert got["Status"] == status
+    assert 1 <= len(got["PhysicalResourceId"]) <= 1024
+    assert got["Data"].keys() == (data.keys() if status == "SUCCESS" else set())
 
 
 @given(reason=long_text, limit=st.integers(60, LIMIT))
@@ -290,59 +291,100 @@ def test_whatever_the_reason_a_signal_fits_and_is_json(status: str, reason: str)
     assert json.loads(json.loads(body)["Data"]) == attributes()
 
 
-# Where the end of a wait goes
+# To whom it is sent, and for how long
 
-ANSWER = {"Status": "FAILED", "Reason": "It failed.", "PhysicalResourceId": TASK_ID, "Data": {}}
-
-
-def test_a_stack_that_waits_itself_gets_the_response() -> None:
-    url, body = message(EVENT, ANSWER, "STACK")
-
-    assert url == RESPONSE_URL
-    assert json.loads(body)["RequestId"] == EVENT["RequestId"]
-
-
-def test_a_request_that_names_a_handle_has_the_handle_signalled() -> None:
-    event = {**EVENT, "ResourceProperties": {"WaitConditionHandle": HANDLE}}
-
-    url, body = message(event, ANSWER, "HANDLE")
-
-    assert url == HANDLE
-    assert json.loads(body) == {"Status": "FAILURE", "Reason": "It failed.", "UniqueId": TASK_ID, "Data": "{}"}
-
-
-@pytest.mark.parametrize("physical_id", ["", None], ids=["empty", "none"])
-def test_a_signal_always_has_a_unique_id_because_cloudformation_counts_none_without(physical_id: str | None) -> None:
-    event = {**EVENT, "ResourceProperties": {"WaitConditionHandle": HANDLE}}
-
-    _, body = message(event, {**ANSWER, "PhysicalResourceId": physical_id}, "HANDLE")
-
-    assert json.loads(body)["UniqueId"]
-
-
-# For how long it is sent
+SAID = {"Status": "FAILED", "Reason": "It failed.", "PhysicalResourceId": TASK_ID, "Data": {}}
+OF_HANDLE = {**EVENT, "ResourceProperties": {"WaitConditionHandle": HANDLE}}
+REQUESTED = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
 
 
 class KeepsHowLong:
-    """Stands for the one that a message is delivered to: keeps for how long it was to be tried, and takes it or not."""
+    """Stands for S3: keeps what was sent and for how long it was to be tried, and takes it or not."""
 
     def __init__(self, *, takes: bool = True) -> None:
+        self.got: list[tuple[str, Any]] = []
         self.seconds: list[float] = []
         self._takes = takes
 
     def __call__(self, url: str, body: bytes, seconds: float) -> int:
+        self.got.append((url, json.loads(body)))
         self.seconds.append(seconds)
         if not self._takes:
-            raise AnswerNotDelivered("3 attempts, the last one: HTTP status 403")
+            raise ResponseNotTaken("3 attempts, the last one: HTTP status 403")
         return 1
+
+
+def sent_by(
+    s3: KeepsHowLong, event: dict[str, Any], said: dict[str, Any] = SAID, *, to_handle: bool = False,
+    after: float = 10, seconds: float = 28,
+) -> None:  # fmt: skip
+    now = REQUESTED + timedelta(seconds=after)
+    send(event, said, to_handle=to_handle, seconds=seconds, requested=REQUESTED, now=now, deliver_=s3)
+
+
+def test_a_stack_gets_the_response_and_its_handle_the_signal() -> None:
+    s3 = KeepsHowLong()
+
+    sent_by(s3, OF_HANDLE)
+    sent_by(s3, OF_HANDLE, to_handle=True)
+
+    (stacks_url, stacks), signalled = s3.got
+    assert (stacks_url, stacks["RequestId"]) == (RESPONSE_URL, EVENT["RequestId"])
+    assert signalled == (HANDLE, {"Status": "FAILURE", "Reason": "It failed.", "UniqueId": TASK_ID, "Data": "{}"})
+
+
+@pytest.mark.parametrize("physical_id", ["", None], ids=["empty", "none"])
+def test_a_signal_always_has_a_unique_id_because_cloudformation_counts_none_without(physical_id: str | None) -> None:
+    s3 = KeepsHowLong()
+
+    sent_by(s3, OF_HANDLE, {**SAID, "PhysicalResourceId": physical_id}, to_handle=True)
+
+    assert s3.got[0][1]["UniqueId"]
+
+
+@pytest.mark.parametrize(
+    ("url", "signed"),
+    [
+        pytest.param(RESPONSE_URL, True, id="a response URL"),
+        pytest.param("https://bucket/k?AWSAccessKeyId=A&Expires=1&Signature=a%2Bb%3D", True, id="the older signature"),
+        pytest.param("https://bucket/stack%3Aarn%7CGate%7C1?X-Amz-Signature=c0ffee", True, id="the signature alone"),
+        pytest.param(RESPONSE_URL.replace("https", "http"), False, id="in the clear"),
+        pytest.param("https://bucket/key", False, id="no query"),
+        pytest.param("https://bucket/key?X-Amz-Date=20261122T173955Z", False, id="no signature"),
+        pytest.param("https://bucket/key?NotSignature=c0ffee", False, id="a name that ends like it"),
+        pytest.param("https://bucket/X-Amz-Signature=c0ffee", False, id="in the path"),
+        pytest.param("https://bucket/key?a=1#&Signature=c0ffee", False, id="in the fragment"),
+        pytest.param("https://me:secret@bucket/key?Signature=c0ffee", False, id="with a password"),
+        pytest.param("https:///key?Signature=c0ffee", False, id="no host"),
+        pytest.param(RESPONSE_URL + "\n", False, id="a newline at the end"),
+        pytest.param("...", False, id="what a framework puts there"),
+        pytest.param("", False, id="empty"),
+        *(pytest.param(other, False, id=repr(other)) for other in (None, 5, [RESPONSE_URL])),
+    ],
+)
+@pytest.mark.parametrize("to_handle", [False, True], ids=["response", "signal"])
+def test_only_a_url_that_cloudformation_has_signed_gets_anything(url: Any, *, signed: bool, to_handle: bool) -> None:
+    s3 = KeepsHowLong()
+    event = {**OF_HANDLE, "ResponseURL": url}
+    if to_handle:
+        event = {**EVENT, "ResourceProperties": {"WaitConditionHandle": url}}
+
+    with suppress(NobodyListens):
+        sent_by(s3, event, to_handle=to_handle)
+
+    assert (is_signed(url), [to for to, _ in s3.got]) == (signed, [url] if signed else [])
+
+
+@pytest.mark.parametrize("to_handle", [False, True], ids=["response", "signal"])
+def test_nobody_listens_to_what_is_no_request(*, to_handle: bool) -> None:
+    """Whoever may start the state machine can say anything: the responder ends by this error, and tries nothing else again."""
+    with pytest.raises(NobodyListens):
+        sent_by(KeepsHowLong(), {}, to_handle=to_handle)
 
 
 def of_request(service_timeout_: Any = None, **members: Any) -> dict[str, Any]:
     properties = {} if service_timeout_ is None else {"ServiceTimeout": service_timeout_}
     return {**EVENT, "ResourceProperties": properties, **members}
-
-
-REQUESTED = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -355,26 +397,24 @@ REQUESTED = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
     ],
 )
 def test_sending_ends_when_cloudformation_has_given_up(after: float, seconds: float, tried: float) -> None:
-    taker = KeepsHowLong()
+    s3 = KeepsHowLong()
 
-    send(of_request("90"), ANSWER, "STACK", seconds, now=REQUESTED + timedelta(seconds=after), deliver_=taker)
+    sent_by(s3, of_request("90"), after=after, seconds=seconds)
 
-    assert taker.seconds == [tried]
+    assert s3.seconds == [tried]
 
 
 @pytest.mark.parametrize(
     ("after", "error"),
     [
-        pytest.param(30, AnswerNotDelivered, id="somebody listens: it is worth another try"),
+        pytest.param(30, ResponseNotTaken, id="somebody listens: it is worth another try"),
         pytest.param(62, NobodyListens, id="nobody will, by then"),
         pytest.param(1000, NobodyListens, id="nobody has for long"),
     ],
 )
-def test_an_answer_that_is_not_taken_says_whether_anybody_still_listens(after: float, error: type[Exception]) -> None:
-    receiver = KeepsHowLong(takes=False)
-
-    with pytest.raises(AnswerNotDelivered) as raised:
-        send(of_request("90"), ANSWER, "STACK", 28, now=REQUESTED + timedelta(seconds=after), deliver_=receiver)
+def test_a_response_that_is_not_taken_says_whether_anybody_still_listens(after: float, error: type[Exception]) -> None:
+    with pytest.raises(ResponseNotTaken) as raised:
+        sent_by(KeepsHowLong(takes=False), of_request("90"), after=after)
 
     assert type(raised.value) is error
     assert str(raised.value).startswith("3 attempts, the last one: HTTP status 403")
@@ -384,15 +424,13 @@ def test_an_answer_that_is_not_taken_says_whether_anybody_still_listens(after: f
 def test_a_signal_is_sent_whenever_it_comes_because_the_wait_conditions_own_time_is_not_known() -> None:
     event = of_request("90")
     event["ResourceProperties"]["WaitConditionHandle"] = HANDLE
-    taker, receiver = KeepsHowLong(), KeepsHowLong(takes=False)
-    late = REQUESTED + timedelta(hours=1)
+    s3 = KeepsHowLong(takes=False)
 
-    send(event, ANSWER, "HANDLE", 28, now=late, deliver_=taker)
-    with pytest.raises(AnswerNotDelivered) as raised:
-        send(event, ANSWER, "HANDLE", 28, now=late, deliver_=receiver)
+    with pytest.raises(ResponseNotTaken) as raised:
+        sent_by(s3, event, to_handle=True, after=3600)
 
-    assert taker.seconds == [28]
-    assert type(raised.value) is AnswerNotDelivered
+    assert s3.seconds == [28]
+    assert type(raised.value) is ResponseNotTaken
 
 
 @pytest.mark.parametrize(
@@ -415,7 +453,7 @@ def test_properties_that_are_none_say_nothing_of_a_time_out(properties: Any) -> 
     assert service_timeout({"ResourceProperties": properties}) == 3600
 
 
-def test_an_invocation_keeps_a_moment_to_say_that_an_answer_was_not_delivered() -> None:
+def test_an_invocation_keeps_a_moment_to_say_that_a_response_was_not_taken() -> None:
     assert seconds_left(Context(seconds=10)) == 8.5
 
 
@@ -430,10 +468,10 @@ def test_an_invocation_keeps_a_moment_to_say_that_an_answer_was_not_delivered() 
         pytest.param("", id="nothing"),
     ],
 )
-def test_a_url_that_is_none_is_an_answer_that_is_not_taken(url: str) -> None:
+def test_a_url_that_is_none_is_a_response_that_is_not_taken(url: str) -> None:
     now = [0.0]
 
-    with pytest.raises(AnswerNotDelivered) as raised:
+    with pytest.raises(ResponseNotTaken) as raised:
         deliver(url, b"{}", 3, sleep=lambda seconds: now.append(now[-1] + seconds), monotonic=lambda: now[-1])
 
     assert "c0ffee" not in str(raised.value)
@@ -469,6 +507,14 @@ def test_a_request_was_made_when_its_url_was_signed_if_that_can_be_true(date: st
     assert requested_at(url_signed(date), NOW) == expected
 
 
+def test_the_older_signature_says_by_its_end_when_it_began() -> None:
+    ends = NOW + timedelta(hours=1, minutes=59)
+
+    url = f"https://bucket/key?AWSAccessKeyId=A&Expires={ends.timestamp():.0f}&Signature=c0ffee"
+
+    assert requested_at({"ResponseURL": url}, NOW) == NOW - timedelta(minutes=1)
+
+
 def test_a_delivery_that_is_repeated_a_minute_later_keeps_the_first_ones_time() -> None:
     event = url_signed("20261122T173955Z")
 
@@ -483,9 +529,9 @@ def test_a_delivery_that_is_repeated_a_minute_later_keeps_the_first_ones_time() 
         pytest.param({"ResponseURL": 5}, id="a number"),
         pytest.param({"ResponseURL": ""}, id="empty"),
         pytest.param({"ResponseURL": "https://bucket/key"}, id="no query"),
-        pytest.param(
-            {"ResponseURL": "https://bucket/key?AWSAccessKeyId=a&Expires=1&Signature=b"}, id="an older signature"
-        ),
+        pytest.param({"ResponseURL": "https://bucket/key?Expires=1&Signature=b"}, id="a date that cannot be true"),
+        pytest.param({"ResponseURL": "https://bucket/key?Expires=soon&Signature=b"}, id="a date that is none"),
+        pytest.param({"ResponseURL": f"https://bucket/key?Expires={10**400}&Signature=b"}, id="a date beyond all"),
         pytest.param({"ResponseURL": "\ud800?X-Amz-Date=\ud800"}, id="half a character"),
         pytest.param(
             {"ResponseURL": "https://[bucket/?X-Amz-Date=20261122T173955Z"},

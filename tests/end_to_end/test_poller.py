@@ -1,0 +1,104 @@
+"""Eight executions wait at the deployed gate at once, and one poller asks License Manager for all of them."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.application import Application
+from tests.eventually import eventually
+
+GATES = 8
+SOON = 90
+"""The gates' TimeoutSeconds: such a gate wakes by itself within 85 seconds, and within 120 where it may wait for longer."""
+LONG = 900
+
+
+class WaitingGates:
+    """Executions that are started together, each for a task of its own."""
+
+    def __init__(self, application: Application, timeout: int) -> None:
+        self._application = application
+        self._steps = application.cloud.client("stepfunctions")
+        self._tasks = [application.cloud.license_manager.add_task(duration=float("inf")) for _ in range(GATES)]
+        self._arns = [
+            application.start({"LicenseConversionTaskId": task, "TimeoutSeconds": timeout}) for task in self._tasks
+        ]
+
+    def all_sleep(self) -> bool:
+        return all("Wait for Result" in states for states in self.states())
+
+    def end(self) -> list[str]:
+        """All conversions end, and then every execution."""
+        for task in self._tasks:
+            self._application.cloud.license_manager.finish_task(task)
+        return [self._application.finish(arn, LONG + 60)["status"] for arn in self._arns]
+
+    def histories(self) -> Iterator[list[dict[str, Any]]]:
+        for arn in self._arns:
+            pages = self._steps.get_paginator("get_execution_history").paginate(executionArn=arn)
+            yield [dict(event) for page in pages for event in page["events"]]
+
+    def states(self) -> list[list[str]]:
+        """Which states each execution has entered, in order."""
+        return [
+            [one["stateEnteredEventDetails"]["name"] for one in history if "stateEnteredEventDetails" in one]
+            for history in self.histories()
+        ]
+
+    def tokens(self) -> set[str]:
+        """Those by which the poller calls the gates back."""
+        scheduled = [
+            json.loads(one["taskScheduledEventDetails"]["parameters"])
+            for history in self.histories()
+            for one in history
+            if "taskScheduledEventDetails" in one
+        ]
+        return {one["ExpressionAttributeValues"][":token"]["S"] for one in scheduled if "UpdateExpression" in one}
+
+
+@pytest.fixture
+def wait(application: Application) -> Iterator[Callable[[int], WaitingGates]]:
+    yield lambda timeout: WaitingGates(application, timeout)
+    application.cloud.license_manager.faults.clear()
+    application.cloud.dynamodb.away = False
+
+
+def test_gates_that_are_throttled_are_called_back_by_one_poller_whose_tokens_no_log_shows(
+    application: Application, wait: Callable[[int], WaitingGates]
+) -> None:
+    """License Manager takes two calls a second."""
+    license_manager = application.cloud.license_manager
+    license_manager.faults.limit(2, 2)
+    before = len(license_manager.calls)
+    gates = wait(LONG)
+    eventually(gates.all_sleep)
+    eventually(lambda: "ListLicenseConversionTasks" in {one.operation for one in license_manager.calls[before:]})
+
+    assert gates.end() == ["SUCCEEDED"] * GATES
+    slept = ["Open Gate", "Check Task", "Route", "Wait for Result", "Check Task", "Route", "Publish Event", "Route"]
+    assert gates.states() == [[*slept, "Conversion Done"]] * GATES
+    assert "TaskTimedOut" not in {one["type"] for history in gates.histories() for one in history}
+    tokens = gates.tokens()
+    assert len(tokens) == GATES
+    lines = "\n".join(application.cloud.log_lines())
+    assert not [token for token in tokens if token in lines]
+
+
+def test_a_poller_that_is_killed_fails_no_gate(application: Application, wait: Callable[[int], WaitingGates]) -> None:
+    gates = wait(SOON)
+    eventually(gates.all_sleep)
+
+    eventually(lambda: application.cloud.localstack.kill_runtimes(application.function_arn("PollTasksFunction")))
+
+    assert gates.end() == ["SUCCEEDED"] * GATES
+
+
+def test_a_table_that_is_away_fails_no_gate(application: Application, wait: Callable[[int], WaitingGates]) -> None:
+    application.cloud.dynamodb.away = True
+    gates = wait(SOON)
+    eventually(gates.all_sleep)
+
+    assert gates.end() == ["SUCCEEDED"] * GATES
+    assert all("Back Off" in states for states in gates.states())

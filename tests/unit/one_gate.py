@@ -1,0 +1,154 @@
+"""One gate, seen as the state machine sees it: its state goes as JSON from check to check."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from check_task import TaskCheck, handle
+from license_conversion.errors import AccessDenied, GateError, InvalidRequest, StillUnknown, TableUnavailable
+from license_conversion.gate import RETRY_SECONDS
+from license_conversion.poll import Poll
+from license_conversion.settings import Settings
+from tests.simulation.memory_registrations import MemoryRegistrations
+from tests.unit.fake_license_manager import FakeLicenseManager
+
+TASK_ID = "lct-0123456789abcdef0"
+INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
+SERVICE_TOKEN = "arn:aws:lambda:us-east-1:123456789012:function:gate"
+EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:gate:Gate-1"
+BEGAN = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
+CONTEXT = SimpleNamespace(aws_request_id="11111111-2222-4333-8444-555555555555")
+SETTINGS = Settings("arn:aws:iam::123456789012:role/gate", "eu-central-1", "", "registrations", "poll")
+STACK_EVENT = {
+    "RequestType": "Create",
+    "StackId": "arn:stack",
+    "RequestId": "1",
+    "LogicalResourceId": "Gate",
+    "ResponseURL": "https://bucket/key?X-Amz-Signature=c0ffee",
+}
+NOT_READ_YET = {"Ended": False, "GiveUpAt": "", "AttemptSeconds": 25, "PauseSeconds": 15}
+
+THROTTLE = StillUnknown("License Manager answered RateLimitExceededException: slow down", throttled=True)
+FAULT = StillUnknown("License Manager answered 500: sorry")
+NEW_ID = InvalidRequest("There is no such task.", grace=10)
+NEW_ROLE = AccessDenied("It is denied.", grace=30)
+WRONG = InvalidRequest("No.")
+
+
+def ids(count: int) -> list[str]:
+    """Ids of 50 characters: the longest."""
+    return [f"lct-{number:046x}" for number in range(count)]
+
+
+def first_check(now: datetime = BEGAN, **request: Any) -> dict[str, Any]:
+    """What the state machine sends for a caller's gate."""
+    return {
+        "Input": {"LicenseConversionTaskId": TASK_ID, "TimeoutSeconds": 86400, **request},
+        "Gate": {"Waiter": "CALLER", **NOT_READ_YET},
+        "Results": [],
+        "RegisteredAt": "",
+        "EnteredAt": now.isoformat(),
+        "Tries": 0,
+        "StartedAt": now.isoformat(),
+        "Execution": EXECUTION,
+    }
+
+
+class OneGate:
+    """A gate for a caller, or for a stack that has these `properties`. `seconds` are those since the wait began; `share` is what
+    chance gives; `touched` are the methods of the table that were called; `pollers` are the owners of those that were started.
+    """
+
+    def __init__(self, properties: Mapping[str, Any] | None = None, *, waiter: str = "", **request: Any) -> None:
+        self.seconds, self.share, self.call_seconds = 0.0, 0.0, 0.0
+        self.tries = 0
+        self.pollers: list[str] = []
+        self.touched: list[str] = []
+        self.table_away = False
+        self.license_manager = FakeLicenseManager(TASK_ID, lambda: self._sleep(self.call_seconds))
+        self.registrations = MemoryRegistrations(self.pollers.append, self._touch)
+        self.registered_at = ""
+        stack = {**STACK_EVENT, "ResourceProperties": {"ServiceToken": SERVICE_TOKEN, **(properties or {})}}
+        named = request.keys() & {"ResourceArn", "LicenseConversionTaskIds"}
+        self.input: Any = {"TimeoutSeconds": 3600, **({} if named else {"LicenseConversionTaskId": TASK_ID}), **request}
+        if properties is not None:
+            self.input = {"Stack": {"Event": stack, "RequestedAt": BEGAN.isoformat()}}
+        self.state: dict[str, Any] = {"Waiter": waiter or ("CALLER" if properties is None else "STACK"), **NOT_READ_YET}
+        poll = Poll(self.license_manager, lambda: self.now().timestamp(), self._sleep)
+        self.task_check = TaskCheck(
+            SETTINGS,
+            lambda _: poll,
+            lambda _: self.registrations,  # type: ignore[arg-type, return-value]
+            self.now,
+            lambda: self.share,
+        )
+
+    def now(self) -> datetime:
+        return BEGAN + timedelta(seconds=self.seconds)
+
+    def _sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    def _touch(self, method: str) -> None:
+        self.touched.append(method)
+        if self.table_away:
+            raise TableUnavailable("The table of registrations does not answer")
+
+    def check(
+        self,
+        says: Any = None,
+        *results: Any,
+        at: float | None = None,
+        tries: int = 0,
+        entered: datetime | None = None,
+    ) -> dict[str, Any]:
+        """The state after one check, `at` so many seconds. License Manager `says` something else from now on; the poller has sent
+        the `results`.
+        """
+        self.seconds = self.seconds if at is None else at
+        self.license_manager.says = says or self.license_manager.says
+        event = {
+            **first_check(),
+            "Input": self.input,
+            "Gate": self.state,
+            "Results": results,
+            "RegisteredAt": self.registered_at,
+            "EnteredAt": (entered or self.now()).isoformat(),
+            "Tries": tries,
+        }
+        self.state = json.loads(json.dumps(handle(self.task_check, json.loads(json.dumps(event)), CONTEXT)))
+        if "Registration" in self.state:
+            self.registered_at = self.now().isoformat()
+        return self.state
+
+    def woken(self, *results: Any, at: float | None = None) -> dict[str, Any]:
+        """The state after a check that the poller has woken with results, or that woke by itself; what was asked before is
+        forgotten.
+        """
+        self.license_manager.asked.clear()
+        self.touched.clear()
+        return self.check(None, *results, at=at)
+
+    def insists(self, says: Any = None, *, at: float | None = None) -> dict[str, Any]:
+        """The same as `check`, where the state machine tries again while the check is refused; `tries` counts."""
+        self.seconds = self.seconds if at is None else at
+        entered, self.tries = self.now(), 0
+        while True:
+            self.tries += 1
+            try:
+                return self.check(says, tries=self.tries - 1, entered=entered)
+            except GateError:
+                self.seconds += RETRY_SECONDS
+
+    @property
+    def asked(self) -> list[str]:
+        return self.license_manager.asked
+
+
+def fleet(count: int, **request: Any) -> OneGate:
+    """A gate for so many tasks, which all run."""
+    gate = OneGate(LicenseConversionTaskIds=ids(count), **request)
+    gate.license_manager.of = dict.fromkeys(ids(count), "IN_PROGRESS")
+    return gate

@@ -1,0 +1,70 @@
+"""An account's License Manager at the poll's own seam, with a clock that moves when somebody sleeps or a call takes time."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from license_conversion.conversion import ConversionTask, Status
+from license_conversion.errors import StillUnknown
+from license_conversion.license_manager import LicenseManager, Page
+
+NOW = 1_795_369_195.0
+IN_PROGRESS, SUCCEEDED, FAILED = "IN_PROGRESS", "SUCCEEDED", "FAILED"
+THROTTLE = StillUnknown("slow down", throttled=True)
+FAULT = StillUnknown("sorry")
+
+
+class PolledAccount(LicenseManager):
+    """Tasks by id, of which the listings show those that are not `hidden`, in pages.
+
+    `calls`: each id that was asked for, each status that was listed. `denied` is raised in their place. `then` is told of each
+    sleep, after it.
+    """
+
+    def __init__(self, tasks: Mapping[str, str], *, page: int = 100) -> None:
+        self.tasks, self.page = dict(tasks), page
+        self.messages: dict[str, str] = {}
+        self.members: dict[str, Any] = {}
+        self.hidden: set[str] = set()
+        self.denied: dict[str, Exception] = {}
+        self.calls: list[str] = []
+        self.sleeps: list[float] = []
+        self.then: Callable[[float], None] = lambda _: None
+        self.seconds, self.call_seconds = 0.0, 0.0
+
+    def clock(self) -> float:
+        return NOW + self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        if seconds:
+            self.sleeps.append(seconds)
+        self.seconds += seconds
+        self.then(self.seconds)
+
+    def listing(self, trouble: Exception) -> None:
+        """Each listing raises this."""
+        self.denied |= dict.fromkeys((IN_PROGRESS, SUCCEEDED, FAILED), trouble)
+
+    def get_task(self, task_id: str) -> ConversionTask:
+        self._called(task_id)
+        return ConversionTask.from_answer(task_id, self._shape(task_id))
+
+    def page_of(self, status: Status, token: str = "") -> Page:
+        self._called(str(status))
+        listed = [one for one, said in self.tasks.items() if said == status and one not in self.hidden]
+        first = int(token or 0)
+        more = str(first + self.page) if first + self.page < len(listed) else ""
+        return Page({one: self._shape(one) for one in listed[first : first + self.page]}, more)
+
+    def _shape(self, task_id: str) -> dict[str, Any]:
+        said = {"StatusMessage": self.messages[task_id]} if task_id in self.messages else {}
+        return {"LicenseConversionTaskId": task_id, "Status": self.tasks[task_id], **said, **self.members}
+
+    def _called(self, what: str) -> None:
+        self.calls.append(what)
+        self.seconds += self.call_seconds
+        if what in self.denied:
+            raise self.denied[what]
+
+
+def tasks(count: int, status: str = IN_PROGRESS) -> dict[str, str]:
+    return {f"lct-{number}": status for number in range(count)}

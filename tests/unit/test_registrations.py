@@ -1,0 +1,380 @@
+"""The table of registrations, against moto's DynamoDB and with the expressions that DynamoDB is really sent."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.handlers
+import pytest
+from moto import mock_aws
+from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
+
+from license_conversion.errors import TableUnavailable
+from license_conversion.registrations import LEASE, MOST_POLLERS, SHARDS, LastPoll, Registration, Registrations
+from license_conversion.request import Account
+from tests.simulation.expressions import Surroundings, compiled, filled
+from tests.simulation.memory_registrations import MemoryRegistrations
+from tests.template import RESOURCES
+from tests.unit.network import Network
+
+NOW = 1_795_369_195.0
+GATES = [f"gate-{number:03}" for number in range(300)]
+LANGUAGE = {"SET", "REMOVE", "AND", "OR", "attribute_exists", "attribute_not_exists"}
+WAIT_FOR_RESULT = compiled(
+    json.loads((Path(__file__).parents[2] / "statemachine" / "gate.asl.json").read_text())["States"]["Wait for Result"][
+        "Arguments"
+    ]
+)
+
+
+def written(key: dict[str, Any], tasks: str, token: str, now: float, seconds: int) -> dict[str, Any]:
+    """What the state machine writes of a gate that sleeps so many seconds."""
+    surroundings = Surroundings(lambda: now)
+    surroundings.bind("gate", {"Registration": key, "Pending": tasks, "SecondsUntilNextCheck": seconds})
+    surroundings.bind("states", {"context": {"Task": {"Token": token}}})
+    return {**filled(WAIT_FOR_RESULT, surroundings), "TableName": "registrations"}
+
+
+@dataclass
+class Table:
+    """The table of one account, and the owners for whom a check has started a poller."""
+
+    of_account: Registrations | MemoryRegistrations
+    update_item: Callable[[dict[str, Any]], Any]
+    owners: list[str] = field(default_factory=list)
+
+    def register(self, gate: str, tasks: str, token: str, now: float = NOW, seconds: int = 120) -> None:
+        self.update_item(written(self.of_account.key(gate), tasks, token, now, seconds))
+
+
+@dataclass
+class DynamoDB:
+    """`invoked` are the payloads of the pollers that were started."""
+
+    client: Any
+    invoked: list[dict[str, str]] = field(default_factory=list)
+    operations: list[str] = field(default_factory=list)
+
+    def table(self, account: Account = Account(), poll_function: str = "poll") -> Table:  # noqa: B008 - frozen
+        registrations = Registrations("registrations", account, poll_function)
+        return Table(registrations, lambda arguments: self.client.update_item(**arguments))
+
+    def called(self, event_name: str, params: dict[str, Any], **_: Any) -> None:
+        """Each call of each client. DynamoDB refuses an expression with a reserved word, and a name or value too many; moto does
+        not everywhere.
+        """
+        self.operations.append(event_name.removeprefix("provide-client-params."))
+        if event_name.endswith("lambda.Invoke"):
+            self.invoked.append(json.loads(params["Payload"]))
+        words = set(re.findall(r"[#:]?\w+", " ".join(params[name] for name in params if name.endswith("Expression"))))
+        assert {word for word in words if word[0] == ":"} == params.get("ExpressionAttributeValues", {}).keys()
+        assert {word for word in words if word[0] == "#"} == params.get("ExpressionAttributeNames", {}).keys()
+        names = {word for word in words if word[0] not in ":#"} - LANGUAGE
+        assert not {name for name in names if name.upper() in ReservedKeywords.get_reserved_keywords()}
+
+
+@pytest.fixture
+def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDB]:
+    """As the template has it."""
+    dynamodb = DynamoDB(None)
+    handlers = [*botocore.handlers.BUILTIN_HANDLERS, ("provide-client-params", dynamodb.called)]
+    monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", handlers)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    with mock_aws():
+        dynamodb.client = boto3.client("dynamodb")
+        properties = RESOURCES["RegistrationTable"]["Properties"]
+        schema = {name: properties[name] for name in ("BillingMode", "AttributeDefinitions", "KeySchema")}
+        dynamodb.client.create_table(TableName="registrations", **schema)
+        yield dynamodb
+
+
+@pytest.fixture(params=["DynamoDB", "memory"])
+def table(request: pytest.FixtureRequest) -> Table:
+    """The fake of the other tests is held to the same."""
+    if request.param == "memory":
+        memory = MemoryRegistrations()
+        table = Table(memory, lambda arguments: memory.register(arguments, NOW))
+        memory.start_poller = table.owners.append
+        return table
+    dynamodb: DynamoDB = request.getfixturevalue("dynamodb")
+    table = dynamodb.table()
+    table.owners = Owners(dynamodb)
+    return table
+
+
+class Owners(list[str]):
+    """Of the pollers that Lambda was asked for."""
+
+    def __init__(self, dynamodb: DynamoDB) -> None:
+        self._dynamodb = dynamodb
+
+    def __eq__(self, other: object) -> bool:
+        return [event["Owner"] for event in self._dynamodb.invoked] == other
+
+    __hash__ = None
+
+
+# Registrations
+
+
+def test_what_the_state_machine_writes_of_a_gate_the_poller_reads(table: Table) -> None:
+    table.register("one", "lct-1 lct-2", "t" * 2048, NOW + 0.9)
+
+    assert list(table.of_account.waiting(NOW)) == [Registration("one", ["lct-1", "lct-2"], "t" * 2048, NOW)]
+    assert table.of_account.registration("one") == Registration("one", ["lct-1", "lct-2"], "t" * 2048, NOW)
+    assert table.of_account.registration("another") is None
+
+
+def test_a_gate_that_registers_again_is_there_once_with_its_new_token(table: Table) -> None:
+    table.register("one", "lct-1 lct-2", "token")
+    table.register("one", "lct-2", "newer", NOW + 100)
+
+    assert list(table.of_account.waiting(NOW)) == [Registration("one", ["lct-2"], "newer", NOW + 100)]
+
+
+def test_a_registration_is_removed_on_the_condition_of_its_token(table: Table) -> None:
+    table.register("one", "lct-1", "token")
+    before = table.of_account.registration("one")
+    table.register("one", "lct-1", "newer")
+    after = table.of_account.registration("one")
+    assert before
+    assert after
+
+    table.of_account.remove(before)
+    assert table.of_account.registration("one") == after
+    table.of_account.remove(after)
+    assert table.of_account.registration("one") is None
+    table.of_account.remove(after)
+
+
+def test_a_gate_whose_sleep_is_long_over_does_not_wait(table: Table) -> None:
+    table.register("one", "lct-1", "token", seconds=100)
+
+    assert list(table.of_account.waiting(NOW + 104))
+    assert not list(table.of_account.waiting(NOW + 105))
+
+
+# The lease
+
+
+def test_the_lease_is_taken_by_the_check_that_finds_nobody_polling_and_that_one_starts_the_poller(table: Table) -> None:
+    for gate, second in (("one", 0), ("two", 0), ("one", 1), ("two", LEASE - 1)):
+        assert table.of_account.look_after_poller(gate, NOW + second) == LastPoll()
+    assert table.owners == [f"one@{NOW:.3f}"]
+
+    table.of_account.look_after_poller("two", NOW + LEASE)
+    assert table.owners == [f"one@{NOW:.3f}", f"two@{NOW + LEASE:.3f}"]
+
+
+def test_the_lease_is_renewed_on_the_condition_that_it_is_still_ones_own(table: Table) -> None:
+    assert table.of_account.take_lease("one", NOW)
+    assert table.of_account.renew_lease("one", NOW + 20)
+    assert not table.of_account.take_lease("two", NOW + LEASE + 19)
+    assert not table.of_account.renew_lease("two", NOW + 20)
+
+
+def test_a_lease_is_taken_over_once_though_the_pollers_event_is_delivered_twice(table: Table) -> None:
+    assert table.of_account.take_lease("one", NOW)
+    assert table.of_account.take_over("one", "first delivery")
+    assert not table.of_account.take_over("one", "second delivery")
+    assert table.of_account.renew_lease("first delivery", NOW + 20)
+
+
+def test_the_lease_is_lost_to_whoever_takes_it_once_it_is_over(table: Table) -> None:
+    table.of_account.take_lease("one", NOW)
+
+    assert table.of_account.take_lease("two", NOW + LEASE)
+    assert not table.of_account.renew_lease("one", NOW + LEASE)
+    table.of_account.give_lease_back("one")
+    assert not table.of_account.take_lease("three", NOW + LEASE)
+
+
+def test_of_two_pollers_one_has_the_lease_whoever_renews_it_first(table: Table) -> None:
+    table.of_account.take_lease("one", NOW)
+    table.of_account.take_lease("two", NOW + LEASE)
+
+    for second in range(0, 300, 5):
+        renewed = [table.of_account.renew_lease(owner, NOW + LEASE + second) for owner in ("one", "two")]
+        assert renewed == [False, True]
+
+
+def test_a_lease_that_was_given_back_is_free_at_once(table: Table) -> None:
+    table.of_account.take_lease("one", NOW)
+    table.of_account.give_lease_back("one")
+
+    assert table.of_account.take_lease("two", NOW)
+
+
+def test_a_lease_that_nobody_has_taken_meanwhile_is_renewed_late(table: Table) -> None:
+    """A poller that stood still has nothing to fear from itself."""
+    table.of_account.take_lease("one", NOW)
+
+    assert table.of_account.renew_lease("one", NOW + 10 * LEASE)
+
+
+def test_a_poll_is_noted_by_whoever_has_the_lease_and_read_by_each_check_whether_it_takes_the_lease_or_not(
+    table: Table,
+) -> None:
+    table.of_account.take_lease("one", NOW)
+    table.of_account.note_poll("one", NOW + 1, 2.5)
+    table.of_account.note_poll("two", NOW + 2, 0.5)
+
+    assert table.of_account.look_after_poller("gate", NOW + 3) == LastPoll(NOW + 1, 2.5)
+    assert table.owners == []
+    assert table.of_account.look_after_poller("gate", NOW + LEASE) == LastPoll(NOW + 1, 2.5)
+    assert table.of_account.look_after_poller("gate", NOW + LEASE) == LastPoll(NOW + 1, 2.5)
+    assert table.owners == [f"gate@{NOW + LEASE:.3f}"]
+
+
+# What DynamoDB alone has
+
+
+def test_a_poller_is_started_for_the_account_with_the_owner_of_the_lease(dynamodb: DynamoDB) -> None:
+    account = Account("arn:role", "external", "us-west-2")
+    dynamodb.table(account).of_account.look_after_poller("gate", NOW)
+
+    (event,) = dynamodb.invoked
+    assert event.pop("Owner") == f"gate@{NOW:.3f}"
+    assert event == {"RoleArn": "arn:role", "ExternalId": "external", "Region": "us-west-2"}
+
+
+def test_a_poller_that_cannot_be_started_is_no_error_and_in_the_log(
+    dynamodb: DynamoDB, lines: Callable[[], str]
+) -> None:
+    assert dynamodb.table().of_account.look_after_poller("gate", NOW) == LastPoll()
+
+    assert "The poller could not be started" in lines()
+
+
+def test_gates_are_spread_over_partitions_and_all_of_them_are_found(dynamodb: DynamoDB) -> None:
+    table = dynamodb.table()
+    for gate in GATES[:80]:
+        table.register(gate, "lct-1", "token")
+
+    assert {one.gate for one in table.of_account.waiting(NOW)} == set(GATES[:80])
+    items = dynamodb.client.scan(TableName="registrations")["Items"]
+    assert len({item["Account"]["S"] for item in items}) == SHARDS
+
+
+def test_large_registrations_are_read_page_by_page(dynamodb: DynamoDB) -> None:
+    table, tasks = dynamodb.table(), " ".join(f"lct-{number:046}" for number in range(1000))
+    one_partition = [gate for gate in GATES if table.of_account.key(gate)["Account"]["S"].endswith("/0")]
+    for gate in one_partition:
+        table.register(gate, tasks, "t" * 2000)
+
+    assert [one.gate for one in table.of_account.waiting(NOW)] == sorted(one_partition)
+    assert dynamodb.operations.count("dynamodb.Query") > SHARDS
+
+
+@pytest.mark.parametrize("account", [Account("arn:role"), Account("arn:role", "external"), Account(region="us-west-2")])
+def test_each_account_role_and_region_has_registrations_and_a_poller_of_its_own(
+    dynamodb: DynamoDB, account: Account
+) -> None:
+    own, other = dynamodb.table(), dynamodb.table(account)
+    own.register("one", "lct-1", "token")
+
+    assert other.of_account.registration("one") is None
+    assert not list(other.of_account.waiting(NOW))
+    assert own.of_account.take_lease("one", NOW)
+    assert other.of_account.take_lease("two", NOW)
+
+
+@pytest.mark.parametrize("missing", ["Tasks", "Token", "Since", "Expires"])
+def test_an_item_that_lacks_an_attribute_keeps_no_other_gate_from_its_poller(dynamodb: DynamoDB, missing: str) -> None:
+    """An operator may write into the table, and a release to come may write otherwise."""
+    table = dynamodb.table()
+    table.register("broken", "lct-1", "token")
+    table.register("whole", "lct-2", "token")
+    key = table.of_account.key("broken")
+    dynamodb.client.update_item(
+        TableName="registrations", Key=key, UpdateExpression="REMOVE #it", ExpressionAttributeNames={"#it": missing}
+    )
+
+    waiting = {one.gate: one for one in table.of_account.waiting(NOW)}
+
+    assert waiting.keys() == ({"whole", "broken"} if missing == "Since" else {"whole"})
+    assert table.of_account.registration("whole") == waiting["whole"]
+    table.of_account.registration("broken")
+
+
+class TestSlots:
+    """Of the pollers of all accounts, regions and roles."""
+
+    @pytest.fixture
+    def pollers(self, dynamodb: DynamoDB) -> list[Registrations]:
+        accounts = [Account(f"arn:role-{number}") for number in range(MOST_POLLERS + 1)]
+        return [Registrations("registrations", account) for account in accounts]
+
+    def test_at_most_twenty_pollers_have_one(self, pollers: list[Registrations]) -> None:
+        assert [poller.take_slot(NOW) for poller in pollers] == [True] * MOST_POLLERS + [False]
+
+    def test_the_slot_of_a_poller_that_was_killed_is_free_after_thirty_seconds(
+        self, pollers: list[Registrations]
+    ) -> None:
+        *running, late = pollers
+        for poller in running:
+            poller.take_slot(NOW)
+            poller.take_lease("owner", NOW)
+        for poller in running[1:]:
+            assert poller.renew_lease("owner", NOW + 20)
+
+        assert not late.take_slot(NOW + LEASE - 1)
+        assert late.take_slot(NOW + LEASE)
+        assert not running[0].take_slot(NOW + LEASE)
+
+    def test_two_that_read_the_same_free_slot_do_not_both_have_it(self, pollers: list[Registrations]) -> None:
+        """The slots are read once and taken on a condition each."""
+        for poller in pollers[: MOST_POLLERS - 1]:
+            poller.take_slot(NOW)
+        *_, first, second = pollers
+        answer = first._client.get_item
+        first._client.get_item = lambda **arguments: (answer(**arguments), second.take_slot(NOW))[0]  # type: ignore[method-assign]
+
+        assert not first.take_slot(NOW)
+
+    def test_whoever_has_lost_the_lease_does_not_keep_its_slot(self, pollers: list[Registrations]) -> None:
+        for poller in pollers[:MOST_POLLERS]:
+            poller.take_slot(NOW)
+            assert not poller.renew_lease("nobody", NOW + 20)
+
+        assert pollers[MOST_POLLERS].take_slot(NOW + LEASE)
+
+
+CALLS: dict[str, Callable[[Registrations], Any]] = {
+    "look_after_poller": lambda table: table.look_after_poller("one", NOW),
+    "take_lease": lambda table: table.take_lease("one", NOW),
+    "take_over": lambda table: table.take_over("one", "two"),
+    "take_slot": lambda table: table.take_slot(NOW),
+    "renew_lease": lambda table: table.renew_lease("one", NOW),
+    "give_lease_back": lambda table: table.give_lease_back("one"),
+    "note_poll": lambda table: table.note_poll("one", NOW, 1.0),
+    "waiting": lambda table: list(table.waiting(NOW)),
+    "registration": lambda table: table.registration("one"),
+    "remove": lambda table: table.remove(Registration("one", ["lct-1"], "the-token", NOW)),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_table_that_is_gone_is_unavailable_and_no_token_is_in_the_error(dynamodb: DynamoDB, call: str) -> None:
+    dynamodb.client.delete_table(TableName="registrations")
+
+    with pytest.raises(TableUnavailable) as error:
+        CALLS[call](Registrations("registrations", Account()))
+
+    assert "the-token" not in str(error.value)
+
+
+@pytest.mark.parametrize(("poll_function", "attempts"), [("poll", 1), ("", 4)], ids=["check", "poller"])
+def test_a_check_gives_a_table_in_trouble_one_attempt_and_the_poller_four(
+    network: Network, monkeypatch: pytest.MonkeyPatch, poll_function: str, attempts: int
+) -> None:
+    network.refuses("UpdateItem", "ProvisionedThroughputExceededException")
+
+    with pytest.raises(TableUnavailable):
+        Registrations("registrations", Account(), poll_function).take_lease("one", NOW)
+
+    assert network.operations() == ["UpdateItem"] * attempts

@@ -1,0 +1,969 @@
+"""Whoever waits gets a response, by whichever of the four doors the responder is reached: real clients, TLS, and no network."""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+import respond
+from license_conversion import executions
+from license_conversion.errors import NobodyListens, ResponseNotTaken
+from license_conversion.response import deliver
+from license_conversion.text import MARK
+from tests.context import Context
+from tests.local_cloud.answers import AnswersReceiver
+from tests.unit.conftest import Said
+from tests.unit.network import Network, Reply, refusal
+
+TASK_ID = "lct-0123456789abcdef0"
+STACK_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/mine/0f1e2d3c"
+STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LicenseConversionGate-0f1e2d3c"
+ARNS = f"{STATE_MACHINE.replace(':stateMachine:', ':execution:')}:"
+ARN = f"{ARNS}Gate-1"
+LINE = {"stack_id": STACK_ID, "logical_resource_id": "Gate", "request_type": "Create"}
+
+TIMES = {"GiveUpAt": "2026-11-22T18:38:22Z", "AttemptSeconds": 25, "PauseSeconds": 15}
+TASK = {"LicenseConversionTaskId": TASK_ID, "Status": "SUCCEEDED"}
+WAITS = {"Ended": False, **TIMES, "Pending": TASK_ID, "Task": TASK}
+SUCCESS = {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": TASK_ID, "Data": {"Status": "SUCCEEDED"}}
+PASSED = {**WAITS, "Ended": True, "Passed": True, "Output": TASK, "Error": "", "Cause": "", "Response": SUCCESS}
+FAILURE = {"Status": "FAILED", "Reason": "License conversion FAILED.", "PhysicalResourceId": TASK_ID, "Data": {}}
+FAILED = {
+    **PASSED,
+    "Passed": False,
+    "Output": {},
+    "Error": "LicenseConversion.Failed",
+    "Cause": '{"Status": "FAILED"}',
+    "Response": FAILURE,
+}
+CAUSE = "The gate itself broke, the conversion is not affected. The last check failed with Lambda.Unknown: killed"
+BROKEN = {
+    **WAITS,
+    "Ended": True,
+    "Passed": False,
+    "Output": {},
+    "Error": "LicenseConversion.GateBroken",
+    "Cause": CAUSE,
+}
+AT_ONCE = {**WAITS, "Response": SUCCESS}
+"""Not ended: the stack gets its response, because a handle is signalled at the end."""
+
+RUNTIME = {"status": "FAILED", "error": "States.Runtime", "cause": "The path '$.Nowhere' is not there"}
+BY_HAND = {"status": "ABORTED", "error": "Operator", "cause": "I wanted it to end"}
+STACK, HANDLE, TOKEN = "STACK", "HANDLE", "TASK_TOKEN"
+CALLER = {"LicenseConversionTaskId": TASK_ID, "TaskToken": "a token"}
+DESCRIBED = {"stateMachineArn": STATE_MACHINE, "startDate": 0, "status": "RUNNING"}
+APPLICATIONS_STACK = """<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>gate</StackName>
+<CreationTime>2026-11-25T12:00:00Z</CreationTime><StackStatus>{}</StackStatus></member></Stacks></DescribeStacksResult>
+</DescribeStacksResponse>"""
+OWN_ID = "license-conversion-gate-responder"
+
+
+@dataclass
+class OneExecution:
+    """`gate` is what it has assigned, None where it never did; `end` is how it ended, empty while it runs."""
+
+    given: Any
+    gate: Any = None
+    end: Mapping[str, str] = field(default_factory=dict)
+
+
+class Outside:
+    """What is outside of the responder: Step Functions with its executions, S3 behind CloudFormation's URLs, the clock, which
+    only pauses and calls of `call_seconds` move. `given` is an execution's input.
+    """
+
+    def __init__(self, answers: AnswersReceiver, network: Network) -> None:
+        self.answers, self.network = answers, network
+        self.known: dict[str, OneExecution] = {}
+        self.newcomers: dict[str, OneExecution] = {}
+        self.stopped: list[tuple[str, str]] = []
+        self.now = self.call_seconds = 0.0
+        self._lock = threading.Lock()
+        for operation, reply in (
+            ("ListExecutions", self._list),
+            ("DescribeExecution", self.describe),
+            ("GetExecutionHistory", self._history),
+            ("StopExecution", self._stop),
+        ):
+            network.answers(operation, reply)
+        self.stack_is("DELETE_IN_PROGRESS")
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        with self._lock:
+            self.now += seconds
+
+    # Step Functions
+
+    def has(self, given: Any, gate: Any = None, name: str = "Gate-1", **end: str) -> None:
+        self.known[name] = OneExecution(given, gate, end)
+
+    def _list(self, said: Mapping[str, Any]) -> Reply:
+        """One to a page."""
+        self.sleep(self.call_seconds)
+        assert said["statusFilter"] == "RUNNING"
+        running = [name for name, one in self.known.items() if not one.end]
+        at = int(said.get("nextToken", 0))
+        more = {"nextToken": str(at + 1)} if at + 1 < len(running) else {}
+        if not more:
+            self.known |= self.newcomers
+        page = [{**DESCRIBED, "executionArn": ARNS + name, "name": name} for name in running[at : at + 1]]
+        return 200, {"executions": page, **more}
+
+    def describe(self, said: Mapping[str, Any]) -> Reply:
+        """AWS says the error and the cause of an execution that was stopped in its history alone."""
+        self.sleep(self.call_seconds)
+        one = self.known.get(said["executionArn"].removeprefix(ARNS))
+        if not one:
+            return refusal("ExecutionDoesNotExist")
+        end = {"status": "ABORTED"} if one.end.get("status") == "ABORTED" else one.end
+        return 200, {**DESCRIBED, "executionArn": said["executionArn"], "input": json.dumps(one.given), **end}
+
+    def _history(self, said: Mapping[str, Any]) -> Reply:
+        """One event to a page, the newest first: how it was stopped, a state that has assigned another variable, two that have
+        assigned the gate.
+        """
+        self.sleep(self.call_seconds)
+        assert said["reverseOrder"]
+        one = self.known[said["executionArn"].removeprefix(ARNS)]
+        gates = [] if one.gate is None else [json.dumps(one.gate), '{"Waiter": "OLDER"}']
+        variables = [{"metric": '""'}, *({"gate": gate, "results": "[]"} for gate in gates)]
+        events = [{"stateExitedEventDetails": {"name": "State", "assignedVariables": some}} for some in variables]
+        if one.end.get("status") == "ABORTED":
+            events.insert(0, {"executionAbortedEventDetails": {**one.end}})
+        at = int(said.get("nextToken", 0))
+        more = {"nextToken": str(at + 1)} if at + 1 < len(events) else {}
+        return 200, {"events": events[at : at + 1], **more}
+
+    def _stop(self, said: Mapping[str, Any]) -> Reply:
+        self.sleep(self.call_seconds)
+        name = said["executionArn"].removeprefix(ARNS)
+        self.stopped.append((name, said["error"]))
+        self.known[name].end = {"status": "ABORTED", "error": said["error"], "cause": said["cause"]}
+        return 200, {"stopDate": 0}
+
+    # CloudFormation
+
+    def stack_is(self, status: str) -> None:
+        self.network.answers("DescribeStacks", APPLICATIONS_STACK.format(status))
+
+    def request(self, name: str = "stack", **members: Any) -> dict[str, Any]:
+        """The event of a stack that waits."""
+        return {
+            "RequestType": "Create",
+            "StackId": STACK_ID,
+            "RequestId": name,
+            "LogicalResourceId": "Gate",
+            "ResponseURL": self.answers.issue(name),
+            "ResourceProperties": {"LicenseConversionTaskId": TASK_ID},
+            **members,
+        }
+
+    def of_stack(self, physical_id: str = TASK_ID, **members: Any) -> dict[str, Any]:
+        return of_stack(self.request(**members), physical_id)
+
+    def of_handle(self) -> dict[str, Any]:
+        handle = self.answers.issue("handle", handle=True)
+        return self.of_stack(ResourceProperties={"LicenseConversionTaskId": TASK_ID, "WaitConditionHandle": handle})
+
+    def of(self, waiter: str) -> dict[str, Any]:
+        return CALLER if waiter == TOKEN else self.of_handle() if waiter == HANDLE else self.of_stack()
+
+    # The doors
+
+    def comes_by(self, door: str, given: Any, gate: Mapping[str, Any]) -> None:
+        if door == "state":
+            by_state(given, gate)
+        elif door == "deletion":
+            self.has(given, gate)
+            self.deploys("Delete")
+        else:
+            self.ends(given, gate, RUNTIME if door == "net" else BY_HAND)
+
+    def ends(self, given: Any, gate: Any, end: Mapping[str, str], **said: str) -> None:
+        """EventBridge's event comes; with a key of one's own it says neither the input nor the error."""
+        self.has(given, gate, **end)
+        detail = {"executionArn": ARN, "status": end["status"], **said}
+        responds({"detail-type": "Step Functions Execution Status Change", "detail": detail})
+
+    def gives_up(self, name: str = "stack", **members: Any) -> None:
+        """Lambda gives up a request."""
+        responds(record(self.request(name, **members)))
+
+    def deploys(self, request_type: str, seconds: float = 150) -> dict[str, Any]:
+        """CloudFormation's event of the application's own resource comes. The response."""
+        members = {} if request_type == "Create" else {"PhysicalResourceId": OWN_ID}
+        event = {"RequestType": request_type, "ResourceType": "Custom::LicenseConversionGateResponder", **members}
+        responds(self.request("own", ResourceProperties={"ServiceTimeout": "900"}, **event), seconds)
+        (answer,) = self.answers.answers("own")
+        said: dict[str, Any] = answer.json
+        return said
+
+    def heard(self) -> dict[str, Any]:
+        """What each of those who wait has got. Of a caller: the error and the cause, or the output."""
+        found: dict[str, Any] = {}
+        for answer in self.answers.answers():
+            if answer.taken and answer.key == "handle":
+                said = {"Status": {"SUCCESS": "SUCCESS", "FAILURE": "FAILED"}[answer.json["Status"]]}
+                said |= {"Reason": answer.json["Reason"], "PhysicalResourceId": answer.json["UniqueId"]}
+                found[HANDLE] = {**said, "Data": json.loads(answer.json["Data"])}
+            elif answer.taken and answer.key != "own":
+                found[STACK] = {name: answer.json[name] for name in SUCCESS}
+        for call in self.network.calls:
+            if call.operation.startswith("SendTask"):
+                found[TOKEN] = {name: said for name, said in call.said.items() if name != "taskToken"}
+        return found
+
+
+@pytest.fixture
+def outside(answers: AnswersReceiver, network: Network, monkeypatch: pytest.MonkeyPatch) -> Outside:
+    outside = Outside(answers, network)
+    monkeypatch.setattr(respond, "time", outside)
+    kept_by_deliver: Any = deliver.__kwdefaults__
+    monkeypatch.setitem(kept_by_deliver, "sleep", outside.sleep)
+    monkeypatch.setitem(kept_by_deliver, "monotonic", outside.monotonic)
+    monkeypatch.setenv("GATE_STATE_MACHINE_ARN", STATE_MACHINE)
+    monkeypatch.setenv("GATE_LOG_GROUP", "/license-conversion-gate/application")
+    return outside
+
+
+def of_stack(event: Mapping[str, Any], physical_id: str = TASK_ID, **members: Any) -> dict[str, Any]:
+    requested, gate = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", {"Waiter": STACK, "Ended": False, **TIMES}
+    stack = {"Event": event, "RequestedAt": requested, "PhysicalResourceId": physical_id, "Gate": gate}
+    return {"Stack": {**stack, **members}}
+
+
+def record(event: Any) -> dict[str, Any]:
+    """Lambda's, of an event that it has given up."""
+    return {
+        "requestContext": {"requestId": "e4b46cbf", "condition": "RetriesExhausted", "approximateInvokeCount": 3},
+        "requestPayload": event,
+        "responsePayload": {"errorType": "Runtime.ImportModuleError", "errorMessage": "Unable to import module"},
+    }
+
+
+def responds(event: Mapping[str, Any], seconds: float = 150) -> None:
+    respond.handler(event, Context(seconds=seconds))
+
+
+def by_state(given: Any, gate: Mapping[str, Any], seconds: float = 150) -> None:
+    responds({"Input": given, "Gate": gate, "Execution": ARN}, seconds)
+
+
+# What is said, by whichever door
+
+
+BROKE = f"{CAUSE} The gate waited for task {TASK_ID}. Look further in execution {ARN}."
+OUTCOMES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {
+    "passed": (PASSED, SUCCESS, {"output": json.dumps(TASK)}),
+    "failed": (FAILED, FAILURE, {"error": "LicenseConversion.Failed", "cause": '{"Status": "FAILED"}'}),
+    "broken": (BROKEN, {**FAILURE, "Reason": BROKE}, {"error": "LicenseConversion.GateBroken", "cause": BROKE}),
+}
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+@pytest.mark.parametrize("waiter", [STACK, HANDLE, TOKEN])
+@pytest.mark.parametrize("door", ["state", "net", "stopped by hand", "deletion"])
+def test_whoever_waits_gets_the_outcome_in_the_same_words_by_whichever_door(
+    outside: Outside, door: str, waiter: str, outcome: str
+) -> None:
+    gate, response, callback = OUTCOMES[outcome]
+
+    outside.comes_by(door, outside.of(waiter), {**gate, "Waiter": waiter})
+
+    assert outside.heard() == {waiter: callback if waiter == TOKEN else response}
+
+
+OF = f"while it waited for task {TASK_ID}. The conversion is not affected. Execution {ARN}"
+ITSELF = f"The gate itself broke {OF} ended"
+
+
+@pytest.mark.parametrize("waiter", [STACK, HANDLE, TOKEN])
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (RUNTIME, f"{ITSELF} FAILED, States.Runtime: The path '$.Nowhere' is not there"),
+        ({"status": "TIMED_OUT"}, f"{ITSELF} TIMED_OUT, no error: no cause"),
+        (
+            {"status": "FAILED", "error": "LicenseConversion.NoResponse", "cause": "NobodyListens"},
+            f"{ITSELF} FAILED, LicenseConversion.NoResponse: NobodyListens",
+        ),
+        (BY_HAND, f"The gate's execution was stopped by an operator {OF} ended ABORTED, Operator: I wanted it to end"),
+        ({}, f"The license conversion gate was deleted {OF} was stopped"),
+    ],
+    ids=["Step Functions ended it", "too late", "its response was not taken", "by hand", "the application is deleted"],
+)
+def test_where_there_is_no_outcome_the_reason_says_what_became_of_the_gate_of_which_task(
+    outside: Outside, waiter: str, end: dict[str, str], reason: str
+) -> None:
+    given, gate = outside.of(waiter), {**WAITS, "Waiter": waiter}
+
+    if end:
+        outside.ends(given, gate, end)
+    else:
+        outside.has(given, gate)
+        outside.deploys("Delete")
+
+    callback = {"error": "LicenseConversion.GateBroken", "cause": reason}
+    assert outside.heard() == {waiter: callback if waiter == TOKEN else {**FAILURE, "Reason": reason}}
+
+
+@pytest.mark.parametrize(
+    ("properties", "asked_for"),
+    [
+        ({"LicenseConversionTaskId": "lct-1"}, "task lct-1"),
+        ({"ResourceArn": "arn:aws:ec2:r:1:i/i-1"}, "the newest task of arn:aws:ec2:r:1:i/i-1"),
+        ({"LicenseConversionTaskIds": ["lct-1", "lct-2"]}, "a fleet of 2 tasks"),
+        ({"LicenseConversionTaskId": "https://bucket/k?X-Amz-Signature=c0ffee"}, "a task"),
+        ({"ResourceArn": "arn:https://bucket/k?X-Amz-Signature=c0ffee"}, "a task"),
+        ({}, "a task"),
+    ],
+)
+def test_a_gate_that_broke_before_any_check_names_what_was_asked_for_and_repeats_nothing_else(
+    outside: Outside, properties: dict[str, Any], asked_for: str
+) -> None:
+    gate = {name: value for name, value in BROKEN.items() if name != "Task"}
+
+    by_state(outside.of_stack(ResourceProperties=properties), {**gate, "Waiter": STACK})
+
+    assert outside.heard()[STACK]["Reason"] == BROKE.replace(f"task {TASK_ID}", asked_for)
+
+
+@pytest.mark.parametrize("character", ["x", "😀", '"'], ids=["one byte", "four bytes", "escaped"])
+def test_a_cause_of_any_length_leaves_room_for_the_task_and_the_execution(outside: Outside, character: str) -> None:
+    began = time.process_time()
+
+    by_state(outside.of_stack(), {**BROKEN, "Waiter": STACK, "Cause": character * 32_000})
+
+    assert outside.heard()[STACK]["Reason"].endswith(character * 10 + MARK + BROKE.removeprefix(CAUSE))
+    assert time.process_time() - began < 2, "an attempt has 25 seconds"
+
+
+@pytest.mark.parametrize(
+    ("event", "gate", "physical_id", "expected"),
+    [
+        ({"RequestType": "Update", "PhysicalResourceId": "lct-before"}, BROKEN, TASK_ID, "lct-before"),
+        ({}, {**BROKEN, "Task": {}}, TASK_ID, TASK_ID),
+        ({}, {**BROKEN, "Task": {}}, "", "license-conversion-gate-refused"),
+        ({}, {**BROKEN, "Task": {"LicenseConversionTaskId": "lct-newest"}}, "", "lct-newest"),
+    ],
+    ids=["an Update keeps the resource's", "the one that was asked for", "no task was named", "a check has named it"],
+)
+def test_a_gate_that_broke_has_the_id_that_is_known(
+    outside: Outside, event: dict[str, str], gate: dict[str, Any], physical_id: str, expected: str
+) -> None:
+    by_state(outside.of_stack(physical_id, **event), {**gate, "Waiter": STACK})
+
+    assert outside.heard()[STACK]["PhysicalResourceId"] == expected
+
+
+def test_a_stack_that_names_a_handle_gets_its_response_at_once_and_the_handle_nothing(outside: Outside) -> None:
+    by_state(outside.of_handle(), {**AT_ONCE, "Waiter": STACK})
+
+    assert outside.heard() == {STACK: SUCCESS}
+
+
+@pytest.mark.parametrize(
+    ("waiter", "gate", "statuses"),
+    [
+        (STACK, WAITS, {STACK: "FAILED", HANDLE: "FAILED"}),
+        (STACK, AT_ONCE, {STACK: "SUCCESS", HANDLE: "FAILED"}),
+        (STACK, PASSED, {STACK: "SUCCESS", HANDLE: "SUCCESS"}),
+        (HANDLE, AT_ONCE, {HANDLE: "FAILED"}),
+    ],
+    ids=["no response", "perhaps it has its response", "with an outcome", "it has its response"],
+)
+@pytest.mark.parametrize("door", ["stopped by hand", "deletion"])
+def test_the_response_that_a_stack_gets_at_once_is_never_signalled_to_its_handle(
+    outside: Outside, door: str, waiter: str, gate: dict[str, Any], statuses: dict[str, str]
+) -> None:
+    """Where it is not known whether the stack has its response, both get one: each takes the first that it gets."""
+    outside.comes_by(door, outside.of_handle(), {**gate, "Waiter": waiter})
+
+    assert {name: said["Status"] for name, said in outside.heard().items()} == statuses
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [
+        "https://bucket.s3.amazonaws.com/k?X-Amz-Signature=c0ffee",
+        "https://bucket/k?Expires=1&AWSAccessKeyId=A&Signature=c0ffee",
+        "'/k?X-Amz-Signature=c0ffee'",
+    ],
+)
+@pytest.mark.parametrize("door", ["state", "net", "record"])
+def test_no_credential_is_in_a_reason_a_cause_or_a_log_line(
+    outside: Outside, lines: Callable[[], str], door: str, credential: str
+) -> None:
+    quote, given = f"not found: {credential} failed", outside.of_stack()
+
+    if door == "state":
+        by_state(given, {**BROKEN, "Waiter": STACK, "Cause": quote})
+        by_state(CALLER, {**BROKEN, "Waiter": TOKEN, "Cause": quote})
+    elif door == "net":
+        outside.ends(given, {**WAITS, "Waiter": STACK}, {**RUNTIME, "cause": quote})
+        outside.ends(CALLER, {**WAITS, "Waiter": TOKEN}, {**RUNTIME, "cause": quote})
+    else:
+        responds({**record(outside.request()), "responsePayload": {"errorType": "KeyError", "errorMessage": quote}})
+
+    told = json.dumps(outside.heard())
+    assert told.count("not found: (a URL that is a credential) failed") == (1 if door == "record" else 2)
+    printed = lines()
+    assert "INFO" in printed
+    for secret in ("c0ffee", "X-Amz", "127.0.0.1", "a token", *(one.signature for one in outside.answers.issued())):
+        assert secret not in printed + told
+
+
+# The state Respond
+
+
+@pytest.mark.parametrize("attempt_seconds", [25, 5])
+def test_an_attempt_ends_before_the_state_machine_gives_it_up(outside: Outside, attempt_seconds: int) -> None:
+    outside.answers.misbehave(*[503] * 50)
+
+    with pytest.raises(ResponseNotTaken) as raised:
+        by_state(outside.of_stack(), {**PASSED, "Waiter": STACK, "AttemptSeconds": attempt_seconds})
+
+    assert type(raised.value) is ResponseNotTaken, "it is tried again"
+    assert len(outside.answers.answers()) >= 3
+    assert outside.now <= attempt_seconds - 1.5, "a function may have to start in it"
+
+
+def test_an_attempt_ends_before_lambda_ends_it(outside: Outside) -> None:
+    outside.answers.misbehave(*[503] * 50)
+
+    with pytest.raises(ResponseNotTaken):
+        by_state(outside.of_stack(), {**PASSED, "Waiter": STACK}, seconds=5)
+
+    assert outside.now <= 5 - 1.5
+
+
+@pytest.mark.parametrize(
+    ("ago", "error"), [(30, ResponseNotTaken), (91, NobodyListens)], ids=["CloudFormation listens", "it has given up"]
+)
+@pytest.mark.parametrize("dated", [True, False], ids=["the URL has a date", "the URL has none"])
+def test_a_response_is_tried_for_as_long_as_cloudformation_listens_counted_from_the_request(
+    outside: Outside, said: Callable[[], Said], dated: bool, ago: int, error: type[ResponseNotTaken]
+) -> None:
+    """The state machine knows by the error's name whether to try again."""
+    requested = datetime.now(UTC) - timedelta(seconds=ago)
+    date = f"X-Amz-Date={requested:%Y%m%dT%H%M%SZ}&" if dated else ""
+    event = outside.request(ResponseURL=f"{outside.answers.url}/key?{date}X-Amz-Signature=c0ffee")  # S3 would say 403
+    event["ResourceProperties"]["ServiceTimeout"] = "90"
+    began = datetime.now(UTC) if dated else requested
+
+    with pytest.raises(ResponseNotTaken) as raised:
+        by_state(of_stack(event, RequestedAt=f"{began:%Y-%m-%dT%H:%M:%SZ}"), {**PASSED, "Waiter": STACK})
+
+    assert type(raised.value) is error
+    printed = said()
+    assert printed.metrics == {"ResponsesNotTaken": 1}
+    assert printed.lines == [{"level": "ERROR", "message": f"The response was not taken: {raised.value}"}]
+
+
+@pytest.mark.parametrize("waiter", [STACK, HANDLE])
+@pytest.mark.parametrize("url", ["https://internal/admin", "http://bucket/k?X-Amz-Signature=c0ffee", "..."])
+def test_nothing_is_sent_to_a_url_that_cloudformation_has_not_signed(outside: Outside, waiter: str, url: str) -> None:
+    event = outside.request(ResponseURL=url, ResourceProperties={"WaitConditionHandle": url})
+
+    with pytest.raises(NobodyListens):
+        by_state(of_stack(event), {**PASSED, "Waiter": waiter})
+
+
+@pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
+@pytest.mark.parametrize("gate", [PASSED, FAILED], ids=["success", "failure"])
+def test_a_caller_that_has_gone_is_no_error(outside: Outside, code: str, gate: dict[str, Any]) -> None:
+    outside.network.refuses("SendTaskSuccess", code)
+    outside.network.refuses("SendTaskFailure", code)
+
+    by_state(CALLER, {**gate, "Waiter": TOKEN})
+
+    assert len(outside.network.calls) == 1
+
+
+def test_a_callback_is_tried_again_for_as_long_as_the_attempt_lasts(outside: Outside) -> None:
+    outside.network.answers("SendTaskSuccess", refusal("ThrottlingException"), {})
+    by_state(CALLER, {**PASSED, "Waiter": TOKEN})
+
+    outside.network.refuses("SendTaskFailure", "ThrottlingException")
+    with pytest.raises(ClientError):
+        by_state(CALLER, {**FAILED, "Waiter": TOKEN})
+
+    assert outside.network.operations().count("SendTaskSuccess") == 2
+    assert outside.now <= 2 * 23.5
+
+
+@pytest.mark.parametrize("waiter", [STACK, HANDLE])
+def test_the_log_says_who_got_which_response(outside: Outside, said: Callable[[], Said], waiter: str) -> None:
+    by_state(outside.of_handle(), {**FAILED, "Waiter": waiter})
+
+    message = f"The {waiter} got its response"
+    line = {**LINE, "level": "INFO", "message": message, "status": "FAILED", "execution": ARN, "task_id": TASK_ID}
+    assert said() == Said([line])
+
+
+# EventBridge's rule: an execution has ended
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        {"status": "SUCCEEDED"},
+        {"status": "FAILED", "error": "LicenseConversion.Failed"},
+        {"status": "FAILED", "error": "LicenseConversion.GateBroken"},
+        {"status": "ABORTED", "error": "LicenseConversion.Stopped"},
+    ],
+    ids=lambda end: end.get("error", end["status"]),
+)
+@pytest.mark.parametrize("in_event", [True, False], ids=["the event says it", "the event does not say it"])
+def test_whoever_has_a_response_gets_no_second_one(
+    outside: Outside, said: Callable[[], Said], end: dict[str, str], in_event: bool
+) -> None:
+    outside.ends(outside.of_stack(), {**WAITS, "Waiter": STACK}, end, **(end if in_event else {}))
+
+    assert outside.answers.answers() == []
+    assert said() == Said()
+    asked_nothing = in_event or end["status"] == "SUCCEEDED"
+    assert bool(outside.network.calls) != asked_nothing, "a thousand that fail at once ask Step Functions nothing"
+
+
+@pytest.mark.parametrize("waiter", ["CALLER", "NOBODY"])
+def test_nobody_gets_a_response_where_the_state_machine_would_send_none(outside: Outside, waiter: str) -> None:
+    outside.ends(outside.of_stack(), {**WAITS, "Waiter": waiter}, BY_HAND)
+
+    assert outside.heard() == {}
+
+
+@pytest.mark.parametrize("waiter", [STACK, TOKEN])
+@pytest.mark.parametrize("gate", [None, [], "text"], ids=["never assigned", "a list", "a text"])
+def test_an_execution_without_a_state_of_its_own_is_known_by_its_input(
+    outside: Outside, waiter: str, gate: Any
+) -> None:
+    outside.ends(outside.of(waiter), gate, BY_HAND)
+
+    assert outside.heard().keys() == {waiter}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *(
+            {},
+            [],
+            "text",
+            5,
+            None,
+            {"Stack": 1, "Gate": 2},
+            {"TaskToken": ""},
+            {"TaskToken": 5},
+            {"Stack": {"Event": {}}},
+        ),
+        {"Stack": {"Event": {"ResponseURL": "https://internal/admin"}, "Gate": {"GiveUpAt": "2026-11-22T18:38:22Z"}}},
+    ],
+    ids=str,
+)
+def test_a_caller_by_sync_reads_how_the_execution_ended_whatever_its_input_is(outside: Outside, given: Any) -> None:
+    outside.ends(given, None, RUNTIME)
+
+    assert outside.heard() == {}
+
+
+@pytest.mark.parametrize(
+    ("end", "gate", "metrics"),
+    [
+        (RUNTIME, {**WAITS, "Waiter": STACK}, {"GatesBroken": 1, "ResponderRuns": 1}),
+        (RUNTIME, {**WAITS, "Waiter": "CALLER"}, {"GatesBroken": 1}),
+        (BY_HAND, {**WAITS, "Waiter": STACK}, {"ResponderRuns": 1}),
+        (BY_HAND, {**WAITS, "Waiter": "CALLER"}, {}),
+        (RUNTIME, {**PASSED, "Waiter": STACK}, {"ResponderRuns": 1}),
+    ],
+    ids=["it broke", "a caller's broke", "by hand", "stopped with its caller", "its end was counted by the check"],
+)
+def test_an_end_without_a_response_is_counted_so_that_an_alarm_rings(
+    outside: Outside, said: Callable[[], Said], end: dict[str, str], gate: dict[str, Any], metrics: dict[str, int]
+) -> None:
+    outside.ends(outside.of_stack(), gate, end)
+
+    assert said().metrics == metrics
+
+
+def test_an_end_that_step_functions_does_not_say_yet_is_asked_for_again(outside: Outside) -> None:
+    outside.has(CALLER, None, **RUNTIME)
+    ended = outside.describe({"executionArn": ARN})
+    outside.network.answers("DescribeExecution", (200, {**ended[1], "status": "RUNNING"}), ended)
+
+    outside.ends(CALLER, None, RUNTIME)
+
+    assert outside.now == 1.0
+    assert outside.network.call("SendTaskFailure")
+
+
+def test_what_step_functions_does_not_say_in_a_quarter_of_the_time_is_tried_again_by_lambda(outside: Outside) -> None:
+    outside.network.refuses("DescribeExecution", "ThrottlingException")
+
+    with pytest.raises(ClientError):
+        outside.ends(CALLER, None, RUNTIME)
+
+    assert outside.now <= 150 / 4
+
+
+def test_a_handle_is_signalled_though_its_stack_takes_nothing_and_lambda_tries_again(outside: Outside) -> None:
+    given = outside.of_handle()
+    outside.answers.misbehave(*[503] * 20, key_part="stack")
+
+    with pytest.raises(ResponseNotTaken):
+        outside.ends(given, {**WAITS, "Waiter": STACK}, BY_HAND)
+
+    assert outside.heard().keys() == {HANDLE}
+
+
+def test_nothing_is_tried_again_for_a_cloudformation_that_has_given_up(
+    outside: Outside, said: Callable[[], Said]
+) -> None:
+    event = outside.request(ResourceProperties={"ServiceTimeout": "1"})
+    outside.answers.misbehave(*[503] * 20)
+
+    outside.ends(of_stack(event), {**WAITS, "Waiter": STACK}, BY_HAND)
+
+    printed = said()
+    assert printed.metrics == {"ResponsesNotTaken": 1}
+    (line,) = printed.lines
+    assert line.pop("message").startswith("Nobody listens any more: ")
+    assert line == {"level": "ERROR", "execution": ARN}
+
+
+# Lambda's record: a request of CloudFormation's that it has given up
+
+
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_a_request_that_lambda_gave_up_fails_with_what_was_asked_for_and_where_to_look(
+    outside: Outside, said: Callable[[], Said], request_type: str
+) -> None:
+    outside.gives_up(RequestType=request_type)
+
+    reason = (
+        f"The gate itself broke before it could wait for task {TASK_ID}. The conversion is not affected. Look further in log "
+        "group /license-conversion-gate/application, request e4b46cbf. Lambda gave the request up (RetriesExhausted, attempt "
+        "3): Runtime.ImportModuleError: Unable to import module"
+    )
+    assert outside.heard() == {STACK: {**FAILURE, "Reason": reason}}
+    line = {**LINE, "request_type": request_type, "level": "INFO", "message": "The stack got its response"}
+    printed = said()
+    assert printed.lines == [{**line, "status": "FAILED"}]
+    assert printed.metrics == {"ResponderRuns": 1}
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"RequestType": "Update", "PhysicalResourceId": "lct-before"}, "lct-before"),
+        *(
+            ({"ResourceProperties": properties}, "license-conversion-gate-refused")
+            for properties in (
+                {},
+                None,
+                "text",
+                {"LicenseConversionTaskId": ["lct-1"]},
+                {"ResourceArn": "arn:aws:ec2:r:1:i/i-1"},
+            )
+        ),
+    ],
+)
+def test_a_request_that_was_given_up_has_the_id_that_is_known(
+    outside: Outside, members: dict[str, Any], expected: str
+) -> None:
+    outside.gives_up(**members)
+
+    assert outside.heard()[STACK]["PhysicalResourceId"] == expected
+
+
+def test_a_record_that_says_little_and_a_function_without_its_settings_are_no_reason_for_silence(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that was throttled for too long has no responsePayload."""
+    monkeypatch.delenv("GATE_LOG_GROUP")
+    monkeypatch.delenv("GATE_STATE_MACHINE_ARN")
+
+    responds({"requestPayload": outside.request()})
+
+    assert outside.heard()[STACK]["Reason"].endswith(
+        "in log group of the function, request None. Lambda gave the request up (None, attempt None): no error: "
+    )
+
+
+def test_refused_properties_get_the_response_that_the_function_gives(outside: Outside) -> None:
+    """It may have sent it, and not have been able to say so."""
+    properties = {"LicenseConversionTaskId": TASK_ID, "OnFailure": "fail"}
+
+    outside.gives_up(ResourceProperties=properties)
+
+    told = outside.heard()[STACK]
+    assert told["Reason"] == "OnFailure: 'fail' is not allowed: it must be FAIL or CONTINUE."
+    assert told["PhysicalResourceId"] == "license-conversion-gate-refused"
+    assert outside.network.calls == []
+
+
+def test_a_request_that_cannot_be_read_is_no_refused_one(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "license_conversion.request", None)
+
+    outside.gives_up(ResourceProperties={"OnFailure": "fail"})
+
+    assert outside.heard()[STACK]["Reason"].startswith("The gate itself broke before it could wait for a task.")
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        *(None, [], "text", {}, {"ResponseURL": "..."}, {"ResponseURL": "http://bucket/k?X-Amz-Signature=c0ffee"}),
+        *({name: 5} for name in ("RequestType", "StackId", "RequestId", "LogicalResourceId")),
+    ],
+    ids=str,
+)
+def test_an_event_that_is_none_of_cloudformations_is_logged_and_dropped(
+    outside: Outside, said: Callable[[], Said], malformed: Any
+) -> None:
+    responds(record({**outside.request(), **malformed} if malformed and isinstance(malformed, dict) else malformed))
+
+    assert outside.answers.answers() == []
+    message = "The event that Lambda gave up is none of CloudFormation's"
+    assert said() == Said([{"level": "ERROR", "message": message}])
+
+
+@pytest.mark.parametrize(
+    "members",
+    [{}, {"RequestType": "Delete", "PhysicalResourceId": TASK_ID}, {"ResourceProperties": {"ServiceTimeout": "1"}}],
+    ids=["broken", "a Delete", "refused"],
+)
+def test_nothing_is_sent_for_longer_than_cloudformation_listens(outside: Outside, members: dict[str, Any]) -> None:
+    properties = {"LicenseConversionTaskId": TASK_ID, "ServiceTimeout": "1"}
+    outside.answers.misbehave(*[503] * 20)
+
+    with pytest.raises(NobodyListens):
+        outside.gives_up(**{"ResourceProperties": properties, **members})
+
+
+@pytest.mark.parametrize(
+    "end",
+    [{}, {"status": "SUCCEEDED"}, {"status": "ABORTED", "error": "LicenseConversion.Stopped"}],
+    ids=lambda end: end.get("status", "it runs"),
+)
+@pytest.mark.parametrize("late", [False, True], ids=["known at once", "known a moment later"])
+def test_the_response_is_left_to_the_execution_that_the_function_began_before_it_broke(
+    outside: Outside, said: Callable[[], Said], late: bool, end: dict[str, str]
+) -> None:
+    event = outside.request()
+    outside.has({}, None, executions.name(event), **end)
+    if late:
+        outside.network.answers("DescribeExecution", refusal("ExecutionDoesNotExist"), outside.describe)
+
+    responds(record(event))
+
+    assert outside.answers.answers() == []
+    message = "The function failed, and the execution that it had begun responds"
+    assert said() == Said([{**LINE, "level": "INFO", "message": message}])
+
+
+def test_a_throttled_step_functions_is_asked_again_before_a_stack_whose_execution_runs_gets_a_failure(
+    outside: Outside,
+) -> None:
+    event, throttle = outside.request(), refusal("ThrottlingException")
+    outside.has({}, None, executions.name(event))
+    outside.network.answers("DescribeExecution", throttle, throttle, throttle, outside.describe)
+
+    responds(record(event))
+    assert outside.answers.answers() == []
+
+    outside.network.answers("DescribeExecution", throttle)
+    responds(record(event))
+    assert outside.heard()[STACK]["Status"] == "FAILED"
+    assert 5 <= outside.now <= 50, "some seconds, and not all that there are"
+
+
+@pytest.mark.parametrize(
+    ("broken", "error"),
+    [("boto3", "ModuleNotFoundError"), ("settings", "KeyError"), ("rights", "ClientError")],
+)
+def test_a_request_gets_a_response_where_it_cannot_be_known_whether_it_has_an_execution(
+    outside: Outside, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, broken: str, error: str
+) -> None:
+    if broken == "boto3":
+        monkeypatch.setitem(sys.modules, "boto3", None)
+    elif broken == "settings":
+        monkeypatch.delenv("GATE_STATE_MACHINE_ARN")
+    outside.network.refuses("DescribeExecution", "AccessDeniedException")
+
+    outside.gives_up()
+
+    assert outside.heard()[STACK]["Status"] == "FAILED"
+    message = f"It is not known whether the request has an execution: {error}"
+    assert said().lines[0] == {**LINE, "level": "WARNING", "message": message}
+
+
+@pytest.mark.parametrize("physical_id", [TASK_ID, "stack-Gate-ABCDEFGHIJKLM"], ids=["its own", "CloudFormation's"])
+def test_a_delete_that_lambda_gave_up_succeeds_and_stops_the_resources_execution(
+    outside: Outside, physical_id: str
+) -> None:
+    create = outside.request("create")
+    outside.has(of_stack(create), {**WAITS, "Waiter": STACK}, executions.name(create))
+
+    outside.gives_up(RequestType="Delete", PhysicalResourceId=physical_id)
+
+    assert outside.heard() == {STACK: {**SUCCESS, "PhysicalResourceId": physical_id, "Data": {}}}
+    assert outside.stopped == [(executions.name(create), "LicenseConversion.Stopped")]
+
+
+@pytest.mark.parametrize("broken", ["boto3", "throttled"])
+def test_a_delete_succeeds_and_has_half_of_the_time_for_it_when_no_execution_can_be_stopped(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    if broken == "boto3":
+        monkeypatch.setitem(sys.modules, "boto3", None)
+    outside.network.refuses("ListExecutions", "ThrottlingException")
+
+    outside.gives_up(RequestType="Delete", PhysicalResourceId=TASK_ID)
+
+    assert outside.heard()[STACK]["Status"] == "SUCCESS"
+    assert outside.now <= 150 / 2
+
+
+# The application's own resource
+
+
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_a_deployment_shows_that_the_responder_runs_and_touches_nothing(outside: Outside, request_type: str) -> None:
+    outside.has(outside.of_stack(), {**WAITS, "Waiter": STACK})
+
+    own = outside.deploys(request_type)
+
+    assert {name: own[name] for name in SUCCESS} == {**SUCCESS, "PhysicalResourceId": OWN_ID, "Data": {}}
+    assert outside.network.calls == []
+
+
+def test_a_deletion_responds_to_all_who_wait_and_then_stops_their_executions(
+    outside: Outside, said: Callable[[], Said]
+) -> None:
+    waiting = {
+        "stack": (outside.of_stack(), STACK),
+        "handle": (outside.of_handle(), HANDLE),
+        "token": (CALLER, TOKEN),
+        "sync": ({"LicenseConversionTaskId": TASK_ID}, "CALLER"),
+    }
+    for name, (given, waiter) in waiting.items():
+        outside.has(given, {**WAITS, "Waiter": waiter}, name)
+
+    own = outside.deploys("Delete")
+
+    assert outside.heard().keys() == {STACK, HANDLE, TOKEN}
+    assert sorted(outside.stopped) == [(name, "LicenseConversion.Stopped") for name in sorted(waiting)], (
+        "an error by which the safety net knows that all have their responses"
+    )
+    assert (own["Status"], own["Reason"]) == ("SUCCESS", "4 gates that waited were ended with a response, 0 were left")
+    assert {"level": "INFO", "message": own["Reason"]} in said().lines
+
+
+@pytest.mark.parametrize(
+    "status",
+    ["UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"],
+)
+def test_nobody_gets_a_response_where_the_resource_goes_alone(outside: Outside, status: str) -> None:
+    """By an update to a release that has no such resource, for example."""
+    outside.stack_is(status)
+    outside.has(outside.of_stack(), {**WAITS, "Waiter": STACK})
+
+    assert outside.deploys("Delete")["Status"] == "SUCCESS"
+
+    assert outside.heard() == {}
+    assert outside.stopped == []
+
+
+def test_where_it_is_not_known_whether_the_stack_goes_everybody_gets_a_response(
+    outside: Outside, said: Callable[[], Said]
+) -> None:
+    outside.network.answers("DescribeStacks", "<ErrorResponse/>", status=403)
+    outside.has(outside.of_stack(), {**WAITS, "Waiter": STACK})
+
+    assert outside.deploys("Delete")["Status"] == "SUCCESS"
+
+    assert outside.heard().keys() == {STACK}
+    unknown = said().lines[0]
+    assert unknown["level"] == "WARNING"
+    assert unknown["message"].startswith(
+        "It is not known whether the stack is being deleted; whoever waits is told that it is: "
+    )
+
+
+def test_a_gate_that_comes_meanwhile_gets_a_response_too(outside: Outside) -> None:
+    outside.has(CALLER, {**WAITS, "Waiter": TOKEN})
+    outside.newcomers["late"] = OneExecution(outside.of_stack(), {**WAITS, "Waiter": STACK})
+
+    assert outside.deploys("Delete")["Reason"].startswith("2 gates that waited were ended")
+
+    assert outside.heard().keys() == {STACK, TOKEN}
+
+
+def test_one_that_takes_no_response_is_left_and_keeps_no_other_from_it(
+    outside: Outside, said: Callable[[], Said]
+) -> None:
+    outside.has(of_stack(outside.request("deaf")), {**WAITS, "Waiter": STACK}, "deaf")
+    outside.answers.misbehave(*[503] * 50, key_part="deaf")
+    outside.has(outside.of_stack(), {**WAITS, "Waiter": STACK}, "stack")
+
+    own = outside.deploys("Delete")
+
+    assert (own["Status"], own["Reason"]) == ("SUCCESS", "1 gates that waited were ended with a response, 1 were left")
+    assert outside.stopped == [("stack", "LicenseConversion.Stopped")], "one that has no response may respond yet"
+    errors = [line for line in said().lines if line["level"] == "ERROR"]
+    no_response = {"level": "ERROR", "message": "A gate got no response: ResponseNotTaken", "execution": f"{ARNS}deaf"}
+    assert errors == [no_response, no_response, {"level": "ERROR", "message": own["Reason"]}]
+
+
+@pytest.mark.parametrize(
+    "operation", ["ListExecutions", "DescribeExecution", "GetExecutionHistory", "StopExecution", "SendTaskFailure"]
+)
+def test_the_deletion_goes_on_whatever_step_functions_says(outside: Outside, operation: str) -> None:
+    outside.network.refuses(operation, "AccessDeniedException")
+    outside.has(CALLER, {**WAITS, "Waiter": TOKEN})
+
+    own = outside.deploys("Delete")
+
+    assert own["Status"] == "SUCCESS"
+    assert outside.stopped == [], "a gate without a response may respond yet"
+    assert outside.now <= 150 - 1.5 - respond.ENOUGH_TO_RESPOND
+
+
+@pytest.mark.parametrize(
+    ("gates", "call_seconds", "seconds"), [(100, 1, 150), (1, 7, 36.5)], ids=["many gates", "calls that take long"]
+)
+def test_a_deletion_keeps_time_for_its_own_response_and_says_how_many_gates_were_left(
+    outside: Outside, gates: int, call_seconds: int, seconds: float
+) -> None:
+    outside.call_seconds = call_seconds
+    for number in range(gates):
+        outside.has(CALLER, {**WAITS, "Waiter": "CALLER"}, str(number))
+
+    own = outside.deploys("Delete", seconds)
+
+    assert own["Status"] == "SUCCESS"
+    assert not own["Reason"].endswith(" 0 were left")
+    assert outside.now <= seconds - 1.5 - 5
+
+
+def test_the_deletion_goes_on_without_its_settings(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch, said: Callable[[], Said]
+) -> None:
+    monkeypatch.delenv("GATE_STATE_MACHINE_ARN")
+
+    own = outside.deploys("Delete")
+
+    assert (own["Status"], own["Reason"]) == ("SUCCESS", "0 gates that waited were ended with a response, 0 were left")
+    assert {"level": "ERROR", "message": "Not every gate that waits could be looked for: KeyError"} in said().lines
