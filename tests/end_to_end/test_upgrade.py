@@ -48,9 +48,7 @@ class Second:
         return self.cloud.stacks.describe(UPGRADED)
 
     def gate(self, name: str, task_id: str) -> Stack:
-        """A stack that waits. When this returns, its first check and the poller have asked for the task: LocalStack loses the
-        event by which a function was invoked just before an update.
-        """
+        """A stack that waits. When this returns, its first check and the poller have asked for the task."""
         stack = self.cloud.stacks.create(name, STACK_GATE, {"LicenseConversionTaskId": task_id}, wait=False)
         eventually(lambda: len(self.cloud.license_manager.calls_for(task_id)) > 1)
         return stack
