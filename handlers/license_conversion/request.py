@@ -11,7 +11,6 @@ from license_conversion.errors import InvalidRequest
 from license_conversion.fleet import fleet_id
 from license_conversion.properties import (
     TASK_ID,
-    HttpsUrl,
     Integer,
     ListOf,
     OneOf,
@@ -20,7 +19,7 @@ from license_conversion.properties import (
     Text,
     parse_all,
 )
-from license_conversion.response import SERVICE_TIMEOUT
+from license_conversion.response import SERVICE_TIMEOUT, SIGNED_URL
 
 MOST_TASKS = 1000
 ARN = Text(r"arn:[^:\s]+:[^:\s]+:[^:\s]*:[^:\s]*:\S+", "an ARN", 2048)
@@ -94,7 +93,7 @@ STACK_PROPERTIES = (
     ),
     Property(
         "WaitConditionHandle",
-        HttpsUrl("the URL that Ref gives of an AWS::CloudFormation::WaitConditionHandle", 4096),
+        Text(SIGNED_URL, "the URL that Ref gives of an AWS::CloudFormation::WaitConditionHandle", 4096),
         "Respond to CloudFormation at once, and signal this wait condition handle at the end: a gate of up to 12 hours.",
         secret=True,
     ),

@@ -48,9 +48,7 @@ class Second:
         return self.cloud.stacks.describe(UPGRADED)
 
     def gate(self, name: str, task_id: str) -> Stack:
-        """A stack that waits. When this returns, its first check and the poller have asked for the task: LocalStack loses the
-        event by which a function was invoked just before an update.
-        """
+        """A stack that waits. When this returns, its first check and the poller have asked for the task."""
         stack = self.cloud.stacks.create(name, STACK_GATE, {"LicenseConversionTaskId": task_id}, wait=False)
         eventually(lambda: len(self.cloud.license_manager.calls_for(task_id)) > 1)
         return stack
@@ -154,7 +152,7 @@ def test_a_deployment_whose_responder_cannot_run_is_rolled_back(second: Second) 
     broken = second.template.replace("respond.handler", "nowhere.handler").replace(
         "ServiceTimeout: 900", "ServiceTimeout: 15"
     )
-    broken, count = re.subn(r"Release: (&\w+ )?0.1.0", r"Release: \g<1>0.2.0", broken)
+    broken, count = re.subn(r"Release: '?0\.1\.0'?", "Release: 0.2.0", broken)
     assert count == 1
 
     updated = second.cloud.stacks.update(UPGRADED, broken)
@@ -175,7 +173,8 @@ def test_the_deletion_of_the_application_responds_to_whoever_waits(second: Secon
 
     deleted = second.cloud.stacks.delete(UPGRADED)
 
-    assert (deleted.status, deleted.failures) == ("DELETE_COMPLETE", [])
+    assert deleted.status == "DELETE_COMPLETE"
+    assert "DELETE_FAILED" not in {event["ResourceStatus"] for event in deleted.events}
     stack, handle = (second.cloud.stacks.wait_for(one.id) for one in (waiting.stack, waiting.handle))
     assert [one for one in stack.failures if one.startswith("Gate: ") and DELETED in one]
     assert [one for one in handle.failures if one.startswith("Conversion1: ") and DELETED in one]
