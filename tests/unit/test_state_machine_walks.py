@@ -1,5 +1,6 @@
 """The walks through the definition: which function is called when, and with what. The real file, interpreted."""
 
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -170,7 +171,9 @@ def test_where_time_is_short_the_response_goes_first() -> None:
 # A handle
 
 
-def test_a_stack_with_a_handle_has_its_response_as_soon_as_the_task_has_a_name_and_the_handle_its_signal_at_the_end() -> None:
+def test_a_stack_with_a_handle_has_its_response_as_soon_as_the_task_has_a_name_and_the_handle_its_signal_at_the_end() -> (
+    None
+):
     walk = stack(SLEEPS, {**SLEEPS, **NAMED}, SLEEPS, ENDED, event=HANDLE).out()
 
     assert walk.calls == [
@@ -269,7 +272,7 @@ def test_a_check_that_fails_is_tried_until_it_is_too_late_for_another(
     times = walk.times("CheckTask")
     attempt = ATTEMPT if error is None else 0
     assert gives_up - 15 - attempt <= times[-1] <= gives_up + 15
-    turns = {round(after - before) for before, after in zip(times, times[1:], strict=False)}
+    turns = {round(after - before) for before, after in itertools.pairwise(times)}
     assert turns <= {PAUSE - 1 + attempt, 14 + attempt, 11 + attempt}, "the counting takes no time here"
     assert walk.functions[-2:] == (["CheckTask", "PutMetricData"] if begin is caller else ["PutMetricData", "Respond"])
     assert walk.execution.error == "LicenseConversion.GateBroken"
@@ -286,7 +289,16 @@ def test_checks_that_fail_are_counted_at_the_first_failure_and_every_ten_minutes
 
 @pytest.mark.parametrize(
     ("given", "gives_up"),
-    [(60, 60), ("60", 60), (86400, 86400), (10**9, 3600), ("a minute", 3600), (None, 3600), ({"a": 1}, 3600), (-5, 3600)],
+    [
+        (60, 60),
+        ("60", 60),
+        (86400, 86400),
+        (10**9, 3600),
+        ("a minute", 3600),
+        (None, 3600),
+        ({"a": 1}, 3600),
+        (-5, 3600),
+    ],
     ids=str,
 )
 def test_a_caller_whose_request_no_check_has_read_is_given_up_at_its_own_time_out_where_it_is_one(
@@ -311,7 +323,7 @@ def test_a_response_that_was_not_sent_is_sent_again_for_an_hour_and_its_gate_say
     times = walk.times("Respond")
     assert len([when for when in times if when <= 30]) >= 4
     assert times[-1] >= 3000
-    assert max(after - before for before, after in zip(times, times[1:], strict=False)) <= 30
+    assert max(after - before for before, after in itertools.pairwise(times)) <= 30
     assert walk.metrics == ["GatesWithoutResponse"]
     assert (walk.execution.error, walk.execution.cause) == (
         "LicenseConversion.NoResponse",
