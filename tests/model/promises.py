@@ -219,11 +219,17 @@ class Promises:
         return (physical_id,) == request.task_ids
 
     def _newest_since(self, waiter: Waiter) -> set[str]:
-        """Tasks of the resource that have been its newest since the request was made."""
-        manager = self._managers(waiter)
-        begun = manager.begun(waiter.resource_arn, self._clock.now)
-        since = {task.task_id for task in begun if task.start_time >= waiter.requested}
-        return since | {manager.newest(waiter.resource_arn, waiter.requested)}
+        """Tasks of the resource that have been its newest since the request was made. One that runs is newer than one that has
+        ended: a resource has one conversion at a time.
+        """
+        begun = self._managers(waiter).begun(waiter.resource_arn, self._clock.now)
+        before = [task.start_time for task in begun if task.start_time <= waiter.requested]
+        newest = max(before, default=math.inf)
+        return {
+            task.task_id
+            for task in begun
+            if max(task.start_time, task.end_time) >= waiter.requested or task.start_time == newest
+        } | ({""} if not before else set())
 
     def _statuses(self, waiter: Waiter) -> set[str]:
         """Of the task, or the tasks, that it may mean."""
