@@ -501,6 +501,8 @@ class World:
                 return  # and no fault either
             if state in ("Check Task", "Back Off"):
                 waiter.lost_to_checks.append((begin, end))
+                waiter.hard_faults += 1
+                waiter.counts_lost = True  # an attempt that is given up goes on
             elif state != "Wait for Result":
                 waiter.lost.append((begin, end))
 
