@@ -61,7 +61,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
             _request_given_up(event, until)
         elif event.get("ResourceType") == OWN_RESOURCE:
             _own_resource(event, until)
-        else:
+        elif event != {"StayActive": True}:
             _gate(event, until)
     except ResponseNotTaken as error:
         count("ResponsesNotTaken")
