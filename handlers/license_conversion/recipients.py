@@ -93,7 +93,7 @@ class Recipients:
         client, token, gate = executions.client, self.given["TaskToken"], self.gate
         passes = gate.get("Passed") and "Output" in gate
         error = (gate.get("Ended") and gate.get("Error")) or GATE_BROKEN
-        cause = reason if error == GATE_BROKEN else gate["Cause"]
+        cause = reason if error == GATE_BROKEN else gate.get("Cause", reason)
 
         def call() -> str:
             try:

@@ -192,9 +192,9 @@ def table_hangs(world: World) -> None:
 
 
 def registers_while_the_poller_ends(world: World) -> None:
-    """At each moment of its last five seconds."""
-    for tenths in range(60):
-        for name, seconds, then in ((f"lct-a{tenths}", 11, 15 + tenths / 10), (f"lct-b{tenths}", 60, 100)):
+    """At each moment of the second in which it looks for the last time."""
+    for hundredths in range(500, 600, 4):
+        for name, seconds, then in ((f"lct-a{hundredths}", 11, 15 + hundredths / 100), (f"lct-b{hundredths}", 60, 100)):
             world.license_manager.add(name, seconds=world.clock.now + seconds, end="SUCCEEDED")
             world.call({"LicenseConversionTaskId": name}, token=False)
             world.run_for(then)
@@ -219,14 +219,6 @@ def fleet_has_a_refused_id(world: World) -> None:
     world.license_manager.add(TASK, seconds=FOR_EVER, end="SUCCEEDED")
     world.call({"LicenseConversionTaskIds": [TASK, OTHER]}, token=True)
     world.run_for(300)
-
-
-def fleet_ends_one_by_one(world: World) -> None:
-    tasks = [f"lct-a{number:016x}" for number in range(100)]
-    for number, name in enumerate(tasks):
-        world.license_manager.add(name, seconds=60 + 6 * number, end="SUCCEEDED")
-    world.call({"LicenseConversionTaskIds": tasks}, token=True)
-    world.run_for(900)
 
 
 def two_pollers_come_to_be(world: World) -> None:
@@ -327,16 +319,12 @@ HANDLERS = {
         gate.Gate, "_is_fresh",
     ),
     "a gate trusts the results to come": Defect(
-        is_never_called_back, "if not (self._missed or self._poll.unseen):", "if True:", Poller, "run"
+        is_never_called_back, "if not self._missed and not self._poll.unseen:", "if True:", Poller, "run"
     ),
     "a poller that has lost its lease goes on": Defect(
-        two_pollers_come_to_be, "if not self._registrations.renew_lease(self._owner, began):",
-        "if not (self._registrations.renew_lease(self._owner, began) or True):", Poller, "run",
+        two_pollers_come_to_be, "if not self._renew():", "if not (self._renew() or True):", Poller, "run",
     ),
     "a poll wakes for no news": Defect(waits_alone, "elif task.terminal:", "elif True:", Poller, "_poll_for"),
-    "a fleet is woken for each end": Defect(
-        fleet_ends_one_by_one, "self._clock() < one.since + FLEET_SECONDS", "False", Poller, "_due"
-    ),
     "a task that is refused to the poller wakes its gate at once again": Defect(
         is_refused_to_the_poller, "and not refused_to_poller", "", gate.Gate, "_sleep"
     ),

@@ -125,6 +125,8 @@ class World:
         self.pollers: list[Process] = []
         self.end_events: Sequence[Sequence[float]] = ((0.5,),)
         """How late EventBridge says that an execution has ended: once, or more than once."""
+        self.lacks = ""
+        """The member that each result lacks which a function, or the poller, hands over."""
         self.broken: list[str] = []
         self.log = Log(self._counted)
         self._random = random.Random(seed)  # noqa: S311 - jitter
@@ -228,10 +230,18 @@ class World:
 
     def _call_gate_back(self, token: str, output: str) -> bool:
         def call(_fault: Fault | None) -> bool:
-            return self.step_functions.executions[token.split("|")[1]].call_back(token, json.loads(output))
+            results = [self._without(result) for result in json.loads(output)]
+            return self.step_functions.executions[token.split("|")[1]].call_back(token, results)
 
         taken: bool = perform(self.faults, "SendTaskSuccess", call)
         return taken
+
+    def _without(self, result: Any) -> Any:
+        return (
+            {name: value for name, value in result.items() if name != self.lacks}
+            if isinstance(result, dict)
+            else result
+        )
 
     def kill_pollers(self) -> None:
         """Wherever they are."""
@@ -570,7 +580,7 @@ class World:
                 known = name in ("ResponseNotTaken", "NobodyListens") or name.startswith("LicenseConversion.")
                 failed(name if known else "Lambda.Unknown", error)
             else:
-                done(result)
+                done(self._without(result))
 
         hangs = fault is Fault.SLOW
         self.clock.after(LATENCY, lambda: self._run(function, payload, waiter, ended, hangs=hangs))

@@ -1,5 +1,6 @@
 """The walks through the definition: which function is called when, and with what. The real file, interpreted."""
 
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -286,7 +287,7 @@ def test_a_check_that_fails_is_tried_until_it_is_too_late_for_another(
     times = walk.times("CheckTask")
     attempt = ATTEMPT if error is None else 0
     assert gives_up - 15 - attempt <= times[-1] <= gives_up + 15
-    turns = {round(after - before) for before, after in zip(times, times[1:], strict=False)}
+    turns = {round(after - before) for before, after in itertools.pairwise(times)}
     assert turns <= {PAUSE - 1 + attempt, 14 + attempt, 11 + attempt}, "the counting takes no time here"
     assert walk.functions[-2:] == (["CheckTask", "PutMetricData"] if begin is caller else ["PutMetricData", "Respond"])
     assert walk.execution.error == "LicenseConversion.GateBroken"
@@ -337,7 +338,7 @@ def test_a_response_that_was_not_sent_is_sent_again_for_an_hour_and_its_gate_say
     times = walk.times("Respond")
     assert len([when for when in times if when <= 30]) >= 4
     assert times[-1] >= 3000
-    assert max(after - before for before, after in zip(times, times[1:], strict=False)) <= 30
+    assert max(after - before for before, after in itertools.pairwise(times)) <= 30
     assert walk.metrics == ["GatesWithoutResponse"]
     assert (walk.execution.error, walk.execution.cause) == (
         "LicenseConversion.NoResponse",
