@@ -29,7 +29,7 @@ SLEEPS = {"Ended": False, "SecondsUntilNextCheck": 7, "Pending": "lct-1"}
 KEY = {"Account": {"S": "a"}, "Gate": {"S": "g"}}
 REGISTERS = {**SLEEPS, "SecondsUntilNextCheck": 110, "Registration": KEY}
 NAMED = {"Response": SAID}
-THROTTLED = "Lambda.TooManyRequestsException"
+THROTTLED, INACTIVE = "Lambda.TooManyRequestsException", "Lambda.CodeArtifactUserPendingException"
 
 
 class Walk:
@@ -40,7 +40,10 @@ class Walk:
     def __init__(self, execution_input: Any, *checks: Any, **said: Any) -> None:
         self.calls: list[tuple[float, str]] = []
         self.payloads: list[dict[str, Any]] = []
-        self._said = {"CheckTask": list(checks), **{name: [result] for name, result in said.items()}}
+        self._said = {
+            "CheckTask": list(checks),
+            **{name: result if isinstance(result, list) else [result] for name, result in said.items()},
+        }
         self.clock = VirtualClock()
         self.execution = Execution(
             self.clock,
@@ -259,6 +262,18 @@ def test_a_refusal_is_tried_again_after_five_seconds_and_the_check_knows_how_oft
     assert walk.times("CheckTask") == [0, 5, 10]
     assert [(given["Tries"], given["EnteredAt"]) for given in walk.given("CheckTask")] == [(n, at(0)) for n in range(3)]
     assert walk.metrics == []
+
+
+def test_functions_that_are_inactive_cost_a_gate_time_and_no_outcome() -> None:
+    """40 to 106 seconds each, says one report:
+    https://github.com/aws-solutions-library-samples/accelerated-intelligent-document-processing-on-aws/issues/801
+    """
+    walk = token(*[INACTIVE] * 9, ENDED, Respond=[*[INACTIVE] * 20, {}]).out()
+
+    assert walk.times("CheckTask")[-1] >= 106
+    assert walk.times("Respond")[-1] - walk.times("Respond")[0] >= 106
+    assert walk.metrics == ["ChecksFailed"]
+    assert (walk.execution.status, walk.execution.output) == ("SUCCEEDED", TASK)
 
 
 @pytest.mark.parametrize("begin", [stack, token, caller], ids=["stack", "token", "sync"])
