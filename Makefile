@@ -127,7 +127,7 @@ deploy: build ## deploy to your account: make deploy PARAMETERS="LogLevel=DEBUG 
 
 .PHONY: verify
 verify: $(VENV)/.demo ## try what is deployed in your account: three minutes, less than a cent (STACK, AWS_REGION, TASK_TOKEN_ROLE, YES=1)
-	@$(BIN)/python scripts/verify.py $(STACK:%=--stack %) $(REGION) $(TASK_TOKEN_ROLE:%=--task-token-role %) $(YES:%=--yes)
+	@$(BIN)/python scripts/verify.py $(STACK:%=--stack %) $(REGION) $(TASK_TOKEN_ROLE:%=--task-token-role %) $(if $(filter 1,$(YES)),--yes)
 
 .PHONY: delete
 delete: $(VENV)/.demo ## delete it from your account, unless a gate waits (FORCE=1: also then; docs/upgrading.md)

@@ -28,7 +28,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 FUNCTIONS = {f"{name.title().replace('_', '')}Function": f"{name}.handler"
              for name in ("custom_resource", "check_task", "poll_tasks", "respond")}  # fmt: skip
 ALARMS = 16
-KEY = [{"AttributeName": "Account", "KeyType": "HASH"}, {"AttributeName": "Gate", "KeyType": "RANGE"}]
 TAG = "license-conversion-gate-verify"
 SERVICE_TIMEOUT = 120
 """Seconds after which CloudFormation gives up a throw-away gate that does not respond."""
@@ -89,8 +88,8 @@ class Verification:
         self.bus, self.log_level = given.get("EventBusName", "default"), given.get("LogLevel")
         self.id, self.task_id = secrets.token_hex(4), f"lct-{secrets.token_hex(16)}"
         self.began, self.failures = datetime.now(UTC), 0
-        self.made: list[str] = []
-        """What there is a stack for."""
+        self.made: dict[str, str] = {}
+        """Ids of the stacks, by what each is for; a name until there is an id."""
         self.publish: dict[str, Any] = {}
         self.request: dict[str, Any] = {}
         self.failed: dict[str, Any] = {}
@@ -151,8 +150,8 @@ class Verification:
     def alarms(self) -> str:
         names = [one["PhysicalResourceId"] for one in self.resources if one["ResourceType"] == "AWS::CloudWatch::Alarm"]
         found = self.aws("cloudwatch").describe_alarms(AlarmNames=names or [self.name])["MetricAlarms"]
-        need(len(found) == ALARMS, f"{len(found)} of {ALARMS} are there")
-        need(all(one["ActionsEnabled"] for one in found), "some have their actions disabled", "Enable them.")
+        able = sum(one["ActionsEnabled"] for one in found)
+        need(able == ALARMS, f"{able} of {ALARMS} are there, with their actions enabled")
         topics = {action for one in found for action in one["AlarmActions"]} or {"nobody (no AlarmTopicArn)"}
         rings = [one["AlarmName"] for one in found if one["StateValue"] == "ALARM"]
         return f"{len(found)}, they notify {', '.join(sorted(topics))}; {', '.join(rings) or 'none'} in ALARM"
@@ -175,7 +174,7 @@ class Verification:
     def table(self) -> str:
         table = {"TableName": self.of["RegistrationTable"]}
         key = self.aws("dynamodb").describe_table(**table)["Table"]["KeySchema"]
-        need(key == KEY, f"its key is {key}")
+        need([one["AttributeName"] for one in key] == ["Account", "Gate"], f"its key is {key}")
         lives = self.aws("dynamodb").describe_time_to_live(**table)["TimeToLiveDescription"]
         enabled = lives["TimeToLiveStatus"].startswith("ENABL") and lives["AttributeName"] == "Expires"
         need(enabled, f"its TTL is {lives}", f"Enable it on the attribute Expires of {table['TableName']}.")
@@ -212,12 +211,10 @@ class Verification:
 
     def make(self, what: str, resources: Mapping[str, Any]) -> None:
         """A stack; what is in it gets its tag."""
-        self.made.append(what)  # first: where the call is interrupted, there may be one
-        tags, template = [{"Key": TAG, "Value": self.id}], json.dumps({"Resources": resources})
-        self.stacks.create_stack(StackName=self.named(what), TemplateBody=template, Tags=tags)
-
-    def named(self, what: str) -> str:
-        return f"{TAG}-{self.id}-{what}"
+        self.made[what] = f"{TAG}-{self.id}-{what}"
+        asked = {"StackName": self.made[what], "Tags": [{"Key": TAG, "Value": self.id}]}
+        made = self.stacks.create_stack(**asked, TemplateBody=json.dumps({"Resources": resources}))
+        self.made[what] = made["StackId"]
 
     def throw_away(self) -> str:
         token = f"arn:{self.partition}:lambda:{self.region}:{self.account}:function:{self.of['CustomResourceFunction']}"
@@ -227,7 +224,7 @@ class Verification:
             self.make(what, {self.gate(what): gate})
         if beside := (self.for_event() if self.own_bus else {}) | (self.for_token() if self.token_role else {}):
             self.make("beside", beside)
-        return f"{', '.join(map(self.named, self.made))}; their gates wait for {self.task_id}"
+        return f"{TAG}-{self.id}-{', -'.join(self.made)}; their gates wait for {self.task_id}"
 
     def for_event(self) -> dict[str, Any]:
         """A rule that sends the event to a queue."""
@@ -249,7 +246,7 @@ class Verification:
         asked = {"StateMachineArn": self.of["LicenseConversionGate"], "Input": given}
         state = {"Type": "Task", "Resource": start, "Parameters": asked, "TimeoutSeconds": 150, "End": True}
         caller = {"Definition": {"StartAt": "Wait", "States": {"Wait": state}}, "RoleArn": self.token_role}
-        caller["StateMachineName"] = self.named("caller")
+        caller["StateMachineName"] = f"{TAG}-{self.id}"
         return {"Caller": {"Type": "AWS::StepFunctions::StateMachine", "Properties": caller}}
 
     def gate(self, what: str) -> str:
@@ -261,7 +258,7 @@ class Verification:
         wanted = (self.gate(what), status)
 
         def look() -> Any:
-            events = self.stacks.describe_stack_events(StackName=self.named(what))["StackEvents"]
+            events = self.stacks.describe_stack_events(StackName=self.made[what])["StackEvents"]
             return [one for one in events if (one["LogicalResourceId"], one["ResourceStatus"]) == wanted]
 
         found = until(look, bool, seconds, 0.5)
@@ -270,13 +267,14 @@ class Verification:
 
     def stopped(self) -> str:
         """While License Manager's refusal has its grace, the execution still runs."""
+        need("stopped" in self.made, "the stack for it could not be made", "See the line above.")
         asked = {"stateMachineArn": self.of["LicenseConversionGate"], "statusFilter": "RUNNING"}
 
         def look() -> Any:
             running = self.steps.list_executions(**asked)["executions"]
             return [one["executionArn"] for one in running if one["name"].startswith(self.gate("stopped"))]
 
-        found = until(look, bool, 90 * ("stopped" in self.made), 0.5)
+        found = until(look, bool, 90, 0.5)
         need(found, "no execution began", self.log)
         self.request = json.loads(self.steps.describe_execution(executionArn=found[0])["input"])["Stack"]["Event"]
         at = self.steps.stop_execution(executionArn=found[0], error="StoppedByHand", cause=TAG)["stopDate"]
@@ -297,17 +295,12 @@ class Verification:
 
     def status(self, what: str, kind: str = "") -> str:
         """Of the stack, once it begins so and nothing is in progress."""
-
-        def look() -> str:
-            try:
-                return str(self.stacks.describe_stacks(StackName=self.named(what))["Stacks"][0]["StackStatus"])
-            except ClientError as error:
-                if "does not exist" in str(error):
-                    return "DELETE_COMPLETE"
-                raise
-
-        ended: Callable[[str], bool] = lambda status: status.startswith(kind) and "IN_PROGRESS" not in status  # noqa: E731
-        return str(until(look, ended, SERVICE_TIMEOUT + 60))
+        look = partial(self.stacks.describe_stacks, StackName=self.made[what])
+        found = until(
+            lambda: str(look()["Stacks"][0]["StackStatus"]),
+            lambda status: status.startswith(kind) and "IN_PROGRESS" not in status, SERVICE_TIMEOUT + 60,
+        )  # fmt: skip
+        return str(found)
 
     def rolled_back(self) -> str:
         """A rollback needs a response to its Delete."""
@@ -319,15 +312,15 @@ class Verification:
     def undo(self) -> list[str]:
         """Delete the stacks. Those that could not be."""
         left = {what: self.delete(what) for what in self.made}
-        self.made = [what for what, status in left.items() if status != "DELETE_COMPLETE"]
-        return [f"stack {self.named(what)}: {left[what]}" for what in self.made]
+        self.made = {what: self.made[what] for what, status in left.items() if status != "DELETE_COMPLETE"}
+        return [f"stack {stack}: {left[what]}" for what, stack in self.made.items()]
 
     def delete(self, what: str) -> str:
         """A gate whose Delete has no response is left out: nothing is behind it."""
         try:
-            self.stacks.delete_stack(StackName=self.named(what))
+            self.stacks.delete_stack(StackName=self.made[what])
             if (status := self.status(what, "DELETE")) == "DELETE_FAILED":
-                self.stacks.delete_stack(StackName=self.named(what), RetainResources=[self.gate(what)])
+                self.stacks.delete_stack(StackName=self.made[what], RetainResources=[self.gate(what)])
                 status = self.status(what, "DELETE")
         except (BotoCoreError, ClientError) as error:
             return str(error)
@@ -364,12 +357,12 @@ class Verification:
     def beside(self, name: str) -> str:
         """The physical id of what is in the stack beside those with a gate."""
         if (status := self.status("beside")) != "CREATE_COMPLETE":
-            events = self.stacks.describe_stack_events(StackName=self.named("beside"))["StackEvents"]
+            events = self.stacks.describe_stack_events(StackName=self.made["beside"])["StackEvents"]
             why = [one["ResourceStatusReason"] for one in events if one["ResourceStatus"] == "CREATE_FAILED"]
             raise FailedError(
                 f"its throw-away stack is {status}: {why[-1:]}", "docs/permissions.md says what it needs."
             )
-        found = self.stacks.describe_stack_resource(StackName=self.named("beside"), LogicalResourceId=name)
+        found = self.stacks.describe_stack_resource(StackName=self.made["beside"], LogicalResourceId=name)
         return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
     def bus_event(self) -> str:
@@ -383,11 +376,11 @@ class Verification:
             try:
                 done = self.steps.test_state(**self.publish, input=json.dumps(given))
             except ClientError as error:
-                raise NotTriedError(f"TestState does not run with the state machine's role: {error}") from error
+                done = {"status": str(error)}
             said = f"{done['status']}, {done.get('error')}: {done.get('cause')}"
-            if "assume" in said:
-                raise NotTriedError(f"TestState may not assume the state machine's role: {said}")
-            need(done["status"] == "SUCCEEDED", said, "The state machine's role or the bus's policy denies it.")
+            need("events:PutEvents" not in said, said, "The state machine's role or the bus's policy denies it.")
+            if done["status"] != "SUCCEEDED":
+                raise NotTriedError(f"Step Functions' TestState does not run the state with the role: {said}")
             return sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5).get("Messages")
 
         need(until(look, bool, 40), "it was put, and did not come to a rule", f"Look at the bus {self.bus}.")
@@ -406,13 +399,6 @@ class Verification:
         if not (found := until(lambda: look()["Datapoints"], bool, 30, 5)):
             raise NotTriedError("GatesRefused is not there yet; it may be minutes late: look at the dashboard")
         return f"GatesRefused is {sum(one['Sum'] for one in found):.0f}"
-
-
-def agreed() -> bool:
-    try:
-        return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
 
 
 def main() -> int:
@@ -440,7 +426,9 @@ def main() -> int:
         "than a cent. One execution is stopped by hand, so ResponderRanAlarm rings within five minutes: where it notifies you,\n"
         "that shows its way to you.\n"
     )
-    if not asked.yes and not agreed():
+    if not asked.yes:
+        print("Go on? [y/N] ", end="", flush=True)
+    if not asked.yes and sys.stdin.readline().strip().lower() not in ("y", "yes"):
         print("Nothing was made. YES=1 (--yes): without this question.")
         return 2
     interrupted = False
