@@ -88,7 +88,7 @@ audit: .local/scanners/.installed ## known vulnerabilities of what the layer shi
 	.local/scanners/bin/pip-audit --strict --disable-pip --require-hashes --requirement layers/dependencies/requirements.txt
 
 .PHONY: benchmark
-benchmark: $(VENV)/.test .local/lambda-runtime/.installed build ## measure lag, calls and cost against other ways to wait
+benchmark: $(VENV)/.test ## measure lag, calls and cost against other ways to wait
 	PYTHONPATH=handlers:. $(BIN)/python -m benchmarks
 
 ONE_OF_EACH_PARTITION := us-east-1 cn-north-1 us-gov-west-1 eusc-de-east-1

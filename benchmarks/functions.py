@@ -12,7 +12,7 @@ from tests.simulation.clock import VirtualClock
 
 COLD_START_SECONDS = 1.0
 INVOCATION_SECONDS = 0.03
-"""What an invocation takes besides its calls: our code, its log line, Lambda. Both as `cold_start` measures them at 256 MB."""
+"""What an invocation takes besides its calls: our code, its log line, Lambda. Both were measured once (docs/benchmarks.md)."""
 IDLE_SECONDS = 300.0
 MOST_SANDBOXES = 1000
 """An account's default concurrency, and what a function gains in ten seconds."""
@@ -55,6 +55,15 @@ class Function(Generic[S]):
         began = self.clock.now
         self._busy += 1
         self._expire()
+        try:
+            self._work(work)
+        finally:  # killed too
+            self._busy -= 1
+            self.bill.invocations += 1
+            self.bill.gb_seconds += (self.clock.now - began) * MEMORY_GB
+        return True
+
+    def _work(self, work: Callable[[S], None]) -> None:
         if self._free:
             first, last = 0, len(self._free) - 1
             which = {"last freed": last, "first freed": first, "any": self._random.randint(first, last)}
@@ -67,10 +76,6 @@ class Function(Generic[S]):
         work(sandbox.state)
         sandbox.free_since = self.clock.now
         self._free.append(sandbox)
-        self._busy -= 1
-        self.bill.invocations += 1
-        self.bill.gb_seconds += (self.clock.now - began) * MEMORY_GB
-        return True
 
     def _expire(self) -> None:
         """The one that has been free the longest lies at the bottom."""

@@ -1,7 +1,9 @@
-"""Our gates: the real state machine's states, the real check and the real watch, in virtual time."""
+"""Our gates: executions of the real state machine, the real check and the real poller, in virtual time."""
 
+import json
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -9,63 +11,51 @@ from typing import Any
 
 from benchmarks.functions import Function, Reuse
 from benchmarks.rate_limit import LimitedClient
-from benchmarks.table import BenchmarkTable
+from benchmarks.table import BenchmarkRegistrations
 from benchmarks.tally import Tally
 from check_task import TaskCheck
 from license_conversion import telemetry
-from license_conversion.crowd import Crowd
-from license_conversion.errors import TableUnavailable
-from license_conversion.gate import Gate
+from license_conversion.errors import GateError, TableUnavailable
 from license_conversion.license_manager import LicenseManager
-from license_conversion.shared import SharedLicenseManager
-from license_conversion.task import iso
+from license_conversion.poll import Poll
+from license_conversion.settings import Settings
+from poll_tasks import AT_ONCE, LAST_SECONDS, Poller
 from tests.simulation.clock import VirtualClock
-from tests.simulation.definition import choose, definition, follow, pause
-from watch_crowd import LAST_SECONDS, Watch
+from tests.simulation.interpreter import Done, Execution, Failed, Machine, gate
 
-ASL = definition()["States"]
+MACHINE = gate()
+ROLE = "arn:aws:iam::123456789012:role/gate"
+STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:execution:LicenseConversionGate"
 STATE_SECONDS = 0.025
 """What Step Functions takes for a state."""
-WAKE_SECONDS, WAKES_AT_ONCE = 0.025, 10
-"""SendTaskSuccess, and how many of them license_conversion.wake makes at once."""
+SERVICE_SECONDS = 0.02
+"""What EventBridge and CloudWatch take for a call."""
+CALL_BACK_SECONDS = 0.025
+"""What a SendTaskSuccess takes."""
 START_SECONDS = 0.12
 """An asynchronous invocation, and Lambda's queue."""
-WATCH_SECONDS = 900.0
+CHECK_SECONDS, POLLER_SECONDS = 30.0, 900.0
+"""The time-outs of the functions."""
+JOIN_SECONDS = 0.005
 UNLIMITED = 1e9
-
-State = dict[str, Any]
-
-
-class Crash(BaseException):
-    """A function is killed: nothing of ours may catch it."""
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """Times are in seconds since the beginning. A watch is `killed_every` so many seconds; it cannot start, and does not live,
-    during `no_watch`; the table does not answer during `table_away`. `transitions` are how many states a second all executions
-    together may enter, and `burst` how many at once.
+    """Times are in seconds since the beginning. A poller is `killed_every` so many seconds; it cannot start, and does not live,
+    during `no_poller`; the table refuses every call during `table_away`, or, if it `hangs`, replies to none. `transitions` are
+    how many states a second all executions together may enter, and `burst` how many at once.
     """
 
     killed_every: float = math.inf
-    no_watch: tuple[float, float] = (math.inf, math.inf)
+    no_poller: tuple[float, float] = (math.inf, math.inf)
     table_away: tuple[float, float] = (math.inf, math.inf)
+    hangs: bool = False
     transitions: float = UNLIMITED
     burst: float = UNLIMITED
 
 
 NO_TROUBLE = Trouble()
-
-
-def walk(name: str, state: Mapping[str, Any]) -> tuple[int, str]:
-    """How many states an execution enters from `name` on until one that takes time, or the end, this one included; and which
-    that is. Each is a transition on the bill.
-    """
-    entered = 1
-    while (entry := ASL[name])["Type"] in ("Choice", "Pass"):
-        name = choose(entry, partial(follow, data=state, context={})) if "Choices" in entry else entry["Next"]
-        entered += 1
-    return entered, name
 
 
 @dataclass
@@ -80,31 +70,16 @@ class Transitions:
     """How many were entered since the bucket was full, less those for which it has filled again."""
     _at: float = 0.0
 
-    def seconds(self, states: int) -> float:
-        """Until so many more are entered."""
-        self.entered += states
-        self._since_full = max(0.0, self._since_full - (self.clock.now - self._at) * self.rate) + states
+    def seconds(self) -> float:
+        """Until one more is entered."""
+        self.entered += 1
+        self._since_full = max(0.0, self._since_full - (self.clock.now - self._at) * self.rate) + 1
         self._at = self.clock.now
-        return max(states * STATE_SECONDS, (self._since_full - self.burst) / self.rate)
-
-
-@dataclass
-class GateRun:
-    """A wait. `input` and what a check left; while it sleeps in the crowd, the token that wakes it."""
-
-    event: State
-    state: State
-    tally: Tally
-    token: str = ""
-
-    @property
-    def tasks(self) -> list[str]:
-        given = self.event["Input"]
-        return given.get("LicenseConversionTaskIds") or [given["LicenseConversionTaskId"]]
+        return max(STATE_SECONDS, (self._since_full - self.burst) / self.rate)
 
 
 class Gates:
-    """Executions of the state machine, the function that checks for them, the watch, and its table."""
+    """Executions of the state machine, the function that checks for them, the poller, and the table of registrations."""
 
     def __init__(
         self,
@@ -114,142 +89,134 @@ class Gates:
         *,
         reuse: Reuse,
         trouble: Trouble = NO_TROUBLE,
+        machine: Machine = MACHINE,
     ) -> None:
         self._clock = clock
+        self._machine = machine
         self._service = service
         self._random = random
         self._trouble = trouble
-        self.table = BenchmarkTable(clock, trouble.table_away)
-        self.check = Function(clock, self._start, reuse)
-        self.watch: Function[None] = Function(clock, lambda: None)
+        self.table = BenchmarkRegistrations(clock, self._start_poller, away=trouble.table_away, hangs=trouble.hangs)
+        self.check = Function(clock, self._start_check, reuse)
+        self.poller: Function[None] = Function(clock, lambda: None)
         self.transitions = Transitions(clock, trouble.transitions, trouble.burst)
-        self._number = 0
-        self._asleep: dict[str, GateRun] = {}
+        self._executions: dict[str, Execution] = {}
 
     def _license_manager(self) -> LicenseManager:
         """The real adapter, with a client of ours at the seam."""
-        manager = LicenseManager("arn:aws:iam::123456789012:role/check")
+        manager = LicenseManager(ROLE)
         vars(manager)["_client"] = self._service
         return manager
 
-    def _start(self) -> TaskCheck:
+    def _start_check(self) -> TaskCheck:
         """What a cold start makes."""
-        shared = SharedLicenseManager(self._license_manager(), self._clock.monotonic)
-        crowd = Crowd(self.table, self._start_watch, self._wake, self._clock.timestamp)
-        gate = Gate(
-            lambda _: shared, self._clock.utc, self._random.random, crowds=lambda _: crowd, sleep=self._clock.sleep
+        poll = Poll(self._license_manager(), self._clock.timestamp, self._clock.sleep)
+        settings = Settings(ROLE, "us-east-1", "", "", "")
+        table: Any = self.table
+        return TaskCheck(settings, lambda _: poll, lambda _: table, self._clock.utc, self._random.random)
+
+    def wait(self, tally: Tally, task_ids: list[str], execution_input: dict[str, Any]) -> None:
+        """One execution from now on. `tally` is told which tasks a check saw ended, and how the execution ends."""
+        name = f"{len(self._executions)}"
+
+        def invoke(function: str, payload: str, done: Done, failed: Failed) -> None:
+            execution.entered.clear()  # of ten thousand executions, that is gigabytes
+            execution.assigned.clear()
+            match function:
+                case "CheckTask":
+                    check = partial(self._check, tally, task_ids, payload, done, failed)
+                    self._clock.after(0, check, lives=CHECK_SECONDS)
+                case "UpdateItem:Token":
+                    self._clock.after(0, lambda: self._register(json.loads(payload), failed))
+                case "PutEvents" | "PutMetricData":
+                    self._clock.after(SERVICE_SECONDS, lambda: done({}))
+                case _:
+                    raise NotImplementedError(function)
+
+        execution = self._executions[name] = Execution(
+            self._clock,
+            invoke,
+            machine=self._machine,
+            name=name,
+            arn=f"{STATE_MACHINE}:{name}",
+            text=json.dumps(execution_input),
+            lost=lambda *_: None,
+            random=self._random.random,
+            ended=lambda execution: tally.end(passed=execution.status == "SUCCEEDED"),
+            seconds_to_enter=self.transitions.seconds,
         )
-        return TaskCheck(gate, self._clock.utc)
+        execution.begin()
 
-    def wait(self, tally: Tally, execution_input: State) -> None:
-        """One execution from now on. `tally` hears which tasks a check saw ended, and how the execution ends."""
-        self._number += 1
-        event = {
-            "Input": execution_input,
-            "StartedAt": iso(self._clock.utc()),
-            "Execution": f"arn:aws:states:us-east-1:123456789012:execution:LicenseConversionGate:{self._number}",
-        }
-        execution = GateRun(event, ASL["Open Gate to Caller"]["Parameters"], tally)
-        states, name = walk(definition()["StartAt"], {})
-        self._after(states, 0, lambda: self._check(name, execution))
-
-    def _after(self, states: int, pause: float, what: Callable[[], None]) -> None:
-        self._clock.after(self.transitions.seconds(states) + pause, what)
-
-    def _check(self, name: str, execution: GateRun, busy: int = 0) -> None:
-        after: State = {}
-
+    def _check(self, tally: Tally, task_ids: Iterable[str], payload: str, done: Done, failed: Failed) -> None:
         def check(task_check: TaskCheck) -> None:
-            after.update(task_check.for_state_machine({**execution.event, "Gate": execution.state}))
-            telemetry.metrics.clear_metrics()  # nobody reads them here
+            try:
+                state = task_check.for_state_machine(json.loads(payload))
+            except GateError as error:
+                return failed(error.name, str(error))
+            finally:
+                telemetry.metrics.clear_metrics()  # no operator reads them here
+            tally.seen(set(task_ids).difference(state["Pending"].split()))
+            return done(state)
 
         if not self.check.invoke(check):
-            return self._throttled(name, execution, busy)
-        execution.state = after
-        if "Pending" in after:
-            execution.tally.seen(set(execution.tasks) - set(after["Pending"]))
-        elif after["Ended"] and after["Passed"]:
-            execution.tally.seen(execution.tasks)
-        return self._go_on(ASL[name]["Next"], execution)
+            failed("Lambda.TooManyRequestsException", "Rate Exceeded.")
 
-    def _throttled(self, name: str, execution: GateRun, busy: int) -> None:
-        """By Lambda."""
-        retry = ASL[name]["Retry"][-1]
-        if name == "First Check" and busy < retry["MaxAttempts"]:
-            seconds = pause(retry, busy, self._random.random)
-            return self._after(1, seconds, lambda: self._check(name, execution, busy + 1))
-        if name == "First Check":
-            return execution.tally.end(passed=False)
-        return self._go_on("Wait for Lambda", execution)
-
-    def _go_on(self, name: str, execution: GateRun) -> None:
-        state = execution.state
-        states, name = walk(name, state)
-        match name:
-            case "Wait for Next Check":
-                self._after(states, state["SecondsUntilNextCheck"], lambda: self._go_on(ASL[name]["Next"], execution))
-            case "Wait for Lambda":
-                self._after(states, state["PauseSeconds"], lambda: self._go_on(ASL[name]["Next"], execution))
-            case "Check Task":
-                self._after(states, 0, lambda: self._check(name, execution))
-            case "Wait for Word":
-                self._after(states, 0, lambda: self._wait_for_word(execution))
-            case "Announce End":
-                self._after(states, 0, lambda: self._go_on(ASL[name]["Next"], execution))
-            case _:
-                self.transitions.seconds(states)
-                execution.tally.end(passed=state["Passed"])
-
-    def _wait_for_word(self, execution: GateRun) -> None:
-        self._number += 1
-        token = execution.token = f"token-{self._number}"
-        self._asleep[token] = execution
-        self._clock.after(execution.state["SecondsUntilNextCheck"], lambda: self._wakes(token, "Check Task"))
-
-        def take_place(task_check: TaskCheck) -> None:
-            try:
-                task_check.take_place({**execution.event, "Gate": execution.state, "Token": token})
-            except TableUnavailable:
-                self._wakes(token, "Wait for Lambda")
-
-        if not self.check.invoke(take_place):
-            self._wakes(token, "Wait for Lambda")
-
-    def _wakes(self, token: str, name: str) -> None:
-        """A token that is used up wakes nobody."""
-        execution = self._asleep.pop(token, None)
-        if execution:
-            self._go_on(name, execution)
-
-    def _wake(self, tokens: Collection[str]) -> None:
-        tokens = list(tokens)
-        for first in range(0, len(tokens), WAKES_AT_ONCE):
-            self._clock.sleep(WAKE_SECONDS)
-            for token in tokens[first : first + WAKES_AT_ONCE]:
-                self._wakes(token, "Check Task")
-
-    def _start_watch(self) -> None:
-        self._clock.after(START_SECONDS, self._watch)
-
-    def _watch(self) -> None:
-        if self._lives_until(math.inf) > self._clock.now:
-            self.watch.invoke(self._look_for_all)
-
-    def _lives_until(self, killed: float) -> float:
-        begin, end = self._trouble.no_watch
-        return min(killed, begin) if self._clock.now < end else killed
-
-    def _look_for_all(self, _: None) -> None:
-        every = self._trouble.killed_every
-        killed = self._clock.now + (self._random.expovariate(1 / every) if every < math.inf else math.inf)
-
-        def sleep(seconds: float) -> None:
-            self._clock.sleep(seconds)
-            if self._clock.now >= self._lives_until(killed):
-                raise Crash
-
-        watch = Watch(self.table, self._license_manager(), self._wake, self._clock.timestamp, sleep)
+    def _register(self, arguments: dict[str, Any], failed: Failed) -> None:
         try:
-            watch.run(self._clock.timestamp() + WATCH_SECONDS - LAST_SECONDS, report=lambda *_: None)
-        except (Crash, TableUnavailable):
+            self.table.register(arguments, self._clock.timestamp())
+        except TableUnavailable:
+            if not self._trouble.hangs:
+                failed("DynamoDb.InternalServerErrorException", "The table does not answer.")
+
+    def _start_poller(self, owner: str) -> None:
+        """It lives until Lambda's time-out, or its trouble."""
+        begins = self._clock.now + START_SECONDS
+        lives, (away, back), killed = POLLER_SECONDS, self._trouble.no_poller, self._trouble.killed_every
+        if killed < math.inf:
+            lives = min(lives, self._random.expovariate(1 / killed))
+        if begins < away:
+            lives = min(lives, away - begins)
+        if not away <= begins < back:
+            self._clock.after(START_SECONDS, lambda: self._poll(owner), lives=START_SECONDS + lives)
+
+    def _poll(self, owner: str) -> None:
+        def poll(_: None) -> None:
+            if not self.table.take_slot(self._clock.timestamp()):
+                return
+            until = self._clock.timestamp() + POLLER_SECONDS - LAST_SECONDS
+            now, sleep, map_ = self._clock.timestamp, self._clock.sleep, self._at_once
+            table: Any = self.table
+            poller = Poller(table, self._license_manager(), self._call_back, owner, clock=now, sleep=sleep, map_=map_)
+            poller.run(until)
+
+        try:
+            self.poller.invoke(poll)
+        except TableUnavailable:  # the invocation fails, and Lambda does not repeat it
             return
+
+    def _at_once(self, work: Callable[..., bool], *arguments: Iterable[Any]) -> list[bool]:
+        """As the threads of the poller do, which end with it."""
+        todo = deque(zip(*arguments, strict=True))
+        results: list[bool] = []
+
+        failures: list[TableUnavailable] = []
+
+        def work_on() -> None:
+            try:
+                while todo:
+                    results.append(work(*todo.popleft()))
+            except TableUnavailable as failure:
+                failures.append(failure)
+
+        poller = self._clock.process
+        lives = poller.expires - self._clock.now if poller else 0.0
+        threads = [self._clock.after(0, work_on, lives=lives) for _ in range(min(AT_ONCE, len(todo)))]
+        while not all(thread.dead for thread in threads):
+            self._clock.sleep(JOIN_SECONDS)
+        if failures:
+            raise failures[0]
+        return results
+
+    def _call_back(self, token: str, output: str) -> bool:
+        self._clock.sleep(CALL_BACK_SECONDS)
+        return self._executions[token.split("|")[1]].call_back(token, json.loads(output))

@@ -91,21 +91,16 @@ def run(case: Case, peer: type[Peer] | None = None) -> Result:
         if theirs:
             theirs.wait(tally, task_id)
         else:
-            ours.wait(tally, {"LicenseConversionTaskId": task_id, "TimeoutSeconds": case.timeout})
+            ours.wait(tally, [task_id], {"LicenseConversionTaskId": task_id, "TimeoutSeconds": case.timeout})
 
     if case.fleet:
-        ours.wait(
-            tally,
-            {
-                "LicenseConversionTaskIds": [begin(number) for number in range(case.waits)],
-                "TimeoutSeconds": case.timeout,
-            },
-        )
+        tasks = [begin(number) for number in range(case.waits)]
+        ours.wait(tally, tasks, {"LicenseConversionTaskIds": tasks, "TimeoutSeconds": case.timeout})
     for number in range(0 if case.fleet else case.waits):
         clock.after(case.spread * number / case.waits, lambda number=number: wait(number))  # type: ignore[misc]
     with redirect_stdout(StringIO()):  # metrics, which nobody reads here
         clock.run_out()
-    bills = theirs.bills if theirs else [ours.check.bill, ours.watch.bill]
+    bills = theirs.bills if theirs else [ours.check.bill, ours.poller.bill]
     transitions = theirs.transitions if theirs else ours.transitions.entered
     dollars = transitions * TRANSITION + ours.table.dollars
     dollars += sum(bill.invocations * INVOCATION + bill.gb_seconds * GB_SECOND for bill in bills)

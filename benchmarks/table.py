@@ -1,109 +1,124 @@
-"""A DynamoDB table in virtual time: the places of those who wait, and who watches.
+"""The table of registrations as DynamoDB in virtual time: what its calls take and cost.
 
 What of this AWS documents: what a unit is, and how many of them one partition and a new on-demand table take a second. The
 latencies are assumed. https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
 """
 
-import json
 import math
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
-from license_conversion.crowd import Place, Watched
-from license_conversion.crowd_table import ATTEMPTS, SHARDS, WaitingGate
+from license_conversion.aws import QUICK_SECONDS, READ_SECONDS
 from license_conversion.errors import TableUnavailable
+from license_conversion.registrations import SHARDS, LastPoll, Registration
+from poll_tasks import ATTEMPTS
 from tests.simulation.clock import VirtualClock
-from tests.simulation.memory_table import Item, MemoryTable
+from tests.simulation.memory_registrations import MemoryRegistrations
 from tests.simulation.token_bucket import TokenBucket
 
 CALL_SECONDS = 0.005
 MEGABYTE_SECONDS = 0.1
 """What a Query takes for each megabyte."""
-GAVE_UP_SECONDS = 2.0
-"""Until a client gives up a table that does not answer."""
+INVOKE_SECONDS = 0.02
+"""The asynchronous invocation of the poller."""
 PARTITION_WRITES, TABLE_WRITES = 1000.0, 4000.0
-PLACE_BYTES, TOKEN_BYTES, TASK_BYTES = 150, 900, 22
+ITEM_BYTES, TOKEN_BYTES, TASK_BYTES = 150, 900, 22
 WRITE, READ = 0.625 / 1e6, 0.125 / 1e6
-"""Dollars for a unit, us-east-1."""
+"""Dollars for a unit, us-east-1. A unit writes a kilobyte, or reads four, strongly consistent."""
 
 
-class BenchmarkTable(MemoryTable):
-    """`away` is from when until when it does not answer."""
+class BenchmarkRegistrations(MemoryRegistrations):
+    """`away` is from when until when the table refuses every call, or `hangs`: then it replies to none."""
 
-    def __init__(self, clock: VirtualClock, away: tuple[float, float]) -> None:
-        super().__init__()
-        self.away = away
+    def __init__(
+        self, clock: VirtualClock, start_poller: Callable[[str], None], *, away: tuple[float, float], hangs: bool
+    ) -> None:
+        super().__init__(start_poller)
         self.dollars = 0.0
         self.throttles = 0
-        self._clock = clock
+        self._away, self._hangs, self._clock = away, hangs, clock
         self._random = Random(7)  # noqa: S311 - jitter
         self._partitions = [TokenBucket(clock.monotonic, PARTITION_WRITES) for _ in range(SHARDS)]
+        self._pollers = TokenBucket(clock.monotonic, PARTITION_WRITES)
         self._table = TokenBucket(clock.monotonic, TABLE_WRITES)
 
-    def _call(self, gate: str = "", *, write_bytes: int = 0, read_units: float = 0.0, seconds: float = 0.0) -> None:
-        if self.away[0] <= self._clock.now < self.away[1]:
-            self._clock.sleep(GAVE_UP_SECONDS)
-            raise TableUnavailable
-        writes = math.ceil(write_bytes / 1024)
-        partition = self._partitions[zlib.crc32(gate.encode()) % SHARDS]
-        for attempt in range(ATTEMPTS):  # botocore's standard mode
-            if not writes or (partition.take_units(writes) and self._table.take_units(writes)):
+    def _call(
+        self,
+        gate: str = "",
+        *,
+        written: int = 0,
+        read_units: float = 0.0,
+        seconds: float = 0.0,
+        attempts: int = ATTEMPTS,
+        patience: float = READ_SECONDS,
+    ) -> None:
+        """Of an item of so many bytes `written`: a gate's, or one of the pollers'. As botocore's standard mode tries it."""
+        partition = self._partitions[zlib.crc32(gate.encode()) % SHARDS] if gate else self._pollers
+        writes = math.ceil(written / 1024)
+        for attempt in range(attempts):
+            if attempt:
+                self._clock.sleep(self._random.random() * 2 ** (attempt - 1))
+            if self._away[0] <= self._clock.now < self._away[1]:
+                self._clock.sleep(patience if self._hangs else CALL_SECONDS)
+            elif not writes or (partition.take_units(writes) and self._table.take_units(writes)):
                 break
-            self.throttles += 1
-            self._clock.sleep(self._random.random() * 2**attempt)
+            else:
+                self.throttles += 1
         else:
             raise TableUnavailable
         self.dollars += writes * WRITE + read_units * READ
         self._clock.sleep(CALL_SECONDS + seconds)
 
-    def _bytes(self, gate: str) -> int:
-        item = self.items.get(gate)
-        return _bytes(item) if item else 1
+    def register(self, arguments: dict[str, Any], now: float) -> None:
+        tasks = arguments["ExpressionAttributeValues"][":tasks"]["S"]
+        self._call(arguments["Key"]["Gate"]["S"], written=ITEM_BYTES + TOKEN_BYTES + len(tasks), attempts=1)
+        super().register(arguments, now)
 
-    def take_place(self, gate: str, task_ids: Collection[str], token: str, now: float) -> bool:
-        words = self.items[gate].words if gate in self.items else []
-        self._call(gate, write_bytes=_bytes(Item(now, now, tuple(task_ids), token, words)))
-        return super().take_place(gate, task_ids, token, now)
+    def look_after_poller(self, gate: str, now: float) -> LastPoll:
+        self._call(written=1, attempts=1, patience=QUICK_SECONDS)
+        before = self.owner
+        last = super().look_after_poller(gate, now)
+        self._clock.sleep(INVOKE_SECONDS if self.owner != before else 0.0)
+        return last
 
-    def place(self, gate: str) -> Place | None:
-        self._call(read_units=math.ceil(self._bytes(gate) / 4096))
-        return super().place(gate)
+    def take_lease(self, owner: str, now: float) -> bool:
+        self._call(written=1)
+        return super().take_lease(owner, now)
 
-    def leave(self, gate: str) -> Place | None:
-        self._call(gate, write_bytes=self._bytes(gate))
-        return super().leave(gate)
+    def take_slot(self, now: float) -> bool:
+        self._call(written=1, read_units=1, seconds=CALL_SECONDS)
+        return super().take_slot(now)
 
-    def watched(self) -> Watched:
-        self._call(read_units=1)
-        return super().watched()
+    def renew_lease(self, owner: str, now: float) -> bool:
+        self._call(written=1)
+        self._call(written=1)
+        return super().renew_lease(owner, now)
 
-    def may_start(self, now: float, until: float) -> bool:
-        self._call("WATCH", write_bytes=1)
-        return super().may_start(now, until)
+    def give_lease_back(self, owner: str) -> None:
+        self._call(written=1)
+        super().give_lease_back(owner)
 
-    def waiting(self, now: float) -> Iterator[WaitingGate]:
-        found = super().waiting(now)
-        size = sum(_bytes(item) for item in self.items.values())
-        self._call(
-            read_units=max(SHARDS, size / 4096), seconds=CALL_SECONDS * (SHARDS - 1) + MEGABYTE_SECONDS * size / 1e6
-        )
-        return found
+    def note_poll(self, owner: str, began: float, took: float) -> None:
+        self._call(written=1)
+        super().note_poll(owner, began, took)
 
-    def tell(self, gate: str, words: Sequence[Mapping[str, Any]]) -> str:
-        self._call(gate, write_bytes=self._bytes(gate) + len(json.dumps(words)))
-        return super().tell(gate, words)
+    def waiting(self, now: float) -> Iterator[Registration]:
+        size = sum(_bytes(item.registration) for item in self.items.values())
+        for _ in range(SHARDS):
+            self._call(read_units=max(1.0, size / SHARDS / 4096), seconds=MEGABYTE_SECONDS * size / SHARDS / 1e6)
+        return super().waiting(now)
 
-    def keep_watch(self, until: float) -> None:
-        self._call("WATCH", write_bytes=1)
-        super().keep_watch(until)
+    def registration(self, gate: str) -> Registration | None:
+        found = super().registration(gate)
+        self._call(read_units=math.ceil(_bytes(found) / 4096) if found else 1)
+        return super().registration(gate)
 
-    def looked(self, began: float, took: float) -> None:
-        self._call("WATCH", write_bytes=1)
-        super().looked(began, took)
+    def remove(self, registration: Registration) -> None:
+        self._call(registration.gate, written=_bytes(registration))
+        super().remove(registration)
 
 
-def _bytes(item: Item) -> int:
-    words = sum(len(json.dumps(word)) for word in item.words)
-    return PLACE_BYTES + TOKEN_BYTES + TASK_BYTES * len(item.task_ids) + words
+def _bytes(registration: Registration) -> int:
+    return ITEM_BYTES + TOKEN_BYTES + TASK_BYTES * len(registration.task_ids)

@@ -44,7 +44,7 @@ def provider(
             request = Request.from_properties(event.get("ResourceProperties"))
         except InvalidRequest as error:
             telemetry.count("GatesStarted")
-            telemetry.ended("REFUSED", 0)
+            telemetry.count("GatesRefused")
             telemetry.ends("REFUSED", "", 0, str(error))
             raise
         requested = requested_at(event, clock())

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 from license_conversion import aws, telemetry
 from license_conversion.conversion import ConversionTask, Status
@@ -27,9 +28,9 @@ LAST_SECONDS = 60.0
 """Of the function's time, for the poll that is under way when another poller may take over."""
 LAST_CALL_SECONDS = 10.0
 """Of those, for the last call and what follows from it."""
-FLEET_SECONDS = 30.0
-"""After it has registered, a fleet that has not ended sleeps this long at least: a thousand ends in a day, called back one by
-one, are more events than an execution can have."""
+FLEET_SECONDS = 8.0
+"""After it has registered, a fleet that has not ended sleeps this long at least, so that it is called back every 10 seconds at
+most: a thousand ends in a day, called back one by one, come near to the 25,000 events of an execution."""
 RESULTS_BYTES = 40_000
 """What one callback may carry: the variables of an execution have 256 KB in all. The rest comes with the next one."""
 MESSAGE_SHARE = 10
@@ -65,6 +66,7 @@ class Poller:
         self._registrations, self._call_back, self._owner = registrations, call_back, owner
         self._clock, self._sleep, self._map = clock, sleep, map_
         self._poll = Poll(license_manager, clock, sleep, patience=LEASE, answered=self._renew)
+        self._renewed_at = 0.0
         self._results: dict[str, ConversionTask] = {}
         """The tasks for which a gate waits and that have ended, or that License Manager refuses: those have no status."""
         self._missed = False
@@ -73,9 +75,8 @@ class Poller:
     def run(self, until: float) -> None:
         """Raises TableUnavailable."""
         while (began := self._clock()) < until:
-            if not self._registrations.renew_lease(self._owner, began):
-                return  # another poller has it
-            self._renewed_at = began
+            if not self._renew():
+                return  # another poller has the lease
             waiting = list(self._registrations.waiting(began))
             if not waiting and not (waiting := self._waits_after_all()):
                 return
@@ -85,7 +86,7 @@ class Poller:
                 self._registrations.give_lease_back(self._owner)
                 return
             took = max(0.0, self._clock() - began)
-            if not (self._missed or self._poll.unseen):  # a gate trusts a poll that says nothing: it must be a whole one
+            if not self._missed and not self._poll.unseen:  # a gate trusts a whole poll that says nothing
                 self._registrations.note_poll(self._owner, began, took)
             telemetry.polled(len(waiting), took)
             self._sleep(max(0.0, (EVERY_WHERE_LARGE if self._poll.large else EVERY) - took))
@@ -113,7 +114,7 @@ class Poller:
         self._results = {task_id: task for task_id, task in self._results.items() if task_id in gates}
         left = {one.gate: one for one in waiting}
         self._missed = False
-        self._deliver_to(waiting, left)
+        self._deliver_to((one for one in waiting if len(one.task_ids) == 1), left)
         found: list[Registration] = []
         for task_id, task in self._poll.run([task_id for task_id in gates if task_id not in self._results], until):
             if isinstance(task, GateError):
@@ -161,12 +162,13 @@ class Poller:
             return False
         return taken
 
-    def _renew(self) -> None:
-        """In a poll that takes longer than the lease."""
+    def _renew(self) -> bool:
+        """As often as the lease needs it, in a poll that takes longer too."""
         now = self._clock()
-        if now >= self._renewed_at + RENEW_SECONDS:
-            self._renewed_at = now
-            self._registrations.renew_lease(self._owner, now)
+        if now < self._renewed_at + RENEW_SECONDS:
+            return True
+        self._renewed_at = now
+        return self._registrations.renew_lease(self._owner, now)
 
 
 def _fitting(tasks: Iterable[ConversionTask]) -> Iterable[Any]:
@@ -207,6 +209,9 @@ def handler(event: Mapping[str, str], context: Any) -> None:
     account = Account(event["RoleArn"], event["ExternalId"], event["Region"])
     registrations = Registrations(settings.table_name, account)
     try:
+        owner = uuid4().hex
+        if not registrations.take_over(event["Owner"], owner):
+            return
         if not registrations.take_slot(time.time()):
             telemetry.count("PollersTooMany")
             telemetry.logger.warning("As many pollers run as may: the gates of this account ask by themselves")
@@ -216,7 +221,7 @@ def handler(event: Mapping[str, str], context: Any) -> None:
         license_manager = LicenseManager(settings.role_arn, account)
         with ThreadPoolExecutor(AT_ONCE) as threads:
             Poller(
-                registrations, license_manager, _call_back(), event["Owner"],
+                registrations, license_manager, _call_back(), owner,
                 clock=time.time, sleep=time.sleep, map_=threads.map,
             ).run(until)  # fmt: skip
     except Exception:

@@ -43,7 +43,7 @@ END_TO_END = "tests/end_to_end/test_"
 LONGEST = (
     *(f"{END_TO_END}permissions", "tests/model/test_cloudformation_model", f"{END_TO_END}stack_gate"),
     *(f"{END_TO_END}state_machine", f"{END_TO_END}poller", f"{END_TO_END}dashboard", f"{END_TO_END}convert_and_gate"),
-    *(f"{END_TO_END}broken_gate", END_TO_END),
+    *(f"{END_TO_END}examples", f"{END_TO_END}broken_gate", END_TO_END),
 )
 """In this order: what takes minutes begins first and beside what only waits, and a run ends with what is over in a moment."""
 

@@ -1,11 +1,14 @@
 """A CDK app whose stack goes on when a license type conversion has finished.
 
-Use it when your stacks are CDK apps. The gate needs no construct of its own: a CustomResource with the ServiceToken that the
-application publishes. Here the token is read from the SSM parameter at deployment; `Fn.import_value` does as well, and then
-CloudFormation keeps the application from being deleted while the stack stands.
-
+Use it when: your stacks are CDK apps. The gate needs no construct of its own: a CustomResource with the ServiceToken that the
+  application publishes. README.md beside this file has its properties in camelCase.
+Needs: the application, the id of a task, Node with the CDK's command line, and Python.
+Deploy, in this folder:
     pip install --requirement requirements.txt
     cdk deploy --parameters LicenseConversionTaskId=lct-0123456789abcdef0
+Then: as with stack-gate.yaml: the stack stays at Gate while the conversion runs, and BilledAs comes after it.
+Leaves behind: the SSM parameter BilledAs, until `cdk destroy`. The token is read from an SSM parameter at deployment; with
+  `Fn.import_value` CloudFormation would keep the application from being deleted while the stack stands.
 """
 
 from aws_cdk import App, CfnOutput, CfnParameter, CustomResource, Duration, Stack

@@ -1,10 +1,15 @@
-# A Terraform resource that is there when a license type conversion has finished. Use it when your infrastructure is in
-# Terraform: a custom resource needs CloudFormation, so a small stack waits, and Terraform waits for the stack.
+# A Terraform resource that is there when a license type conversion has finished.
 #
+# Use it when: your infrastructure is in Terraform. A custom resource needs CloudFormation, so a small stack waits (stack-gate.yaml,
+#   beside this folder), and Terraform waits for the stack.
+# Needs: the application, and the id of a task.
+# Deploy, in this folder:
 #   terraform init
 #   terraform apply -var license_conversion_task_id=lct-0123456789abcdef0
-#
-# What must come after the conversion names the stack's outputs, as `billed_as` does, or has it in its depends_on.
+# Then: aws_cloudformation_stack.gate is being created while the conversion runs; where it fails, Terraform shows the Reason. What
+#   must come after the conversion names the stack's outputs, as `billed_as` does, or has it in its depends_on.
+# Leaves behind: the stack with its SSM parameter, until `terraform destroy`. The stack imports the application's export, so that
+#   CloudFormation keeps the application from being deleted as long as the stack stands: Terraform itself knows nothing of it.
 
 terraform {
   required_version = ">= 1.5"

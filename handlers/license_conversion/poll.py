@@ -44,7 +44,7 @@ class Poll:
         sleep: Callable[[float], None],
         *,
         patience: float = 0.0,
-        answered: Callable[[], None] = lambda: None,
+        answered: Callable[[], object] = lambda: None,
     ) -> None:
         self._license_manager, self._clock, self._sleep = license_manager, clock, sleep
         self._patience, self._answered = patience, answered

@@ -99,7 +99,7 @@ class Recipients:
                     client.send_task_success(taskToken=token, output=json.dumps(gate["Output"]))
                     return
                 broken = not ended or gate["Error"] == GATE_BROKEN
-                error, cause = (GATE_BROKEN, reason) if broken else (gate["Error"], gate["Cause"])
+                error, cause = (GATE_BROKEN, reason) if broken else (gate["Error"], gate.get("Cause", reason))
                 client.send_task_failure(taskToken=token, error=error, cause=cause)
 
         executions.within(seconds, call)

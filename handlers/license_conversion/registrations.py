@@ -110,6 +110,11 @@ class Registrations:
     def take_lease(self, owner: str, now: float) -> bool:
         return self._take_lease(owner, now)[1]
 
+    def take_over(self, owner: str, successor: str) -> bool:
+        """The lease that a check took. False: Lambda has delivered the poller's event twice, and the other one was faster."""
+        values = {":owner": owner, ":successor": successor}
+        return self._update(self._poller, "SET Holder = :successor", values, "Holder = :owner")[1]
+
     def take_slot(self, now: float) -> bool:
         """One of the places of the pollers that may run at once; False: all are taken."""
         item = self._call("get_item", Key=SLOTS, ConsistentRead=True).get("Item", {})
@@ -123,12 +128,11 @@ class Registrations:
     def renew_lease(self, owner: str, now: float) -> bool:
         """And the slot. False: the lease is another poller's."""
         values = {":until": now + LEASE}
-        if not self._update(self._poller, UNTIL, {**values, ":owner": owner}, "Holder = :owner", {"#until": "Until"})[
-            1
-        ]:
-            return False
-        self._update(SLOTS, UNTIL, values, "attribute_exists(#until)", {"#until": self._slot})
-        return True
+        mine = {**values, ":owner": owner}
+        _, renewed = self._update(self._poller, UNTIL, mine, "Holder = :owner", {"#until": "Until"})
+        if renewed:
+            self._update(SLOTS, UNTIL, values, "attribute_exists(#until)", {"#until": self._slot})
+        return renewed
 
     def give_lease_back(self, owner: str) -> None:
         self._update(self._poller, "REMOVE #until", {":owner": owner}, "Holder = :owner", {"#until": "Until"})

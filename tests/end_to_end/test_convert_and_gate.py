@@ -1,10 +1,11 @@
-"""A state machine does the whole job around the gate: it stops instances, begins their conversions, waits, starts them again.
+"""A state machine does the whole job for one instance: it stops it, begins its conversion, waits at the gate, starts it again.
 
-License Manager asks EC2 of the local cloud whether an instance is stopped, and EC2 tells the usage operation that License
-Manager has changed. No conversion ends by itself here: `end` ends it. All executions are started at once.
+License Manager asks EC2 of the local cloud whether an instance is stopped, and EC2 tells the license that License Manager has
+changed. No conversion ends by itself here: `end` ends it. A page of License Manager's list has one task.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,316 +17,411 @@ from tests.local_cloud.clients import ACCOUNT, REGION
 
 SAID = 'Instance [i-0123456789abcdef0] is launched "from" an Amazon owned AMI.'
 BYOL, INCLUDED, SQL = "RunInstances:0800", "RunInstances:0002", "RunInstances:0102"
+RHEL = "RunInstances:0010"
 TEMPLATE = (EXAMPLES / "convert-and-gate.yaml").read_text()
+HEADER = TEMPLATE.partition("AWSTemplateFormatVersion")[0]
 IMPORTED = "!ImportValue license-conversion-gate-StateMachineArn"
-START_AGAIN = "LicenseConversionStartAgain"
 UNKNOWN = "i-0000000000000dead"
+SHARED = {"duration": 5.0, "page_size": 50}
+"""What this module changes of License Manager, as the other modules have it."""
 
 Json = dict[str, Any]
 
 
 def _quickly(template: str) -> str:
     """The same with short pauses, so that nobody waits for a retry that a test has asked for."""
-    for long, short in (("Seconds: 15\n", "Seconds: 1\n"), ("IntervalSeconds: 2", "IntervalSeconds: 1")):
+    for long, short in (
+        ("Seconds: 15\n", "Seconds: 1\n"),
+        ("Seconds: 2,", "Seconds: 1,"),
+        ("Seconds: 60,", "Seconds: 2,"),
+    ):
         assert long in template
         template = template.replace(long, short)
-    return template.replace("IntervalSeconds: 5", "IntervalSeconds: 1").replace("BackoffRate: 2", "BackoffRate: 1")
+    return template
 
 
-class Conversions:
-    """Executions by the name of what happens to them, and the instances that they are about."""
-
-    def __init__(self, application: Application) -> None:
-        self.application = application
-        self.license_manager = application.cloud.license_manager
-        self.ec2 = application.cloud.client("ec2")
-        self.step_functions = application.cloud.client("stepfunctions")
-        self.instances: dict[str, list[str]] = {}
-        self.arns: dict[str, str] = {}
-        stack = application.cloud.stacks.create("convert-and-gate", _quickly(TEMPLATE))
-        assert stack.status == "CREATE_COMPLETE", stack.failures
-        self.state_machine_arn = stack.outputs["StateMachineArn"]
-
-    def run_instances(self, name: str, count: int = 1, tag: str = "yes") -> list[str]:
-        tags = [{"ResourceType": "instance", "Tags": [{"Key": "LicenseConversion", "Value": tag}]}]
-        started = self.ec2.run_instances(
-            ImageId="ami-0123456789abcdef0", MinCount=count, MaxCount=count, TagSpecifications=tags
-        )["Instances"]
-        self.instances[name] = [instance["InstanceId"] for instance in started]
-        return self.instances[name]
-
-    def stop(self, instance_id: str, *, remember: bool = False) -> None:
-        """As somebody else does it, or, to remember, an execution of another state machine like this one."""
-        if remember:
-            self.ec2.create_tags(Resources=[instance_id], Tags=[{"Key": START_AGAIN, "Value": "yes"}])
-        self.ec2.stop_instances(InstanceIds=[instance_id])
-        eventually(lambda: self.state(instance_id) == "stopped")
-
-    def start(self, name: str, instances: Any = None, state_machine_arn: str = "", **more: Any) -> None:
-        given = {"InstanceIds": instances or self.instances[name], "UsageOperation": INCLUDED, "TimeoutSeconds": 300}
-        self.arns[name] = self.application.start({**given, **more}, state_machine_arn or self.state_machine_arn)
-
-    def state(self, instance_id: str) -> str:
-        found = self.ec2.describe_instance_status(InstanceIds=[instance_id], IncludeAllInstances=True)
-        return str(found["InstanceStatuses"][0]["InstanceState"]["Name"])
-
-    def remembered(self, instance_id: str) -> bool:
-        filters = [{"Name": "resource-id", "Values": [instance_id]}, {"Name": "key", "Values": [START_AGAIN]}]
-        return bool(self.ec2.describe_tags(Filters=filters)["Tags"])
-
-    def tasks(self, instance_id: str) -> list[Json]:
-        return [task for task in self.license_manager.tasks if task["ResourceArn"] == arn(instance_id)]
-
-    def task(self, instance_id: str) -> str:
-        """The id of the instance's task, once it has been begun."""
-        return str(eventually(lambda: self.tasks(instance_id))[-1]["LicenseConversionTaskId"])
-
-    def end(self, instance_id: str, status: str = "SUCCEEDED", said: str | None = None) -> None:
-        """Its conversion ends. That it began is the proof that the instance was stopped then."""
-        self.license_manager.finish_task(self.task(instance_id), status, said)
-
-    def asked_for(self, instance_id: str, *, after: float) -> float:
-        """The time when License Manager was asked for this instance's task by its id, once it was, after another time."""
-        task = self.task(instance_id)
-        return eventually(lambda: next((c.time for c in self.license_manager.calls_for(task) if c.time > after), 0.0))
-
-    def begun(self, instance_id: str) -> list[str]:
-        """License Manager's answers to whoever began a conversion of this instance."""
-        calls = self.license_manager.calls
-        return [
-            call.answer
-            for call in calls
-            if call.operation.startswith("Create") and call.parameters["ResourceArn"] == arn(instance_id)
-        ]
-
-    def output(self, name: str) -> list[Json]:
-        ended = self.application.finish(self.arns[name])
-        assert ended["status"] == "SUCCEEDED", (ended.get("error"), ended.get("cause"))
-        found: list[Json] = json.loads(ended["output"])
-        return found
-
-    def said(self, name: str) -> list[str]:
-        """What an execution that failed says of each instance that was not converted."""
-        ended = self.application.finish(self.arns[name])
-        assert (ended["status"], ended["error"]) == ("FAILED", "NotAllConverted"), (
-            ended.get("cause"),
-            ended.get("output"),
-        )
-        sentences: list[str] = json.loads(ended["cause"])
-        return sentences
-
-    def gates(self, name: str) -> list[Json]:
-        """The inputs of the gates that an execution has started."""
-        found = [
-            self.step_functions.describe_execution(executionArn=one["executionArn"])
-            for one in self.application.executions()
-        ]
-        inputs = [json.loads(one["input"]) for one in found]
-        by = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
-        return [one for one in inputs if isinstance(one, dict) and one.get(by) == self.arns[name]]
+def license_of(usage_operation: str, *product_codes: str) -> Json:
+    """A license context as on the wire."""
+    codes = [{"ProductCodeId": code, "ProductCodeType": "marketplace"} for code in product_codes]
+    return {"UsageOperation": usage_operation} | ({"ProductCodes": codes} if codes else {})
 
 
 def arn(instance_id: str) -> str:
     return f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{instance_id}"
 
 
+class Conversions:
+    """Executions, and the instances that they are about, by the name of what happens to them."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self.license_manager = application.cloud.license_manager
+        self.ec2 = application.cloud.client("ec2")
+        self.step_functions = application.cloud.client("stepfunctions")
+        self.instances: dict[str, str] = {}
+        self.arns: dict[str, str] = {}
+        stack = application.cloud.stacks.create("the-whole-job", _quickly(TEMPLATE))
+        assert stack.status == "CREATE_COMPLETE", stack.failures
+        self.state_machine_arn = stack.outputs["StateMachineArn"]
+
+    def run_instance(self, name: str, *tags: str, stopped: bool = False, billed_as: Json | None = None) -> str:
+        keys = [{"Key": key, "Value": "yes"} for key in ("LicenseConversion", *tags)]
+        (started,) = self.ec2.run_instances(
+            ImageId="ami-0123456789abcdef0", MinCount=1, MaxCount=1,
+            TagSpecifications=[{"ResourceType": "instance", "Tags": keys}],
+        )["Instances"]  # fmt: skip
+        self.instances[name] = instance = str(started["InstanceId"])
+        if billed_as:
+            self.add(name, billed_as, duration=0)
+        if stopped:
+            self.ec2.stop_instances(InstanceIds=[instance])
+            eventually(lambda: self.state(name) == "stopped")
+        return instance
+
+    def add(self, name: str, destination: str | Json, **members: Any) -> str:
+        """A conversion that somebody else has begun."""
+        return self.license_manager.add_task(
+            resource_arn=arn(self.instances[name]), destination=destination, **members
+        )  # fmt: skip
+
+    def start(self, name: str, to: Any = None, *, again: str = "", state_machine_arn: str = "", **more: Any) -> None:
+        given = {
+            "InstanceId": self.instances.get(name, UNKNOWN),
+            "DestinationLicenseContext": to or license_of(INCLUDED),
+            "TimeoutSeconds": 300,
+        }
+        self.arns[again or name] = self.application.start(
+            {**given, **more}, state_machine_arn or self.state_machine_arn
+        )  # fmt: skip
+
+    def state(self, name: str) -> str:
+        found = self.ec2.describe_instance_status(InstanceIds=[self.instances[name]], IncludeAllInstances=True)
+        return str(found["InstanceStatuses"][0]["InstanceState"]["Name"])
+
+    def tasks(self, name: str) -> list[Json]:
+        return [task for task in self.license_manager.tasks if task["ResourceArn"] == arn(self.instances[name])]
+
+    def task(self, name: str) -> str:
+        """The id of the instance's task that runs, once there is one."""
+        running = eventually(lambda: [task for task in self.tasks(name) if task["Status"] == "IN_PROGRESS"])
+        return str(running[0]["LicenseConversionTaskId"])
+
+    def end(self, name: str, status: str = "SUCCEEDED", said: str | None = None) -> str:
+        """Its conversion ends. That it began is the proof that the instance was stopped then."""
+        task = self.task(name)
+        self.license_manager.finish_task(task, status, said)
+        return task
+
+    def calls(self, name: str, operation: str) -> list[Json]:
+        """What License Manager was asked about this instance: List…, Create…."""
+        return [
+            call.parameters
+            for call in self.license_manager.calls
+            if call.operation.startswith(operation) and arn(self.instances[name]) in json.dumps(call.parameters)
+        ]
+
+    def output(self, name: str) -> Json:
+        ended = self.application.finish(self.arns[name])
+        assert ended["status"] == "SUCCEEDED", (ended.get("error"), ended.get("cause"))
+        found: Json = json.loads(ended["output"])
+        return found
+
+    def failure(self, name: str) -> tuple[str, str]:
+        ended = self.application.finish(self.arns[name])
+        assert ended["status"] == "FAILED", ended
+        return ended["error"], ended["cause"]
+
+    def history(self, name: str) -> list[Json]:
+        pages = self.step_functions.get_paginator("get_execution_history").paginate(executionArn=self.arns[name])
+        return [event for page in pages for event in page["events"]]
+
+    def entered(self, name: str) -> list[str]:
+        return [
+            event["stateEnteredEventDetails"]["name"]
+            for event in self.history(name)
+            if "stateEnteredEventDetails" in event
+        ]
+
+    def gates(self, name: str) -> list[Json]:
+        """The inputs of the gates that were started for the instance's tasks."""
+        tasks = {task["LicenseConversionTaskId"] for task in self.tasks(name)}
+        found = [
+            self.step_functions.describe_execution(executionArn=one["executionArn"])
+            for one in self.application.executions()
+        ]
+        inputs = [json.loads(one["input"]) for one in found]
+        return [one for one in inputs if isinstance(one, dict) and one.get("LicenseConversionTaskId") in tasks]
+
+
+WRONG: dict[str, tuple[Json, str]] = {
+    "two days": ({"TimeoutSeconds": 172_800}, "TimeoutSeconds has to be"),
+    "no time": ({"TimeoutSeconds": 0}, "TimeoutSeconds has to be"),
+    "a unit": ({"TimeoutSeconds": "2h"}, "TimeoutSeconds has to be"),
+    "a part of a second": ({"TimeoutSeconds": 1.5}, "TimeoutSeconds has to be"),
+    "nothing": ({"TimeoutSeconds": None}, "TimeoutSeconds has to be"),
+    "a usage operation that is none": ({"to": license_of("RunInstances:9999")}, "UsageOperation has to be"),
+    "no usage operation": ({"to": {"UsageOperaton": INCLUDED}}, "UsageOperation has to be"),
+    "a word": ({"to": "Windows"}, "UsageOperation has to be"),
+    "product codes alone": ({"to": license_of(RHEL) | {"ProductCodes": ["one"]}}, "Each product code has to have"),
+    "another instance": ({"InstanceId": "my-instance"}, "InstanceId has to be"),
+    "a word for true": ({"Start": "yes"}, "Start has to be true or false"),
+}
+
+
 @pytest.fixture(scope="module")
 def conversions(application: Application) -> Iterator[Conversions]:
     run = Conversions(application)
-    run.license_manager.configure(duration=float("inf"))
-    add = run.license_manager.add_task
+    run.license_manager.configure(duration=float("inf"), page_size=1)
+    try:
+        _begin(run)
+        yield run
+    finally:
+        run.license_manager.configure(**SHARED)
 
-    for name in ("runs", "fails", "protected", "twice", "times-out", "gate-breaks"):
-        run.run_instances(name)
-    run.run_instances("wave", 3, tag="first wave")
-    run.run_instances("some-fail", 2)
-    (stopped,) = run.run_instances("stopped")
-    run.stop(stopped)
-    (joined,) = run.run_instances("joined")
-    add(resource_arn=arn(joined), destination=INCLUDED)
-    (other,) = run.run_instances("other")
-    run.stop(other, remember=True)
-    add(resource_arn=arn(other), destination=SQL)
-    (converted,) = run.run_instances("converted")
-    add(resource_arn=arn(converted), destination=INCLUDED, duration=0)
-    (gone,) = run.run_instances("gone")
-    run.ec2.terminate_instances(InstanceIds=[gone])
-    (protected,) = run.instances["protected"]
-    run.ec2.modify_instance_attribute(InstanceId=protected, DisableApiStop={"Value": True})
 
-    for name in ("runs", "stopped", "fails", "some-fail", "joined", "other", "converted", "gone", "protected", "twice"):
+def _begin(run: Conversions) -> None:
+    """What each of them waits for, they wait for at the same time."""
+    for name in ("runs", "fails", "protected", "twice", "times-out", "gate-breaks", "left", "joined", "other", "wrong"):
+        run.run_instance(name)
+    run.run_instance("stopped", stopped=True)
+    run.run_instance("never runs", "tests:never-runs")
+    run.run_instance("group", "aws:autoscaling:groupName")
+    run.run_instance("gone")
+    run.ec2.terminate_instances(InstanceIds=[run.instances["gone"]])
+    run.ec2.modify_instance_attribute(InstanceId=run.instances["protected"], DisableApiStop={"Value": True})
+    run.add("other", SQL)
+    for name, codes in (("joined", []), ("second-page", ["rhel"])):
+        run.run_instance(name, billed_as=license_of(RHEL, "old"))
+        run.add(name, SQL, duration=0, end_status="FAILED")
+        run.add(name, license_of(INCLUDED, *codes))
+    run.run_instance("rhel", billed_as=license_of(RHEL, "rhel"))
+    run.run_instance("converted", billed_as=license_of(RHEL, "sap", "rhel"))
+    run.run_instance("activation")
+    changed = {"LicenseConversionTime": run.license_manager.clock()}
+    run.add("activation", INCLUDED, duration=0, end_status="FAILED", status_message=SAID, lies=changed)
+
+    for name in ("runs", "stopped", "fails", "protected", "twice", "never runs", "group", "gone", "joined", "other"):
         run.start(name)
-    run.instances["twice-again"] = run.instances["twice"]
-    run.start("twice-again")
+    run.start("twice", again="twice-again")
+    run.start("second-page", license_of(INCLUDED, "rhel"))
+    run.start("rhel", license_of(RHEL, "rhel", "sap"))
+    run.start("converted", license_of(RHEL, "rhel", "sap"))
+    run.start("activation")
+    run.start("unknown")
+    run.start("left", Start=False)
     run.start("times-out", TimeoutSeconds=5)
     run.start("gate-breaks", state_machine_arn=_with_a_gate_that_breaks(run))
-    run.start("unknown", [UNKNOWN])
-    run.start("too-many", [f"i-{number:017x}" for number in range(101)])
-    for name, tag in (("wave", "first wave"), ("nobody", "a tag that nobody has")):
-        given = {"Tag": tag, "UsageOperation": INCLUDED, "TimeoutSeconds": 300}
-        run.arns[name] = application.start(given, run.state_machine_arn)
+    for name, (given, _) in WRONG.items():
+        run.start("wrong", again=name, **given)
 
-    for name in ("runs", "stopped", "wave", "joined", "twice"):
-        for instance in run.instances[name]:
-            run.end(instance)
-    run.end(run.instances["fails"][0], "FAILED", SAID)
-    run.end(run.instances["some-fail"][0], "FAILED")
-    yield run
-    run.license_manager.reset()
+    for name in ("runs", "stopped", "twice", "never runs", "joined", "second-page", "rhel", "left"):
+        run.end(name)
+    run.end("fails", "FAILED", SAID)
 
 
 def _with_a_gate_that_breaks(run: Conversions) -> str:
-    """The example with something in the gate's place that fails with a Cause that is no JSON."""
-    definition = {
-        "StartAt": "Fail",
-        "States": {"Fail": {"Type": "Fail", "Error": "Broken", "Cause": '{"Status": "FAI'}},
+    """The example with something in the gate's place that does nothing but say so."""
+    said = {"TaskToken.$": "$.TaskToken", "Error": "LicenseConversion.GateBroken", "Cause": "The gate is out of order."}
+    state = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::aws-sdk:sfn:sendTaskFailure",
+        "Parameters": said,
+        "End": True,
     }
+    definition = json.dumps({"StartAt": "Break", "States": {"Break": state}})
     role = "arn:aws:iam::000000000000:role/gate"
-    gate = run.step_functions.create_state_machine(name="breaks", definition=json.dumps(definition), roleArn=role)
+    gate = run.step_functions.create_state_machine(name="breaks", definition=definition, roleArn=role)
     template = _quickly(TEMPLATE).replace(IMPORTED, gate["stateMachineArn"])
-    return run.application.cloud.stacks.create("broken-convert-and-gate", template).outputs["StateMachineArn"]
+    return run.application.cloud.stacks.create("the-whole-job-without-a-gate", template).outputs["StateMachineArn"]
+
+
+def test_it_is_short() -> None:
+    lines = len(TEMPLATE.splitlines())
+
+    assert lines <= 300
 
 
 def test_an_instance_is_stopped_converted_and_started_again(conversions: Conversions) -> None:
-    (instance,) = conversions.instances["runs"]
-    task = conversions.task(instance)
+    output = conversions.output("runs")
 
-    assert conversions.output("runs") == [
-        {
-            "InstanceId": instance,
-            "LicenseConversionTaskId": task,
-            "Result": "DONE",
-            "Said": f"{instance} was converted by {task}.",
-        }
-    ]
-    (seen,) = conversions.tasks(instance)
-    assert seen["SourceLicenseContext"] == {"UsageOperation": BYOL}
-    assert seen["DestinationLicenseContext"] == {"UsageOperation": INCLUDED}
-    assert (conversions.state(instance), conversions.remembered(instance)) == ("running", False)
+    (seen,) = conversions.tasks("runs")
+    assert output["InstanceId"] == conversions.instances["runs"]
+    told = output["LicenseConversionTask"]
+    assert (told["LicenseConversionTaskId"], told["Status"]) == (seen["LicenseConversionTaskId"], "SUCCEEDED")
+    assert (seen["SourceLicenseContext"], seen["DestinationLicenseContext"]) == (license_of(BYOL), license_of(INCLUDED))
+    assert conversions.state("runs") == "running"
 
 
 def test_an_instance_that_was_stopped_stays_stopped(conversions: Conversions) -> None:
-    (instance,) = conversions.instances["stopped"]
-
-    assert conversions.output("stopped")[0]["Result"] == "DONE"
-    assert conversions.state(instance) == "stopped"
+    assert conversions.output("stopped")["LicenseConversionTask"]["Status"] == "SUCCEEDED"
+    assert conversions.state("stopped") == "stopped"
 
 
 def test_a_conversion_that_fails_is_told_in_license_managers_words_and_the_instance_runs_again(
     conversions: Conversions,
 ) -> None:
-    (instance,) = conversions.instances["fails"]
+    error, cause = conversions.failure("fails")
 
-    (sentence,) = conversions.said("fails")
-    assert sentence == f"{instance} was not converted by {conversions.task(instance)}. {SAID}"
-    assert (conversions.state(instance), conversions.remembered(instance)) == ("running", False)
-
-
-def test_of_several_instances_those_that_failed_are_told_and_all_run_again(conversions: Conversions) -> None:
-    fails, succeeds = conversions.instances["some-fail"]
-    failed = conversions.asked_for(fails, after=conversions.tasks(fails)[0]["EndTime"])
-    conversions.asked_for(succeeds, after=failed)  # though another one has failed
-    conversions.end(succeeds)
-
-    (sentence,) = conversions.said("some-fail")
-    assert sentence.startswith(f"{fails} was not converted by ")
-    assert [conversions.state(instance) for instance in (fails, succeeds)] == ["running", "running"]
+    assert error == "NotConverted"
+    assert SAID in cause
+    assert conversions.state("fails") == "running"
 
 
-def test_all_instances_with_a_tag_wait_at_one_gate(conversions: Conversions) -> None:
-    wave = conversions.instances["wave"]
-
-    output = conversions.output("wave")
-    assert {entry["InstanceId"]: entry["Result"] for entry in output} == dict.fromkeys(wave, "DONE")
-    (gate,) = conversions.gates("wave")
-    assert sorted(gate["LicenseConversionTaskIds"]) == sorted(conversions.task(instance) for instance in wave)
+# The input is wrong
 
 
-def test_a_conversion_that_runs_already_is_joined_and_nothing_is_stopped(conversions: Conversions) -> None:
-    (instance,) = conversions.instances["joined"]
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_input_is_refused_before_anything_is_touched(conversions: Conversions, name: str) -> None:
+    error, cause = conversions.failure(name)
 
-    assert conversions.output("joined")[0]["LicenseConversionTaskId"] == conversions.task(instance)
-    assert conversions.begun(instance) == []
-    assert conversions.state(instance) == "running"
+    assert error == "WrongInput"
+    assert cause.startswith(f"Nothing was touched. {WRONG[name][1]}")
+    assert conversions.entered(name) == ["Read Input", "Is It Right?", "Failed"]
+    assert (conversions.state("wrong"), conversions.calls("wrong", "")) == ("running", [])
+
+
+def test_what_the_gate_says_is_told(conversions: Conversions) -> None:
+    error, cause = conversions.failure("gate-breaks")
+
+    assert error == "StillConverting"
+    assert cause.endswith(" LicenseConversion.GateBroken: The gate is out of order.")
+    assert conversions.state("gate-breaks") == "stopped"
+
+
+# A conversion runs already
+
+
+@pytest.mark.parametrize("name", ["joined", "second-page"])
+def test_a_conversion_that_runs_already_is_waited_for_wherever_it_is_in_the_list(
+    conversions: Conversions, name: str
+) -> None:
+    task = conversions.output(name)["LicenseConversionTask"]["LicenseConversionTaskId"]
+
+    assert task == conversions.tasks(name)[-1]["LicenseConversionTaskId"]
+    assert conversions.entered(name).count("List Conversions") == 3
+    assert conversions.calls(name, "Create") == []
+    assert "Stop Instance" not in conversions.entered(name)
 
 
 def test_of_two_executions_at_once_one_begins_the_conversion_and_both_wait_for_it(conversions: Conversions) -> None:
-    (instance,) = conversions.instances["twice"]
-
     first, again = conversions.output("twice"), conversions.output("twice-again")
+
     assert first == again
-    assert len(conversions.tasks(instance)) == 1
-    assert (conversions.state(instance), conversions.remembered(instance)) == ("running", False)
-
-
-def test_an_instance_that_is_billed_as_wanted_is_left_alone(conversions: Conversions) -> None:
-    (instance,) = conversions.instances["converted"]
-
-    (entry,) = conversions.output("converted")
-    assert entry["Said"] == f"{instance} was billed as {INCLUDED} already."
-    assert conversions.begun(instance) == []
-    assert conversions.gates("converted") == []
-    assert conversions.state(instance) == "running"
+    assert len(conversions.tasks("twice")) == 1
+    assert conversions.state("twice") == "running"
 
 
 def test_a_conversion_to_something_else_is_not_disturbed(conversions: Conversions) -> None:
-    (instance,) = conversions.instances["other"]
+    error, cause = conversions.failure("other")
 
-    (sentence,) = conversions.said("other")
-    assert sentence == f"{instance} is being converted to something else, by {conversions.task(instance)}."
-    assert conversions.begun(instance) == []
-    assert (conversions.state(instance), conversions.remembered(instance)) == ("stopped", True)
+    assert error == "NotConverted"
+    assert conversions.task("other") in cause
+    assert (conversions.state("other"), conversions.calls("other", "Create")) == ("running", [])
+
+
+def test_an_instance_is_not_started_in_mid_conversion_but_by_an_execution_that_is_told_to(
+    conversions: Conversions,
+) -> None:
+    error, cause = conversions.failure("times-out")
+    assert error == "StillConverting"
+    assert f"{conversions.task('times-out')} may still convert it. LicenseConversion.TimedOut: " in cause
+    assert conversions.state("times-out") == "stopped"
+
+    conversions.start("times-out", again="in time", Start=True)
+    task = conversions.end("times-out")
+
+    assert conversions.output("in time")["LicenseConversionTask"]["LicenseConversionTaskId"] == task
+    assert len(conversions.tasks("times-out")) == 1
+    assert conversions.state("times-out") == "running"
+
+
+# The start
+
+
+def test_an_instance_that_is_started_and_never_runs_is_told_with_ec2s_reason(conversions: Conversions) -> None:
+    error, cause = conversions.failure("never runs")
+
+    assert error == "NotStarted"
+    assert cause.endswith(" was started, but is stopped. Client.InternalError: Client error on launch")
+    assert [task["Status"] for task in conversions.tasks("never runs")] == ["SUCCEEDED"]
+
+
+def test_the_role_has_what_an_encrypted_volume_needs_and_the_header_says_so() -> None:
+    assert "Action: kms:CreateGrant" in TEMPLATE
+    assert "kms:CreateGrant" in HEADER
+
+
+def test_an_instance_is_left_stopped_where_something_is_to_be_done_before_the_start(conversions: Conversions) -> None:
+    assert conversions.output("left")["LicenseConversionTask"]["Status"] == "SUCCEEDED"
+    assert conversions.state("left") == "stopped"
+    for word in ("tenancy", "AWS Marketplace", '"Start": false', "instance store", "public address", "Auto Scaling"):
+        assert word in HEADER
+
+
+# Product codes
+
+
+def test_product_codes_are_sent_and_another_products_code_is_another_license(conversions: Conversions) -> None:
+    assert conversions.output("rhel")["LicenseConversionTask"]["DestinationLicenseContext"] == license_of(
+        RHEL, "rhel", "sap"
+    )  # fmt: skip
+    (begun,) = conversions.calls("rhel", "Create")
+    assert begun["SourceLicenseContext"] == license_of(RHEL, "rhel")
+    assert begun["DestinationLicenseContext"] == license_of(RHEL, "rhel", "sap")
+
+
+def test_an_instance_that_has_the_license_is_left_alone_whatever_the_order_of_its_product_codes(
+    conversions: Conversions,
+) -> None:
+    assert conversions.output("converted")["LicenseConversionTask"]["Status"] == "SUCCEEDED"
+    assert (conversions.calls("converted", "Create"), conversions.gates("converted")) == ([], [])
+    assert conversions.state("converted") == "running"
+
+
+# A conversion that failed after the billing had changed
+
+
+def test_what_the_last_conversion_said_is_told_though_the_instance_is_billed_as_wanted(
+    conversions: Conversions,
+) -> None:
+    error, cause = conversions.failure("activation")
+
+    assert error == "NotConverted"
+    assert SAID in cause
+    assert (conversions.state("activation"), conversions.calls("activation", "Create")) == ("running", [])
+
+
+def test_no_example_says_that_a_conversion_that_failed_changes_nothing() -> None:
+    for path in EXAMPLES.rglob("*"):
+        if path.is_file() and path.suffix in {".yaml", ".md", ".py", ".tf"}:
+            assert re.findall(r"FAILED leaves|leaves the instance as it was|as it was before", path.read_text()) == []
+
+
+# What cannot be converted
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("gone", "is terminated; it has to be running or stopped."),
+        ("gone", " was not converted: it is terminated."),
+        ("unknown", " was not converted: it is not there."),
         ("protected", "'disableApiStop' instance attribute"),
-        ("unknown", f"'{UNKNOWN}'"),
+        ("group", " stays as it is: its Auto Scaling group would replace it."),
     ],
 )
-def test_what_cannot_be_converted_is_told_before_anything_happens(
+def test_what_cannot_be_converted_is_told_and_nothing_is_stopped(
     conversions: Conversions, name: str, words: str
 ) -> None:
-    (sentence,) = conversions.said(name)
+    error, cause = conversions.failure(name)
 
-    assert words in sentence
-    for instance in conversions.instances.get(name, []):
-        assert conversions.begun(instance) == []
-        assert not conversions.remembered(instance)
-
-
-@pytest.mark.parametrize(("name", "error"), [("too-many", "TooManyInstances"), ("nobody", "NoInstances")])
-def test_no_instance_and_too_many_are_refused(conversions: Conversions, name: str, error: str) -> None:
-    assert conversions.application.finish(conversions.arns[name])["error"] == error
+    assert error == "NotConverted"
+    assert words in cause
+    if name in conversions.instances:
+        assert conversions.state(name) == ("terminated" if name == "gone" else "running")
+        assert conversions.calls(name, "Create") == []
 
 
-def test_a_gate_that_fails_with_a_cause_that_is_no_json_ends_nothing_early(conversions: Conversions) -> None:
-    (instance,) = conversions.instances["gate-breaks"]
-
-    (sentence,) = conversions.said("gate-breaks")
-    assert sentence.startswith(f"{instance} is still being converted by {conversions.task(instance)}")
-    assert conversions.state(instance) == "stopped"
-
-
-def test_an_instance_is_not_started_in_mid_conversion_but_by_the_execution_that_sees_the_end(
-    conversions: Conversions,
-) -> None:
-    (instance,) = conversions.instances["times-out"]
-
-    (sentence,) = conversions.said("times-out")
-    assert sentence.startswith(f"{instance} is still being converted by {conversions.task(instance)}")
-    assert (conversions.state(instance), conversions.remembered(instance)) == ("stopped", True)
-
-    conversions.start("times-out")
-    conversions.end(instance)
-    assert conversions.output("times-out")[0]["Result"] == "DONE"
-    assert len(conversions.tasks(instance)) == 1
-    assert (conversions.state(instance), conversions.remembered(instance)) == ("running", False)
-
-
-class TestLimits:
+class TestAlone:
     """One after the other, when the rest has ended: License Manager's settings and faults are for whoever asks next."""
 
     @pytest.fixture(autouse=True)
@@ -333,34 +429,67 @@ class TestLimits:
         for execution_arn in conversions.arns.values():
             conversions.application.finish(execution_arn)
 
-    def test_of_a_day_are_told_and_the_instance_runs_again(self, conversions: Conversions) -> None:
-        (instance,) = conversions.run_instances("limit")
+    @pytest.mark.parametrize("operation", ["ListLicenseConversionTasks", "CreateLicenseConversionTaskForResource"])
+    @pytest.mark.parametrize(
+        ("fault", "error"),
+        [
+            ("RateLimitExceededException", "LicenseManager.RateLimitExceededException"),
+            ("ThrottlingException", "LicenseManager.LicenseManagerException"),
+            ("RequestLimitExceededException", "LicenseManager.LicenseManagerException"),
+        ],
+    )
+    def test_a_throttle_of_any_name_is_waited_out(
+        self, conversions: Conversions, operation: str, fault: str, error: str
+    ) -> None:
+        name = f"{fault} of {operation}"
+        conversions.run_instance(name)
+        conversions.license_manager.faults.queue(fault, times=3, operation=operation)
+        conversions.start(name)
+        conversions.end(name)
+
+        assert conversions.output(name)["LicenseConversionTask"]["Status"] == "SUCCEEDED"
+        failed = [
+            event["taskFailedEventDetails"]["error"]
+            for event in conversions.history(name)
+            if event["type"] == "TaskFailed"
+        ]
+        assert failed == [error] * 3
+        assert conversions.entered(name).count("Stop Instance") == 1
+
+    @pytest.mark.parametrize("ends", ["in the list", "before the list"])
+    def test_a_conversion_that_ends_while_it_is_looked_for_is_not_begun_again(
+        self, conversions: Conversions, ends: str
+    ) -> None:
+        conversions.run_instance(ends, stopped=True)
+        task = conversions.add(ends, INCLUDED)
+        fault = "slow-reply" if ends == "in the list" else "ServerInternalException"
+        conversions.license_manager.faults.queue(fault, operation="ListLicenseConversionTasks", seconds=3)
+        conversions.start(ends)
+        eventually(lambda: conversions.calls(ends, "List"))
+        conversions.license_manager.finish_task(task)
+
+        assert task in json.dumps(conversions.output(ends))
+        assert conversions.calls(ends, "Create") == []
+
+    def test_the_limit_of_a_day_is_told_and_the_instance_runs_again(self, conversions: Conversions) -> None:
+        conversions.run_instance("limit")
         conversions.license_manager.configure(tasks_a_day=1)
         try:
             conversions.start("limit")
-
-            (sentence,) = conversions.said("limit")
+            error, cause = conversions.failure("limit")
         finally:
             conversions.license_manager.configure(tasks_a_day=None)
-        assert "LicenseManager.RateLimitExceededException" in sentence
-        assert "No more than 1 license conversions can be begun in 24 hours." in sentence
-        assert (conversions.state(instance), conversions.remembered(instance)) == ("running", False)
 
-    def test_of_the_rate_of_calls_are_waited_out(self, conversions: Conversions) -> None:
-        (instance,) = conversions.run_instances("throttled")
-        conversions.license_manager.faults.queue("RateLimitExceededException", times=3)
-        conversions.start("throttled")
-        conversions.end(instance)
+        assert error == "NotConverted"
+        assert "No more than 1 license conversions can be begun in 24 hours." in cause
+        assert conversions.state("limit") == "running"
 
-        assert conversions.output("throttled")[0]["Result"] == "DONE"
-
-    def test_of_a_role_without_rights_leave_everything_as_it_is(self, conversions: Conversions) -> None:
-        (instance, stopped) = conversions.run_instances("denied", 2)
-        conversions.stop(stopped, remember=True)
-        conversions.license_manager.faults.queue("AccessDeniedException", times=2)
+    def test_a_role_without_rights_leaves_everything_as_it_is(self, conversions: Conversions) -> None:
+        conversions.run_instance("denied")
+        conversions.license_manager.faults.queue("AccessDeniedException")
         conversions.start("denied")
 
-        for sentence, one in zip(conversions.said("denied"), (instance, stopped), strict=True):
-            assert sentence.startswith(f"{one} was left as it is. LicenseManager.AccessDeniedException: ")
-        assert (conversions.state(instance), conversions.remembered(instance)) == ("running", False)
-        assert (conversions.state(stopped), conversions.remembered(stopped)) == ("stopped", True)
+        error, cause = conversions.failure("denied")
+        assert error == "NotConverted"
+        assert "stays as it is. LicenseManager.AccessDeniedException: " in cause
+        assert conversions.state("denied") == "running"

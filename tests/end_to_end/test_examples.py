@@ -1,18 +1,27 @@
-"""The examples that lead into the gate from elsewhere: a resource, another account, the CDK, Terraform.
+"""The examples: what their first lines say, the commands there, and what is right in them on the day when something goes wrong.
 
-The others are run where what they show is tested: stacks in test_stack_gate.py, state machines in test_state_machine.py.
+Where an example shows what the gate does, it is run where that is tested: stacks in test_stack_gate.py, state machines in
+test_state_machine.py, and the whole job in test_convert_and_gate.py.
 """
 
+import ast
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from license_conversion.request import STACK_PROPERTIES
 from tests.end_to_end.application import EXAMPLES, ROOT, Application
+from tests.eventually import eventually
 from tests.local_cloud.clients import ACCOUNT, REGION
 from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.stacks import Stack
@@ -20,14 +29,165 @@ from tests.local_cloud.stacks import Stack
 CDK = EXAMPLES / "cdk"
 CDK_PYTHON = ROOT / ".local" / "cdk" / "bin" / "python"
 TERRAFORM = (EXAMPLES / "terraform" / "main.tf").read_text()
-EXTERNAL_ID = "something-long"
+PAGE = (EXAMPLES / "README.md").read_text()
+IMPORTED = "!ImportValue license-conversion-gate-StateMachineArn"
+TASKS = ("lct-0123456789abcdef0", "lct-0fedcba9876543210")
+INSTANCE = "i-0123456789abcdef0"
+"""What the examples' commands name."""
+SAID = "The instance could not be activated."
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def taken_back(application: Application) -> Iterator[None]:
+    """What this module deploys goes with it: other modules deploy the same examples."""
+    before = set(_stacks(application.cloud))
+    yield
+    for stack in [one for one in _stacks(application.cloud) if one not in before]:
+        application.cloud.stacks.delete(stack)
+
+
+def _stacks(cloud: LocalCloud) -> list[str]:
+    """Newest first."""
+    found = cloud.client("cloudformation").describe_stacks()["Stacks"]
+    found.sort(key=lambda stack: stack["CreationTime"], reverse=True)
+    return [str(stack["StackId"]) for stack in found]
+
+
+# What the first lines say
+
+
+def first_lines(path: Path) -> str:
+    """The comment, docstring or paragraph that an example begins with."""
+    text = path.read_text()
+    if path.suffix == ".py":
+        return ast.get_docstring(ast.parse(text)) or ""
+    if path.suffix == ".md":
+        return text
+    comment = text.partition("\n\n")[0] if path.suffix == ".tf" else text.partition("AWSTemplateFormatVersion")[0]
+    return re.sub(r"^# ?", "", comment, flags=re.MULTILINE)
+
+
+ALL = sorted([*EXAMPLES.glob("*.yaml"), EXAMPLES / "stacksets.md", CDK / "app.py", EXAMPLES / "terraform" / "main.tf"])
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
+def test_each_example_says_the_same_five_things_and_the_page_leads_to_it(path: Path) -> None:
+    said = re.findall(r"^(Use it when:|Needs:|Deploy|Then:|Leaves behind:)", first_lines(path), re.MULTILINE)
+
+    assert said[:5] == ["Use it when:", "Needs:", "Deploy", "Then:", "Leaves behind:"]
+    assert f"({path.relative_to(EXAMPLES)})" in PAGE
+
+
+# The commands
+
+
+def commands(path: Path) -> list[str]:
+    """Those of an example's first lines, or of a page's blocks for a shell, as they stand."""
+    lines = first_lines(path)
+    if path.suffix == ".md":
+        lines = "\n".join(re.findall(r"^ *```sh\n(.*?)^ *```", path.read_text(), re.MULTILINE | re.DOTALL))
+    found: list[str] = []
+    for line in lines.splitlines():
+        if found and not _is_complete(found[-1]):
+            found[-1] += f"\n{line}"
+        elif re.match(r" *(aws|cdk|export|make|pip|sam|terraform) ", line):
+            found.append(line.strip())
+    return found
+
+
+def _is_complete(command: str) -> bool:
+    try:
+        shlex.split(command, comments=True)
+    except ValueError:
+        return False
+    return not command.endswith("\\")
+
+
+PAGES = [ROOT / "README.md", ROOT / "docs" / "getting-started.md"]
+NOT_RUN = re.findall(r"^\| `([^`]+)` \| ", PAGE, re.MULTILINE)
+GIVEN = [(path, command) for path in [*ALL, *PAGES] for command in commands(path)]
+RUN = [(path, command) for path, command in GIVEN if not command.startswith(tuple(NOT_RUN))]
+
+
+def test_the_list_of_commands_that_no_test_runs_has_none_that_is_not_there() -> None:
+    assert len(RUN) >= 25
+    for beginning in NOT_RUN:
+        assert [command for _, command in GIVEN if command.startswith(beginning)]
+
+
+def test_the_command_that_deploys_roles_says_that_it_may() -> None:
+    for _, command in RUN:
+        if template := re.search(r"--template-file (\S+)", command):
+            text = (ROOT / template[1]).read_text()
+            needed = "_NAMED" if "RoleName:" in text else ""
+            assert (f"--capabilities CAPABILITY{needed}_IAM" in command) == ("AWS::IAM::Role" in text)
+
+
+@pytest.fixture(scope="module")
+def shell(application: Application, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Run a command where the project is, on the local cloud, which has one account."""
+    cloud, work = application.cloud, tmp_path_factory.mktemp("work")
+    for name in ("examples", "handlers", "layers", "statemachine", ".aws-sam", "samconfig.toml"):
+        (work / name).symlink_to(ROOT / name)
+    resource = f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{INSTANCE}"
+    for task in TASKS:
+        if task not in cloud.license_manager.known:
+            cloud.license_manager.add_task(task, resource_arn=resource, duration=2)
+    own = {"PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}", "AWS_PAGER": "", "SAM_CLI_TELEMETRY": "0"}
+    bucket = {"REGION": REGION, "BUCKET": "my-artifacts"}
+    environment = {**os.environ, **cloud.environment, **own, **bucket}
+    cloud.client("s3").create_bucket(Bucket="my-artifacts")
+
+    def run(command: str) -> str:
+        local = re.sub("444455556666|111122223333", ACCOUNT, command)
+        done = subprocess.run(  # noqa: S603  (our own pages)
+            ["bash", "-c", local], cwd=work, env=environment, capture_output=True, text=True, check=False  # noqa: S607
+        )  # fmt: skip
+        assert done.returncode == 0, f"{local}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def outcomes(shell: Any) -> dict[Path, Future[list[str]]]:
+    """What each page's commands print, all pages at once: `aws cloudformation deploy` looks every 30 seconds for the end."""
+
+    def printed_by(path: Path) -> list[str]:
+        return [shell(command) for of, command in RUN if of == path]
+
+    pages = {path for path, _ in RUN}
+    role = EXAMPLES / "cross-account-role.yaml"  # another example needs it
+    with ThreadPoolExecutor(len(pages)) as pool:
+        first = pool.submit(printed_by, role)
+        wait([first])
+        return {role: first} | {path: pool.submit(printed_by, path) for path in pages - {role}}
+
+
+@pytest.mark.skipif(shutil.which("aws") is None, reason="the commands are the AWS CLI's, which is not on this machine")
+@pytest.mark.parametrize("path", sorted({path for path, _ in RUN}), ids=lambda path: path.name)
+def test_the_commands_run_as_they_stand(
+    application: Application, outcomes: dict[Path, Future[list[str]]], path: Path
+) -> None:
+    for command, printed in zip([one for of, one in RUN if of == path], outcomes[path].result(), strict=True):
+        if stack := re.search(r"cloudformation deploy --stack-name (\S+)", command):
+            assert application.cloud.stacks.describe(stack[1]).status == "CREATE_COMPLETE"
+        if "start-execution" in command:
+            ended = application.finish(json.loads(printed)["executionArn"])
+            if INSTANCE not in command:  # which the local cloud's EC2 has not
+                assert ended["status"] == "SUCCEEDED", ended
+
+
+# Stacks
 
 
 def test_a_resource_that_is_converted_again_is_waited_for_again_when_the_trigger_changes(
     application: Application,
 ) -> None:
     cloud, template = application.cloud, EXAMPLES / "resource-gate.yaml"
-    instance = "i-0123456789abcdef0"
+    instance = "i-0123456789abcdef1"
     resource = f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{instance}"
     task = cloud.license_manager.add_task(resource_arn=resource, duration=3)
     stack = cloud.stacks.create("resource", template, {"InstanceId": instance, "Trigger": "first"})
@@ -41,21 +201,280 @@ def test_a_resource_that_is_converted_again_is_waited_for_again_when_the_trigger
     assert (stack.outputs["Status"], stack.outputs["UsageOperation"]) == ("SUCCEEDED", "RunInstances:0102")
 
 
-def test_a_gate_waits_for_a_task_that_it_reads_with_the_role_of_another_account(application: Application) -> None:
+@pytest.mark.parametrize("external_id", ["something-long", ""])
+def test_a_gate_waits_for_a_task_that_it_reads_with_the_role_of_another_account(
+    application: Application, external_id: str
+) -> None:
     """On one account: the local cloud's License Manager keeps all accounts in one."""
     cloud = application.cloud
-    role = cloud.stacks.create(
-        "reader", EXAMPLES / "cross-account-role.yaml", {"GateAccountId": ACCOUNT, "ExternalId": EXTERNAL_ID}
+    given = {"GateAccountId": ACCOUNT, "ExternalId": "something-long"}
+    with_role = next((one for one in _stacks(cloud) if ":stack/license-conversion-reader/" in one), None)
+    role = (
+        cloud.stacks.describe(with_role)
+        if with_role
+        else cloud.stacks.create("license-conversion-reader", EXAMPLES / "cross-account-role.yaml", given)
     )
     task = cloud.license_manager.add_task(duration=3)
 
     stack = cloud.stacks.create(
-        "cross-account",
+        f"cross-account-{external_id}",
         EXAMPLES / "cross-account-gate.yaml",
-        {"LicenseConversionTaskId": task, "RoleArn": role.outputs["RoleArn"], "ExternalId": EXTERNAL_ID},
+        {"LicenseConversionTaskId": task, "RoleArn": role.outputs["RoleArn"], "ExternalId": external_id},
+    )
+
+    if external_id:
+        assert (stack.status, stack.outputs["Task"], stack.outputs["Status"]) == ("CREATE_COMPLETE", task, "SUCCEEDED")
+    else:
+        assert stack.status == "ROLLBACK_COMPLETE"
+
+
+def test_a_gate_waits_for_a_task_of_another_region_of_its_own_account(application: Application) -> None:
+    task = application.cloud.license_manager.add_task(duration=3, region="eu-west-1")
+
+    stack = application.cloud.stacks.create(
+        "other-region", EXAMPLES / "cross-account-gate.yaml", {"LicenseConversionTaskId": task, "Region": "eu-west-1"}
     )
 
     assert (stack.status, stack.outputs["Task"], stack.outputs["Status"]) == ("CREATE_COMPLETE", task, "SUCCEEDED")
+
+
+def test_a_stack_waits_for_a_fleet_and_says_which_conversion_failed(application: Application) -> None:
+    add = application.cloud.license_manager.add_task
+    succeeds, fails = add(duration=3), add(duration=3, end_status="FAILED", status_message=SAID)
+
+    stack = application.cloud.stacks.create(
+        "fleet",
+        EXAMPLES / "fleet-gate.yaml",
+        {"LicenseConversionTaskIds": f"{succeeds},{fails}", "OnFailure": "CONTINUE"},
+    )
+
+    assert stack.status == "CREATE_COMPLETE"
+    counted = [stack.outputs[name] for name in ("Status", "Total", "Succeeded", "Failed", "FailedTaskIds")]
+    assert counted == ["FAILED", "2", "1", "1", fails]
+    assert SAID in stack.outputs["StatusMessage"]
+
+
+# State machines
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
+def test_no_example_makes_a_name_in_one_state_that_another_uses(path: Path) -> None:
+    """When a caller is redriven it begins with the state that failed, and a name can be used once."""
+    assert not re.search(r"States\.UUID|\$uuid", path.read_text())
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
+def test_an_expression_is_one_line_to_step_functions(path: Path) -> None:
+    """Validators take no other, whatever Step Functions does."""
+    nodes = [node for node in yaml.parse(path.read_text()) if isinstance(node, yaml.ScalarEvent)]
+
+    assert [node.value for node in nodes if node.value.startswith("{%") and "\n" in node.value] == []
+
+
+class Callers:
+    """State machines of the examples, at the gate or at something in its place, and their executions by name."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self.step_functions = application.cloud.client("stepfunctions")
+        self.arns: dict[str, str] = {}
+        self._stacks: dict[str, Stack] = {}
+
+    def at(self, example: str, gate: str = "", *changes: tuple[str, str]) -> Stack:
+        """The example's stack; `gate` is the ARN of what is in the gate's place."""
+        name = f"caller-{len(self._stacks)}"
+        template = (EXAMPLES / f"{example}.yaml").read_text()
+        for old, new in ((IMPORTED, gate), *changes) if gate else changes:
+            assert old in template
+            template = template.replace(old, new)
+        vpc = self.application.cloud.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
+        parameters = {"VpcId": vpc} if "VpcId:" in template else {}
+        self._stacks[name] = self.application.cloud.stacks.create(name, template, parameters)
+        assert self._stacks[name].status == "CREATE_COMPLETE", self._stacks[name].failures
+        return self._stacks[name]
+
+    def start(self, name: str, stack: Stack, **given: Any) -> None:
+        self.arns[name] = self.application.start(given, stack.outputs["StateMachineArn"])
+
+    def failure(self, name: str) -> tuple[str, str]:
+        ended = self.application.finish(self.arns[name])
+        assert ended["status"] == "FAILED", ended
+        return ended["error"], ended["cause"]
+
+    def history(self, name: str) -> list[Json]:
+        pages = self.step_functions.get_paginator("get_execution_history").paginate(executionArn=self.arns[name])
+        return [event for page in pages for event in page["events"]]
+
+    def entered(self, name: str) -> dict[str, str]:
+        """The states that were entered, and when."""
+        return {
+            event["stateEnteredEventDetails"]["name"]: event["timestamp"].strftime("%Y%m%d%H%M%S")
+            for event in self.history(name)
+            if "stateEnteredEventDetails" in event
+        }
+
+    def instance(self) -> tuple[str, list[str]]:
+        ec2 = self.application.cloud.client("ec2")
+        group = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]["GroupId"]
+        (started,) = ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1, SecurityGroupIds=[group])["Instances"]
+        return str(started["InstanceId"]), [group]
+
+    def groups(self, instance: str) -> list[str]:
+        found = self.application.cloud.client("ec2").describe_instances(InstanceIds=[instance])
+        return [group["GroupId"] for group in found["Reservations"][0]["Instances"][0]["SecurityGroups"]]
+
+    def broken_gate(self, name: str, *states: Json) -> str:
+        """Something in the gate's place that ends in its own way."""
+        chain = {f"State{number}": state for number, state in enumerate(states)}
+        definition = json.dumps({"StartAt": "State0", "States": chain})
+        role = "arn:aws:iam::000000000000:role/gate"
+        created = self.step_functions.create_state_machine(name=name, definition=definition, roleArn=role)
+        return str(created["stateMachineArn"])
+
+
+def calls_back(error: str, cause: str) -> Json:
+    """A state that fails the caller's task."""
+    said = {"TaskToken.$": "$.TaskToken", "Error": error, "Cause": cause}
+    resource = "arn:aws:states:::aws-sdk:sfn:sendTaskFailure"
+    return {"Type": "Task", "Resource": resource, "Parameters": said, "End": True}
+
+
+@pytest.fixture(scope="module")
+def callers(application: Application) -> Callers:
+    return Callers(application)
+
+
+@pytest.mark.parametrize("error", ["LicenseConversion.GateBroken", "LicenseConversion.NoResponse"])
+def test_a_caller_by_token_catches_a_gate_that_breaks(callers: Callers, error: str) -> None:
+    gate = callers.broken_gate(error.rpartition(".")[2], calls_back(error, "It is out of order."))
+    callers.start(error, callers.at("state-machine-callback", gate), LicenseConversionTaskId="lct-1", TimeoutSeconds=9)
+
+    assert callers.failure(error) == ("GateBroken", f"{error}: It is out of order.")
+
+
+def test_a_caller_by_token_catches_a_gate_that_never_calls_back(callers: Callers) -> None:
+    gate = callers.broken_gate("silent", {"Type": "Pass", "End": True})
+    stack = callers.at("state-machine-callback", gate, ("TimeoutSeconds: 90000", "TimeoutSeconds: 3"))
+    callers.start("silent", stack, LicenseConversionTaskId="lct-1", TimeoutSeconds=9)
+
+    assert callers.failure("silent")[0] == "GateBroken"
+
+
+@pytest.mark.parametrize(
+    "told", [{"LicenseConversionTaskId": "lct-1", "Status": "FAILED"}, {}], ids=["little", "nothing"]
+)
+def test_a_caller_by_token_tells_of_a_task_that_came_without_a_status_message(callers: Callers, told: Json) -> None:
+    name = f"told {len(told)}"
+    gate = callers.broken_gate(f"told-{len(told)}", calls_back("LicenseConversion.Failed", json.dumps(told)))
+    callers.start(name, callers.at("state-machine-callback", gate), LicenseConversionTaskId="lct-1", TimeoutSeconds=9)
+
+    error, cause = callers.failure(name)
+    assert error == "ConversionFailed"
+    assert cause.endswith(" was not converted. License Manager does not say why.")
+
+
+def test_a_map_of_any_size_tells_what_failed_in_json(callers: Callers) -> None:
+    cause = json.dumps({"LicenseConversionTaskId": "lct-1", "StatusMessage": 'No "AMI" of yours. ' * 60})
+    gate = callers.broken_gate("fails-always", calls_back("LicenseConversion.Failed", cause))
+    tasks = [f"lct-{number:017}" for number in range(100)]
+    callers.start("map", callers.at("state-machine-map", gate), LicenseConversionTaskIds=tasks, TimeoutSeconds=9)
+
+    error, told = callers.failure("map")
+    assert (error, len(told) < 32_768) == ("SomeNotConverted", True)
+    found = json.loads(told)
+    assert (found["Tasks"], found["NotConverted"], len(found["First"])) == (100, 100, 20)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "error"),
+    [
+        ("no-task", {"LicenseConversionTaskId": "lct_1"}, "LicenseConversion.InvalidRequest"),
+        ("unknown-task", {"LicenseConversionTaskId": "lct-000"}, "LicenseConversion.InvalidRequest"),
+        ("no-time", {"TimeoutSeconds": 0}, "WrongInput"),
+        ("days", {"TimeoutSeconds": 172_800}, "WrongInput"),
+        ("unit", {"TimeoutSeconds": "2h"}, "WrongInput"),
+    ],
+)
+def test_traffic_is_not_stopped_before_the_input_is_right(
+    callers: Callers, sync: Stack, name: str, given: Json, error: str
+) -> None:
+    task = callers.application.cloud.license_manager.add_task(duration=600)
+    instance, groups = callers.instance()
+    request = {"LicenseConversionTaskId": task, "TimeoutSeconds": 60} | given
+    callers.start(name, sync, InstanceId=instance, SecurityGroupIds=groups, **request)
+
+    assert callers.failure(name)[0] == error
+    assert "Stop Traffic" not in callers.entered(name)
+    assert callers.groups(instance) == groups
+
+
+@pytest.fixture(scope="module")
+def sync(callers: Callers) -> Stack:
+    return callers.at("state-machine-sync")
+
+
+@pytest.mark.parametrize(
+    ("error", "open_again"),
+    [
+        ("LicenseConversion.InvalidRequest", True),
+        ("LicenseConversion.Failed", True),
+        ("LicenseConversion.GateBroken", False),
+    ],
+)
+def test_traffic_comes_again_unless_the_conversion_may_still_run(
+    callers: Callers, error: str, open_again: bool
+) -> None:
+    gate = callers.broken_gate(f"sync-{error.rpartition('.')[2]}", {"Type": "Fail", "Error": error, "Cause": "So."})
+    stack = callers.at("state-machine-sync", gate)
+    task = callers.application.cloud.license_manager.add_task(duration=600)
+    instance, groups = callers.instance()
+    callers.start(
+        error, stack, LicenseConversionTaskId=task, TimeoutSeconds=60, InstanceId=instance, SecurityGroupIds=groups
+    )  # fmt: skip
+
+    assert callers.failure(error) == (error, "So.")
+    assert callers.groups(instance) == (groups if open_again else [stack.outputs["ClosedGroupId"]])
+    (asked,) = (
+        json.loads(event["taskScheduledEventDetails"]["parameters"])["ExecutionArn"]
+        for event in callers.history(error)
+        if event.get("taskScheduledEventDetails", {}).get("resource") == "describeExecution"
+    )
+    assert callers.entered(error)["Wait at Gate"] in asked  # the name is of this entry, so another one's is another
+
+
+@pytest.mark.parametrize("answered", [{}, {"Status": "FAILED"}], ids=["no status", "no message"])
+def test_a_loop_of_ones_own_ends_whatever_the_task_came_without(callers: Callers, answered: Json) -> None:
+    look = f"          Look at Task:\n            Type: Pass\n            Output: {json.dumps(answered)}\n"
+    template, times = re.subn(
+        r" +Look at Task:\n +Type.*?(?= +Next: Look Again)",
+        look,
+        (EXAMPLES / "state-machine-own-loop.yaml").read_text(),
+        flags=re.DOTALL,
+    )
+    assert times == 1
+    name = f"loop-{len(answered)}"
+    callers.start(name, callers.application.cloud.stacks.create(name, template), LicenseConversionTaskId="lct-1")
+
+    assert callers.failure(name)[0] == "ConversionFailed"
+
+
+# A message
+
+
+def test_a_gate_that_nobody_waits_for_sends_a_message(application: Application) -> None:
+    cloud = application.cloud
+    stack = cloud.stacks.create("message", EXAMPLES / "event-to-sns.yaml")
+    sqs = cloud.client("sqs")
+    queue = sqs.create_queue(QueueName="messages")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    cloud.client("sns").subscribe(TopicArn=stack.outputs["TopicArn"], Protocol="sqs", Endpoint=arn)
+    task = cloud.license_manager.add_task(duration=0)
+    application.start({"LicenseConversionTaskId": task})
+
+    eventually(lambda: task in str(sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)))
+
+
+# The CDK and Terraform
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="the CDK needs Node, and this machine has none")
@@ -86,6 +505,14 @@ def test_the_terraform_example_gives_the_stack_parameters_that_it_has_and_reads_
     assert given
     assert set(given) <= set(wrapped["Parameters"])
     assert set(re.findall(r'outputs\["(\w+)"\]', TERRAFORM)) <= set(wrapped["Outputs"])
+
+
+def test_the_cdk_page_has_each_property_of_a_gate_in_camel_case() -> None:
+    told = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", (CDK / "README.md").read_text(), re.MULTILINE))
+    names = {one.name for one in STACK_PROPERTIES} - {"ServiceToken", "ServiceTimeout"}
+
+    assert set(told.values()) == names
+    assert all(name[0].upper() + name[1:] == property_name for name, property_name in told.items())
 
 
 def _synthesise(folder: Path) -> Path:

@@ -38,19 +38,41 @@ class TwentyGates:
 
     def run(self) -> None:
         """Raise RuntimeError if they were not twenty, TimeoutError if one of them does not end."""
+        self._meet_a_throttle_and_a_table_that_is_away()
+        self._find_as_many_pollers_as_may_run()
         self._succeed()
         self._come_to_another_end()
         self._ended()
-        self._meet_a_throttle_and_a_table_that_is_away()
-        self._find_as_many_pollers_as_may_run()
         self._meet_what_is_broken()
         self._ended()
         self._strangers()
+        eventually(lambda: self._said("The poller has polled"), _SECONDS, pause=1)  # known once that poller has ended
         if (gates := len(self._executions) + len(self._stacks)) != GATES:
             raise RuntimeError(f"{gates} gates, not {GATES}")
         self._cloud.misbehave(stack="twenty-not-taken")  # no response any more
         for stack_id in self._stacks.values():
             self._cloud.stacks.delete(stack_id)
+
+    def _meet_a_throttle_and_a_table_that_is_away(self) -> None:
+        task_id = self._add_task(duration=25)
+        self._cloud.license_manager.faults.queue(
+            "RateLimitExceededException", operation="GetLicenseConversionTask", task_id=task_id
+        )
+        self._cloud.dynamodb.away = True
+        try:
+            self._start(task_id, TimeoutSeconds=30)
+            eventually(lambda: self._said("The gate asks by itself"), _SECONDS, pause=1)
+        finally:
+            self._cloud.dynamodb.away = False
+
+    def _find_as_many_pollers_as_may_run(self) -> None:
+        """In a region of which no gate has waited for a task: its first gate starts a poller."""
+        dynamodb, table = self._cloud.client("dynamodb"), self._physical_id("RegistrationTable")
+        taken = {f"Slot{number}": {"N": f"{time.time() + _SECONDS}"} for number in range(MOST_POLLERS)}
+        dynamodb.put_item(TableName=table, Item={**SLOTS, **taken})
+        self._start(self._add_task(duration=_FOREVER), TimeoutSeconds=20, Region="us-west-2")
+        eventually(lambda: self._said("As many pollers run as may"), _SECONDS, pause=1)
+        dynamodb.delete_item(TableName=table, Key=SLOTS)
 
     def _succeed(self) -> None:
         for seconds in (4, 6, 8, 12, 16, 20):
@@ -79,27 +101,6 @@ class TwentyGates:
         for arn in (one["executionArn"] for one in running):
             if stack_id in self._step_functions.describe_execution(executionArn=arn)["input"]:
                 self._step_functions.stop_execution(executionArn=arn, error="Operator")
-
-    def _meet_a_throttle_and_a_table_that_is_away(self) -> None:
-        task_id = self._add_task(duration=25)
-        self._cloud.license_manager.faults.queue(
-            "RateLimitExceededException", operation="GetLicenseConversionTask", task_id=task_id
-        )
-        self._cloud.dynamodb.away = True
-        try:
-            self._start(task_id, TimeoutSeconds=30)
-            eventually(lambda: self._said("The gate asks by itself"), _SECONDS, pause=1)
-        finally:
-            self._cloud.dynamodb.away = False
-
-    def _find_as_many_pollers_as_may_run(self) -> None:
-        """In a region of which no gate has waited for a task: its first gate starts a poller."""
-        dynamodb, table = self._cloud.client("dynamodb"), self._physical_id("RegistrationTable")
-        taken = {f"Slot{number}": {"N": f"{time.time() + _SECONDS}"} for number in range(MOST_POLLERS)}
-        dynamodb.put_item(TableName=table, Item={**SLOTS, **taken})
-        self._start(self._add_task(duration=_FOREVER), TimeoutSeconds=20, Region="us-west-2")
-        eventually(lambda: self._said("As many pollers run as may"), _SECONDS, pause=1)
-        dynamodb.delete_item(TableName=table, Key=SLOTS)
 
     def _meet_what_is_broken(self) -> None:
         with self._without_layers("CheckTaskFunction"):

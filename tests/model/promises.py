@@ -6,6 +6,7 @@
 import json
 import math
 import re
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 from license_conversion.conversion import ATTRIBUTES
 from tests.model.aws_clients import LicenseManagerClient
 from tests.model.who_waits import SECRET, Caller, LifecycleRequest, Waiter
-from tests.simulation.clock import VirtualClock
+from tests.simulation.clock import Process, VirtualClock
 from tests.simulation.interpreter import Execution
 
 RESPONSE_BYTES = 4096
@@ -24,6 +25,22 @@ ORDINARY_SECONDS = 2.0
 """What one check, or one response, takes at most when nothing goes wrong."""
 RETRY_SECONDS = 5
 """A check that is refused comes again after this time."""
+LAG_SECONDS, FLEET_LAG_SECONDS = 30.0, 60.0
+"""How long after a conversion's end a gate ends at the latest where nothing goes wrong: a poll, its callback, an event, a response;
+or a poller that takes over."""
+ALONE_SECONDS = 200.0
+"""The same where the gate's help fails: it trusts the last poll for a minute, and sleeps for two at most."""
+REGISTERS_SECONDS = 80.0
+"""How long a registration may fail for, before the gate sleeps by itself."""
+GRACE_SECONDS = 45.0
+"""How long a refusal takes until it is believed."""
+POLLER_SECONDS = 960.0
+"""What a poller has met that long ago is over."""
+TWO_POLLERS_SECONDS = 60.0
+HELP = {"SendTaskSuccess", "Invoke PollTasks", "Poll", "PollList", "Table", "Register"}
+"""Calls whose faults a gate outlives by asking License Manager itself."""
+SECONDS_OF_A_CHECK, SECONDS_OF_A_FLEETS_CHECK = 20.0, 9.0
+"""Of a wait, for each check, at least: an execution has 25,000 events."""
 NET_SECONDS = 730.0
 """How long after an execution's end the safety net responds at the latest: a late event, three attempts of Lambda's."""
 NET_PUT_SECONDS = 20.0
@@ -53,11 +70,31 @@ class Promises:
         self.excused: Counter[str] = Counter()
         """How often the oracle has looked the other way, and why."""
         self._fleets: dict[frozenset[str], str] = {}
+        self._faults: list[tuple[float, bool]] = []
+        self._pollers: list[tuple[Process, object, str]] = []
         self._left: set[tuple[LifecycleRequest, LifecycleRequest]] = set()
 
     def _excuse(self, why: str) -> bool:
         self.excused[why] += 1
         return True
+
+    def meets(self, call: str) -> None:
+        """A call meets a fault now."""
+        self._faults.append((self._clock.now, call in HELP))
+
+    # One poller for each account
+
+    def begins_to_poll(self, poller: Process, account: object, owner: str) -> None:
+        """It ends soon where another one has taken the lease; Lambda may deliver one owner's event twice."""
+        for other in [one for one, whose, named in self._pollers if whose == account and named != owner]:
+            self._clock.after(TWO_POLLERS_SECONDS, lambda other=other: self._is_alone(poller, other))  # type: ignore[misc]
+        self._pollers = [(one, whose, named) for one, whose, named in self._pollers if not one.dead]
+        self._pollers.append((poller, account, owner))
+
+    def _is_alone(self, poller: Process, other: Process) -> None:
+        hindered = bisect(self._faults, (self._clock.now - TWO_POLLERS_SECONDS,)) < len(self._faults)
+        if not (poller.dead or other.dead or hindered):
+            self._fail("there are two pollers of one account")
 
     # Never silent
 
@@ -134,7 +171,9 @@ class Promises:
         if sender.signals and body not in sender.signals:
             failed = all(json.loads(one)["Status"] == "FAILURE" for one in (*sender.signals, body))
             if not (
-                left_waiting(sender) and failed and self._excuse("FAILURE in two sentences, one of them the safety net's")
+                left_waiting(sender)
+                and failed
+                and self._excuse("FAILURE in two sentences, one of them the safety net's")
             ):
                 self._fail(f"{sender} has two different signals: {sender.signals[0]} and {body}")
         sender.signals.append(body)
@@ -214,7 +253,7 @@ class Promises:
         elif reason.startswith("The wait ran out"):
             right = self._clock.now >= request.response_deadline - 1  # requested to the second
         elif reason.startswith(GATE_BROKE_BY_CHECKS):
-            right = self._clock.now >= self._gives_up(request, request.response_deadline)
+            right = request.hard_faults > 0 and self._clock.now >= self._gives_up(request, request.response_deadline)
         elif reason.startswith(GATE_BROKE):
             right = request.hard_faults > 0
         elif reason.startswith(STOPPED_BY_HAND):
@@ -276,15 +315,15 @@ class Promises:
         error, cause = outcome["Error"], outcome["Cause"]
         match error.removeprefix("LicenseConversion."):
             case "Failed":
-                right = self._may_fail(caller) and json.loads(cause)["Status"] in ("FAILED", "IN_PROGRESS")
+                right = self._may_fail(caller) and _shape(cause).get("Status") in ("FAILED", "IN_PROGRESS")
             case "TimedOut":
-                right = self._clock.now >= caller.deadline - 1 and isinstance(json.loads(cause), dict)
+                right = self._clock.now >= caller.deadline - 1 and bool(_shape(cause))
             case "InvalidRequest" | "AccessDenied":
                 right = self._may_be_refused(caller) and bool(cause)
             case "GateBroken" if STOPPED_BY_HAND in cause:
                 right = caller.ended_from_outside == "ABORTED"
             case "GateBroken" if GATE_BROKE_BY_CHECKS in cause:
-                right = self._clock.now >= self._gives_up(caller, caller.deadline)
+                right = caller.hard_faults > 0 and self._clock.now >= self._gives_up(caller, caller.deadline)
             case "GateBroken":
                 right = caller.hard_faults > 0 and bool(cause)
             case _:
@@ -372,6 +411,46 @@ class Promises:
             else:
                 self._fail(f"{waiter} never gets its end")
         self._counted(waiter)
+        if not (waiter.ended_from_outside or waiter.stopped or "GateBroken" in execution.error or not waiter.valid):
+            self._lagged(waiter, execution)
+
+    def _lagged(self, waiter: Waiter, execution: Execution) -> None:
+        """A gate ends soon after its conversion, and does not wake for less."""
+        faults = self._faults[bisect(self._faults, (execution.started - POLLER_SECONDS,)) :]
+        faults = faults[: bisect(faults, (execution.stopped, True))]
+        checks = waiter.metrics["Checks"]
+        others = sum(not helps for at, helps in faults if at >= execution.started)
+        fleet = "LicenseConversionTaskIds" in waiter.properties
+        seconds = SECONDS_OF_A_FLEETS_CHECK if fleet else SECONDS_OF_A_CHECK
+        if checks > 8 + others + (execution.stopped - execution.started) / seconds:
+            self._fail(f"{waiter} has been checked {checks} times in {execution.stopped - execution.started} s")
+        over, seconds = self._over(waiter, execution)
+        if over is None or over > waiter.deadline - GRACE_SECONDS:
+            return
+        since = max([over, execution.started, *(at for at, helps in faults if not helps)])
+        if waiter.resource_arn and faults:  # whose task has no name yet is looked for less and less often
+            seconds += 1.2 * (since - waiter.requested)
+        elif faults:
+            seconds += ALONE_SECONDS + REGISTERS_SECONDS
+        if execution.stopped - since > seconds:
+            self._fail(f"{waiter} ends {execution.stopped - since} s after its conversion, or the last fault")
+
+    def _over(self, waiter: Waiter, execution: Execution) -> tuple[float | None, float]:
+        """When what it waits for was over, if that is known; and how many seconds it may take to see that."""
+        manager = self._managers(waiter)
+        tasks = [manager.service.known[task_id] for task_id in waiter.task_ids if task_id in manager.service.known]
+        if waiter.resource_arn:
+            tasks = manager.begun(waiter.resource_arn, self._clock.now)
+            if len(tasks) != 1 or tasks[0].start_time > waiter.requested:
+                return None, 0
+        refused = not waiter.resource_arn and len(tasks) < len(waiter.task_ids)
+        if refused or any(task.end_status == "DENIED" for task in tasks):
+            return execution.started, GRACE_SECONDS
+        failed = [task.end_time for task in tasks if task.end_status == "FAILED"]
+        seconds = FLEET_LAG_SECONDS if "LicenseConversionTaskIds" in waiter.properties else LAG_SECONDS
+        if failed and waiter.properties.get("OnFailure") != "CONTINUE":
+            return min(failed), seconds
+        return max(task.end_time for task in tasks), seconds
 
     def _counted(self, waiter: Waiter) -> None:
         """A gate is counted once when it starts and once when it ends: by whatever tells its end."""
@@ -412,6 +491,12 @@ def task_ids(execution: Execution) -> Iterator[str]:
     for _, assigned in reversed(execution.assigned):
         if "gate" in assigned:
             yield str(json.loads(assigned["gate"]).get("Task", {}).get("LicenseConversionTaskId", ""))
+
+
+def _shape(cause: str) -> Mapping[str, Any]:
+    """The task, as a Cause has it."""
+    shape: Mapping[str, Any] = json.loads(cause) if cause.startswith("{") else {}
+    return shape
 
 
 def supersedes(later: LifecycleRequest, execution: Execution) -> bool:

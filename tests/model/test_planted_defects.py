@@ -7,19 +7,26 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+import check_task
 import custom_resource
-import last_resort
-from license_conversion import gate, stack_response, waiters, waits
+import poll_tasks
+import respond
+from license_conversion import executions, gate, recipients, response
+from license_conversion.executions import Executions
+from license_conversion.recipients import Recipients
+from poll_tasks import Poller
+from tests.model import world as model
+from tests.model.aws_clients import resource_arn
 from tests.model.cloudformation import GAP, next_handle
 from tests.model.faults import Fault
 from tests.model.who_waits import FUNCTION
 from tests.model.world import World
-from tests.simulation import definition
+from tests.simulation.interpreter import FILE
+from tests.simulation.interpreter import gate as machine_of
 
 TASK = "lct-00000000000000001"
 OTHER = "lct-00000000000000002"
@@ -114,11 +121,113 @@ def check_is_throttled(world: World) -> None:
     world.run_for(400)
 
 
+def check_cannot_start_for_a_minute(world: World) -> None:
+    create(world, seconds=30)
+    world.faults.weather["Invoke CheckTask"] = (Fault.REFUSED, 60.0)
+    world.run_for(300)
+
+
+def license_manager_refuses_for_a_moment(world: World) -> None:
+    create(world)
+    world.faults.queued["GetTask"].append(Fault.DENIED)
+    world.run_for(300)
+
+
+def is_refused_with_little_time(world: World) -> None:
+    create(world, end="DENIED", ServiceTimeout="20")
+    world.run_for(100)
+
+
 def calls_back(world: World) -> None:
     world.license_manager.add(TASK, seconds=100, end="SUCCEEDED")
     world.call({"LicenseConversionTaskId": TASK}, token=True)
     world.faults.queued["CallBack"].append(Fault.LOST)
     world.run_for(300)
+
+
+def waits_alone(world: World) -> None:
+    create(world, seconds=240)
+    world.run_for(400)
+
+
+def ends_soon(world: World) -> None:
+    create(world, seconds=30)
+    world.run_for(200)
+
+
+def waits_for_long(world: World) -> None:
+    """The poller's time is over meanwhile, and of two gates one has gone."""
+    gone = world.call({"LicenseConversionTaskId": OTHER}, token=False)
+    world.license_manager.add(OTHER, seconds=FOR_EVER, end="SUCCEEDED")
+    create(world, seconds=870)
+    world.run_for(838)
+    assert gone.execution
+    world.end_from_outside(gone.execution, "ABORTED", "by hand")
+    world.run_for(200)
+
+
+def has_no_poller_any_more(world: World) -> None:
+    create(world, seconds=300)
+    world.run_for(250)
+    world.kill_pollers()
+    world.faults.weather["Invoke PollTasks"] = (Fault.REFUSED, FOR_EVER)
+    world.run_for(1000)
+
+
+def is_never_called_back(world: World) -> None:
+    create(world, seconds=300)
+    world.faults.weather["SendTaskSuccess"] = (Fault.REFUSED, FOR_EVER)
+    world.run_for(1000)
+
+
+def table_fails(world: World) -> None:
+    create(world, seconds=300)
+    world.faults.weather["Register"] = (Fault.REFUSED, 200.0)
+    world.run_for(600)
+
+
+def table_hangs(world: World) -> None:
+    world.faults.weather["Table"] = (Fault.SLOW, 60.0)
+    waits_alone(world)
+
+
+def registers_while_the_poller_ends(world: World) -> None:
+    """At each moment of the second in which it looks for the last time."""
+    for hundredths in range(500, 600, 4):
+        for name, seconds, then in ((f"lct-a{hundredths}", 11, 15 + hundredths / 100), (f"lct-b{hundredths}", 60, 100)):
+            world.license_manager.add(name, seconds=world.clock.now + seconds, end="SUCCEEDED")
+            world.call({"LicenseConversionTaskId": name}, token=False)
+            world.run_for(then)
+
+
+def is_refused_to_the_poller(world: World) -> None:
+    create(world, seconds=1000)
+    world.faults.weather["Poll"] = (Fault.DENIED, FOR_EVER)
+    world.run_for(1200)
+
+
+def has_no_task_yet(world: World) -> None:
+    world.license_manager.add(TASK, seconds=0, end="SUCCEEDED")
+    world.faults.weather["ListTasks"] = (Fault.THROTTLED, 12.0)
+    named = {"ServiceToken": FUNCTION, "ResourceArn": resource_arn(TASK)}
+    world.cloudformation.create(world.cloudformation.resources[0], named, keeps_failed=True)
+    world.run_for(300)
+
+
+def fleet_has_a_refused_id(world: World) -> None:
+    world.license_manager.add(OTHER, seconds=FOR_EVER, end="DENIED")
+    world.license_manager.add(TASK, seconds=FOR_EVER, end="SUCCEEDED")
+    world.call({"LicenseConversionTaskIds": [TASK, OTHER]}, token=True)
+    world.run_for(300)
+
+
+def two_pollers_come_to_be(world: World) -> None:
+    create(world, seconds=FOR_EVER)
+    world.run_for(20)
+    world.table.until = 0.0
+    world.license_manager.add(OTHER, seconds=FOR_EVER, end="SUCCEEDED")
+    world.call({"LicenseConversionTaskId": OTHER}, token=False)
+    world.run_for(200)
 
 
 @dataclass(frozen=True)
@@ -133,49 +242,107 @@ class Defect:
 
 
 DEFINITION = {
-    "a checked task is checked no more after Lambda's throttle": Defect(
-        check_is_throttled, '"SecondsPath": "$.PauseSeconds"', '"Seconds": 600'
+    "a check that fails ends the gate": Defect(
+        check_cannot_start_for_a_minute, "$failed != '' and $millis() >= $toMillis($gate.GiveUpAt)", "$failed != ''"
     ),
-    "whoever waits is not told of a broken check": Defect(
-        check_is_throttled, '"Next": "Answer as Last Resort"', '"Next": "Gate Passed?"'
+    "a check that fails is tried again when it is too late": Defect(
+        check_is_throttled, "$ceil($gate.PauseSeconds * (1 - 0.2 * $random()))", "600"
     ),
-    "a handle is not signalled": Defect(an_old_delete_comes_late, '"Next": "Signal Handle"', '"Next": "Gate Passed?"'),
-    "a token is not called": Defect(calls_back, '"Next": "Report Success"', '"Next": "Gate Passed?"'),
-    "an end is told as a success": Defect(fails, '"Next": "Report Failure"', '"Next": "Report Success"'),
-    "the last resort is not tried again": Defect(put_is_refused_for_long, '"MaxAttempts": 9', '"MaxAttempts": 0'),
-}
+    "a stack gets no response": Defect(check_is_throttled, "in ['STACK', 'HANDLE', 'TASK_TOKEN']", "in ['HANDLE']"),
+    "a handle is not signalled": Defect(
+        an_old_delete_comes_late, "in ['STACK', 'HANDLE', 'TASK_TOKEN']", "in ['STACK', 'TASK_TOKEN']"
+    ),
+    "a token is not called": Defect(
+        calls_back, "in ['STACK', 'HANDLE', 'TASK_TOKEN']", "in ['STACK', 'HANDLE']"
+    ),
+    "the responder is not tried again": Defect(put_is_refused_for_long, '"MaxAttempts": 250', '"MaxAttempts": 0'),
+    "a refusal is not tried again": Defect(
+        fleet_has_a_refused_id, '"MaxAttempts": 12', '"MaxAttempts": 0'
+    ),
+    "a gate never registers": Defect(waits_alone, "$exists($gate.Registration)", "false"),
+    "a table that fails ends the gate": Defect(
+        table_fails, '"registeredAt": ""\n          },\n          "Next": "Back Off"',
+        '"undelivered": "x", "registeredAt": ""\n          },\n          "Next": "Route"',
+    ),
+    "an end is not counted": Defect(check_is_throttled, '"metric": "GatesBroken"', '"metric": ""'),
+}  # fmt: skip
 HANDLERS = {
-    "a wait that had begun is not joined": Defect(
-        delivered_twice, "self._client.exceptions.ExecutionAlreadyExists", "KeyError", waits.Waits, "begin"
+    "an execution that had begun is not joined": Defect(
+        delivered_twice, "self.client.exceptions.ExecutionAlreadyExists", "KeyError", Executions, "begin"
     ),
     "a name is new for each delivery": Defect(
-        delivered_twice, "event['RequestId']", "__import__('uuid').uuid4().hex", waits, "name"
+        delivered_twice, "event['RequestId']", "__import__('uuid').uuid4().hex", executions, "name"
     ),
-    "an answer is not the same when it is sent again": Defect(
-        put_is_not_acknowledged, '"Reason": reason,', '"Reason": reason + str(id(object())),', stack_response, "response"
+    "a response is not the same when it is sent again": Defect(
+        put_is_not_acknowledged, '"Reason": reason,', '"Reason": reason + str(id(object())),', response, "response"
     ),
     "a refused PUT counts as taken": Defect(
-        put_is_refused, 'return "" if status // 100 == HTTPStatus.OK // 100', 'return "" if status', stack_response, "_put"
+        put_is_refused, 'return "" if status // 100 == HTTPStatus.OK // 100', 'return "" if status', response, "_put"
     ),
     "a Delete stops nothing": Defect(
-        deleted_while_it_waits, "if not arn.endswith", "if arn.startswith('x') and not arn.endswith", waits.Waits, "stop"
+        deleted_while_it_waits, "if not arn.endswith", "if arn.startswith('x') and not arn.endswith",
+        Executions, "stop_superseded",
     ),
-    "a Delete stops the wait of its successor": Defect(
-        an_old_delete_comes_late, "return physical_id ==", "return True or physical_id ==", waits.Waits, "_is_superseded"
+    "a Delete stops the execution of its successor": Defect(
+        an_old_delete_comes_late, "return physical_id ==", "return True or physical_id ==", Executions, "_is_superseded"
     ),
     "an Update stops nothing": Defect(
-        updated_while_the_create_waits, 'if event["RequestType"] == "Update":', "if False:",
-        custom_resource.StackGate, "_begin",
+        updated_while_the_create_waits, 'if event["RequestType"] == "Update":', "if False:", custom_resource, "provider"
     ),
-    "a wait that was stopped is told by the second net": Defect(
-        deleted_while_it_waits, "error.startswith(OURS) and", "error == 'x' and", waits, "told"
+    "an execution that was stopped gets a response of the safety net": Defect(
+        deleted_while_it_waits, "error.startswith(OURS) and", "error == 'x' and", executions, "has_responded"
     ),
-    "nobody is told by the second net": Defect(
-        is_ended_from_outside, 'return [STACK, HANDLE] if waiter == STACK and handle else [waiter] if waiter else []',
-        "return []", waiters.Waiters, "names",
+    "the safety net responds to nobody": Defect(
+        is_ended_from_outside, "return [waiter] if waiter in", "return [] if waiter in", Recipients, "names"
     ),
-    "the last resort answers for an execution that tells": Defect(
-        function_is_killed_after_the_start, "elif _has_wait(request):", "elif False:", last_resort, "_answer_request"
+    "the responder responds for an execution that does": Defect(
+        function_is_killed_after_the_start, "elif _has_execution(request):", "elif False:", respond, "_request_given_up"
+    ),
+    "a refusal is believed at once": Defect(
+        license_manager_refuses_for_a_moment, "believed = wait.refusals and", "believed = True or", gate.Gate, "_refused"
+    ),
+    "a refusal keeps its grace though there is no time for it": Defect(
+        is_refused_with_little_time, " or now + timedelta(seconds=RETRY_SECONDS) > wait.deadline", "", gate.Gate, "_refused"
+    ),
+    "a gate is counted whenever a check is tried": Defect(
+        license_manager_refuses_for_a_moment, "found = self._checked(", 'telemetry.count("GatesStarted"); found = self._checked(',
+        check_task.TaskCheck, "for_state_machine",
+    ),
+    "the first check starts no poller": Defect(
+        ends_soon, "if registers and wait.first:", "if False:", gate.Gate, "_decided"
+    ),
+    "a table that hangs ends a check": Defect(
+        table_hangs, "except TableUnavailable as error:", "except KeyError as error:", gate.Gate, "_look_after_poller"
+    ),
+    "a gate trusts whatever poll there was": Defect(
+        has_no_poller_any_more, "if not wait.registered_at", "if polled.began: return True\n    if not wait.registered_at",
+        gate.Gate, "_is_fresh",
+    ),
+    "a gate trusts the results to come": Defect(
+        is_never_called_back, "if not self._missed and not self._poll.unseen:", "if True:", Poller, "run"
+    ),
+    "a poller that has lost its lease goes on": Defect(
+        two_pollers_come_to_be, "if not self._renew():", "if not (self._renew() or True):", Poller, "run",
+    ),
+    "a poll wakes for no news": Defect(waits_alone, "elif task.terminal:", "elif True:", Poller, "_poll_for"),
+    "a task that is refused to the poller wakes its gate at once again": Defect(
+        is_refused_to_the_poller, "and not refused_to_poller", "", gate.Gate, "_sleep"
+    ),
+    "the poller ends without another look": Defect(
+        registers_while_the_poller_ends, "return waiting if waiting and", "return [] if True or", Poller, "_waits_after_all"
+    ),
+    "the poller ends without a word": Defect(
+        waits_for_long, "if self._deliver(one, []):", "if True:", Poller, "_hand_over"
+    ),
+    "the first gate that the poller wakes may have gone": Defect(
+        waits_for_long, "if self._deliver(one, []):", "if self._deliver(one, []) or True:", Poller, "_hand_over"
+    ),
+    "a task without a name yet is looked for in two minutes": Defect(
+        has_no_task_yet, "seconds = min(LONGEST_SLEEP, max(SHORTEST_PAUSE, (now - wait.began).total_seconds()))",
+        "pass", gate.Gate, "_sleep",
+    ),
+    "a fleet asks on though one of its ids is refused": Defect(
+        fleet_has_a_refused_id, "raise found", "continue", gate.Gate, "_ask"
     ),
 }  # fmt: skip
 
@@ -199,19 +366,12 @@ def test_the_order_finds_nothing_in_the_product_as_it_is(world: World, order: Ca
 
 
 @pytest.mark.parametrize("what", DEFINITION)
-def test_a_defect_of_the_definition_is_found(
-    world: World, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    defect, text = DEFINITION[what], definition.FILE.read_text()
+def test_a_defect_of_the_definition_is_found(world: World, what: str) -> None:
+    defect, text = DEFINITION[what], FILE.read_text()
     assert defect.old in text
-    (tmp_path / "gate.asl.json").write_text(text.replace(defect.old, defect.new))
-    monkeypatch.setattr(definition, "FILE", tmp_path / "gate.asl.json")
-    definition.definition.cache_clear()
-    try:
-        with pytest.raises(AssertionError, match=r"at [0-9.]+: "):
-            run(world, defect.order)
-    finally:
-        definition.definition.cache_clear()
+    world.machine = machine_of.__wrapped__(text.replace(defect.old, defect.new))
+    with pytest.raises(AssertionError, match=r"at [0-9.]+: "):
+        run(world, defect.order)
 
 
 @pytest.mark.parametrize("what", HANDLERS)
@@ -230,6 +390,6 @@ def plant(defect: Defect, monkeypatch: pytest.MonkeyPatch) -> None:
     made: dict[str, Any] = {}
     exec(source.replace(defect.old, defect.new), function.__globals__, made)  # noqa: S102
     planted = made[defect.name]
-    for owner in (defect.owner, *(custom_resource, last_resort, waiters, waits, stack_response, gate)):
+    for owner in (defect.owner, *(custom_resource, respond, poll_tasks, recipients, executions, response, gate, model)):
         if inspect.getattr_static(owner, defect.name, None) is whole:
             monkeypatch.setattr(owner, defect.name, planted)

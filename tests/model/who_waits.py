@@ -33,6 +33,8 @@ class Waiter:
     lost_to_checks: list[tuple[float, float]] = field(default_factory=list)
     throttled: float = -math.inf
     """When License Manager throttled a check of its last."""
+    refused_at: float = -math.inf
+    """When a check raised what License Manager refused."""
     denied: list[float] = field(default_factory=list)
     """When License Manager denied its checks what it allows, the last times without a break."""
     stop_faults: int = 0

@@ -125,6 +125,8 @@ class World:
         self.pollers: list[Process] = []
         self.end_events: Sequence[Sequence[float]] = ((0.5,),)
         """How late EventBridge says that an execution has ended: once, or more than once."""
+        self.lacks = ""
+        """The member that each result lacks which a function, or the poller, hands over."""
         self.broken: list[str] = []
         self.log = Log(self._counted)
         self._random = random.Random(seed)  # noqa: S311 - jitter
@@ -181,7 +183,9 @@ class World:
             return respond.handler
         now, clock, sleep = self.clock.monotonic, self.clock.utc, self.clock.sleep
         if function == "CheckTask":
-            polls = {account: Poll(LicenseManager(ROLE, account), self.clock.timestamp, sleep) for account in self.tables}
+            polls = {
+                account: Poll(LicenseManager(ROLE, account), self.clock.timestamp, sleep) for account in self.tables
+            }
             tables = {account: Table(self, account, quick=True) for account in self.tables}
             settings = Settings(ROLE, "us-east-1", "", "", "")
             check = TaskCheck(settings, polls.__getitem__, tables.__getitem__, clock, self._random.random)
@@ -210,7 +214,9 @@ class World:
             clock = self.clock
             try:
                 if table.take_slot(clock.timestamp()):
-                    poller = Poller(table, license_manager, self._call_gate_back, owner, clock=clock.timestamp, sleep=clock.sleep)  # type: ignore[arg-type]
+                    poller = Poller(
+                        table, license_manager, self._call_gate_back, owner, clock=clock.timestamp, sleep=clock.sleep
+                    )  # type: ignore[arg-type]
                     poller.run(clock.timestamp() + POLL_SECONDS - LAST_SECONDS)
             except (TableUnavailable, Killed):
                 pass
@@ -218,17 +224,28 @@ class World:
                 self.fail(f"the poller raises {unforeseen!r}")
 
         self.pollers = [poller for poller in self.pollers if not poller.dead]
-        self.pollers.append(self.clock.after(0, main, lives=POLL_SECONDS))
+        poller = self.clock.after(0, main, lives=POLL_SECONDS)
+        self.pollers.append(poller)
+        self.promises.begins_to_poll(poller, account, owner)
 
     def _call_gate_back(self, token: str, output: str) -> bool:
         def call(_fault: Fault | None) -> bool:
-            return self.step_functions.executions[token.split("|")[1]].call_back(token, json.loads(output))
+            results = [self._without(result) for result in json.loads(output)]
+            return self.step_functions.executions[token.split("|")[1]].call_back(token, results)
 
         taken: bool = perform(self.faults, "SendTaskSuccess", call)
         return taken
 
+    def _without(self, result: Any) -> Any:
+        return (
+            {name: value for name, value in result.items() if name != self.lacks}
+            if isinstance(result, dict)
+            else result
+        )
+
     def kill_pollers(self) -> None:
         """Wherever they are."""
+        self.promises.meets("Poll")
         for poller in self.pollers:
             if not poller.dead:
                 poller.expires = self.clock.now
@@ -304,9 +321,7 @@ class World:
         https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
         """
         began = self.clock.now
-        again = partial(
-            self._attempt, function, event, waiter, sent, ended, give_up, began_with=began_with, end=end
-        )
+        again = partial(self._attempt, function, event, waiter, sent, ended, give_up, began_with=began_with, end=end)
 
         def wait(seconds: float, **how: int) -> None:
             waiter.lost.append((began, self.clock.now + seconds))
@@ -433,6 +448,7 @@ class World:
 
     def _met(self, call: str, fault: Fault) -> None:
         """A call meets a fault, which takes the time of its invocation unless it is an error at once."""
+        self.promises.meets(call)
         slow = (Fault.SLOW, Fault.SLOW_REPLY, Fault.SLOW_FAILURE)
         if self._invocation and (call not in ("GetTask", "ListTasks") or fault in slow):
             self._invocation.hindered = True
@@ -440,6 +456,7 @@ class World:
             self._throttled()
 
     def _throttled(self) -> None:
+        self.promises.meets("GetTask")
         if self._invocation:
             self._invocation.waiter.throttled = self.clock.now
 
@@ -480,6 +497,8 @@ class World:
         def lost(state: str, begin: float, end: float) -> None:
             if state == "Back Off" and not execution.variable("failed"):
                 return  # the gate's own pause
+            if state == "Check Task" and waiter.refused_at == self.clock.now:
+                return  # and no fault either
             if state in ("Check Task", "Back Off"):
                 waiter.lost_to_checks.append((begin, end))
             elif state != "Wait for Result":
@@ -557,10 +576,11 @@ class World:
                 failed("Lambda.SdkClientException", "Read timed out.")
             elif error:
                 name = error.split(":", maxsplit=1)[0]
+                waiter.refused_at = self.clock.now if name.startswith("LicenseConversion.") else waiter.refused_at
                 known = name in ("ResponseNotTaken", "NobodyListens") or name.startswith("LicenseConversion.")
                 failed(name if known else "Lambda.Unknown", error)
             else:
-                done(result)
+                done(self._without(result))
 
         hangs = fault is Fault.SLOW
         self.clock.after(LATENCY, lambda: self._run(function, payload, waiter, ended, hangs=hangs))
@@ -709,9 +729,11 @@ class Table:
 
     def take_slot(self, now: float) -> bool:
         self._slot = self._call(lambda: next((n for n, until in self._world.slots.items() if until <= now), -1))
-        if self._slot >= 0:
-            self._world.slots[self._slot] = now + LEASE
-        return self._slot >= 0
+        if self._slot < 0:
+            self._world.promises.meets("Poll")
+            return False
+        self._world.slots[self._slot] = now + LEASE
+        return True
 
     def renew_lease(self, owner: str, now: float) -> bool:
         renewed: bool = self._call(self._table.renew_lease, owner, now)
@@ -782,9 +804,7 @@ class MetricsOfEach:
         process = self._clock.process
         assert process
         if process not in self._of:
-            self._of[process] = EphemeralMetrics(
-                namespace=plain_telemetry.NAMESPACE, service=plain_telemetry.SERVICE
-            )
+            self._of[process] = EphemeralMetrics(namespace=plain_telemetry.NAMESPACE, service=plain_telemetry.SERVICE)
         return getattr(self._of[process], name)
 
     def flush_metrics(self) -> None:

@@ -89,12 +89,15 @@ class Machine:
 @cache
 def gate(text: str = FILE.read_text()) -> Machine:
     """Our state machine, with names for what a deployment fills in: CheckTask and Respond for the functions."""
-    return Machine(json.loads(re.sub(r"\$\{(?:Partition|(\w+?)(?:FunctionArn)?)\}", lambda found: found[1] or "aws", text)))
+    return Machine(
+        json.loads(re.sub(r"\$\{(?:Partition|(\w+?)(?:FunctionArn)?)\}", lambda found: found[1] or "aws", text))
+    )
 
 
 class Execution:
     """One execution. `lost(state, from, to)` is told of the time that failed attempts and the pauses after them took, and of the
-    time in a Wait, which is where the machine recovers; `ended` of the end. `random` is from 0 to 1.
+    time in a Wait, which is where the machine recovers; `ended` of the end. `random` is from 0 to 1. `seconds_to_enter` is asked
+    once for each state.
     """
 
     def __init__(
@@ -109,8 +112,9 @@ class Execution:
         lost: Callable[[str, float, float], None],
         random: Callable[[], float] = lambda: 0.5,
         ended: Callable[["Execution"], None] = lambda _: None,
+        seconds_to_enter: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self.random = random
+        self.random, self._seconds_to_enter = random, seconds_to_enter
         self._machine = machine
         self._clock, self._invoke, self._lost, self._ended = clock, invoke, lost, ended
         self.name, self.arn, self.input = name, arn, text
@@ -177,33 +181,38 @@ class Execution:
 
     def _enter(self, following: str | None, data: Any) -> None:
         """A state, and each that follows it in no time. None: the state before was the last."""
-        while following is not None:
-            name = following
-            state = self._machine.states[name]
-            self._step += 1
-            self.entered.append((name, json.dumps(data)))
-            self._tell(
-                input=data,
-                context={
-                    "Execution": self._execution,
-                    "State": {"Name": name, "EnteredTime": _iso(self._clock.utc()), "RetryCount": 0},
-                },
-            )
-            try:
-                match state["Type"]:
-                    case "Task":
-                        return Attempt(self, name, state).go_on()
-                    case "Wait":
-                        return self._wait(name, state, data)
-                    case "Fail":
-                        return self.end("FAILED", error=self._text(state["Error"]), cause=self._text(state["Cause"]))
-                    case "Choice":
-                        following = self._choose(name, state)
-                    case _:  # Pass, Succeed
-                        data, following = self._leave(name, state, data), state.get("Next")
-            except StateError as failure:
-                return self._break(name, failure)
-        return self.end("SUCCEEDED", data)
+        if following is None:
+            return self.end("SUCCEEDED", data)
+        self._step += 1  # from here on, no timeout of the state before counts
+        if seconds := self._seconds_to_enter():
+            return self._after(seconds, lambda: self._work(following, data))
+        return self._work(following, data)
+
+    def _work(self, name: str, data: Any) -> None:
+        state = self._machine.states[name]
+        self.entered.append((name, json.dumps(data)))
+        self._tell(
+            input=data,
+            context={
+                "Execution": self._execution,
+                "State": {"Name": name, "EnteredTime": _iso(self._clock.utc()), "RetryCount": 0},
+            },
+        )
+        try:
+            match state["Type"]:
+                case "Task":
+                    return Attempt(self, name, state).go_on()
+                case "Wait":
+                    return self._wait(name, state, data)
+                case "Fail":
+                    return self.end("FAILED", error=self._text(state["Error"]), cause=self._text(state["Cause"]))
+                case "Choice":
+                    following: str | None = self._choose(name, state)
+                case _:  # Pass, Succeed
+                    data, following = self._leave(name, state, data), state.get("Next")
+        except StateError as failure:
+            return self._break(name, failure)
+        return self._enter(following, data)
 
     def _wait(self, name: str, state: Data, data: Any) -> None:
         seconds = self._whole(state["Seconds"], least=0)

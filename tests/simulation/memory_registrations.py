@@ -59,6 +59,13 @@ class MemoryRegistrations(Registrations):
         self.owner, self.until = owner, now + LEASE
         return True
 
+    def take_over(self, owner: str, successor: str) -> bool:
+        self.called("take_over")
+        if owner != self.owner:
+            return False
+        self.owner = successor
+        return True
+
     def take_slot(self, now: float) -> bool:
         self.called("take_slot")
         return self.slots

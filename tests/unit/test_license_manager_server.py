@@ -68,10 +68,10 @@ def ids_of(client: "LicenseManagerClient", **parameters: Any) -> list[str]:
     return [task["LicenseConversionTaskId"] for task in found]
 
 
-def begin(client: "LicenseManagerClient", to: str = "RunInstances:0002") -> str:
+def begin(client: "LicenseManagerClient", to: str = "RunInstances:0002", billed_as: str = "RunInstances:0800") -> str:
     return client.create_license_conversion_task_for_resource(
         ResourceArn=INSTANCE,
-        SourceLicenseContext={"UsageOperation": "RunInstances:0800"},
+        SourceLicenseContext={"UsageOperation": billed_as},
         DestinationLicenseContext={"UsageOperation": to},
     )["LicenseConversionTaskId"]
 
@@ -181,7 +181,17 @@ def test_an_instance_is_converted_once_at_a_time(
     assert refusal(client)[1] == f"A license conversion of instance [{INSTANCE_ID}] is in progress."
 
     clock.now += 3
-    assert begin(client).startswith("lct-")
+    assert begin(client, "RunInstances:0800", billed_as="RunInstances:0002").startswith("lct-")
+
+
+def test_a_conversion_is_begun_from_what_the_instance_is_billed_as(
+    server: LicenseManagerServer, client: "LicenseManagerClient"
+) -> None:
+    server.configure(duration=0)
+    begin(client)
+
+    billed = "{'UsageOperation': 'RunInstances:0002'}, and not as {'UsageOperation': 'RunInstances:0800'}"
+    assert refusal(client)[1] == f"Instance [{INSTANCE_ID}] is billed as {billed}."
 
 
 def test_so_many_conversions_are_begun_in_a_day(
@@ -190,12 +200,12 @@ def test_so_many_conversions_are_begun_in_a_day(
     server.configure(duration=0, tasks_a_day=2)
     begin(client)
     clock.now += 3600
-    begin(client)
+    begin(client, billed_as="RunInstances:0002")
     said = "No more than 2 license conversions can be begun in 24 hours."
     assert refusal(client) == ("RateLimitExceededException", said)
 
     clock.now += 23 * 3600
-    begin(client)
+    begin(client, billed_as="RunInstances:0002")
 
 
 def test_an_instance_is_billed_as_the_last_conversion_that_succeeded_says(
@@ -205,8 +215,8 @@ def test_an_instance_is_billed_as_the_last_conversion_that_succeeded_says(
 
     def billed(instance_id: str = INSTANCE_ID) -> Any:
         asked = json.dumps({"instance_id": instance_id}).encode()
-        with urllib.request.urlopen(f"{server.url}/_control/usage_operation", asked, timeout=5) as answer:  # noqa: S310
-            return json.load(answer)
+        with urllib.request.urlopen(f"{server.url}/_control/license_context", asked, timeout=5) as answer:  # noqa: S310
+            return json.load(answer)["UsageOperation"]
 
     server.configure(duration=3)
     begin(client)
@@ -216,7 +226,7 @@ def test_an_instance_is_billed_as_the_last_conversion_that_succeeded_says(
     server.add_task(resource_arn=INSTANCE, destination="RunInstances:0102", end_status="FAILED", duration=0)
     assert billed() == "RunInstances:0002"
 
-    begin(client, "RunInstances:0202")
+    begin(client, "RunInstances:0202", billed_as="RunInstances:0002")
     clock.now += 3
     assert billed() == "RunInstances:0202"
     assert billed("i-0fedcba9876543210") == "RunInstances:0800"

@@ -171,6 +171,7 @@ def test_tasks_that_do_not_end_do_not_keep_the_others_from_being_asked_for() -> 
 
     assert [len(found) for found in polls] == [MOST_SINGLES] * 3
     assert set().union(*polls) == account.tasks.keys()
+    assert min(account.sleeps) == 0.02, "fifty calls a second at most"
 
 
 def test_a_poll_that_has_no_time_for_all_tasks_comes_to_the_rest_with_the_next_ones() -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -15,7 +16,6 @@ from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
 from license_conversion.errors import TableUnavailable
 from license_conversion.registrations import LEASE, MOST_POLLERS, SHARDS, LastPoll, Registration, Registrations
 from license_conversion.request import Account
-from tests.simulation.definition import FILE
 from tests.simulation.expressions import Surroundings, compiled, filled
 from tests.simulation.memory_registrations import MemoryRegistrations
 from tests.template import RESOURCES
@@ -24,7 +24,11 @@ from tests.unit.network import Network
 NOW = 1_795_369_195.0
 GATES = [f"gate-{number:03}" for number in range(300)]
 LANGUAGE = {"SET", "REMOVE", "AND", "OR", "attribute_exists", "attribute_not_exists"}
-WAIT_FOR_RESULT = compiled(json.loads(FILE.read_text())["States"]["Wait for Result"]["Arguments"])
+WAIT_FOR_RESULT = compiled(
+    json.loads((Path(__file__).parents[2] / "statemachine" / "gate.asl.json").read_text())["States"]["Wait for Result"][
+        "Arguments"
+    ]
+)
 
 
 def written(key: dict[str, Any], tasks: str, token: str, now: float, seconds: int) -> dict[str, Any]:
@@ -171,6 +175,13 @@ def test_the_lease_is_renewed_on_the_condition_that_it_is_still_ones_own(table: 
     assert table.of_account.renew_lease("one", NOW + 20)
     assert not table.of_account.take_lease("two", NOW + LEASE + 19)
     assert not table.of_account.renew_lease("two", NOW + 20)
+
+
+def test_a_lease_is_taken_over_once_though_the_pollers_event_is_delivered_twice(table: Table) -> None:
+    assert table.of_account.take_lease("one", NOW)
+    assert table.of_account.take_over("one", "first delivery")
+    assert not table.of_account.take_over("one", "second delivery")
+    assert table.of_account.renew_lease("first delivery", NOW + 20)
 
 
 def test_the_lease_is_lost_to_whoever_takes_it_once_it_is_over(table: Table) -> None:
@@ -336,6 +347,7 @@ class TestSlots:
 CALLS: dict[str, Callable[[Registrations], Any]] = {
     "look_after_poller": lambda table: table.look_after_poller("one", NOW),
     "take_lease": lambda table: table.take_lease("one", NOW),
+    "take_over": lambda table: table.take_over("one", "two"),
     "take_slot": lambda table: table.take_slot(NOW),
     "renew_lease": lambda table: table.renew_lease("one", NOW),
     "give_lease_back": lambda table: table.give_lease_back("one"),

@@ -9,19 +9,15 @@ from typing import Any
 import botocore.session
 import pytest
 
-from license_conversion.errors import AccessDenied, CheckBroken, GateError, InvalidRequest, NobodyListens
+from license_conversion.errors import AccessDenied, InvalidRequest, NobodyListens
+from license_conversion.gate import RETRY_SECONDS
+from license_conversion.license_manager import NEW_ROLE
+from license_conversion.request import ATTEMPT_SECONDS, MOST_PAUSES, PAUSE_SECONDS
 from tests.template import RESOURCES
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "statemachine" / "gate.asl.json").read_text()
 STATES: Mapping[str, Mapping[str, Any]] = json.loads(TEXT)["States"]
-OURS = [
-    "LicenseConversion.CheckBroken",
-    "Runtime.ImportModuleError",
-    "Runtime.HandlerNotFound",
-    "Runtime.UserCodeSyntaxError",
-]
-"""The errors that the function's own code or package makes: waiting mends none of them."""
 SDK_ERRORS = [
     "Lambda.ClientExecutionTimeoutException",
     "Lambda.ServiceException",
@@ -29,7 +25,7 @@ SDK_ERRORS = [
     "Lambda.SdkClientException",
 ]
 """https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html#bp-lambda-serviceexception"""
-INVOKES = [name for name, one in STATES.items() if str(one.get("Resource", "")).endswith(":lambda:invoke")]
+CODE_ERRORS = ["Runtime.ImportModuleError", "Runtime.ExitError", "Sandbox.Timedout", "Lambda.Unknown"]
 NOT_ALL = {"States.DataLimitExceeded", "States.Runtime"}
 """What States.ALL does not stand for.
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html"""
@@ -50,28 +46,19 @@ def rule_for(state: str, kind: str, error: str) -> Mapping[str, Any] | None:
     return None
 
 
-def caught_by(state: str, error: str) -> str:
-    rule = rule_for(state, "Catch", error)
-    assert rule, f"{state} does not catch {error}"
-    return str(rule["Next"])
-
-
 def pauses(rule: Mapping[str, Any]) -> Iterator[float]:
     """The longest that each retry of a retrier is put off, in seconds."""
     for number in range(rule["MaxAttempts"]):
         yield min(rule["IntervalSeconds"] * rule["BackoffRate"] ** number, rule.get("MaxDelaySeconds", float("inf")))
 
 
-# Whatever Lambda says
+@pytest.mark.parametrize("error", [*lambdas_errors(), *SDK_ERRORS, *CODE_ERRORS, "States.Timeout"])
+def test_a_check_that_fails_is_left_to_the_router_whatever_the_error(error: str) -> None:
+    caught = rule_for("Check Task", "Catch", error)
 
-
-@pytest.mark.parametrize("error", [*lambdas_errors(), *SDK_ERRORS, "States.Timeout"])
-def test_every_error_that_is_lambdas_is_waited_out_until_the_deadline(error: str) -> None:
-    assert error not in OURS
-    assert rule_for("Check Task", "Retry", error) is None, "a wait of ours follows: no pause that nobody counts"
-    assert caught_by("Check Task", error) == "Time for Another Check?"
-    assert STATES["Time for Another Check?"]["Default"] == "Wait for Lambda"
-    assert STATES["Wait for Lambda"]["Next"] == "Check Task"
+    assert rule_for("Check Task", "Retry", error) is None, "a pause of ours follows, and none that nobody counts"
+    assert caught
+    assert caught["Next"] == "Route"
 
 
 def test_botocores_model_still_knows_the_errors_that_were_seen_to_end_gates() -> None:
@@ -85,129 +72,61 @@ def test_botocores_model_still_knows_the_errors_that_were_seen_to_end_gates() ->
     assert {f"Lambda.{name}" for name in seen} <= set(lambdas_errors())
 
 
-@pytest.mark.parametrize("error", OURS)
-@pytest.mark.parametrize("state", ["First Check", "Check Task"])
-def test_the_functions_own_errors_end_the_gate_after_two_more_tries(state: str, error: str) -> None:
-    rule = rule_for(state, "Retry", error)
+@pytest.mark.parametrize("error", [InvalidRequest, AccessDenied])
+def test_a_refusal_is_tried_again_for_as_long_as_its_grace(error: type[Exception]) -> None:
+    rule = rule_for("Check Task", "Retry", error.__name__)
 
     assert rule
-    assert list(pauses(rule)) == [1, 2]
-    assert caught_by(state, error) == "Check Broken"
+    assert rule["IntervalSeconds"] == RETRY_SECONDS
+    assert rule["BackoffRate"] == 1
+    assert sum(pauses(rule)) >= NEW_ROLE + RETRY_SECONDS
 
 
-def test_the_check_functions_own_error_has_the_name_that_the_state_machine_knows() -> None:
-    assert CheckBroken.__name__ in OURS
-    for error in (GateError, InvalidRequest, AccessDenied):
-        assert error.__name__ not in OURS, "none of them leaves a check of the state machine's"
-
-
-@pytest.mark.parametrize("error", [*lambdas_errors(), *SDK_ERRORS, "States.Timeout"])
-def test_a_crowd_that_lambda_throttles_has_a_quarter_of_an_hour_to_begin(error: str) -> None:
-    rule = rule_for("First Check", "Retry", error)
+@pytest.mark.parametrize("error", ["ResponseNotTaken", *lambdas_errors(), *SDK_ERRORS, *CODE_ERRORS])
+def test_the_responder_is_tried_for_an_hour_whatever_the_error(error: str) -> None:
+    rule = rule_for("Respond", "Retry", error)
 
     assert rule
-    assert rule["JitterStrategy"] == "FULL", "each pause is anything up to the whole: half of it on average"
-    assert sum(pauses(rule)) / 2 >= 15 * 60
+    assert rule["JitterStrategy"] == "FULL", "half of each pause on average"
+    assert sum(pauses(rule)) / 2 >= 3600
 
 
-def test_a_first_check_that_is_tried_again_and_again_fits_into_an_executions_history() -> None:
-    attempts = sum(1 + rule["MaxAttempts"] for rule in STATES["First Check"]["Retry"])
-
-    assert attempts * 3 < 1000
-
-
-@pytest.mark.parametrize("state", INVOKES)
-def test_every_state_that_invokes_a_function_catches_whatever_happens(state: str) -> None:
-    assert caught_by(state, "Lambda.Unknown")
-    assert caught_by(state, "States.Timeout")
-
-
-@pytest.mark.parametrize("state", [name for name in INVOKES if name != "Answer as Last Resort"])
-def test_no_function_is_waited_for_without_an_end(state: str) -> None:
-    assert STATES[state].keys() & {"TimeoutSeconds", "TimeoutSecondsPath"}
-
-
-# Whoever waits is told
-
-
-@pytest.mark.parametrize("state", ["Answer Stack", "Answer Stack at Once", "Signal Handle"])
-def test_an_answer_that_cannot_be_sent_is_sent_by_the_last_resort(state: str) -> None:
-    for error in ("NobodyListens", "AnswerNotDelivered", "Runtime.ImportModuleError", *lambdas_errors()):
-        assert caught_by(state, error) == "Answer as Last Resort"
-        assert rule_for(state, "Retry", error) is None, "the last resort is the retry: there is no time for both"
-
-
-def test_sending_ends_when_cloudformation_has_given_up() -> None:
-    rule = rule_for("Answer as Last Resort", "Retry", NobodyListens.__name__)
+def test_where_nobody_listens_no_response_is_sent_again() -> None:
+    rule = rule_for("Respond", "Retry", NobodyListens.__name__)
 
     assert rule
     assert rule["MaxAttempts"] == 0
-    assert caught_by("Answer as Last Resort", NobodyListens.__name__) == "Count Not Answered"
 
 
-def test_whoever_waits_is_told_first_and_then_it_is_counted() -> None:
-    leads_to = {name: [one for one in STATES if name in json.dumps(STATES[one])] for name in STATES}
-
-    assert leads_to["Count Broken Gate"] == ["Gate Passed?"]
-    told = ["Answer Stack", "Signal Handle", "Answer as Last Resort", "Report Success", "Report Failure"]
-    assert STATES["Check Broken"]["Next"] == "Who Waits?"
-    assert set(leads_to["Gate Passed?"]) <= {*told, "Who Waits?", "Handle Too?"}
+@pytest.mark.parametrize("state", [name for name, one in STATES.items() if one["Type"] == "Task"])
+def test_every_call_has_an_end_and_none_ends_the_execution(state: str) -> None:
+    assert "TimeoutSeconds" in STATES[state]
+    for error in ("Lambda.Unknown", "States.Timeout"):
+        assert rule_for(state, "Catch", error)
 
 
-def test_an_empty_cause_is_never_given() -> None:
-    """Lambda gives an empty one for an attempt that hangs."""
-    cause = STATES["Check Broken"]["Parameters"]["Cause.$"]
+def test_a_caller_whose_request_no_check_has_read_has_the_times_of_any_other() -> None:
+    opened = STATES["Open Gate"]["Assign"]["gate"]
 
-    assert cause.startswith("States.Format('The check of the task failed, the conversion is not affected. Look further")
-    assert cause.endswith("Lambda said {}: {}', $.Broken.Error, $.Broken.Cause)")
-
-
-def test_a_callers_input_that_is_too_large_is_refused_and_told() -> None:
-    assert caught_by("First Check", "States.DataLimitExceeded") == "Input Too Large"
-    refused = STATES["Input Too Large"]
-    told = refused["Parameters"]
-    assert refused["Next"] == "Who Waits?"
-    assert (told["Ended"], told["Passed"], told["Error"]) == (True, False, "LicenseConversion.InvalidRequest")
-    assert "262,144" in told["Cause"]
-    assert "Waiter.$" in told
-    assert told["Outcome"] != "BROKEN", "no alarm for a fault of the caller's"
+    assert f"'AttemptSeconds': {ATTEMPT_SECONDS}," in opened
+    assert f"$max([{PAUSE_SECONDS}, $ceil($seconds / {MOST_PAUSES})])" in opened
 
 
-def test_only_what_nobody_has_read_yet_comes_to_the_first_check() -> None:
-    """What is too large there has no stack to be answered: custom_resource.py begins no such wait."""
-    assert {name for name, one in STATES.items() if one.get("Next") == "First Check"} == {
-        "Open Gate to Task Token",
-        "Open Gate to Caller",
-    }
-
-
-# Everywhere
-
-
-def strings(part: Any) -> Iterator[str]:
-    if isinstance(part, Mapping):
-        for one in part.values():
-            yield from strings(one)
-    elif isinstance(part, list):
-        for one in part:
-            yield from strings(one)
-    elif isinstance(part, str):
-        yield part
+def test_an_execution_outlives_the_longest_wait_by_less_than_an_hour() -> None:
+    """Step Functions' own end of it responds to nobody, the safety net has to."""
+    assert 86400 + 600 <= json.loads(TEXT)["TimeoutSeconds"] <= 86400 + 3600
 
 
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
 def test_the_definition_names_no_partition_but_the_one_that_it_is_rendered_for(partition: str) -> None:
-    rendered = json.loads(TEXT.replace("${Partition}", partition))
+    arns = [one.get("Resource", "") for one in json.loads(TEXT.replace("${Partition}", partition))["States"].values()]
 
-    arns = [one for one in strings(rendered) if one.startswith("arn:")]
-    assert len(arns) >= 8
-    assert {arn.split(":")[1] for arn in arns} == {partition}
+    assert {arn.split(":")[1] for arn in arns if arn} == {partition}
     assert "amazonaws" not in TEXT
 
 
-def test_the_template_says_which_partition_and_which_functions() -> None:
-    gate = RESOURCES["LicenseConversionGate"]["Properties"]
-    substitutions = gate["DefinitionSubstitutions"]
+def test_the_template_says_what_a_deployment_fills_in() -> None:
+    substitutions = RESOURCES["LicenseConversionGate"]["Properties"]["DefinitionSubstitutions"]
 
     assert substitutions["Partition"] == {"Ref": "AWS::Partition"}
     for name in substitutions:

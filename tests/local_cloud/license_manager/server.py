@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 CONTROL = "/_control/"
-COMMANDS = {"add_task", "usage_operation"}
+COMMANDS = {"add_task", "license_context"}
 CREDENTIAL = re.compile(r"Credential=(?P<access_key>[^/]*)/[^/]*/(?P<region>[^/]*)/")
 
 

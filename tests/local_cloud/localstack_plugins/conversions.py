@@ -6,7 +6,8 @@
 - a call that EventBridge refuses is an error that a state can catch
 - a Choice reads timestamps with fractions of a second, as the context object has them
 - a JSONPath that may match many gives a list, of one match or of none too
-- an instance has a usage operation, which License Manager has changed or not, and takes a moment to stop
+- an instance has a usage operation and product codes, which License Manager has changed or not, and takes a moment to stop
+- one with the tag NEVER_RUNS is stopped again by EC2 after each start
 
 Each service is changed when it is loaded, at its first call: nobody else waits for it.
 """
@@ -26,6 +27,8 @@ from tests.local_cloud.localstack_plugins import query_language, step_functions
 from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
 
 STOPPING_SECONDS = 1.0
+NEVER_RUNS = "tests:never-runs"
+"""As an instance does whose encrypted volume may not be decrypted: https://repost.aws/knowledge-center/kms-iam-ec2-permission"""
 CAUSE_CHARACTERS = 32_768
 """https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html: the most that a Cause holds."""
 MAY_MATCH_MANY = re.compile(r"\*|\.\.|\[\?|\[\d*:\d*\]")
@@ -148,19 +151,23 @@ def ec2() -> Service:
     instances: Any = import_module("moto.ec2.responses.instances")
     known = "<instanceId>{{ instance.id }}</instanceId>"
     assert known in instances.EC2_DESCRIBE_INSTANCES
-    instances.EC2_DESCRIBE_INSTANCES = instances.EC2_DESCRIBE_INSTANCES.replace(
-        known, known + "<usageOperation>{{ instance.usage_operation }}</usageOperation>"
-    )
-    Instance.usage_operation = property(lambda instance: _usage_operation(instance.id))
+    instances.EC2_DESCRIBE_INSTANCES = instances.EC2_DESCRIBE_INSTANCES.replace(known, known + _LICENSE)
+    Instance.license_context = property(lambda instance: _license_context(instance.id))
     Instance.stop = _stop_slowly(Instance.stop)
+    Instance.start = _start_in_vain(Instance.start)
     return Service.for_provider(Ec2Provider(), dispatch_table_factory=MotoFallbackDispatcher)
 
 
-def _usage_operation(instance_id: str) -> str:
+_LICENSE = """{% set license = instance.license_context %}<usageOperation>{{ license.UsageOperation }}</usageOperation>
+<productCodes>{% for code in license.ProductCodes or () %}<item><productCode>{{ code.ProductCodeId }}</productCode>
+<type>{{ code.ProductCodeType }}</type></item>{% endfor %}</productCodes>"""
+
+
+def _license_context(instance_id: str) -> Any:
     """EC2 and License Manager are one AWS: what a conversion has changed, EC2 tells."""
-    asked = f"{CloudSettings.from_environment().license_manager_url}/_control/usage_operation"
+    asked = f"{CloudSettings.from_environment().license_manager_url}/_control/license_context"
     with DIRECT.open(asked, json.dumps({"instance_id": instance_id}).encode(), timeout=10) as answer:
-        return str(json.load(answer))
+        return json.load(answer)
 
 
 def _stop_slowly(stop: Any) -> Any:
@@ -170,14 +177,31 @@ def _stop_slowly(stop: Any) -> Any:
         before = stop(instance)
         if before.name != "stopped":
             instance._state.name, instance._state.code = "stopping", 64
-            stopped = threading.Timer(STOPPING_SECONDS, _stopped, [instance])
-            stopped.daemon = True
-            stopped.start()
+            _later(_stopped, instance)
         return before
 
     return stop_slowly
 
 
+def _start_in_vain(start: Any) -> Any:
+    def start_in_vain(instance: Any) -> Any:
+        before = start(instance)
+        if NEVER_RUNS in {tag["key"] for tag in instance.get_tags()}:
+            instance._state.name, instance._state.code = "pending", 0
+            code = "Client.InternalError"
+            instance._state_reason.code, instance._state_reason.message = code, f"{code}: Client error on launch"
+            _later(_stopped, instance)
+        return before
+
+    return start_in_vain
+
+
+def _later(happens: Any, instance: Any) -> None:
+    timer = threading.Timer(STOPPING_SECONDS, happens, [instance])
+    timer.daemon = True
+    timer.start()
+
+
 def _stopped(instance: Any) -> None:
-    if instance._state.name == "stopping":
+    if instance._state.name in ("stopping", "pending"):
         instance._state.name, instance._state.code = "stopped", 80

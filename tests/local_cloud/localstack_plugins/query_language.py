@@ -9,6 +9,7 @@ differs:
 - Arguments are measured
 """
 
+import json
 from copy import deepcopy
 from importlib import import_module
 from typing import Any
@@ -41,7 +42,8 @@ def _evaluate(self: Any, env: Any) -> None:
     surroundings = Surroundings()
     for name, value in {**env.variable_store._outer_scope, **env.variable_store._inner_scope}.items():
         surroundings.bind(name, value)
-    surroundings.bind("states", env.states._states_data)
+    # JSON first: an SDK's result has points in time, of which JSONata knows nothing.
+    surroundings.bind("states", json.loads(_module("utils.encoding").to_json_str(env.states._states_data)))
     try:
         env.stack.append(deepcopy(expression(self.expression.strip()).evaluate(surroundings)))
     except QueryEvaluationError as error:

@@ -54,12 +54,12 @@ class Task:
         members = {
             "LicenseConversionTaskId": self.task_id,
             "ResourceArn": self.resource_arn,
-            "SourceLicenseContext": _context(self.source),
-            "DestinationLicenseContext": _context(self.destination),
+            "SourceLicenseContext": on_the_wire(self.source),
+            "DestinationLicenseContext": on_the_wire(self.destination),
             "Status": status,
             "StatusMessage": self.status_message or (self._why_it_failed() if failed else None),
             "StartTime": self.start_time,
-            # The time the usage operation changed, which a failed conversion leaves as it was.
+            # The time the usage operation changed: a conversion may fail after that, which `lies` can say.
             "LicenseConversionTime": None if failed else end_time,
             "EndTime": end_time,
         }
@@ -74,5 +74,5 @@ class Task:
         )
 
 
-def _context(context: Context) -> Mapping[str, Any]:
+def on_the_wire(context: Context) -> Mapping[str, Any]:
     return {"UsageOperation": context} if isinstance(context, str) else context

@@ -13,7 +13,7 @@ from itertools import count, islice
 from operator import itemgetter
 from typing import Any
 
-from tests.simulation.license_manager.conversion_task import IN_PROGRESS, WINDOWS_BYOL, Task
+from tests.simulation.license_manager.conversion_task import IN_PROGRESS, WINDOWS_BYOL, Task, on_the_wire
 from tests.simulation.license_manager.service_faults import RATE_LIMIT, ServiceFaults
 
 Json = dict[str, Any]
@@ -144,16 +144,18 @@ class ConversionService:
             task_id, duration=duration, end_status=status, status_message=status_message, begins_when_seen=False
         )
 
-    def usage_operation(self, instance_id: str) -> str:
-        """What the instance is billed as, after the conversions so far; EC2 tells it. Windows BYOL before the first."""
+    def license_context(self, instance_id: str) -> Json:
+        """What the instance is billed as, after the conversions so far; EC2 tells it. Windows BYOL before the first.
+
+        A conversion may fail when it has changed that already: then its task has a LicenseConversionTime.
+        """
         converted = [
             task
             for task in self.tasks
-            if task["ResourceArn"].endswith(f"/{instance_id}") and task.get("Status") == "SUCCEEDED"
+            if task["ResourceArn"].endswith(f"/{instance_id}") and "LicenseConversionTime" in task
         ]
         converted.sort(key=lambda task: float(task["LicenseConversionTime"]))
-        found: str = converted[-1]["DestinationLicenseContext"]["UsageOperation"] if converted else WINDOWS_BYOL
-        return found
+        return dict(converted[-1]["DestinationLicenseContext"] if converted else on_the_wire(WINDOWS_BYOL))
 
     def reply(self, operation: str, body: bytes, *, region: str, access_key: str) -> tuple[int, str]:
         """Answer one call, and remember it: an HTTP status and a body."""
@@ -193,7 +195,7 @@ class ConversionService:
                 raise ServiceError(NOT_VALID, f"{name} is required.")
         if not ARN.fullmatch(parameters["ResourceArn"]):
             raise ServiceError(INVALID, f"[{parameters['ResourceArn']}] is not a valid resource ARN.")
-        self._refuse_what_cannot_be_converted(parameters["ResourceArn"])
+        self._refuse_what_cannot_be_converted(parameters["ResourceArn"], parameters["SourceLicenseContext"])
         task_id = self.add_task(
             resource_arn=parameters["ResourceArn"],
             source=parameters["SourceLicenseContext"],
@@ -202,7 +204,7 @@ class ConversionService:
         )
         return {"LicenseConversionTaskId": task_id}
 
-    def _refuse_what_cannot_be_converted(self, resource_arn: str) -> None:
+    def _refuse_what_cannot_be_converted(self, resource_arn: str, source: Json) -> None:
         """What the user guide asks for before a conversion. Which error AWS gives is not published: of those that the
         operation has, these fit. https://docs.aws.amazon.com/license-manager/latest/userguide/conversion-prerequisites.html
         """
@@ -218,6 +220,8 @@ class ConversionService:
         most, yesterday = self._configured["tasks_a_day"], self.clock() - 24 * 3600
         if most is not None and sum(task["StartTime"] > yesterday for task in tasks) >= most:
             raise ServiceError(RATE_LIMIT, f"No more than {most} license conversions can be begun in 24 hours.")
+        if _comparable(source) != _comparable(billed := self.license_context(instance_id)):
+            raise ServiceError(INVALID, f"Instance [{instance_id}] is billed as {billed}, and not as {source}.")
 
     def _get(self, parameters: Json, region: str) -> Json:
         task_id = parameters.get("LicenseConversionTaskId")
@@ -251,6 +255,10 @@ class ConversionService:
         """A place in the list that stays, so that tasks which come and go between two pages move no other."""
         seed = self._configured["seed"]
         return f"{next(self._count):064x}" if seed is None else hashlib.sha256(f"{seed} {task_id}".encode()).hexdigest()
+
+
+def _comparable(context: Json) -> tuple[str, list[str]]:
+    return context["UsageOperation"], sorted(code["ProductCodeId"] for code in context.get("ProductCodes", ()))
 
 
 def _wanted(condition: Json) -> tuple[str, str]:
