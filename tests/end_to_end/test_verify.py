@@ -39,7 +39,7 @@ class Run:
         return dict(re.findall(rf"^{mark} +[\d.]+ s  ([^:]+): (.+)$", self.text, re.MULTILINE))
 
 
-class Deployment:
+class VerifiedGate:
     """The application, and a person with the rights that docs/permissions.md names, who verifies it."""
 
     def __init__(self, cloud: LocalCloud) -> None:
@@ -160,14 +160,14 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def deployment(cloud: LocalCloud) -> Iterator[Deployment]:
-    made = Deployment(cloud)
+def deployment(cloud: LocalCloud) -> Iterator[VerifiedGate]:
+    made = VerifiedGate(cloud)
     yield made
     cloud.stacks.delete(VERIFIED)
 
 
 @pytest.fixture(scope="module")
-def good(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def good(deployment: VerifiedGate, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """From a folder in which nothing else of the project is."""
     folder = tmp_path_factory.mktemp("released")
     (folder / "scripts").mkdir()
@@ -201,7 +201,7 @@ def test_a_line_says_what_was_seen(good: Run, what: str, part: str) -> None:
     assert part in good.lines("ok")[what]
 
 
-def test_it_leaves_nothing_behind(good: Run, deployment: Deployment) -> None:
+def test_it_leaves_nothing_behind(good: Run, deployment: VerifiedGate) -> None:
     assert deployment.left() == []
     assert "LEFT BEHIND" not in good.text
 
@@ -211,7 +211,7 @@ def test_no_credential_is_said(good: Run) -> None:
 
 
 @judged
-def test_the_documented_rights_are_enough(good: Run, deployment: Deployment) -> None:
+def test_the_documented_rights_are_enough(good: Run, deployment: VerifiedGate) -> None:
     denied = [one.reason for one in deployment.cloud.verdicts() if "verifier" in one.owner and not one.allowed]
 
     assert denied == []
@@ -220,15 +220,15 @@ def test_the_documented_rights_are_enough(good: Run, deployment: Deployment) -> 
 @pytest.mark.parametrize(
     ("defect", "what", "part"),
     [
-        (Deployment.disabled_rule, "rule on executions that end", "is DISABLED"),
-        (Deployment.wrong_handler, "functions", "PollTasksFunction has the handler nowhere.handler"),
-        (Deployment.missing_bus, "event bus", "there is no bus"),
-        (Deployment.queue_without_policy, "dead-letter queue", "no policy"),
-        (Deployment.table_without_ttl, "table of registrations", "TTL"),
+        (VerifiedGate.disabled_rule, "rule on executions that end", "is DISABLED"),
+        (VerifiedGate.wrong_handler, "functions", "PollTasksFunction has the handler nowhere.handler"),
+        (VerifiedGate.missing_bus, "event bus", "there is no bus"),
+        (VerifiedGate.queue_without_policy, "dead-letter queue", "no policy"),
+        (VerifiedGate.table_without_ttl, "table of registrations", "TTL"),
     ],
 )
 def test_a_defect_is_named_before_anything_is_made(
-    deployment: Deployment, defect: Callable[[Deployment], Any], what: str, part: str
+    deployment: VerifiedGate, defect: Callable[[VerifiedGate], Any], what: str, part: str
 ) -> None:
     with defect(deployment):
         run = deployment.verify()
@@ -241,9 +241,11 @@ def test_a_defect_is_named_before_anything_is_made(
 
 @pytest.mark.parametrize(
     "defect",
-    [Deployment.denying_license_manager, pytest.param(Deployment.role_without_an_action, marks=judged)],
+    [VerifiedGate.denying_license_manager, pytest.param(VerifiedGate.role_without_an_action, marks=judged)],
 )
-def test_a_denial_names_the_role_and_the_action(deployment: Deployment, defect: Callable[[Deployment], Any]) -> None:
+def test_a_denial_names_the_role_and_the_action(
+    deployment: VerifiedGate, defect: Callable[[VerifiedGate], Any]
+) -> None:
     with defect(deployment):
         run = deployment.interrupted("an execution for a task that does not exist")
 
@@ -254,7 +256,7 @@ def test_a_denial_names_the_role_and_the_action(deployment: Deployment, defect: 
     assert deployment.left() == []
 
 
-def test_a_broken_responder_is_named(deployment: Deployment) -> None:
+def test_a_broken_responder_is_named(deployment: VerifiedGate) -> None:
     with deployment.broken_responder():
         run = deployment.verify("--yes")
 
@@ -265,7 +267,7 @@ def test_a_broken_responder_is_named(deployment: Deployment) -> None:
     assert deployment.left() == []
 
 
-def test_ctrl_c_leaves_nothing_behind(deployment: Deployment) -> None:
+def test_ctrl_c_leaves_nothing_behind(deployment: VerifiedGate) -> None:
     run = deployment.interrupted("throw-away stacks")
 
     assert run.status == 130
@@ -273,7 +275,7 @@ def test_ctrl_c_leaves_nothing_behind(deployment: Deployment) -> None:
 
 
 @judged
-def test_what_cannot_be_deleted_is_listed(deployment: Deployment) -> None:
+def test_what_cannot_be_deleted_is_listed(deployment: VerifiedGate) -> None:
     rights = RIGHTS.replace('"cloudformation:DeleteStack"', '"cloudformation:DetectStackDrift"')
 
     run = deployment.interrupted("throw-away stacks", name="may-not-delete", rights=rights)
@@ -285,7 +287,7 @@ def test_what_cannot_be_deleted_is_listed(deployment: Deployment) -> None:
         deployment.cloud.stacks.delete(name)
 
 
-def test_where_there_is_no_application_it_says_where_it_looked(deployment: Deployment) -> None:
+def test_where_there_is_no_application_it_says_where_it_looked(deployment: VerifiedGate) -> None:
     run = deployment.verify("--stack", f"{NAME}-nowhere")
 
     assert run.status == 1
