@@ -39,7 +39,8 @@ CDK := $(if $(shell command -v node),.local/cdk/.installed)
 quick: $(VENV)/.development ## what to run at each change, a minute: lint, types, unit tests, the model; no cloud, no build
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy $(TYPED)
-	@MODEL_EXAMPLES=100 MODEL_SEED=1 $(BIN)/python -m pytest --numprocesses $$(nproc) -m "not slow" $(PYTEST) tests/unit tests/model
+	@HYPOTHESIS_PROFILE=quick MODEL_EXAMPLES=100 MODEL_SEED=1 $(BIN)/python -m pytest --numprocesses $$(nproc) \
+		-m "not slow" $(PYTEST) tests/unit tests/model
 
 PYTEST ?=
 WORKERS ?= auto
@@ -116,7 +117,7 @@ MUTATED := README.md docs events examples layers pyproject.toml schemas scripts 
 mutants: .local/mutation/.installed ## plant small defects in handlers/ and say which ones no unit test finds (MUTANTS="license_conversion.gate*")
 	@mkdir -p .local/mutants/mutants
 	@ln -sfn $(MUTATED:%=../../%) .local/mutants && ln -sfn ../../handlers .local/mutants/src && ln -sfn src .local/mutants/mutants/handlers
-	@cd .local/mutants && HYPOTHESIS_PROFILE=mutants ../mutation/bin/mutmut run $(if $(MUTANTS),'$(MUTANTS)') && ../mutation/bin/mutmut results
+	@cd .local/mutants && HYPOTHESIS_PROFILE=quick ../mutation/bin/mutmut run $(if $(MUTANTS),'$(MUTANTS)') && ../mutation/bin/mutmut results
 
 .PHONY: build
 build: $(VENV)/.demo ## build the layer and the application as SAM deploys them

@@ -16,7 +16,7 @@ parse_once.regions()
 parse_once.services()
 
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
-settings.register_profile("mutants", settings.get_profile("suite"), max_examples=10)
+settings.register_profile("quick", settings.get_profile("suite"), max_examples=10)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 FAKE_AWS = {
@@ -46,7 +46,7 @@ CLOUDS = (
     ("dashboard", "stack_gate", "convert_and_gate", "examples", "story"),
     ("state_machine", "upgrade", "broken_gate", "our_interpreter", "release"),
 )
-"""The end-to-end modules of each local cloud, in this order; each takes as long as the others. One with its own cloud is first."""
+"""The end-to-end modules of each local cloud, in this order; as long as each other. One with its own cloud is first."""
 ORDER = (*(f"{END_TO_END}{name}." for names in CLOUDS for name in names), END_TO_END, "tests/model/test_cloudformation")
 """What takes minutes begins first, beside what only waits; a run ends with what is over in a moment."""
 
