@@ -39,7 +39,7 @@ class Sentences:
                 yield from self._texts(said)
             case ast.Call(func=function, args=[ast.Constant(value="FAILED"), said, *_]) if _name(function) == "bare":
                 yield from self._texts(said)
-            case ast.Call(func=function, args=[_, _, said, _]) if _name(function) == "_respond":
+            case ast.Call(func=function, args=[*_, said, _]) if _name(function) == "_respond":
                 yield from self._texts(said)
 
     def _texts(self, node: ast.expr) -> Iterator[str]:
