@@ -73,10 +73,12 @@ def another_python(folder: Path) -> str:
     pytest.skip("needs a Python of another version")
 
 
+@pytest.mark.slow
 def test_a_build_is_the_same_byte_for_byte_whoever_makes_it(built: Path, tmp_path: Path) -> None:
     assert digest(built_elsewhere(sys.executable, tmp_path)) == digest(built)
 
 
+@pytest.mark.slow
 def test_a_build_is_the_same_byte_for_byte_with_another_python(built: Path, tmp_path: Path) -> None:
     assert digest(built_elsewhere(another_python(tmp_path / "python"), tmp_path)) == digest(built)
 
@@ -93,6 +95,7 @@ def test_a_page_of_a_release_links_to_what_is_in_it() -> None:
             assert linked.parts[0] in {*release.COPIED, "template.yaml"}, f"{page.name} links to {linked}"
 
 
+@pytest.mark.slow
 def test_a_release_has_the_template_and_all_that_it_names(built: Path) -> None:
     with zipfile.ZipFile(built) as archive:
         top = f"license-conversion-gate-{release.version()}"
