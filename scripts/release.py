@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
 LAYER = ROOT / "layers" / "dependencies"
 NAME = "license-conversion-gate"
-COPIED = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md", "docs", "examples", "samconfig.toml", "schemas",
-          "scripts/verify.py", "statemachine")  # fmt: skip
+COPIED = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md", "docs", "examples", "samconfig.toml",
+          "schemas", "scripts/verify.py", "statemachine")  # fmt: skip
 """What goes into a release as it is."""
 PACKED = {
     r"(RespondFunction:\n(?: {4}.*\n)*? +CodeUri:) handlers\b": r"\1 respond.zip",  # a part of it: handlers/Makefile
