@@ -21,11 +21,9 @@ from license_conversion.poll import Poll
 from license_conversion.settings import Settings
 from poll_tasks import AT_ONCE, LAST_SECONDS, Poller
 from tests.simulation.clock import VirtualClock
-from tests.simulation.definition import FILE
-from tests.simulation.interpreter import Done, Execution, Failed, Machine
+from tests.simulation.interpreter import Done, Execution, Failed, Machine, gate
 
-DEFINITION = FILE.read_text().replace("${Partition}", "aws")
-MACHINE = Machine(json.loads(DEFINITION))
+MACHINE = gate()
 ROLE = "arn:aws:iam::123456789012:role/gate"
 STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:execution:LicenseConversionGate"
 STATE_SECONDS = 0.025
@@ -125,7 +123,7 @@ class Gates:
             execution.entered.clear()  # of ten thousand executions, that is gigabytes
             execution.assigned.clear()
             match function:
-                case "${CheckTaskFunctionArn}":
+                case "CheckTask":
                     check = partial(self._check, tally, task_ids, payload, done, failed)
                     self._clock.after(0, check, lives=CHECK_SECONDS)
                 case "UpdateItem:Token":

@@ -71,20 +71,16 @@ class TaskCheck:
         kept = {name: before[name] for name in KEPT}
         first = "Pending" not in before
         try:
-            request = (
-                Request.from_properties(stack_event["ResourceProperties"])
-                if stack
-                else Request.from_input(event["Input"])
-            )
+            given = stack_event["ResourceProperties"] if stack else event["Input"]
+            request = Request.from_properties(given) if stack else Request.from_input(given)
         except InvalidRequest as error:
             telemetry.count("GatesStarted", first)
             return kept | _ended_state(_told(refused(error, ConversionTask.unseen())), stack_event)
         began = datetime.fromisoformat(stack["RequestedAt"] if stack else event["StartedAt"])
         times = request.times(began, responds=before["Waiter"] == "STACK")
         found = self._checked(request, event, began, times)
-        telemetry.count(
-            "GatesStarted", first
-        )  # here, because a refusal that is not believed yet is an error, and comes again
+        # Here, because a refusal that is not believed yet is an error, and comes again.
+        telemetry.count("GatesStarted", first)
         known = found.known
         state = {**kept, "Pending": " ".join(known.pending), **known.carried()}
         if isinstance(found, Ended):
@@ -129,16 +125,11 @@ class TaskCheck:
         further = (f" --region {region}", f" (as {request.account.role_arn})", f"; execution {execution}")
         said = (region, request.account.role_arn, execution)
         return Wait(
-            began=began,
-            deadline=times.deadline,
-            checks_until=times.checks_until,
-            known=known,
-            resource_arn=request.resource_arn,
-            fails_on_failure=request.fails_on_failure,
-            signals_handle=bool(request.wait_condition_handle),
+            request,
+            times,
+            began,
+            known,
             first="Pending" not in before,
-            # What a poll has found when the state machine gives the attempt up is lost: half of it is left for the last call.
-            ask_seconds=times.attempt_seconds / 2,
             further="".join(words for words, given in zip(further, said, strict=True) if given),
             execution=_name(execution),
             results=event.get("Results", ()),

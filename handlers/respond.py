@@ -19,10 +19,12 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from license_conversion import aws
 from license_conversion.errors import NobodyListens, ResponseNotTaken
 from license_conversion.executions import OWN_ID, Executions, has_responded
 from license_conversion.plain_telemetry import count, log
@@ -73,7 +75,7 @@ def _gate(event: Mapping[str, Any], until: float) -> None:
     """`event` has the execution's `Input`, its ARN as `Execution`, and the state of its `Gate`."""
     gate = event["Gate"]
     seconds = min(_left(until), gate["AttemptSeconds"] - START_SECONDS)
-    _respond(Recipients(event["Execution"], event["Input"], gate), gate["Waiter"], "", seconds)
+    _respond(_executions(), Recipients(event["Execution"], event["Input"], gate), gate["Waiter"], "", seconds)
 
 
 def _execution_ended(end: Mapping[str, Any], until: float) -> None:
@@ -96,7 +98,7 @@ def _execution_ended(end: Mapping[str, Any], until: float) -> None:
     undelivered: ResponseNotTaken | None = None
     for name in recipients.names:
         try:
-            _respond(recipients, name, reason, seconds)
+            _respond(executions, recipients, name, reason, seconds)
         except NobodyListens as error:
             count("ResponsesNotTaken")
             log("ERROR", f"Nobody listens any more: {error}", execution=arn)
@@ -147,12 +149,13 @@ def _own_resource(event: Mapping[str, Any], until: float) -> None:
 
 def _goes_with_its_stack(stack_id: str) -> bool:
     """And not alone: by an update to a release that has no such resource, or the rollback of one that brought it."""
-    from license_conversion import aws  # noqa: PLC0415 - boto3 may be what is broken
-
     try:
         (stack,) = aws.client("cloudformation", attempts=3).describe_stacks(StackName=stack_id)["Stacks"]
     except aws.failures() as error:
-        log("WARNING", f"It is not known whether the stack is being deleted; whoever waits is told that it is: {error}")
+        log(
+            "WARNING",
+            f"It is not known whether the stack is being deleted; all that wait get a response as if it were: {error}",
+        )
         return True
     return str(stack["StackStatus"]).startswith("DELETE_")
 
@@ -192,7 +195,8 @@ def _end_with_response(executions: Executions, give_up: float, arn: str) -> bool
             f"Execution {arn} was stopped"
         )
         for name in recipients.names:
-            _respond(recipients, name, reason, _left(until))
+            with suppress(NobodyListens):
+                _respond(executions, recipients, name, reason, _left(until))
         executions.end(arn, "The license conversion gate was deleted", _left(until))
     except Exception as error:  # one that gets no response keeps no other from it
         log("ERROR", f"A gate got no response: {type(error).__name__}", execution=arn)
@@ -200,8 +204,8 @@ def _end_with_response(executions: Executions, give_up: float, arn: str) -> bool
     return True
 
 
-def _respond(recipients: Recipients, name: str, reason: str, seconds: float) -> None:
-    status = recipients.respond(name, reason, _executions(), seconds, datetime.now(UTC))
+def _respond(executions: Executions, recipients: Recipients, name: str, reason: str, seconds: float) -> None:
+    status = recipients.respond(name, reason, executions, seconds, datetime.now(UTC))
     keys = {"status": status, "execution": recipients.execution, "task_id": recipients.task_id}
     log("INFO", f"The {name} got its response", **keys, **_whose(recipients.event))
 
@@ -243,11 +247,8 @@ def _has_execution(request: Mapping[str, Any]) -> bool:
         time.sleep(LOOK_AGAIN_SECONDS)
         return executions.has_begun(request, LOOK_SECONDS)
     except Exception as error:
-        log(
-            "WARNING",
-            f"It is not known whether the request has an execution: {type(error).__name__}",
-            **_whose(request),
-        )
+        what = f"It is not known whether the request has an execution: {type(error).__name__}"
+        log("WARNING", what, **_whose(request))
         return False
 
 

@@ -20,7 +20,18 @@ ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
 LAYER = ROOT / "layers" / "dependencies"
 NAME = "license-conversion-gate"
-COPIED = ("CHANGELOG.md", "LICENSE", "README.md", "docs", "examples", "samconfig.toml", "schemas", "statemachine")
+COPIED = (
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "README.md",
+    "SECURITY.md",
+    "docs",
+    "examples",
+    "samconfig.toml",
+    "schemas",
+    "statemachine",
+)
 """What goes into a release as it is."""
 PACKED = {
     r"(RespondFunction:\n(?: {4}.*\n)*? +CodeUri:) handlers\b": r"\1 respond.zip",  # a part of it: handlers/Makefile

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from license_conversion.conversion import ATTRIBUTES
-from license_conversion.properties import Integer, ListOf, OneOf, Property, ScalarOrList
+from license_conversion.properties import Property
 from license_conversion.request import EXECUTION_INPUT, STACK_PROPERTIES
 
 ROOT = Path(__file__).parents[1]
@@ -21,24 +21,74 @@ SCHEMAS: Mapping[str, tuple[str, Sequence[Property]]] = {
     "stack-properties": ("Properties of Custom::LicenseConversionTask", STACK_PROPERTIES),
     "execution-input": ("Input of the state machine LicenseConversionGate, and of its check function", EXECUTION_INPUT),
 }
+FUNCTION: dict[str, Any] = {
+    "type": "object",
+    "minProperties": 1,
+    "maxProperties": 1,
+    "patternProperties": {"^(Ref|Fn::[A-Za-z]+(::[A-Za-z]+)?)$": {}},
+    "additionalProperties": False,
+}
+COMPUTED: list[dict[str, Any]] = [FUNCTION, {"type": "string", "pattern": r"\{\{resolve:[^}]+\}\}"}]
+"""What a template can have in place of a value: an intrinsic function, or a dynamic reference.
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references.html"""
+
+AS_AN_EDITOR_SEES = {"type": ["string", "array"]}
+"""An editor of YAML sees no tag: to it `!Ref Task` is the string Task, and `!If [A, B, C]` is a list."""
 
 
 def schema(title: str, properties: Sequence[Property]) -> dict[str, Any]:
-    """The properties as a JSON Schema for editors."""
+    """The properties as a JSON Schema: a stack's as a template has them, a caller's as Step Functions gets them."""
+    of_template = properties is STACK_PROPERTIES
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
         "type": "object",
-        "properties": {one.name: {"description": one.meaning, **_schema(one)} for one in properties},
+        "properties": {one.name: {"description": one.meaning, **_schema(one, of_template)} for one in properties},
         "required": [one.name for one in properties if one.default == "required"],
         "additionalProperties": False,
     }
 
 
-def _schema(one: Property) -> dict[str, Any]:
+def _schema(one: Property, of_template: bool) -> dict[str, Any]:
     """An optional member that is null is as good as absent."""
-    said = one.kind.schema()
-    return said if one.default == "required" else {"anyOf": [*said.get("anyOf", [said]), {"type": "null"}]}
+    options = _options(one.kind.schema())
+    options += [] if one.default == "required" else [{"type": "null"}]
+    if of_template:
+        options = [_with_computed_items(option) for option in options] + COMPUTED
+    return options[0] if len(options) == 1 else {"anyOf": options}
+
+
+def _options(said: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(said.get("anyOf", [said]))
+
+
+def _with_computed_items(said: dict[str, Any]) -> dict[str, Any]:
+    return {**said, "items": {"anyOf": [said["items"], *COMPUTED]}} if "items" in said else said
+
+
+def editors_schema() -> dict[str, Any]:
+    """A whole template, of which it knows the gates: each property's name, and each value that is neither a string nor a list."""
+    gate = {
+        "type": "object",
+        "properties": {
+            one.name: {"description": one.meaning, "anyOf": [AS_AN_EDITOR_SEES, FUNCTION, *_options(one.kind.schema())]}
+            for one in STACK_PROPERTIES
+        },
+        "required": ["ServiceToken"],
+        "additionalProperties": False,
+    }
+    is_gate = {"properties": {"Type": {"const": "Custom::LicenseConversionTask"}}, "required": ["Type"]}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "A CloudFormation template with gates",
+        "type": "object",
+        "properties": {
+            "Resources": {
+                "type": "object",
+                "additionalProperties": {"if": is_gate, "then": {"properties": {"Properties": gate}}},
+            }
+        },
+    }
 
 
 def table(properties: Sequence[Property]) -> str:
@@ -63,35 +113,16 @@ def outputs() -> str:
     )
 
 
-def syntax(properties: Sequence[Property]) -> str:
-    """The properties as the Syntax section of AWS's own reference pages shows them."""
-    lines = [f"  {one.name}: {_type(one.kind)}" for one in properties]
-    return "\n".join(["```yaml", "Type: Custom::LicenseConversionTask", "Properties:", *lines, "```"])
-
-
-def _type(kind: Any) -> str:
-    match kind:
-        case Integer():
-            return "Integer"
-        case OneOf():
-            return " | ".join(kind.values)
-        case ListOf():
-            return "[ String, ... ]"
-        case ScalarOrList():
-            return "String | [ String, ... ]"
-        case _:
-            return "String"
-
-
 def files() -> dict[Path, str]:
     """Every generated file with the text that it should have."""
     reference = REFERENCE.read_text()
     written = {}
     for name, (title, properties) in SCHEMAS.items():
         written[ROOT / "schemas" / f"{name}.schema.json"] = json.dumps(schema(title, properties), indent=2) + "\n"
-        reference = _with(reference, name, table(properties))
-    reference = _with(reference, "attributes", attributes())
-    written[REFERENCE] = _with(reference, "syntax", syntax(STACK_PROPERTIES))
+        known = {one.name for one in STACK_PROPERTIES} - {"TimeoutSeconds"} if properties is EXECUTION_INPUT else set()
+        reference = _with(reference, name, table([one for one in properties if one.name not in known]))
+    written[ROOT / "schemas" / "template.schema.json"] = json.dumps(editors_schema(), indent=2) + "\n"
+    written[REFERENCE] = _with(reference, "attributes", attributes())
     written[EXAMPLE] = _with(EXAMPLE.read_text(), "every attribute", outputs(), "  # {}")
     return written
 

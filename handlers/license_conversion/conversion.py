@@ -20,7 +20,7 @@ ATTRIBUTES: Mapping[str, str] = {
     "DestinationLicenseContext.UsageOperation": "what it is billed as now: `RunInstances:0002`",
     "DestinationLicenseContext.ProductCodes": "marketplace product codes, comma-separated",
     "Status": "`SUCCEEDED`; `FAILED` only with `OnFailure: CONTINUE`; any other only with a `WaitConditionHandle`",
-    "StatusMessage": "License Manager's words; shortened, with a mark, if the response would not fit",
+    "StatusMessage": "License Manager's message; shortened, with a mark, if the response would not fit",
     "StartTime": "when the conversion began: `2026-11-22T17:39:55Z`",
     "LicenseConversionTime": "when the usage operation of the resource was changed",
     "EndTime": "when the conversion ended",

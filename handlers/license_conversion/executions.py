@@ -79,7 +79,7 @@ class Executions:
             except self.client.exceptions.ExecutionAlreadyExists:
                 logger.info("The execution of this request had begun")
 
-        self._until(self._monotonic() + seconds, start)
+        self.within(seconds, start)
 
     def stop_superseded(self, event: Mapping[str, Any], requested_at: str, seconds: float) -> int:
         """Stop the executions of the event's resource that the request takes the place of. Returns how many.
@@ -130,7 +130,7 @@ class Executions:
 
     def gate(self, arn: str, seconds: float) -> Mapping[str, Any]:
         """The gate's state as the execution assigned it last; empty where it has none yet."""
-        return self._until(self._monotonic() + seconds, self._gate, arn)
+        return self.within(seconds, self._gate, arn)
 
     def _gate(self, arn: str) -> Mapping[str, Any]:
         for event in self._history(arn):
@@ -170,12 +170,11 @@ class Executions:
 
     def described(self, arn: str, seconds: float) -> Mapping[str, Any]:
         """DescribeExecution's answer."""
-        return self._until(self._monotonic() + seconds, self._described, arn)
+        return self.within(seconds, self._described, arn)
 
     def end(self, arn: str, cause: str, seconds: float) -> None:
         """Stop this one; whoever waited has a response."""
-        give_up = self._monotonic() + seconds
-        self._until(give_up, self.client.stop_execution, executionArn=arn, error=STOPPED, cause=cause)
+        self.within(seconds, self.client.stop_execution, executionArn=arn, error=STOPPED, cause=cause)
 
     def ended(self, arn: str, seconds: float) -> Mapping[str, Any]:
         """DescribeExecution's answer for an execution that has ended. It is eventually consistent: it may say RUNNING for a
@@ -193,8 +192,8 @@ class Executions:
             return {**found, **next(self._history(arn), {}).get("executionAbortedEventDetails", {})}
         return found
 
-    def within(self, seconds: float, call: Callable[[], T]) -> T:
-        return self._until(self._monotonic() + seconds, call)
+    def within(self, seconds: float, call: Callable[..., T], *what: Any, **named: Any) -> T:
+        return self._until(self._monotonic() + seconds, call, *what, **named)
 
     def _until(self, give_up: float, call: Callable[..., T], *what: Any, **named: Any) -> T:
         """The call's result; its last error once the time is up, TimeoutError where it is up before the first try. Full

@@ -13,6 +13,7 @@ from license_conversion.conversion import Conversion, ConversionTask, Status
 from license_conversion.errors import GateError, StillUnknown, TableUnavailable
 from license_conversion.poll import Poll
 from license_conversion.registrations import LastPoll, Registrations
+from license_conversion.request import Request, Times
 
 CAUSE_BYTES = 32_000
 """An execution's Cause has at most 32,768 characters.
@@ -28,7 +29,7 @@ SHORTEST_PAUSE = 5
 """Seconds between two checks of a gate whose task has no name yet; as many as it has waited, where that is longer."""
 CLOSE = 30
 """A check comes this many seconds before the deadline, or less: the one at the deadline may be throttled."""
-TRUSTED_SECONDS, TRUSTED_POLLS = 60.0, 4
+TRUSTED_SECONDS, TRUSTED_POLLS = 40.0, 4
 """How long a gate trusts a poll that did not see its end: so many seconds, or so many times what the poll took."""
 WRITTEN_SECONDS = 10.0
 """After so many seconds, retries included, the registration of a gate is in the table, or has failed."""
@@ -50,29 +51,24 @@ class Outcome(StrEnum):
 @dataclass(frozen=True)
 class Wait:
     """What a check has to know of the wait, which `began` with the request. `known` is what the last check knew; `first` says
-    that there was none.
+    that there was none. `further` says where a person finds more.
 
-    A check at the deadline may be repeated until `checks_until`, and none asks License Manager for more than `ask_seconds`.
-    `further` says where a person finds more. `execution` is empty for a caller with a loop of its own, which cannot register.
-    `results` are what the poller sent, `registered_at` is when the gate registered last. License Manager has refused `refusals`
-    tries of this check, which the state machine `entered_at` that time.
+    `execution` is empty for a caller with a loop of its own, which cannot register. `results` are what the poller sent,
+    `registered_at` is when the gate registered last. License Manager has refused `refusals` tries of this check, which the state
+    machine `entered_at` that time.
     """
 
+    request: Request
+    times: Times
     began: datetime
-    deadline: datetime
-    checks_until: datetime
     known: Conversion
-    resource_arn: str = ""
-    fails_on_failure: bool = True
-    signals_handle: bool = False
-    first: bool = True
-    ask_seconds: float = 12.0
-    further: str = ""
-    execution: str = ""
-    results: Sequence[Any] = ()
-    registered_at: datetime | None = None
-    entered_at: datetime | None = None
-    refusals: int = 0
+    first: bool
+    further: str
+    execution: str
+    results: Sequence[Any]
+    registered_at: datetime | None
+    entered_at: datetime | None
+    refusals: int
 
 
 @dataclass(frozen=True)
@@ -131,7 +127,7 @@ class Gate:
         results = [ConversionTask.from_result(result) for result in wait.results]
         refused_to_poller = [task.task_id for task in results if not task.seen]
         known = wait.known.after(results)
-        last = self._clock() >= wait.deadline
+        last = self._clock() >= wait.times.deadline
         polled = LastPoll()
         if not (wait.first or last or _is_over(known, wait)):
             polled = self._look_after_poller(wait)
@@ -149,21 +145,21 @@ class Gate:
         known, now = seen.known, self._clock()
         waited = max(timedelta(), now - wait.began)
         if _is_over(known, wait):
-            if known.status is Status.SUCCEEDED or not wait.fails_on_failure:
+            if known.status is Status.SUCCEEDED or not wait.request.fails_on_failure:
                 outcome = Outcome.SUCCEEDED if known.status is Status.SUCCEEDED else Outcome.FAILED
                 return Ended(outcome, known, waited_seconds=waited.total_seconds())
             why = reason.failed(known, waited, wait.further)
             return Ended(Outcome.FAILED, known, FAILED, _cause(known), why, waited.total_seconds())
-        if now < wait.deadline:
+        if now < wait.times.deadline:
             seconds, registers = self._sleep(wait, seen, now, refused_to_poller=refused_to_poller)
             if registers and wait.first:
                 self._look_after_poller(wait)
             return Waiting(seconds, registers, seen, waited.total_seconds())
         # A throttle decides nothing: the last check comes again while there is time for a response after it.
         seconds = math.ceil(SHORTEST_PAUSE * max(self._random(), 1 / SHORTEST_PAUSE))
-        if seen.unanswered and now + timedelta(seconds=seconds) <= wait.checks_until:
+        if seen.unanswered and now + timedelta(seconds=seconds) <= wait.times.checks_until:
             return Waiting(seconds, False, seen, waited.total_seconds())
-        longer = reason.LONGER_WITH_HANDLE if wait.signals_handle else reason.LONGER
+        longer = reason.LONGER_WITH_HANDLE if wait.request.wait_condition_handle else reason.LONGER
         why = reason.timed_out(known, waited, wait.further, trouble=seen.trouble, longer=longer)
         return Ended(Outcome.TIMED_OUT, known, TIMED_OUT, _cause(known), why, waited.total_seconds())
 
@@ -180,7 +176,7 @@ class Gate:
         elif seen.throttled and not wait.first:
             seconds = SILENT_SLEEP
         seconds *= 1 - JITTER * self._random()
-        until_deadline = (wait.deadline - now).total_seconds()
+        until_deadline = (wait.times.deadline - now).total_seconds()
         if until_deadline > CLOSE:
             seconds = min(seconds, until_deadline - SHORTEST_PAUSE - (CLOSE - SHORTEST_PAUSE) * self._random())
         return max(1, math.ceil(min(seconds, until_deadline))), registers
@@ -190,16 +186,18 @@ class Gate:
         poll = self._poll
         if not known.pending:
             try:
-                task = poll.newest_task(wait.resource_arn)
+                task = poll.newest_task(wait.request.resource_arn)
             except StillUnknown as unknown:
                 return Seen(known, str(unknown), unknown.throttled, unanswered=True)
             return Seen(task, task.trouble, unknown_status=bool(task.trouble))
         tasks: list[ConversionTask] = []
-        for _, found in poll.run(task_ids or known.pending, self._clock().timestamp() + wait.ask_seconds):
+        # What a poll has found when the state machine gives the attempt up is lost: half of it is left for the last call.
+        until = self._clock().timestamp() + wait.times.attempt_seconds / 2
+        for _, found in poll.run(task_ids or known.pending, until):
             if isinstance(found, GateError):
                 raise found
             tasks.append(found)
-            if found.status is Status.FAILED and wait.fails_on_failure:
+            if found.status is Status.FAILED and wait.request.fails_on_failure:
                 break
         trouble = next((f"{task.task_id}: {task.trouble}" for task in tasks if task.trouble), "")
         unseen = len(poll.unseen)
@@ -233,13 +231,13 @@ class Gate:
         if wait.entered_at is None:
             raise error
         believed = wait.refusals and now >= wait.entered_at + timedelta(seconds=error.grace)
-        if believed or not error.grace or now + timedelta(seconds=RETRY_SECONDS) > wait.deadline:
+        if believed or not error.grace or now + timedelta(seconds=RETRY_SECONDS) > wait.times.deadline:
             return refused(error, known)
         raise error
 
 
 def _is_over(known: Conversion, wait: Wait) -> bool:
-    return known.terminal or (known.status is Status.FAILED and wait.fails_on_failure)
+    return known.terminal or (known.status is Status.FAILED and wait.request.fails_on_failure)
 
 
 def _cause(known: Conversion) -> str:

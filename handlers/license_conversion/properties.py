@@ -8,12 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from license_conversion.errors import InvalidRequest
 
-HOST = r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
-"""https://www.rfc-editor.org/rfc/rfc1123#section-2"""
 SHOWN_CHARACTERS = 100
 """How much of a refused value a message repeats, so that the message stays a sentence."""
 NEAR = 0.65
@@ -123,41 +120,6 @@ class ListOf:
             "maxItems": self.most,
             "uniqueItems": True,
         }
-
-
-@dataclass(frozen=True)
-class HttpsUrl:
-    """A URL that a connection can be made to. It may be a credential, so what is wrong with it is said without showing it."""
-
-    allowed: str
-    max_length: int
-
-    def parse(self, value: Any) -> str:
-        if not isinstance(value, str):
-            raise ValueError("it is no string")  # noqa: TRY004 - what Kind says
-        for wrong, holds in (
-            ("it is empty", not value),
-            ("it is longer than a URL can be", len(value) > self.max_length),
-            ("it has characters that no URL has", not re.fullmatch(r"[!-~]*", value)),
-            ("it does not begin with https://", not value.startswith("https://")),
-        ):
-            if holds:
-                raise ValueError(wrong)
-        try:
-            parts = urlsplit(value)
-            port = parts.port
-        except ValueError:
-            raise ValueError("its host or its port is none") from None
-        if "@" in parts.netloc:
-            raise ValueError("it has a user name in it")
-        if not re.fullmatch(HOST, parts.hostname or "") or port == 0 or parts.netloc.endswith(":"):
-            raise ValueError("its host or its port is none")
-        if not parts.path.strip("/"):
-            raise ValueError("it names nothing on its host")
-        return value
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": "^https://[!-~]+$", "maxLength": self.max_length}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from license_conversion.errors import InvalidRequest
 from license_conversion.fleet import fleet_id
 from license_conversion.properties import (
     TASK_ID,
-    HttpsUrl,
     Integer,
     ListOf,
     OneOf,
@@ -20,7 +19,7 @@ from license_conversion.properties import (
     Text,
     parse_all,
 )
-from license_conversion.response import SERVICE_TIMEOUT
+from license_conversion.response import SERVICE_TIMEOUT, SIGNED_URL
 
 MOST_TASKS = 1000
 ARN = Text(r"arn:[^:\s]+:[^:\s]+:[^:\s]*:[^:\s]*:\S+", "an ARN", 2048)
@@ -29,7 +28,7 @@ SERVICE_TOKEN = Property("ServiceToken", ARN, "The ARN that the application expo
 SERVICE_TIMEOUT_SECONDS = Property(
     "ServiceTimeout",
     Integer(1, SERVICE_TIMEOUT),
-    "CloudFormation's own: the seconds that it waits for a response. The gate responds before they are over.",
+    "CloudFormation's time-out for this resource, in seconds. The gate responds before it is over.",
     str(SERVICE_TIMEOUT),
 )
 TASK = Property("LicenseConversionTaskId", TASK_ID, "The task to wait for.", "exactly one of these three")
@@ -42,20 +41,20 @@ TASKS = Property(
 RESOURCE = Property(
     "ResourceArn",
     ARN,
-    "Wait for the newest conversion task of this resource, by StartTime.",
+    "Wait for the newest conversion task of this resource: the one that runs, else the one that started last.",
     "exactly one of these three",
 )
 WAYS = (TASK, TASKS, RESOURCE)
 ROLE = Property(
     "RoleArn",
     Text(r"arn:[^:\s]+:iam::[0-9]{12}:role/\S+", "the ARN of an IAM role", 2048),
-    "The role to assume to read the task, for one of another account. The application must list it in `AssumableRoleArns`.",
+    "The role to assume to read a task of another account. The application must list it in `AssumableRoleArns`.",
     "the function's own",
 )
 EXTERNAL_ID = Property(
     "ExternalId",
     Text(r"[A-Za-z0-9_+=,.@:/-]{2,1224}", "an external id of 2 to 1,224 letters, digits and +=,.@:/-_", 1224),
-    "What the role's trust policy asks for. Only with `RoleArn`.",
+    "The external id that the role's trust policy requires. Only with `RoleArn`.",
 )
 REGION = Property(
     "Region",
@@ -73,8 +72,8 @@ ON_FAILURE = Property(
 TRIGGER = Property(
     "Trigger",
     ScalarOrList(1024),
-    "Of no meaning to the gate. A change of it makes CloudFormation send an Update, so that a gate on a `ResourceArn` waits "
-    "for the newest conversion again.",
+    "Ignored by the gate. A change of it makes CloudFormation send an Update, so that a gate on a `ResourceArn` waits for the "
+    "newest conversion again.",
 )
 
 HANDLE_TIMEOUT = 43000
@@ -94,8 +93,8 @@ STACK_PROPERTIES = (
     ),
     Property(
         "WaitConditionHandle",
-        HttpsUrl("the URL that Ref gives of an AWS::CloudFormation::WaitConditionHandle", 4096),
-        "Respond to CloudFormation at once, and signal this handle at the end: a gate of up to 12 hours.",
+        Text(SIGNED_URL, "the URL that Ref gives of an AWS::CloudFormation::WaitConditionHandle", 4096),
+        "Respond to CloudFormation at once, and signal this wait condition handle at the end: a gate of up to 12 hours.",
         secret=True,
     ),
     ROLE,
@@ -110,7 +109,7 @@ EXECUTION_INPUT = (
     Property(
         "TaskToken",
         Text(r"\S+", "the task token that `.waitForTaskToken` gives", 2048),
-        "Call this token back at the end.",
+        "The token to call back at the end.",
         secret=True,
     ),
     ROLE,
@@ -120,7 +119,7 @@ EXECUTION_INPUT = (
     Property(
         "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID",
         ARN,
-        "Step Functions' own: links the executions in its console. The gate does not use it.",
+        "Set by Step Functions, which links the two executions in its console. Ignored by the gate.",
     ),
 )
 

@@ -28,7 +28,7 @@ PUT_SECONDS = 5.0
 """One attempt's time-out, for the connection and for the reply each."""
 NO_ID = "license-conversion-gate-refused"
 """The physical id of a resource that never came to be. Its Delete finds nothing to do."""
-SIGNED = re.compile(r"https://[^/?#@\s]+/[^?#\s]*\?[^#\s]*(?<=[?&])(X-Amz-Signature|Signature)=[^#\s]*")
+SIGNED_URL = r'https://[A-Za-z0-9.-]+(:[0-9]+)?/[!"$->@-~]*\?([!"$-~]*&)?(X-Amz-)?Signature=[!"$-~]+'
 """The form of CloudFormation's own URLs, in either version of the signature: to no other one is anything sent."""
 
 
@@ -104,7 +104,7 @@ def fit(message: dict[str, Any], data: dict[str, Any], limit: int = RESPONSE_BYT
 
 
 def is_signed(url: Any) -> TypeGuard[str]:
-    return isinstance(url, str) and bool(SIGNED.fullmatch(url))
+    return isinstance(url, str) and bool(re.fullmatch(SIGNED_URL, url))
 
 
 def unusable(event: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,6 @@ the rights that docs/permissions.md gives a deployer, and each way through it is
 import contextlib
 import json
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -192,8 +191,6 @@ class Ways:
             self._functions.update_function_configuration(FunctionName=function, Handler=handler)
         for function in handlers:
             self._functions.get_waiter("function_updated_v2").wait(FunctionName=function)
-        # LocalStack looks for events with the version before for two seconds more, and hides for minutes what it finds then.
-        time.sleep(3)
 
     def _give_events_up(self, functions: Iterable[str]) -> None:
         """Lambda hands an event on when the function has failed at it as often as it may."""

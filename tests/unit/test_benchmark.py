@@ -1,6 +1,5 @@
 """The benchmark's aims for waits that are few and short enough for a test, and its parts. `make benchmark` has all the waits."""
 
-import json
 import logging
 from collections.abc import Iterator
 from random import Random
@@ -11,13 +10,13 @@ import pytest
 from benchmarks.aims import SHORT, Aim, repeated
 from benchmarks.bounds import SHARE, Bound
 from benchmarks.functions import Reuse
-from benchmarks.gates import DEFINITION, STATE_SECONDS, Gates, Transitions, Trouble
+from benchmarks.gates import STATE_SECONDS, Gates, Transitions, Trouble
 from benchmarks.peers import CdkProvider, Crhelper
 from benchmarks.rate_limit import LimitedClient
 from benchmarks.runs import Case, run, together
 from benchmarks.tally import Tally
 from tests.simulation.clock import VirtualClock
-from tests.simulation.interpreter import Machine
+from tests.simulation.interpreter import FILE, gate
 
 pytestmark = pytest.mark.no_cover  # a hundred thousand checks
 AWAY = (120.0, 420.0)
@@ -92,7 +91,7 @@ def test_a_function_that_the_benchmark_does_not_know_ends_no_gate() -> None:
     clock, task_id = VirtualClock(), "lct-0123456789abcdef0"
     service = LimitedClient(clock, rate=10, page=100)
     service.add(task_id, seconds=60)
-    machine = Machine(json.loads(DEFINITION.replace("${CheckTaskFunctionArn}", "Another")))
+    machine = gate(FILE.read_text().replace("${CheckTaskFunctionArn}", "Another"))
     gates = Gates(clock, service, Random(1), reuse="any", machine=machine)  # noqa: S311 - a simulation
 
     gates.wait(Tally(clock, service), [task_id], {"LicenseConversionTaskId": task_id})

@@ -55,8 +55,8 @@ def test_each_promise_of_the_reference_has_a_row_and_each_row_a_promise() -> Non
 
 
 def test_the_front_page_promises_nothing_more() -> None:
-    assert promised(README, "## What it does")
-    assert set(promised(README, "## What it does")) <= set(promised(REFERENCE, "### Promises"))
+    assert promised(README, "## What it promises")
+    assert set(promised(README, "## What it promises")) <= set(promised(REFERENCE, "### Promises"))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from license_conversion.errors import InvalidRequest
 from license_conversion.properties import (
     SHOWN_CHARACTERS,
-    HttpsUrl,
     Integer,
     Kind,
     ListOf,
@@ -26,7 +25,6 @@ COUNT = Integer(1, 3600)
 CHOICE = OneOf(("FAIL", "CONTINUE"))
 MARK = ScalarOrList(5)
 WORDS = ListOf(WORD, 3)
-URL = HttpsUrl("a URL", 20)
 PROPERTIES = (
     Property("Word", WORD, "A word."),
     Property("HowMany", COUNT, "A count."),
@@ -47,7 +45,6 @@ PROPERTIES = (
         pytest.param(CHOICE, "CONTINUE", "CONTINUE", id="one of the words"),
         pytest.param(WORDS, ["a"], ("a",), id="the shortest list"),
         pytest.param(WORDS, ["a", "b", "c"], ("a", "b", "c"), id="the longest list"),
-        pytest.param(URL, "https://example.co/a", "https://example.co/a", id="a URL of the greatest length"),
         pytest.param(MARK, "", "", id="an empty mark"),
         pytest.param(MARK, "a b\n5", "a b\n5", id="any characters, up to the greatest length"),
         pytest.param(MARK, 12345, 12345, id="a number"),
@@ -148,7 +145,6 @@ def test_a_kind_says_what_it_allows(kind: Kind, expected: str) -> None:
             {"type": "array", "items": WORD.schema(), "minItems": 1, "maxItems": 3, "uniqueItems": True},
             id="list",
         ),
-        pytest.param(URL, {"type": "string", "pattern": "^https://[!-~]+$", "maxLength": 20}, id="URL"),
         pytest.param(
             MARK,
             {

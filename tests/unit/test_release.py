@@ -85,6 +85,14 @@ def digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
+def test_a_page_of_a_release_links_to_what_is_in_it() -> None:
+    pages = [path for name in release.COPIED for path in [release.ROOT / name, *(release.ROOT / name).rglob("*.md")]]
+    for page in (page for page in pages if page.suffix == ".md"):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text()):
+            linked = (page.parent / target).resolve().relative_to(release.ROOT)
+            assert linked.parts[0] in {*release.COPIED, "template.yaml"}, f"{page.name} links to {linked}"
+
+
 def test_a_release_has_the_template_and_all_that_it_names(built: Path) -> None:
     with zipfile.ZipFile(built) as archive:
         top = f"license-conversion-gate-{release.version()}"

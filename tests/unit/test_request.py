@@ -479,40 +479,25 @@ def test_a_refused_handle_is_not_repeated_because_it_is_a_credential(handle: Any
 
 
 @pytest.mark.parametrize(
-    ("handle", "wrong"),
+    "handle",
     [
-        pytest.param("", "it is empty", id="empty"),
-        pytest.param(5, "it is no string", id="a number"),
-        pytest.param("https://host:abc/c0ffee", "its host or its port is none", id="a word for a port"),
-        pytest.param("https://host:99999/c0ffee", "its host or its port is none", id="a port that none can be"),
-        pytest.param("https://host:0/c0ffee", "its host or its port is none", id="port nought"),
-        pytest.param("https://host:/c0ffee", "its host or its port is none", id="half a port"),
-        pytest.param("https://[abc/c0ffee", "its host or its port is none", id="half an address"),
-        pytest.param("https://a..b/c0ffee", "its host or its port is none", id="an empty label"),
-        pytest.param("https://-a.b/c0ffee", "its host or its port is none", id="a dash in front"),
-        pytest.param(f"https://{'a' * 64}.b/c0ffee", "its host or its port is none", id="a label too long"),
-        pytest.param("https:///c0ffee", "its host or its port is none", id="no host"),
-        pytest.param("https://user:c0ffee@host/x", "it has a user name in it", id="a user and a secret"),
-        pytest.param("https://h\u00f6st/c0ffee", "it has characters that no URL has", id="no ASCII"),
-        pytest.param("https://host/c0ffee x", "it has characters that no URL has", id="a blank"),
-        pytest.param("https://host/c0ffee\n", "it has characters that no URL has", id="a newline"),
-        pytest.param("http://host/c0ffee", "it does not begin with https://", id="no TLS"),
-        pytest.param("c0ffee", "it does not begin with https://", id="a word"),
-        pytest.param("https://host", "it names nothing on its host", id="a host alone"),
-        pytest.param("https://host/?c0ffee", "it names nothing on its host", id="a query alone"),
-        pytest.param(f"https://host/{'c0ffee' * 1000}", "it is longer than a URL can be", id="too long"),
+        pytest.param("", id="empty"),
+        pytest.param(5, id="a number"),
+        pytest.param("https://host/c0ffee", id="no signature"),
+        pytest.param("http://host/x?Signature=c0ffee", id="no TLS"),
+        pytest.param("https://user:c0ffee@host/x?Signature=c0ffee", id="a user and a secret"),
+        pytest.param("https://host/x?Signature=c0ffee x", id="a blank"),
+        pytest.param("https://host/x?Signature=c0ffee\n", id="a newline"),
+        pytest.param("https://h\u00f6st/x?Signature=c0ffee", id="no ASCII"),
+        pytest.param(f"https://host/x?Signature={'c0ffee' * 1000}", id="too long"),
     ],
 )
-def test_a_handle_that_no_connection_can_be_made_to_is_refused_in_a_sentence_that_does_not_show_it(
-    handle: Any, wrong: str
+def test_a_handle_that_cloudformation_has_not_signed_is_refused_in_a_sentence_that_does_not_show_it(
+    handle: Any,
 ) -> None:
     refusal = refusal_of_properties(WaitConditionHandle=handle)
 
-    shown = "the value (a credential, not shown)" if handle else "''"
-    assert refusal == (
-        f"WaitConditionHandle: {shown} is not allowed, {wrong}: it must be the URL that Ref gives of an "
-        "AWS::CloudFormation::WaitConditionHandle."
-    )
+    assert "it must be the URL that Ref gives of an AWS::CloudFormation::WaitConditionHandle" in refusal
     assert "c0ffee" not in refusal
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
 from license_conversion.errors import InvalidRequest
 from license_conversion.request import Request
@@ -55,6 +56,41 @@ def test_the_schema_of_a_stacks_properties_takes_what_the_code_takes(given: dict
     valid = jsonschema.Draft202012Validator(schema("stack-properties")).is_valid(properties)
 
     assert valid == _taken(properties)
+
+
+GATES = [
+    pytest.param(resource["Properties"], id=f"{path.stem}.{name}")
+    for path in sorted((ROOT / "examples").glob("*.yaml"))
+    for name, resource in yaml_parse(path.read_text()).get("Resources", {}).items()
+    if resource["Type"] == "Custom::LicenseConversionTask"
+]
+"""The gates of the examples, functions in their long form."""
+
+
+def taken(properties: dict[str, Any]) -> list[bool]:
+    """By the schema of a gate's properties, and by that of a template with such a gate."""
+    template = {"Resources": {"Gate": {"Type": "Custom::LicenseConversionTask", "Properties": properties}}}
+    schemas = ((schema("stack-properties"), properties), (schema("template"), template))
+    return [jsonschema.Draft202012Validator(one).is_valid(given) for one, given in schemas]
+
+
+@pytest.mark.parametrize("properties", GATES)
+def test_the_schemas_take_the_gates_of_the_examples_and_no_misspelt_property(properties: dict[str, Any]) -> None:
+    assert taken(properties) == [True, True]
+    assert taken({**properties, "OnFailur": "FAIL"}) == [False, False]
+
+
+@pytest.mark.parametrize("computed", [{"Ref": "Given"}, {"Fn::If": ["A", 1, 2]}, "{{resolve:ssm:/a/b}}"], ids=str)
+@pytest.mark.parametrize("name", schema("stack-properties")["properties"])
+def test_every_property_can_be_a_function_or_a_dynamic_reference(name: str, computed: Any) -> None:
+    assert taken({"ServiceToken": TOKEN, name: computed}) == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("ServiceTimeout", 0), ("TimeoutSeconds", True), ("OnFailure", {"A": "B"})]
+)
+def test_the_schemas_refuse_a_wrong_literal(name: str, wrong: Any) -> None:
+    assert taken({"ServiceToken": TOKEN, "LicenseConversionTaskId": TASK, name: wrong}) == [False, False]
 
 
 @pytest.mark.parametrize("path", sorted(EVENTS.glob("execution-input*.json")), ids=lambda path: path.stem)

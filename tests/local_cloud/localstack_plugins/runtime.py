@@ -58,7 +58,37 @@ class EmulatorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]  # LocalStack
         ExecutionEnvironment.get_log_group_name = _log_group_name
         # LocalStack would run as few of a function's asynchronous invocations at once as this machine has CPUs, and four.
         event_manager.ThreadPoolExecutor = partial(ThreadPoolExecutor, max_workers=_ASYNCHRONOUS_AT_ONCE)
+        event_manager.Poller = EventPoller
         return EmulatorExecutor
+
+
+class EventPoller(event_manager.Poller):  # type: ignore[misc]
+    """Takes the asynchronous events of one version of a function. LocalStack's takes them for two seconds after an update too,
+    and drops them: those of each deployment that updates a function and then invokes it.
+    """
+
+    def run(self, *_: object) -> None:
+        sqs = event_manager.get_sqs_client(self.version_manager.function_version)
+        hidden_for = self.version_manager.function_version.config.timeout + 60
+        while not self._shutdown_event.is_set():
+            with contextlib.suppress(ValueError):  # the queue goes with its function
+                found = sqs.receive_message(
+                    QueueUrl=self.event_queue_url,
+                    WaitTimeSeconds=2,
+                    VisibilityTimeout=hidden_for,
+                    MaxNumberOfMessages=10,
+                )
+                for message in found["Messages"] or ():
+                    self._hand_on(sqs, message)
+
+    def _hand_on(self, sqs: Any, message: dict[str, Any]) -> None:
+        """To a thread, or to the next version's poller."""
+        with contextlib.suppress(RuntimeError):
+            if not self._shutdown_event.is_set():
+                self.invoker_pool.submit(self.handle_message, message)
+                return
+        sqs.send_message(QueueUrl=self.event_queue_url, MessageBody=message["Body"])
+        sqs.delete_message(QueueUrl=self.event_queue_url, ReceiptHandle=message["ReceiptHandle"])
 
 
 class EmulatorExecutor(RuntimeExecutor):  # type: ignore[misc]
