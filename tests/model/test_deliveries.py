@@ -418,7 +418,9 @@ def test_a_throttle_that_does_not_end_is_a_wait_that_ran_out_in_time(world: Worl
 
 
 def several(world: World, seconds: float = 300) -> None:
-    """Four stacks, each with a task of its own, whose gates are registered by then. License Manager takes a call in two seconds."""
+    """Four stacks, each with a task of its own, whose gates are registered by then. License Manager takes one call in two
+    seconds.
+    """
     world.license_manager.quota.limit(0.5)
     for number, resource in enumerate(world.cloudformation.resources, start=1):
         task(world, TASK[:-1] + str(number), seconds=seconds)
