@@ -79,7 +79,7 @@ def test_nothing_that_a_response_needs_is_deleted_before_each_gate_that_waits_ha
         name for name, one in made.items() if name not in goes_later and one["Type"] != "AWS::CloudWatch::Alarm"
     }
 
-    schedules = {f"{function}StayActive{kind}" for function in FUNCTIONS for kind in ("", "Permission")}
+    schedules = {f"{function}Wake{kind}" for function in FUNCTIONS for kind in ("", "Permission")}
     shown = {"Dashboard", "StoryQuery", "EndsQuery", "TroubleQuery", "ServiceTokenParameter"}
     assert goes_at_once == schedules | shown
 
