@@ -151,7 +151,10 @@ def _goes_with_its_stack(stack_id: str) -> bool:
     try:
         (stack,) = aws.client("cloudformation", attempts=3).describe_stacks(StackName=stack_id)["Stacks"]
     except aws.failures() as error:
-        log("WARNING", f"It is not known whether the stack is being deleted; whoever waits is told that it is: {error}")
+        log(
+            "WARNING",
+            f"It is not known whether the stack is being deleted; all that wait get a response as if it were: {error}",
+        )
         return True
     return str(stack["StackStatus"]).startswith("DELETE_")
 

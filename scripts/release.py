@@ -20,10 +20,8 @@ ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
 LAYER = ROOT / "layers" / "dependencies"
 NAME = "license-conversion-gate"
-COPIED = (
-    *("CHANGELOG.md", "LICENSE", "SECURITY.md", "docs", "examples", "samconfig.toml", "schemas", "statemachine"),
-    "scripts/waiting.py",
-)
+COPIED = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md", "docs", "examples", "samconfig.toml",
+          "schemas", "scripts/verify.py", "scripts/waiting.py", "statemachine")  # fmt: skip
 """What goes into a release as it is."""
 PACKED = {
     r"(RespondFunction:\n(?: {4}.*\n)*? +CodeUri:) handlers\b": r"\1 respond.zip",  # a part of it: handlers/Makefile
@@ -34,13 +32,13 @@ PACKED = {
 WITHOUT_A_CLONE = {
     r"(?s)## See it and test it\n.*?(?=## )": "",
     r" +git clone .*\n": "",
-    r"AWS_REGION=(.*)\n( +)make deploy\n": (
+    r"AWS_REGION=(.*)\n( +)make deploy\n +make verify\b": (
         r"AWS_DEFAULT_REGION=\1\n\2sam deploy    # with parameters: sam deploy --parameter-overrides LogLevel=DEBUG "
-        """'KmsKeyArn=""'\n"""
+        """'KmsKeyArn=""'"""
+        r"\n\2python scripts/verify.py"
     ),
     r"`make delete` refuses while a gate waits\.": "`python -m scripts.waiting`, with boto3, says whether one waits; "
     "`sam delete` does not look.",
-    r"\[CONTRIBUTING\.md\]\(CONTRIBUTING\.md\), ": "",
 }
 """What the README of a release says in place of what needs the repository."""
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file knows

@@ -152,6 +152,7 @@ class LocalCloud:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ACCESS_KEY_ID": ROOT_USER.access_key_id,
             "AWS_SECRET_ACCESS_KEY": ROOT_USER.secret_access_key,
+            "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",  # nothing answers at sync-127.0.0.1
         }
 
     # People and permissions

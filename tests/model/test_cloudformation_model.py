@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -25,6 +26,8 @@ from tests.model.world import OTHER, OWN, World
 from tests.simulation.interpreter import Execution
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "2000"))
+PARTS = 4
+"""Of them, so that a run with several workers does not wait for one."""
 STEPS = 17
 SEED = 20261123
 
@@ -367,15 +370,16 @@ class StacksAtTheGate(RuleBasedStateMachine):
             self._stack.close()
 
 
-def test_every_promise_holds_whatever_happens_in_whatever_order() -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_promise_holds_whatever_happens_in_whatever_order(part: int) -> None:
     drawn = secrets.randbits(32) if "MODEL_EXAMPLES" in os.environ else SEED
     number = int(os.environ.get("MODEL_SEED") or drawn)
     print(f"MODEL_SEED={number} MODEL_EXAMPLES={EXAMPLES} gives these examples again")  # noqa: T201
     StacksAtTheGate.excused.clear()
     run_state_machine_as_test(
-        seed(number)(StacksAtTheGate),
+        seed(number + part)(StacksAtTheGate),
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=EXAMPLES // PARTS,
             stateful_step_count=STEPS,
             derandomize=False,
             database=None,

@@ -302,7 +302,7 @@ HANDLERS = {
         license_manager_refuses_for_a_moment, "believed = wait.refusals and", "believed = True or", gate.Gate, "_refused"
     ),
     "a refusal keeps its grace though there is no time for it": Defect(
-        is_refused_with_little_time, " or now + timedelta(seconds=RETRY_SECONDS) > wait.deadline", "", gate.Gate, "_refused"
+        is_refused_with_little_time, " or now + timedelta(seconds=RETRY_SECONDS) > wait.times.deadline", "", gate.Gate, "_refused"
     ),
     "a gate is counted whenever a check is tried": Defect(
         license_manager_refuses_for_a_moment, "found = self._checked(", 'telemetry.count("GatesStarted"); found = self._checked(',

@@ -186,7 +186,7 @@ class World:
             polls = {
                 account: Poll(LicenseManager(ROLE, account), self.clock.timestamp, sleep) for account in self.tables
             }
-            tables = {account: Table(self, account, quick=True) for account in self.tables}
+            tables = {account: FaultyTable(self, account, quick=True) for account in self.tables}
             settings = Settings(ROLE, "us-east-1", "", "", "")
             check = TaskCheck(settings, polls.__getitem__, tables.__getitem__, clock, self._random.random)
             return partial(check_task.handle, check)
@@ -209,7 +209,7 @@ class World:
 
     def run_poller(self, account: Account, owner: str) -> None:
         def main() -> None:
-            table = Table(self, account, quick=False)
+            table = FaultyTable(self, account, quick=False)
             license_manager = LicenseManager(ROLE, account)
             clock = self.clock
             try:
@@ -501,6 +501,8 @@ class World:
                 return  # and no fault either
             if state in ("Check Task", "Back Off"):
                 waiter.lost_to_checks.append((begin, end))
+                waiter.hard_faults += 1
+                waiter.counts_lost = True  # an attempt that is given up goes on
             elif state != "Wait for Result":
                 waiter.lost.append((begin, end))
 
@@ -714,7 +716,7 @@ class World:
         self.clock.close()
 
 
-class Table:
+class FaultyTable:
     """What a check, which is `quick`, or a poller sees of the registrations of its account: each call meets its faults before
     it is performed or after it. A poller has a slot of its own.
     """

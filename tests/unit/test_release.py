@@ -73,10 +73,12 @@ def another_python(folder: Path) -> str:
     pytest.skip("needs a Python of another version")
 
 
+@pytest.mark.slow
 def test_a_build_is_the_same_byte_for_byte_whoever_makes_it(built: Path, tmp_path: Path) -> None:
     assert digest(built_elsewhere(sys.executable, tmp_path)) == digest(built)
 
 
+@pytest.mark.slow
 def test_a_build_is_the_same_byte_for_byte_with_another_python(built: Path, tmp_path: Path) -> None:
     assert digest(built_elsewhere(another_python(tmp_path / "python"), tmp_path)) == digest(built)
 
@@ -85,6 +87,15 @@ def digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
+def test_a_page_of_a_release_links_to_what_is_in_it() -> None:
+    pages = [path for name in release.COPIED for path in [release.ROOT / name, *(release.ROOT / name).rglob("*.md")]]
+    for page in (page for page in pages if page.suffix == ".md"):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text()):
+            linked = (page.parent / target).resolve().relative_to(release.ROOT)
+            assert linked.parts[0] in {*release.COPIED, "template.yaml"}, f"{page.name} links to {linked}"
+
+
+@pytest.mark.slow
 def test_a_release_has_the_template_and_all_that_it_names(built: Path) -> None:
     with zipfile.ZipFile(built) as archive:
         top = f"license-conversion-gate-{release.version()}"

@@ -916,7 +916,7 @@ def test_where_it_is_not_known_whether_the_stack_goes_everybody_gets_a_response(
     unknown = said().lines[0]
     assert unknown["level"] == "WARNING"
     assert unknown["message"].startswith(
-        "It is not known whether the stack is being deleted; whoever waits is told that it is: "
+        "It is not known whether the stack is being deleted; all that wait get a response as if it were: "
     )
 
 
