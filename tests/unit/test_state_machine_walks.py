@@ -244,7 +244,8 @@ def test_results_are_given_to_one_check_and_not_to_the_next() -> None:
 
 
 def test_a_gate_that_cannot_register_tries_for_seconds_and_sleeps_as_long_as_it_would_have() -> None:
-    walk = stack(REGISTERS, ENDED, **{"UpdateItem:Token": "DynamoDb.ProvisionedThroughputExceededException"}).out()
+    away: dict[str, Any] = {"UpdateItem:Token": "DynamoDb.ProvisionedThroughputExceededException"}
+    walk = stack(REGISTERS, ENDED, **away).out()
 
     assert len(walk.times("UpdateItem:Token")) == 4
     assert walk.times("UpdateItem:Token")[-1] <= 7
