@@ -43,7 +43,7 @@ REAL_AWS = (
 END_TO_END = "tests/end_to_end/test_"
 CLOUDS = (
     ("permissions", "poller", "safety_net", "parameters", "local_cloud", "demo"),
-    ("dashboard", "stack_gate", "convert_and_gate", "examples", "story"),
+    ("dashboard", "stack_gate", "convert_and_gate", "examples", "verify", "story"),
     ("state_machine", "upgrade", "broken_gate", "our_interpreter", "release"),
 )
 """The end-to-end modules of each local cloud, in this order; as long as each other. One with its own cloud is first."""
