@@ -234,6 +234,12 @@ def test_a_gate_that_is_not_called_back_wakes_by_itself_without_results() -> Non
     assert walk.given("CheckTask")[1]["RegisteredAt"] == at(0)
 
 
+def test_a_gate_that_sleeps_for_no_longer_than_it_may_try_to_register_does_not_register() -> None:
+    walk = stack({**REGISTERS, "SecondsUntilNextCheck": 7}, ENDED).out()
+
+    assert (walk.times("UpdateItem:Token"), walk.times("CheckTask")) == ([], [0, 7])
+
+
 def test_results_are_given_to_one_check_and_not_to_the_next() -> None:
     walk = stack(REGISTERS, SLEEPS, ENDED)
     walk.clock.run_for(1)
@@ -243,12 +249,17 @@ def test_results_are_given_to_one_check_and_not_to_the_next() -> None:
     assert [given["Results"] for given in walk.given("CheckTask")] == [[], ["lct-1"], []]
 
 
-def test_a_gate_that_cannot_register_tries_for_seconds_and_sleeps_as_long_as_it_would_have() -> None:
-    walk = stack(REGISTERS, ENDED, **{"UpdateItem:Token": "DynamoDb.ProvisionedThroughputExceededException"}).out()
+@pytest.mark.parametrize(("seconds", "wakes_after"), [(110, 103), (8, 1)])
+def test_a_gate_that_cannot_register_tries_for_seconds_and_does_not_sleep_past_its_deadline(
+    seconds: int, wakes_after: int
+) -> None:
+    registers = {**REGISTERS, "SecondsUntilNextCheck": seconds}
+    refuses: Any = {"UpdateItem:Token": "DynamoDb.ProvisionedThroughputExceededException"}
+    walk = stack(registers, ENDED, **refuses).out()
 
     assert len(walk.times("UpdateItem:Token")) == 4
     assert walk.times("UpdateItem:Token")[-1] <= 7
-    assert walk.times("CheckTask")[1] == walk.times("UpdateItem:Token")[-1] + 110
+    assert walk.times("CheckTask")[1] == walk.times("UpdateItem:Token")[-1] + wakes_after
     assert walk.given("CheckTask")[1]["RegisteredAt"] == ""
 
 

@@ -79,9 +79,19 @@ def test_nothing_that_a_response_needs_is_deleted_before_each_gate_that_waits_ha
         name for name, one in made.items() if name not in goes_later and one["Type"] != "AWS::CloudWatch::Alarm"
     }
 
-    schedules = {f"{function}StayActive{kind}" for function in FUNCTIONS for kind in ("", "Permission")}
+    schedules = {f"{function}Wake{kind}" for function in FUNCTIONS for kind in ("", "Permission")}
     shown = {"Dashboard", "StoryQuery", "EndsQuery", "TroubleQuery", "ServiceTokenParameter"}
     assert goes_at_once == schedules | shown
+
+
+def test_cloudformation_shortens_no_name_under_the_default_stack_name_which_pasted_policies_match(
+    made: dict[str, Any],
+) -> None:
+    """It shortens a stack's name where `<stack>-<logical id>-<12 characters>` would be longer than the service allows."""
+    longest = {"AWS::Lambda::Function": 64, "AWS::IAM::Role": 64, "AWS::Events::Rule": 64, "AWS::SQS::Queue": 80}
+
+    for name, one in made.items():
+        assert len(f"license-conversion-gate-{name}-abcdefghijkl") <= longest.get(one["Type"], 255)
 
 
 def _as_list(value: Any) -> list[Any]:
