@@ -47,7 +47,7 @@ def hours_of_the_responder() -> float:
     rule = STATES["Respond"]["Retry"][-1]
     assert (rule["ErrorEquals"], rule["JitterStrategy"]) == (["States.ALL"], "FULL")
     pauses = (rule["IntervalSeconds"] * rule["BackoffRate"] ** number for number in range(rule["MaxAttempts"]))
-    return sum(min(pause, rule["MaxDelaySeconds"]) for pause in pauses) / 2 / 3600
+    return float(sum(min(pause, rule["MaxDelaySeconds"]) for pause in pauses)) / 2 / 3600
 
 
 ONE, TWO = "CustomResourceFunction", "RespondFunction"
