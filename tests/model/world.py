@@ -34,7 +34,7 @@ from license_conversion.executions import Executions
 from license_conversion.license_manager import LicenseManager
 from license_conversion.poll import Poll
 from license_conversion.registrations import LEASE, MOST_POLLERS
-from license_conversion.request import Account
+from license_conversion.request import SHORTEST_ATTEMPT, Account
 from license_conversion.response import deliver
 from license_conversion.settings import Settings
 from poll_tasks import LAST_SECONDS, Poller
@@ -503,12 +503,13 @@ class World:
         def lost(state: str, begin: float, end: float) -> None:
             if state == "Back Off" and not execution.variable("failed"):
                 return  # the gate's own pause
-            if state == "Check Task" and waiter.refused_at == self.clock.now:
+            if state == "Check Task" and waiter.refused_at >= begin:
                 return  # and no fault either
             if state in ("Check Task", "Back Off"):
                 waiter.lost_to_checks.append((begin, end))
                 waiter.hard_faults += 1
-                waiter.counts_lost = True  # an attempt that is given up goes on
+                # An attempt that is given up goes on.
+                waiter.counts_lost |= state == "Check Task" and end - begin >= SHORTEST_ATTEMPT
             elif state != "Wait for Result":
                 waiter.lost.append((begin, end))
 
