@@ -857,6 +857,7 @@ def test_an_event_that_lambda_throttles_until_it_is_too_old_gets_the_responders_
 # Quotas
 
 
+@pytest.mark.slow
 def test_a_thousand_deletes_at_once_each_get_a_response(world: World) -> None:
     """With the quotas of a small region: 100 lists and then 2 a second. What may remain is waits: a Delete that could not look
     for its own leaves it running, until its own deadline. It disturbs nobody then: its handle's stack is gone.
@@ -898,7 +899,9 @@ MEMBERS = (
 
 @pytest.mark.parametrize("end", ["SUCCEEDED", "FAILED"])
 @pytest.mark.parametrize("since", [0, 50], ids=["from the first check on", "from the second check on"])
-@pytest.mark.parametrize("member", MEMBERS)
+@pytest.mark.parametrize(
+    "member", [pytest.param(m, marks=[pytest.mark.slow] * m.startswith("License")) for m in MEMBERS]
+)
 def test_neither_stack_nor_handle_nor_token_is_silent_where_a_payload_lacks_a_member(
     unjudged: World, member: str, since: int, end: str
 ) -> None:
