@@ -1,4 +1,4 @@
-"""Which gates wait at a deployed application. `make delete` asks, because whoever waits would hear that the gate is deleted.
+"""Which gates wait at a deployed application. `make delete` calls it, because the stacks of those gates would fail.
 
     python -m scripts.waiting
 
@@ -32,4 +32,4 @@ if __name__ == "__main__":
     name = tomllib.loads(SAMCONFIG.read_text())["default"]["global"]["parameters"]["stack_name"]
     session = boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
     if names := executions(name, session.client):
-        sys.exit(f"Gates wait at {name}, and would hear that it is deleted: " + ", ".join(names))
+        sys.exit(f"Gates wait at {name}, and their stacks and callers would fail: " + ", ".join(names))

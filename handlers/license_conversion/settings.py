@@ -7,7 +7,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Settings:
-    """Each function is told what it needs; the rest is empty."""
+    """Each function gets what it needs; the rest is empty."""
 
     role_arn: str
     region: str

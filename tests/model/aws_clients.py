@@ -331,11 +331,6 @@ class LicenseManagerClient(Client):
         """The resource's tasks that had begun."""
         return [task for task in self.service.known.values() if task.start_time <= at and task.resource_arn == arn]
 
-    def newest(self, arn: str, at: float) -> str:
-        """Of a resource's tasks, the one that had begun last. `""` when it had none."""
-        begun = self.begun(arn, at)
-        return max(begun, key=lambda task: task.start_time).task_id if begun else ""
-
     def status(self, task_id: str) -> str:
         task = self.service.known.get(task_id)
         return "REFUSED" if not task or self._is_denied(task_id) else task.status(self._clock.now)

@@ -26,8 +26,8 @@ ORDINARY_SECONDS = 2.0
 RETRY_SECONDS = 5
 """A check that is refused comes again after this time."""
 LAG_SECONDS, FLEET_LAG_SECONDS = 30.0, 60.0
-"""How long after a conversion's end a gate ends at the latest where nothing goes wrong: a poll, its callback, an event, a response;
-or a poller that takes over."""
+"""How long after a conversion's end a gate ends at the latest where nothing goes wrong: a poll, its callback, an event, a
+response; or a poller that takes over."""
 ALONE_SECONDS = 200.0
 """The same where the gate's help fails: it trusts the last poll for a minute, and sleeps for two at most."""
 REGISTERS_SECONDS = 80.0
@@ -219,11 +219,17 @@ class Promises:
         return (physical_id,) == request.task_ids
 
     def _newest_since(self, waiter: Waiter) -> set[str]:
-        """Tasks of the resource that have been its newest since the request was made."""
-        manager = self._managers(waiter)
-        begun = manager.begun(waiter.resource_arn, self._clock.now)
-        since = {task.task_id for task in begun if task.start_time >= waiter.requested}
-        return since | {manager.newest(waiter.resource_arn, waiter.requested)}
+        """Tasks of the resource that have been its newest since the request was made. One that runs is newer than one that has
+        ended: a resource has one conversion at a time.
+        """
+        begun = self._managers(waiter).begun(waiter.resource_arn, self._clock.now)
+        before = [task.start_time for task in begun if task.start_time <= waiter.requested]
+        newest = max(before, default=math.inf)
+        return {
+            task.task_id
+            for task in begun
+            if max(task.start_time, task.end_time) >= waiter.requested or task.start_time == newest
+        } | ({""} if not before else set())
 
     def _statuses(self, waiter: Waiter) -> set[str]:
         """Of the task, or the tasks, that it may mean."""
@@ -303,7 +309,7 @@ class Promises:
                 self._fail(f"the execution of {caller} ends with {outcome}")
             return
         self._check_outcome(caller, outcome)
-        if caller.calls and outcome != caller.calls[0]:
+        if caller.calls and not _says(caller.calls[0], outcome):
             self._fail(f"{caller} is called back with {caller.calls[0]}, and its execution ends with {outcome}")
         if caller.token and not caller.calls and not caller.gone:
             self._fail(f"{caller} is never called back, and its execution ends with {outcome}")
@@ -458,7 +464,7 @@ class Promises:
         if (started, ended) == (1, 1):
             return
         stopped = waiter.stopped or bool(waiter.ended_from_outside)
-        if (stopped and started <= 1 and ended <= 1) or (waiter.metrics["GatesBroken"] == ended == 1 and not started):
+        if (stopped and started <= 1 and ended <= 2) or (waiter.metrics["GatesBroken"] == ended == 1 and not started):
             self._excuse("a gate that was stopped, or broke before its first check ended")
         elif waiter.counts_lost:
             self._excuse("an invocation that was killed, lost or delivered twice counted nothing, or twice")
@@ -491,6 +497,13 @@ def task_ids(execution: Execution) -> Iterator[str]:
     for _, assigned in reversed(execution.assigned):
         if "gate" in assigned:
             yield str(json.loads(assigned["gate"]).get("Task", {}).get("LicenseConversionTaskId", ""))
+
+
+def _says(call: Mapping[str, Any], outcome: Mapping[str, Any]) -> bool:
+    """Whether the call of a token says how the execution ends. That of a gate that broke says also what it waited for."""
+    cause = str(outcome.get("Cause", ""))
+    broke = cause.startswith(GATE_BROKE) and str(call.get("Cause", "")).startswith(cause)
+    return call == outcome or (broke and call.get("Error") == outcome["Error"])
 
 
 def _shape(cause: str) -> Mapping[str, Any]:

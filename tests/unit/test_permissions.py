@@ -262,7 +262,7 @@ def test_the_code_of_a_function_may_not_use_what_lambda_needs_for_it() -> None:
 
 def test_the_table_of_the_deployers_rights_is_about_statements_that_are_there() -> None:
     document = (ROOT / "docs" / "permissions.md").read_text()
-    section = document.split("\n## Who deploys the application\n", 1)[1].split("What is in it although", 1)[0]
+    section = document.split("\n## Who deploys the application\n", 1)[1].split("\n## ", 1)[0]
     explained = re.findall(r"^\| `(\w+)` \| .+ \|$", section, re.MULTILINE)
 
     assert explained
@@ -286,6 +286,18 @@ https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-sc
 
 def test_the_deployer_may_do_what_cloudformation_reads_with() -> None:
     assert {action for one in DEPLOYER["Statement"] for action in _as_list(one["Action"])} >= READ_HANDLERS
+
+
+TAGGED = {
+    *("cloudwatch:TagResource", "dynamodb:TagResource", "events:TagResource", "iam:TagRole", "lambda:TagResource"),
+    *("logs:TagResource", "sqs:TagQueue", "ssm:AddTagsToResource", "states:TagResource"),
+}
+"""CloudFormation gives a stack's tags to whatever it makes that takes tags.
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-resource-tags.html"""
+
+
+def test_the_deployer_may_tag_what_a_stack_with_tags_makes() -> None:
+    assert {action for one in DEPLOYER["Statement"] for action in _as_list(one["Action"])} >= TAGGED
 
 
 def test_the_deployers_policy_can_be_a_managed_one() -> None:
