@@ -259,7 +259,9 @@ DEFINITION = {
     "a refusal is not tried again": Defect(
         fleet_has_a_refused_id, '"MaxAttempts": 12', '"MaxAttempts": 0'
     ),
-    "a gate never registers": Defect(waits_alone, "$exists($gate.Registration) and $gate.SecondsUntilNextCheck > 7 %}", "false %}"),
+    "a gate never registers": Defect(
+        waits_alone, "$exists($gate.Registration) and $gate.SecondsUntilNextCheck > 7 %}", "false %}"
+    ),
     "a table that fails ends the gate": Defect(
         table_fails, '"registeredAt": ""\n          },\n          "Next": "Back Off"',
         '"undelivered": "x", "registeredAt": ""\n          },\n          "Next": "Route"',
