@@ -237,8 +237,8 @@ def test_a_check_that_lambda_fails_just_before_it_is_given_up_is_tried_again_in_
 def test_what_is_left_after_the_deadline_is_shared_out_in_whole_seconds(
     timeout: int, margin: int, *, last_check_within: int, attempt: int, pause: int
 ) -> None:
-    """Between the last check, an attempt that hangs, and the response: where they do not fit, a check that fails is given up before
-    the deadline.
+    """Between the last check, an attempt that hangs, and the response: where they do not fit, a check that fails is given up
+    before the deadline.
     """
     found = Times.of(BEGAN, timeout, margin)
 
