@@ -168,6 +168,13 @@ def test_where_time_is_short_the_response_goes_first() -> None:
     assert stack(late).out().functions == ["CheckTask", "Respond", "PutEvents"]
 
 
+def test_where_the_late_response_is_not_taken_the_event_goes_out_all_the_same() -> None:
+    walk = stack({**ENDED, "GiveUpAt": at(-1)}, Respond=NobodyListens.__name__).out()
+
+    assert walk.functions == ["CheckTask", "Respond", "PutMetricData", "PutEvents"]
+    assert walk.execution.error == "LicenseConversion.NoResponse"
+
+
 # A handle
 
 
