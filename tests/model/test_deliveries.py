@@ -356,6 +356,17 @@ def test_checks_that_hang_leave_time_for_a_response(world: World, service_timeou
     assert (said["Status"], "States.Timeout" in said["Reason"]) == ("FAILED", True)
 
 
+@pytest.mark.parametrize("service_timeout", [10, 20, 30])
+@pytest.mark.parametrize("fault", [Fault.SLOW, Fault.SLOW_FAILURE])
+def test_checks_that_hang_from_the_first_on_get_a_response_in_a_short_time_too(
+    world: World, service_timeout: int, fault: Fault
+) -> None:
+    world.faults.weather["Invoke CheckTask"] = (fault, FOR_EVER)
+    gate_that_waits(world, service_timeout, 1)
+
+    assert response_in_time(world, service_timeout)["Status"] == "FAILED"
+
+
 @pytest.mark.parametrize("service_timeout", TIMEOUTS)
 @pytest.mark.parametrize("before", [60, 30, 10, 1])
 @pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.REFUSED, Fault.SLOW_FAILURE])
@@ -392,6 +403,18 @@ def test_neither_metrics_nor_events_that_hang_make_a_response_late(world: World,
         world.faults.weather[call] = (Fault.SLOW, FOR_EVER)
 
     response_in_time(world, service_timeout)
+
+
+@pytest.mark.parametrize("service_timeout", [5, 10, 20, *TIMEOUTS])
+@pytest.mark.parametrize("ended_before", [4.5, 3, 1.5, 0.5])
+def test_an_event_that_hangs_delays_no_response_past_a_short_time(
+    world: World, service_timeout: int, ended_before: float
+) -> None:
+    task(world, seconds=max(0.5, service_timeout - margin(service_timeout) - ended_before))
+    world.faults.weather["PutEvents"] = (Fault.SLOW, FOR_EVER)
+    create(world, ServiceTimeout=str(service_timeout))
+
+    assert response_in_time(world, service_timeout)["Status"] in ("SUCCESS", "FAILED")
 
 
 @pytest.mark.parametrize("service_timeout", [300, 3600])
