@@ -34,11 +34,19 @@ local: cloud build ## keep the local cloud up for your own sam and aws commands
 # The CDK speaks to itself through Node. Without it, the test of the CDK example is skipped.
 CDK := $(if $(shell command -v node),.local/cdk/.installed)
 
+# What is wrong in a decision, in the definition or in a page is found here; in the template, a role or an example by `make test`.
+.PHONY: quick
+quick: $(VENV)/.development ## what to run at each change, a minute: lint, types, unit tests, the model; no cloud, no build
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy $(TYPED)
+	@HYPOTHESIS_PROFILE=quick MODEL_EXAMPLES=100 MODEL_SEED=1 $(BIN)/python -m pytest --numprocesses $$(nproc) \
+		-m "not slow" $(PYTEST) tests/unit tests/model
+
 PYTEST ?=
-WORKERS ?= 7
+WORKERS ?= auto
 
 .PHONY: test
-test: ## run every test (WORKERS=3 on a machine with less than 16 GB of memory)
+test: ## run every test, on what the machine has (WORKERS=1 where something else needs it)
 	@$(MAKE) --no-print-directory --jobs 4 setup build $(CDK) $(LOADED)
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope $(PYTEST)
 
@@ -59,11 +67,13 @@ SERVICES := cloudformation.v2 cloudwatch ec2 events iam kms lambda_ logs s3 sns 
 coverage: setup build ## which lines of handlers/ the unit tests do not run
 	@$(BIN)/python -m pytest --cov --numprocesses 2 tests/unit
 
+TYPED := handlers tests scripts benchmarks demo
+
 .PHONY: check
 check: $(VENV)/.development .local/scanners/.installed ## lint, types, templates, the state machine, weaknesses
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy handlers tests scripts benchmarks demo
+	$(BIN)/mypy $(TYPED)
 	$(BIN)/sam validate --lint
 	$(BIN)/cfn-lint template.yaml examples/*.yaml --regions $(ONE_OF_EACH_PARTITION)
 	.local/scanners/bin/checkov --file template.yaml examples/*.yaml examples/terraform/main.tf
@@ -107,7 +117,7 @@ MUTATED := README.md docs events examples layers pyproject.toml schemas scripts 
 mutants: .local/mutation/.installed ## plant small defects in handlers/ and say which ones no unit test finds (MUTANTS="license_conversion.gate*")
 	@mkdir -p .local/mutants/mutants
 	@ln -sfn $(MUTATED:%=../../%) .local/mutants && ln -sfn ../../handlers .local/mutants/src && ln -sfn src .local/mutants/mutants/handlers
-	@cd .local/mutants && HYPOTHESIS_PROFILE=mutants ../mutation/bin/mutmut run $(if $(MUTANTS),'$(MUTANTS)') && ../mutation/bin/mutmut results
+	@cd .local/mutants && HYPOTHESIS_PROFILE=quick ../mutation/bin/mutmut run $(if $(MUTANTS),'$(MUTANTS)') && ../mutation/bin/mutmut results
 
 .PHONY: build
 build: $(VENV)/.demo ## build the layer and the application as SAM deploys them
@@ -124,6 +134,10 @@ endif
 .PHONY: deploy
 deploy: build ## deploy to your account: make deploy PARAMETERS="LogLevel=DEBUG EventBusName=ops"
 	$(BIN)/sam deploy --no-confirm-changeset $(REGION) $(if $(PARAMETERS),--parameter-overrides $(patsubst %=,%='""',$(PARAMETERS)))
+
+.PHONY: verify
+verify: $(VENV)/.demo ## try what is deployed in your account: three minutes, less than a cent (STACK, AWS_REGION, TASK_TOKEN_ROLE, YES=1)
+	@$(BIN)/python scripts/verify.py $(STACK:%=--stack %) $(REGION) $(TASK_TOKEN_ROLE:%=--task-token-role %) $(if $(filter 1,$(YES)),--yes)
 
 .PHONY: delete
 delete: $(VENV)/.demo ## delete it from your account, unless a gate waits (FORCE=1: also then; docs/upgrading.md)

@@ -44,7 +44,7 @@ class BenchmarkRegistrations(MemoryRegistrations):
         self._pollers = TokenBucket(clock.monotonic, PARTITION_WRITES)
         self._table = TokenBucket(clock.monotonic, TABLE_WRITES)
 
-    def _call(
+    def _written(
         self,
         gate: str = "",
         *,
@@ -73,50 +73,50 @@ class BenchmarkRegistrations(MemoryRegistrations):
 
     def register(self, arguments: dict[str, Any], now: float) -> None:
         tasks = arguments["ExpressionAttributeValues"][":tasks"]["S"]
-        self._call(arguments["Key"]["Gate"]["S"], written=ITEM_BYTES + TOKEN_BYTES + len(tasks), attempts=1)
+        self._written(arguments["Key"]["Gate"]["S"], written=ITEM_BYTES + TOKEN_BYTES + len(tasks), attempts=1)
         super().register(arguments, now)
 
     def look_after_poller(self, gate: str, now: float) -> LastPoll:
-        self._call(written=1, attempts=1, patience=QUICK_SECONDS)
+        self._written(written=1, attempts=1, patience=QUICK_SECONDS)
         before = self.owner
         last = super().look_after_poller(gate, now)
         self._clock.sleep(INVOKE_SECONDS if self.owner != before else 0.0)
         return last
 
     def take_lease(self, owner: str, now: float) -> bool:
-        self._call(written=1)
+        self._written(written=1)
         return super().take_lease(owner, now)
 
     def take_slot(self, now: float) -> bool:
-        self._call(written=1, read_units=1, seconds=CALL_SECONDS)
+        self._written(written=1, read_units=1, seconds=CALL_SECONDS)
         return super().take_slot(now)
 
     def renew_lease(self, owner: str, now: float) -> bool:
-        self._call(written=1)
-        self._call(written=1)
+        self._written(written=1)
+        self._written(written=1)
         return super().renew_lease(owner, now)
 
     def give_lease_back(self, owner: str) -> None:
-        self._call(written=1)
+        self._written(written=1)
         super().give_lease_back(owner)
 
     def note_poll(self, owner: str, began: float, took: float) -> None:
-        self._call(written=1)
+        self._written(written=1)
         super().note_poll(owner, began, took)
 
     def waiting(self, now: float) -> Iterator[Registration]:
         size = sum(_bytes(item.registration) for item in self.items.values())
         for _ in range(SHARDS):
-            self._call(read_units=max(1.0, size / SHARDS / 4096), seconds=MEGABYTE_SECONDS * size / SHARDS / 1e6)
+            self._written(read_units=max(1.0, size / SHARDS / 4096), seconds=MEGABYTE_SECONDS * size / SHARDS / 1e6)
         return super().waiting(now)
 
     def registration(self, gate: str) -> Registration | None:
         found = super().registration(gate)
-        self._call(read_units=math.ceil(_bytes(found) / 4096) if found else 1)
+        self._written(read_units=math.ceil(_bytes(found) / 4096) if found else 1)
         return super().registration(gate)
 
     def remove(self, registration: Registration) -> None:
-        self._call(registration.gate, written=_bytes(registration))
+        self._written(registration.gate, written=_bytes(registration))
         super().remove(registration)
 
 

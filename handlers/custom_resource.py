@@ -17,10 +17,8 @@ from license_conversion.request import Request
 from license_conversion.response import deliver, requested_at, seconds_left, unusable
 from license_conversion.settings import Settings
 
-WHO_INVOKES = (
-    "CloudFormation invokes this function, with a ResponseURL that it has signed: a Custom::LicenseConversionTask names it as "
-    "its ServiceToken."
-)
+WHO_INVOKES = """CloudFormation invokes this function, with a ResponseURL that it has signed: a Custom::LicenseConversionTask \
+names it as its ServiceToken."""
 ENOUGH_TO_RESPOND = 20.0
 """Seconds of an invocation that a Delete's search for executions leaves for its response."""
 
@@ -82,7 +80,8 @@ def _provider() -> Lifecycle:
 
 def handler(event: Any, context: Any) -> None:
     """Lambda's entry point for CloudFormation's events."""
-    handle(_provider(), event, context)
+    if event != {"StayActive": True}:
+        handle(_provider(), event, context)
 
 
 def handle(helper: Lifecycle, event: Any, context: Any) -> None:

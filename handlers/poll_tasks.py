@@ -201,9 +201,9 @@ def _call_back() -> CallBack:
 
 
 def handler(event: Mapping[str, str], context: Any) -> None:
-    """Lambda's entry point. `event` has the account's `RoleArn`, `ExternalId` and `Region`, `""` for the function's own, and the
-    `Owner` of the lease.
-    """
+    """Lambda's entry point. `event` has the `Owner` of the lease and its account (`""`: the function's own role and region)."""
+    if "StayActive" in event:
+        return
     telemetry.begin(context)
     settings = Settings.from_env()
     account = Account(event["RoleArn"], event["ExternalId"], event["Region"])
@@ -221,9 +221,8 @@ def handler(event: Mapping[str, str], context: Any) -> None:
         license_manager = LicenseManager(settings.role_arn, account)
         with ThreadPoolExecutor(AT_ONCE) as threads:
             Poller(
-                registrations, license_manager, _call_back(), owner,
-                clock=time.time, sleep=time.sleep, map_=threads.map,
-            ).run(until)  # fmt: skip
+                registrations, license_manager, _call_back(), owner, clock=time.time, sleep=time.sleep, map_=threads.map
+            ).run(until)
     except Exception:
         telemetry.logger.exception("The poller broke: a gate that wakes starts the next one")
         raise

@@ -63,7 +63,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
             _request_given_up(event, until)
         elif event.get("ResourceType") == OWN_RESOURCE:
             _own_resource(event, until)
-        else:
+        elif event != {"StayActive": True}:
             _gate(event, until)
     except ResponseNotTaken as error:
         count("ResponsesNotTaken")
@@ -125,8 +125,7 @@ def _request_given_up(record: Mapping[str, Any], until: float) -> None:
         log("INFO", "The function failed, and the execution that it had begun responds", **_whose(request))
         return
     else:
-        broke = record.get("responsePayload") or {}
-        made_of = record.get("requestContext", {})
+        broke, made_of = record.get("responsePayload") or {}, record.get("requestContext", {})
         what = quoted(f"{broke.get('errorType', 'no error')}: {broke.get('errorMessage', '')}")
         reason = (
             f"The gate itself broke before it could wait for {asked_for(request.get('ResourceProperties'))}. The conversion is "
@@ -207,7 +206,8 @@ def _end_with_response(executions: Executions, give_up: float, arn: str) -> bool
 def _respond(executions: Executions, recipients: Recipients, name: str, reason: str, seconds: float) -> None:
     status = recipients.respond(name, reason, executions, seconds, datetime.now(UTC))
     keys = {"status": status, "execution": recipients.execution, "task_id": recipients.task_id}
-    log("INFO", f"The {name} got its response", **keys, **_whose(recipients.event))
+    level, end = ("WARNING", "is none to Step Functions") if status == "REFUSED" else ("INFO", "got its response")
+    log(level, f"The {name} {end}", **keys, **_whose(recipients.event))
 
 
 def _send(request: Mapping[str, Any], said: Mapping[str, Any], seconds: float) -> None:

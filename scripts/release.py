@@ -20,18 +20,8 @@ ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
 LAYER = ROOT / "layers" / "dependencies"
 NAME = "license-conversion-gate"
-COPIED = (
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "LICENSE",
-    "README.md",
-    "SECURITY.md",
-    "docs",
-    "examples",
-    "samconfig.toml",
-    "schemas",
-    "statemachine",
-)
+COPIED = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md", "docs", "examples", "samconfig.toml",
+          "schemas", "scripts/verify.py", "scripts/waiting.py", "statemachine")  # fmt: skip
 """What goes into a release as it is."""
 PACKED = {
     r"(RespondFunction:\n(?: {4}.*\n)*? +CodeUri:) handlers\b": r"\1 respond.zip",  # a part of it: handlers/Makefile
@@ -39,6 +29,18 @@ PACKED = {
     r"ContentUri: layers/dependencies\b": "ContentUri: dependencies.zip",
 }
 """What the template of a release says in place of the folders that `sam build` reads, in this order."""
+WITHOUT_A_CLONE = {
+    r"(?s)## See it and test it\n.*?(?=## )": "",
+    r" +git clone .*\n": "",
+    r"AWS_REGION=(.*)\n( +)make deploy\n +make verify\b": (
+        r"AWS_DEFAULT_REGION=\1\n\2sam deploy    # with parameters: sam deploy --parameter-overrides LogLevel=DEBUG "
+        """'KmsKeyArn=""'"""
+        r"\n\2python scripts/verify.py"
+    ),
+    r"`make delete` refuses while a gate waits\.": "`python -m scripts.waiting`, with boto3, says whether one waits; "
+    "`sam delete` does not look.",
+}
+"""What the README of a release says in place of what needs the repository."""
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file knows
 MODE = 0o100644 << 16
 
@@ -76,7 +78,8 @@ def build(folder: Path) -> Path:
     content["handlers.zip"] = _zip(_handlers())
     content["respond.zip"] = _zip(_made(ROOT / "handlers", "RespondFunction"))
     content["dependencies.zip"] = _zip(_made(LAYER, "DependenciesLayer"))
-    content["template.yaml"] = template((ROOT / "template.yaml").read_text("utf-8")).encode()
+    for name, made in (("template.yaml", PACKED), ("README.md", WITHOUT_A_CLONE)):
+        content[name] = released((ROOT / name).read_text("utf-8"), made).encode()
     top = f"{NAME}-{version()}"
     folder.mkdir(parents=True, exist_ok=True)
     release = folder / f"{top}.zip"
@@ -84,12 +87,12 @@ def build(folder: Path) -> Path:
     return release
 
 
-def template(text: str) -> str:
-    """The template with the packed code in place of the folders."""
-    for folder, packed in PACKED.items():
-        text, count = re.subn(folder, packed, text)
+def released(text: str, made: Mapping[str, str]) -> str:
+    """The text with what a release has in place of what is in the repository."""
+    for pattern, instead in made.items():
+        text, count = re.subn(pattern, instead, text)
         if not count:
-            raise ValueError(f"template.yaml has no '{folder}' any more.")
+            raise ValueError(f"There is no '{pattern}' any more.")
     return text
 
 

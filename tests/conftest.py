@@ -1,6 +1,7 @@
 """What every test starts from: no credentials but made-up ones, and the same examples each time."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ parse_once.regions()
 parse_once.services()
 
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
-settings.register_profile("mutants", settings.get_profile("suite"), max_examples=10)
+settings.register_profile("quick", settings.get_profile("suite"), max_examples=10)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 FAKE_AWS = {
@@ -40,32 +41,49 @@ REAL_AWS = (
 
 
 END_TO_END = "tests/end_to_end/test_"
-LONGEST = (
-    *(f"{END_TO_END}permissions", "tests/model/test_cloudformation_model", f"{END_TO_END}stack_gate"),
-    *(f"{END_TO_END}state_machine", f"{END_TO_END}poller", f"{END_TO_END}dashboard", f"{END_TO_END}convert_and_gate"),
-    *(f"{END_TO_END}examples", f"{END_TO_END}broken_gate", END_TO_END),
+CLOUDS = (
+    ("permissions", "poller", "safety_net", "parameters", "local_cloud", "demo"),
+    ("dashboard", "stack_gate", "convert_and_gate", "examples", "verify", "story"),
+    ("state_machine", "upgrade", "broken_gate", "our_interpreter", "release"),
 )
-"""In this order: what takes minutes begins first and beside what only waits, and a run ends with what is over in a moment."""
+"""The end-to-end modules of each local cloud, in this order; as long as each other. One with its own cloud is first."""
+ORDER = (*(f"{END_TO_END}{name}." for names in CLOUDS for name in names), END_TO_END, "tests/model/test_cloudformation")
+"""What takes minutes begins first, beside what only waits; a run ends with what is over in a moment."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: [not item.nodeid.startswith(one) for one in LONGEST])
+    items.sort(key=lambda item: [not item.nodeid.startswith(one) for one in ORDER])
 
 
-class Modules(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped
-    """An end-to-end module goes to one worker as a whole: a worker has one local cloud for those that it gets. The poller's tests
-    go one by one, as each waits for minutes. (xdist's own groups have no effect with pytest 9.2.)
+class Clouds(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped
+    """Each worker has one local cloud for the end-to-end modules that it gets, so three workers get them. All other tests go one
+    by one. (xdist's own groups have no effect with pytest 9.2.)
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        whole = nodeid.startswith(END_TO_END) and not nodeid.startswith(f"{END_TO_END}poller")
-        return nodeid.split("::", maxsplit=1)[0] if whole else nodeid
+        if not nodeid.startswith(END_TO_END):
+            return nodeid
+        module = nodeid.removeprefix(END_TO_END).partition(".")[0]
+        return next((f"cloud {number}" for number, names in enumerate(CLOUDS) if module in names), "cloud 0")
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Modules:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Clouds:
     config.option.loadscopereorder = False
-    return Modules(config, log)
+    return Clouds(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """What the machine has: end-to-end tests wait more than they work, so more than it has cores; and a gigabyte of memory is
+    enough for each, with three for what all share.
+    """
+    cores = len(os.sched_getaffinity(0))
+    free = int(re.findall(r"MemAvailable: +(\d+)", Path("/proc/meminfo").read_text())[0]) / 2**20
+    workers = max(1, min(cores + 5, int(free) - 3))
+    with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"{workers} workers: {cores} cores, {free:.1f} GB of memory free")  # noqa: T201
+    return workers
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from license_conversion.executions import OWN_ID, Executions
+from license_conversion.plain_telemetry import count
 from license_conversion.response import bare, requested_at, send, unusable
 from license_conversion.text import quoted, shorten
 
@@ -88,30 +89,32 @@ class Recipients:
         return str(said["Status"])
 
     def _call_back(self, reason: str, executions: Executions, seconds: float) -> str:
-        """A caller that has gone is no error."""
+        """A caller that has gone is no error. A token that is none, as one of another account is here, is the caller's."""
         client, token, gate = executions.client, self.given["TaskToken"], self.gate
-        gone = client.exceptions
-        passes, ended = gate.get("Passed") and "Output" in gate, gate.get("Ended") and gate.get("Error")
+        passes = gate.get("Passed") and "Output" in gate
+        error = (gate.get("Ended") and gate.get("Error")) or GATE_BROKEN
+        cause = reason if error == GATE_BROKEN else gate.get("Cause", reason)
 
-        def call() -> None:
-            with suppress(gone.TaskTimedOut, gone.TaskDoesNotExist, gone.InvalidToken):
+        def call() -> str:
+            try:
                 if passes:
                     client.send_task_success(taskToken=token, output=json.dumps(gate["Output"]))
-                    return
-                broken = not ended or gate["Error"] == GATE_BROKEN
-                error, cause = (GATE_BROKEN, reason) if broken else (gate["Error"], gate.get("Cause", reason))
-                client.send_task_failure(taskToken=token, error=error, cause=cause)
+                else:
+                    client.send_task_failure(taskToken=token, error=error, cause=cause)
+            except client.exceptions.InvalidToken:
+                count("CallbacksRefused")
+                return "REFUSED"
+            except (client.exceptions.TaskTimedOut, client.exceptions.TaskDoesNotExist):
+                pass
+            return "SUCCESS" if passes else "FAILED"
 
-        executions.within(seconds, call)
-        return "SUCCESS" if passes else "FAILED"
+        return executions.within(seconds, call)
 
 
 def asked_for(properties: Any) -> str:
     """What these properties ask for. They may be unchecked, so only what has the form of an id or of an ARN is repeated."""
     given = properties if isinstance(properties, Mapping) else {}
-    task_id, arn, tasks = (
-        given.get(name) for name in ("LicenseConversionTaskId", "ResourceArn", "LicenseConversionTaskIds")
-    )
+    task_id, arn, tasks = map(given.get, ("LicenseConversionTaskId", "ResourceArn", "LicenseConversionTaskIds"))
     if isinstance(task_id, str) and OWN_ID.fullmatch(task_id):
         return f"task {task_id}"
     if isinstance(arn, str) and arn.startswith("arn:") and "?" not in arn:

@@ -120,16 +120,16 @@ class BrokenGate:
             wait=False,
         )
 
-    def failed_tries(self, machine: str, stack: str) -> int:
-        """How often a function has failed the stack's execution."""
+    def failures(self, machine: str, stack: str) -> list[str]:
+        """The errors with which functions have failed the stack's execution."""
         steps = self.cloud.client("stepfunctions")
         arn = self.application.state_machine_arn.rpartition(":")[0] + f":{machine}"
         for one in steps.list_executions(stateMachineArn=arn)["executions"]:
             found = {"executionArn": one["executionArn"]}
             if self._stacks[stack].id in steps.describe_execution(**found)["input"]:
                 events = steps.get_execution_history(**found)["events"]
-                return sum(event["type"] == "TaskFailed" for event in events)
-        return 0
+                return [event["taskFailedEventDetails"]["error"] for event in events if event["type"] == "TaskFailed"]
+        return []
 
     def ended(self, name: str) -> Stack:
         return self.cloud.stacks.wait_for(self._stacks[name].id)
@@ -156,6 +156,10 @@ def gate(application: Application) -> BrokenGate:
         ("check-too-slow", SLOW, {"Timeout": 1}),
     ):
         gate.create(gate.with_broken(check, name, code, **changes), add(duration=FOREVER), ServiceTimeout=SOON)
+    for logical_id, name in ((check, "check-inactive"), ("RespondFunction", "responder-inactive")):
+        inactive = gate.with_broken(logical_id, name, "")
+        gate.cloud.limit(f"Invoke:{name}-broken", refused=3)
+        gate.create(inactive, add(duration=0))
     mended = gate.with_broken("RespondFunction", "mended", KILLED)
     gate.create(mended, add(duration=0))
     clock = {"TimeoutSeconds": "60", "WaitConditionTimeout": "90"}
@@ -202,6 +206,15 @@ def test_a_check_that_fails_until_it_would_be_too_late_ends_the_gate(gate: Broke
     assert stack.status == "ROLLBACK_COMPLETE"
 
 
+@pytest.mark.parametrize("name", ["check-inactive", "responder-inactive"])
+def test_a_function_that_is_inactive_and_wakes_costs_a_gate_time_and_no_outcome(gate: BrokenGate, name: str) -> None:
+    stack = gate.ended(name)
+
+    assert gate.failures(name, name) == ["Lambda.CodeArtifactUserPendingException"] * 3
+    assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
+    assert [answer["Status"] for answer in gate.answers(name)] == ["SUCCESS"]
+
+
 def test_an_execution_that_has_begun_gives_the_only_response(gate: BrokenGate) -> None:
     stack = gate.ended("dies-when-it-has-begun")
 
@@ -210,7 +223,7 @@ def test_an_execution_that_has_begun_gives_the_only_response(gate: BrokenGate) -
 
 
 def test_a_responder_that_fails_is_tried_until_a_release_mends_it(gate: BrokenGate) -> None:
-    eventually(lambda: all(gate.failed_tries("mended", name) > 1 for name in ("mended", "mended-with-a-handle")))
+    eventually(lambda: all(len(gate.failures("mended", name)) > 1 for name in ("mended", "mended-with-a-handle")))
 
     gate.mend("mended-broken", "respond.handler")
 

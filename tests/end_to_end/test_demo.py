@@ -3,11 +3,15 @@ anything goes otherwise than told.
 """
 
 import io
+import os
 import re
+import shutil
+import subprocess
 import xml.etree.ElementTree as ET
 
 import pytest
 
+from demo import up
 from demo.scenes import Demo, as_rows
 from demo.screen import WIDEST, Screen, plain_console, style_of
 from license_conversion.conversion import ATTRIBUTES
@@ -82,3 +86,22 @@ def test_the_picture_shows_what_the_demo_shows_today(application: Application) -
 
     # A busy machine may look first when the conversion has ended.
     assert words(*shown) == words(COMMAND, PAUSE, *lines[first_scene(lines)]), "run `make picture`"
+
+
+@pytest.mark.skipif(shutil.which("aws") is None, reason="the commands are the AWS CLI's, which is not on this machine")
+def test_the_commands_that_make_local_prints_run_one_after_the_other(application: Application) -> None:
+    lines = [up.surroundings(application.cloud), *(commands for _, _, commands in up.COMMANDS)]
+    own = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "SAM_CLI_TELEMETRY": "0"}
+
+    done = subprocess.run(  # noqa: S603  (our own commands)
+        ["bash", "-c", "\n".join(["set -eux", *lines])], env=own, capture_output=True, text=True, check=False  # noqa: S607
+    )  # fmt: skip
+
+    assert {"CREATE_IN_PROGRESS", "CREATE_FAILED"} <= set(done.stdout.split()), done.stderr
+    waits = application.cloud.stacks.wait_for("my-stack")
+    assert (waits.status, waits.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
+    failing = application.cloud.stacks.describe("failing")
+    assert (failing.status, done.returncode) == ("ROLLBACK_COMPLETE", 1)
+    assert "License conversion FAILED" in failing.failures[0]
+    for stack in (waits, failing):
+        application.cloud.stacks.delete(stack.id)

@@ -117,6 +117,16 @@ def test_the_list_of_commands_that_no_test_runs_has_none_that_is_not_there() -> 
         assert [command for _, command in GIVEN if command.startswith(beginning)]
 
 
+@pytest.mark.parametrize("page", [*PAGES, *(ROOT / "docs").glob("*.md")], ids=lambda path: path.name)
+def test_a_block_that_is_pasted_whole_deploys_once(page: Path) -> None:
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+    assert (
+        max((len(re.findall(r"^ *(?:make|sam|aws \w+) deploy\b", block, re.MULTILINE)) for block in blocks), default=0)
+        <= 1
+    )
+
+
 def test_the_command_that_deploys_roles_says_that_it_may() -> None:
     for _, command in RUN:
         if template := re.search(r"--template-file (\S+)", command):

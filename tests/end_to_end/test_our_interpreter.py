@@ -365,7 +365,7 @@ if REAL:
 
 
 @dataclass(frozen=True)
-class Ended:
+class Arrival:
     """What is compared."""
 
     status: str
@@ -446,7 +446,7 @@ class Abroad:
         )
         return str(started["executionArn"])
 
-    def end(self, name: str) -> Ended:
+    def end(self, name: str) -> Arrival:
         arn, journey = self._arns[name], JOURNEYS[name]
         if journey.wakes is not None:
             key = {"Name": {"S": journey.place or arn.rpartition(":")[2]}}
@@ -457,7 +457,7 @@ class Abroad:
         pages = self._step_functions.get_paginator("get_execution_history").paginate(executionArn=arn)
         events = [event for page in pages for event in page["events"]]
         left = [event["stateExitedEventDetails"] for event in events if "stateExitedEventDetails" in event]
-        return Ended(
+        return Arrival(
             found["status"],
             found.get("error", ""),
             lasting(found.get("cause", "")),
@@ -475,7 +475,7 @@ def abroad(cloud: LocalCloud) -> Abroad:
 # Ours
 
 
-def at_home(journey: Journey) -> Ended:
+def at_home(journey: Journey) -> Arrival:
     clock = VirtualClock()
 
     def invoke(function: str, payload: str, done: Done, failed: Failed) -> None:
@@ -510,7 +510,7 @@ def at_home(journey: Journey) -> Ended:
         clock.run_for(0.5)
         execution.call_back(execution.token, journey.wakes)
     clock.run_out()
-    return Ended(
+    return Arrival(
         execution.status,
         execution.error,
         lasting(execution.cause),

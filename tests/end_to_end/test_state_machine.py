@@ -43,7 +43,7 @@ EVENTS_OF_AN_EXECUTION = 25_000
 Json = dict[str, Any]
 
 
-class Executions:
+class NamedExecutions:
     """Executions by the name of what happens to them; `tasks` are the conversion tasks by the same name."""
 
     def __init__(self, application: Application) -> None:
@@ -107,8 +107,8 @@ class Executions:
 
 
 @pytest.fixture(scope="module")
-def executions(application: Application) -> Executions:
-    run = Executions(application)
+def executions(application: Application) -> NamedExecutions:
+    run = NamedExecutions(application)
     add, start = run.add, run.start
     never = float("inf")
     run.example("event-to-sns")
@@ -178,7 +178,7 @@ def executions(application: Application) -> Executions:
     return run
 
 
-def _instances(run: Executions, count: int) -> list[Json]:
+def _instances(run: NamedExecutions, count: int) -> list[Json]:
     """What the example is told of an instance, once for each."""
     ec2 = run.application.cloud.client("ec2")
     group = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]["GroupId"]
@@ -188,7 +188,7 @@ def _instances(run: Executions, count: int) -> list[Json]:
     return [{"InstanceId": instance["InstanceId"], "SecurityGroupIds": [group]} for instance in instances]
 
 
-def _groups(run: Executions, name: str) -> tuple[list[str], list[str]]:
+def _groups(run: NamedExecutions, name: str) -> tuple[list[str], list[str]]:
     """The groups of an execution's instance as they were before, and as they are now."""
     asked = json.loads(run.ended(name)["input"])
     found = run.application.cloud.client("ec2").describe_instances(InstanceIds=[asked["InstanceId"]])
@@ -196,7 +196,7 @@ def _groups(run: Executions, name: str) -> tuple[list[str], list[str]]:
     return asked["SecurityGroupIds"], [group["GroupId"] for group in now]
 
 
-def _subscribe(run: Executions) -> None:
+def _subscribe(run: NamedExecutions) -> None:
     """A queue that hears of what the example's topic gets."""
     queue = run.application.cloud.client("sqs").create_queue(QueueName="ends")["QueueUrl"]
     run.application.cloud.client("sns").subscribe(
@@ -207,17 +207,19 @@ def _subscribe(run: Executions) -> None:
     )
 
 
-def _queue_arn(run: Executions, queue: str) -> str:
+def _queue_arn(run: NamedExecutions, queue: str) -> str:
     found = run.application.cloud.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
     return str(found["Attributes"]["QueueArn"])
 
 
-def _create(run: Executions, name: str, definition: Json, role: str = "arn:aws:iam::000000000000:role/caller") -> str:
+def _create(
+    run: NamedExecutions, name: str, definition: Json, role: str = "arn:aws:iam::000000000000:role/caller"
+) -> str:
     created = run.step_functions.create_state_machine(name=name, definition=json.dumps(definition), roleArn=role)
     return str(created["stateMachineArn"])
 
 
-def _impatient(run: Executions) -> str:
+def _impatient(run: NamedExecutions) -> str:
     """A caller that goes before the gate has ended, but after LocalStack has made the gate's input: a time-out leaves out what it
     has not yet made of it.
     """
@@ -237,7 +239,7 @@ def _impatient(run: Executions) -> str:
     return _create(run, "impatient", {"StartAt": "Wait at Gate", "States": {"Wait at Gate": waits}})
 
 
-def _with_a_bus_that_takes_nothing(run: Executions) -> str:
+def _with_a_bus_that_takes_nothing(run: NamedExecutions) -> str:
     """A second state machine of the same definition and role, which may put events onto another bus alone."""
     ours = run.step_functions.describe_state_machine(stateMachineArn=run.application.state_machine_arn)
     definition = json.loads(ours["definition"])
@@ -246,13 +248,13 @@ def _with_a_bus_that_takes_nothing(run: Executions) -> str:
     return _create(run, "gate-without-bus", definition, ours["roleArn"])
 
 
-def _create_stack(run: Executions, name: str, task_id: str) -> None:
+def _create_stack(run: NamedExecutions, name: str, task_id: str) -> None:
     template, parameters = EXAMPLES / "stack-gate.yaml", {"LicenseConversionTaskId": task_id}
     run.application.cloud.stacks.create(name, template, parameters, wait=False)
 
 
 class TestOutput:
-    def test_is_the_finished_task_in_the_shape_of_the_api(self, executions: Executions) -> None:
+    def test_is_the_finished_task_in_the_shape_of_the_api(self, executions: NamedExecutions) -> None:
         output = executions.output("waits")
 
         assert output == {
@@ -266,13 +268,13 @@ class TestOutput:
         for name in ("StartTime", "LicenseConversionTime", "EndTime"):
             assert datetime.strptime(output[name], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
 
-    def test_of_a_failed_conversion_that_may_fail_is_the_task_too(self, executions: Executions) -> None:
+    def test_of_a_failed_conversion_that_may_fail_is_the_task_too(self, executions: NamedExecutions) -> None:
         output = executions.output("continues")
 
         assert (output["Status"], output["StatusMessage"]) == ("FAILED", SAID)
         assert "LicenseConversionTime" not in output
 
-    def test_of_a_terminal_task_comes_after_one_check(self, executions: Executions) -> None:
+    def test_of_a_terminal_task_comes_after_one_check(self, executions: NamedExecutions) -> None:
         executions.output("already-terminal")
 
         entered = _entered(executions.history(executions.arns["already-terminal"]))
@@ -280,7 +282,7 @@ class TestOutput:
 
 
 class TestErrors:
-    def test_of_a_failed_conversion_has_the_task_as_its_cause(self, executions: Executions) -> None:
+    def test_of_a_failed_conversion_has_the_task_as_its_cause(self, executions: NamedExecutions) -> None:
         error, cause = executions.failure("fails")
 
         assert error == "LicenseConversion.Failed"
@@ -289,7 +291,7 @@ class TestErrors:
         assert task["StatusMessage"] == SAID
         assert task["SourceLicenseContext"] == {"UsageOperation": "RunInstances:0800"}
 
-    def test_of_a_wait_that_ran_out_has_the_last_check_as_its_cause(self, executions: Executions) -> None:
+    def test_of_a_wait_that_ran_out_has_the_last_check_as_its_cause(self, executions: NamedExecutions) -> None:
         error, cause = executions.failure("times-out")
 
         assert error == "LicenseConversion.TimedOut"
@@ -297,7 +299,7 @@ class TestErrors:
         assert (task["LicenseConversionTaskId"], task["Status"]) == (executions.tasks["times-out"], "IN_PROGRESS")
         assert "EndTime" not in task
 
-    def test_of_a_wait_that_ran_out_comes_with_one_check_at_the_deadline(self, executions: Executions) -> None:
+    def test_of_a_wait_that_ran_out_comes_with_one_check_at_the_deadline(self, executions: NamedExecutions) -> None:
         ended = executions.ended("times-out")
         deadline = ended["startDate"] + timedelta(seconds=6)
 
@@ -308,7 +310,7 @@ class TestErrors:
             sum(at >= deadline for at in checks) <= 1
         )  # none, where the one before it was so slow that it ended there
 
-    def test_stay_json_however_much_license_manager_says(self, executions: Executions) -> None:
+    def test_stay_json_however_much_license_manager_says(self, executions: NamedExecutions) -> None:
         error, cause = executions.failure("said-much")
 
         assert error == "LicenseConversion.Failed"
@@ -325,7 +327,7 @@ class TestErrors:
         ],
     )
     def test_of_a_refused_request_have_a_sentence_as_their_cause(
-        self, executions: Executions, name: str, sentence: str
+        self, executions: NamedExecutions, name: str, sentence: str
     ) -> None:
         error, cause = executions.failure(name)
 
@@ -335,12 +337,12 @@ class TestErrors:
 
 
 class TestCallersThatWaitForTheExecution:
-    def test_go_on_with_the_task(self, executions: Executions) -> None:
+    def test_go_on_with_the_task(self, executions: NamedExecutions) -> None:
         assert executions.output("sync-waits")["LicenseConversionTaskId"] == executions.tasks["sync-waits"]
         before, now = _groups(executions, "sync-waits")
         assert now == before
 
-    def test_find_error_and_cause_inside_the_cause_of_their_task(self, executions: Executions) -> None:
+    def test_find_error_and_cause_inside_the_cause_of_their_task(self, executions: NamedExecutions) -> None:
         executions.failure("sync-fails")
 
         (failed,) = (
@@ -351,7 +353,7 @@ class TestCallersThatWaitForTheExecution:
         assert gate["Error"] == "LicenseConversion.Failed"
         assert json.loads(gate["Cause"])["StatusMessage"] == SAID
 
-    def test_choose_what_to_do_after_a_failure(self, executions: Executions) -> None:
+    def test_choose_what_to_do_after_a_failure(self, executions: NamedExecutions) -> None:
         error, cause = executions.failure("sync-fails")
 
         assert error == "LicenseConversion.Failed"
@@ -359,7 +361,7 @@ class TestCallersThatWaitForTheExecution:
         before, now = _groups(executions, "sync-fails")
         assert now == before
 
-    def test_choose_what_to_do_though_the_cause_that_they_get_is_cut(self, executions: Executions) -> None:
+    def test_choose_what_to_do_though_the_cause_that_they_get_is_cut(self, executions: NamedExecutions) -> None:
         error, cause = executions.failure("sync-said-much")
 
         (failed,) = (e for e in executions.history(executions.arns["sync-said-much"]) if e["type"] == "TaskFailed")
@@ -370,7 +372,7 @@ class TestCallersThatWaitForTheExecution:
         before, now = _groups(executions, "sync-said-much")
         assert now == before
 
-    def test_choose_what_to_do_after_a_time_out(self, executions: Executions) -> None:
+    def test_choose_what_to_do_after_a_time_out(self, executions: NamedExecutions) -> None:
         error, cause = executions.failure("sync-times-out")
 
         assert error == "LicenseConversion.TimedOut"
@@ -378,7 +380,7 @@ class TestCallersThatWaitForTheExecution:
         closed = executions.example("state-machine-sync").outputs["ClosedGroupId"]
         assert _groups(executions, "sync-times-out")[1] == [closed]
 
-    def test_choose_what_to_do_after_a_refusal(self, executions: Executions) -> None:
+    def test_choose_what_to_do_after_a_refusal(self, executions: NamedExecutions) -> None:
         error, cause = executions.failure("sync-refused")
 
         assert error == "LicenseConversion.InvalidRequest"
@@ -386,7 +388,7 @@ class TestCallersThatWaitForTheExecution:
 
 
 class TestCallersWithATaskToken:
-    def test_get_the_task(self, executions: Executions) -> None:
+    def test_get_the_task(self, executions: NamedExecutions) -> None:
         output = executions.output("callback-waits")
 
         assert output["LicenseConversionTaskId"] == executions.tasks["callback-waits"]
@@ -400,7 +402,9 @@ class TestCallersWithATaskToken:
             ("callback-refused", "RequestRefused", "LicenseConversion.InvalidRequest"),
         ],
     )
-    def test_catch_each_error_by_its_name(self, executions: Executions, name: str, caught: str, gates: str) -> None:
+    def test_catch_each_error_by_its_name(
+        self, executions: NamedExecutions, name: str, caught: str, gates: str
+    ) -> None:
         assert executions.failure(name)[0] == caught
         (failed,) = (event for event in executions.history(executions.arns[name]) if event["type"] == "TaskFailed")
         gate = executions.gate_of(name)
@@ -408,7 +412,7 @@ class TestCallersWithATaskToken:
         assert (details["error"], details["cause"]) == (gate["error"], gate["cause"])
         assert gate["error"] == gates
 
-    def test_that_have_gone_break_nothing(self, executions: Executions) -> None:
+    def test_that_have_gone_break_nothing(self, executions: NamedExecutions) -> None:
         for name in ("gone-succeeds", "gone-fails"):
             assert executions.failure(name)[0] == "States.Timeout"
 
@@ -418,7 +422,7 @@ class TestCallersWithATaskToken:
 
 
 class TestCallersWithALoopOfTheirOwn:
-    def test_wait_as_long_as_the_task_function_says(self, executions: Executions) -> None:
+    def test_wait_as_long_as_the_task_function_says(self, executions: NamedExecutions) -> None:
         output = executions.output("own-loop-waits")
 
         assert (output["LicenseConversionTaskId"], output["Status"]) == (
@@ -428,13 +432,13 @@ class TestCallersWithALoopOfTheirOwn:
         assert "SecondsUntilNextCheck" not in output
         assert _entered(executions.history(executions.arns["own-loop-waits"])).count("Look at Task") > 1
 
-    def test_see_a_failure(self, executions: Executions) -> None:
+    def test_see_a_failure(self, executions: NamedExecutions) -> None:
         error, cause = executions.failure("own-loop-fails")
 
         assert error == "ConversionFailed"
         assert json.loads(cause)["StatusMessage"] == SAID
 
-    def test_catch_a_refusal_by_its_name(self, executions: Executions) -> None:
+    def test_catch_a_refusal_by_its_name(self, executions: NamedExecutions) -> None:
         error, cause = executions.failure("own-loop-refused")
 
         assert error == "LicenseConversion.InvalidRequest"
@@ -442,7 +446,7 @@ class TestCallersWithALoopOfTheirOwn:
 
 
 class TestMaps:
-    def test_tell_of_each_task_though_some_failed(self, executions: Executions) -> None:
+    def test_tell_of_each_task_though_some_failed(self, executions: NamedExecutions) -> None:
         error, cause = executions.failure("map")
 
         assert error == "SomeNotConverted"
@@ -454,7 +458,7 @@ class TestMaps:
         assert json.loads(failed["Cause"])["StatusMessage"] == SAID
         assert (unknown["Result"], unknown["Error"]) == ("NOT CONVERTED", "LicenseConversion.InvalidRequest")
 
-    def test_go_on_when_every_task_succeeded(self, executions: Executions) -> None:
+    def test_go_on_when_every_task_succeeded(self, executions: NamedExecutions) -> None:
         output = executions.output("map-all")
 
         assert [one["Result"] for one in output] == ["CONVERTED", "CONVERTED"]
@@ -463,7 +467,7 @@ class TestMaps:
 class TestEvents:
     @pytest.fixture(scope="class")
     @classmethod
-    def events(cls, executions: Executions) -> dict[str, list[Json]]:
+    def events(cls, executions: NamedExecutions) -> dict[str, list[Json]]:
         """What the queue got, by the name of the task that it is about."""
         for name in executions.arns:
             executions.ended(name)
@@ -497,11 +501,13 @@ class TestEvents:
         assert resource == "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
         assert execution.startswith(f"{machine.replace(':stateMachine:', ':execution:')}:")
 
-    def test_carry_the_output(self, executions: Executions, events: dict[str, list[Json]]) -> None:
+    def test_carry_the_output(self, executions: NamedExecutions, events: dict[str, list[Json]]) -> None:
         assert events["waits"][0]["detail"] == executions.output("waits")
 
     @pytest.mark.parametrize("name", ["stack-waits", "stack-terminal"])
-    def test_name_the_stack_that_waited(self, executions: Executions, events: dict[str, list[Json]], name: str) -> None:
+    def test_name_the_stack_that_waited(
+        self, executions: NamedExecutions, events: dict[str, list[Json]], name: str
+    ) -> None:
         detail = events[name][0]["detail"]
         assert detail["StackId"] == executions.application.cloud.stacks.describe(name).id
         assert detail["LogicalResourceId"] == "Gate"
@@ -512,7 +518,7 @@ class TestEvents:
     def test_tell_of_no_check_of_a_callers_own_loop(self, events: dict[str, list[Json]]) -> None:
         assert events["own-loop-waits"] == []
 
-    def test_that_no_bus_takes_change_no_outcome_and_are_counted(self, executions: Executions) -> None:
+    def test_that_no_bus_takes_change_no_outcome_and_are_counted(self, executions: NamedExecutions) -> None:
         if not executions.application.cloud.can_check_permissions():
             pytest.skip("permissions are not checked")
         assert executions.output("no-bus")["Status"] == "SUCCEEDED"
@@ -522,7 +528,7 @@ class TestEvents:
 
 
 class TestHistories:
-    def test_of_the_longest_wait_stay_below_the_limit(self, executions: Executions) -> None:
+    def test_of_the_longest_wait_stay_below_the_limit(self, executions: NamedExecutions) -> None:
         events = executions.history(executions.arns["waits"])
         first, *_, last = (event["id"] for event in events if _name(event) == "Check Task")
         per_turn = (last - first) // (_entered(events).count("Check Task") - 1)
@@ -545,13 +551,13 @@ def _name(event: Mapping[str, Any]) -> str:
 
 class TestDenials:
     @staticmethod
-    def spoilt(executions: Executions, name: str, fault: str, times: int = 1) -> Json:
+    def spoilt(executions: NamedExecutions, name: str, fault: str, times: int = 1) -> Json:
         """A request for a task of its own, whose next looks meet the fault: a denial is believed after its grace."""
         task = executions.add(name, duration=0)
         executions.application.cloud.license_manager.faults.queue(fault, times=times, task_id=task)
         return {"LicenseConversionTaskId": task}
 
-    def test_name_the_action_and_the_role(self, executions: Executions) -> None:
+    def test_name_the_action_and_the_role(self, executions: NamedExecutions) -> None:
         executions.start("denied", self.spoilt(executions, "denied", "AccessDeniedException", 50))
 
         error, cause = executions.failure("denied")
@@ -560,7 +566,7 @@ class TestDenials:
         assert "license-manager:GetLicenseConversionTask is denied to arn:aws:iam::" in cause
         assert "CheckTaskRole" in cause
 
-    def test_are_caught_by_name(self, executions: Executions) -> None:
+    def test_are_caught_by_name(self, executions: NamedExecutions) -> None:
         request = self.spoilt(executions, "callback-denied", "AuthorizationException", 50) | {"TimeoutSeconds": MANY}
         executions.start("callback-denied", request, "state-machine-callback")
 
@@ -569,13 +575,13 @@ class TestDenials:
         assert error == "GateHasNoAccess"
         assert "license-manager:GetLicenseConversionTask is denied to" in cause
 
-    def test_are_caught_by_name_in_a_loop_of_ones_own(self, executions: Executions) -> None:
+    def test_are_caught_by_name_in_a_loop_of_ones_own(self, executions: NamedExecutions) -> None:
         request = self.spoilt(executions, "own-loop-denied", "AccessDeniedException")
         executions.start("own-loop-denied", request, "state-machine-own-loop")
 
         assert executions.failure("own-loop-denied")[0] == "LicenseConversion.AccessDenied"
 
-    def test_are_no_throttle_which_a_loop_of_ones_own_waits_out(self, executions: Executions) -> None:
+    def test_are_no_throttle_which_a_loop_of_ones_own_waits_out(self, executions: NamedExecutions) -> None:
         request = self.spoilt(executions, "own-loop-throttled", "RateLimitExceededException")
         executions.start("own-loop-throttled", request, "state-machine-own-loop")
 
@@ -588,7 +594,7 @@ class TestDenials:
         assert looks[0].keys() == {"LicenseConversionTaskId", "SecondsUntilNextCheck"}
 
 
-def test_no_log_line_contains_a_task_token(executions: Executions) -> None:
+def test_no_log_line_contains_a_task_token(executions: NamedExecutions) -> None:
     tokens = []
     for execution in executions.application.executions():
         described = executions.step_functions.describe_execution(executionArn=execution["executionArn"])

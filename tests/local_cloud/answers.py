@@ -101,7 +101,7 @@ class AnswersReceiver:
         self._request_ids: deque[str] = deque()
         self._misbehaviour: list[tuple[str, Misbehaviour]] = []
         self._hidden: dict[str, frozenset[str]] = {}
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="answers", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="answers", daemon=True)
         self._thread.start()
 
     @property

@@ -152,6 +152,7 @@ class LocalCloud:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ACCESS_KEY_ID": ROOT_USER.access_key_id,
             "AWS_SECRET_ACCESS_KEY": ROOT_USER.secret_access_key,
+            "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",  # nothing answers at sync-127.0.0.1
         }
 
     # People and permissions
@@ -225,7 +226,8 @@ class LocalCloud:
 
     def limit(self, operation: str, per_second: float = 1e6, at_once: float = 1e6, refused: int = 0) -> int:
         """Step Functions takes no more calls of it, and not the first ones that are `refused`, those of the account's root aside,
-        which are how a test looks on; or, with StateTransition, enters no more states. Return how many were held back before.
+        which are how a test looks on; or, with StateTransition, enters no more states. With `Invoke:<function>`, Lambda refuses
+        them because that function is Inactive. Return how many were held back before.
         """
         order = json.dumps([operation, per_second, at_once, refused]).encode()
         with DIRECT.open(f"{self.localstack.endpoint_url}{QUOTAS}", order, timeout=30) as reply:

@@ -22,10 +22,20 @@ def regions() -> None:
 
 
 def services() -> None:
-    """The files in which botocore has each service: a session that is new reads its own."""
+    """The files in which botocore has each service, and the list of them: a session that is new reads its own."""
     loader: Any = botocore.loaders.JSONFileLoader
     read = cache(partial(loader.load_file, loader()))
     loader.load_file = lambda _, path: read(path)
+    finder: Any = botocore.loaders.Loader
+    find, found = finder.list_available_services, dict[tuple[str, ...], Any]()
+
+    def list_available_services(self: Any, kind: str) -> Any:
+        where = (*self.search_paths, kind)
+        if where not in found:
+            found[where] = find(self, kind)
+        return found[where]
+
+    finder.list_available_services = list_available_services
 
 
 def json_paths() -> None:

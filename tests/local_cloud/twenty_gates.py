@@ -1,8 +1,8 @@
 """Twenty gates and all that can happen to them: a run in which every metric of the application is written.
 
 Most succeed, some fail, one has a status that nobody knows, some run out of time, one is deleted, one is stopped by hand, one
-response is not taken, one gate meets a table that is away, one as many pollers as may run; in the end the check function loses
-its layer, and the bus takes no event.
+response is not taken, one caller's token is none here, one gate meets a table that is away, one as many pollers as may run; in
+the end the check function loses its layer, and the bus takes no event.
 """
 
 import contextlib
@@ -80,7 +80,7 @@ class TwentyGates:
         self._create("goes-on", self._add_task(duration=9))
 
     def _come_to_another_end(self) -> None:
-        self._start(self._add_task(duration=5, end_status="FAILED"))
+        self._start(self._add_task(duration=5, end_status="FAILED"), TaskToken="of-another-account")
         self._create("fails", self._add_task(duration=7, end_status="FAILED"))
         self._start(self._add_task(duration=_FOREVER), TimeoutSeconds=20)
         self._start(self._add_task(duration=0, end_status="PAUSED"), TimeoutSeconds=40)

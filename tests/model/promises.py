@@ -26,8 +26,8 @@ ORDINARY_SECONDS = 2.0
 RETRY_SECONDS = 5
 """A check that is refused comes again after this time."""
 LAG_SECONDS, FLEET_LAG_SECONDS = 30.0, 60.0
-"""How long after a conversion's end a gate ends at the latest where nothing goes wrong: a poll, its callback, an event, a response;
-or a poller that takes over."""
+"""How long after a conversion's end a gate ends at the latest where nothing goes wrong: a poll, its callback, an event, a
+response; or a poller that takes over."""
 ALONE_SECONDS = 200.0
 """The same where the gate's help fails: it trusts the last poll for a minute, and sleeps for two at most."""
 REGISTERS_SECONDS = 80.0

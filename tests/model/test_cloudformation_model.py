@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -25,8 +26,24 @@ from tests.model.world import OTHER, OWN, World
 from tests.simulation.interpreter import Execution
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "2000"))
+PARTS = 4
+"""Of them, so that a run with several workers does not wait for one."""
 STEPS = 17
 SEED = 20261123
+
+MOST_EXCUSED = {
+    "Lambda began with the event when there was no time left": 450,
+    "a gate that was stopped, or broke before its first check ended": 400,
+    "an invocation that was killed, lost or delivered twice counted nothing, or twice": 50,
+    "no invocation came through before the margin": 30,
+    "the safety net came too late": 25,
+    "the margin was lost to faults": 15,
+    "an execution began after the request that takes its place": 15,
+    "another delivery began an execution after the responder's response": 10,
+    "faulty PUTs in the margin": 10,
+}
+SELDOM = 5
+"""How often the oracle may look the other way in a thousand orders, and for any other reason."""
 
 TASKS = tuple(f"lct-0000000000000000{n}" for n in range(1, 5))
 UNKNOWN_TASK = "lct-unknown0"
@@ -367,15 +384,16 @@ class StacksAtTheGate(RuleBasedStateMachine):
             self._stack.close()
 
 
-def test_every_promise_holds_whatever_happens_in_whatever_order() -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_promise_holds_whatever_happens_in_whatever_order(part: int) -> None:
     drawn = secrets.randbits(32) if "MODEL_EXAMPLES" in os.environ else SEED
     number = int(os.environ.get("MODEL_SEED") or drawn)
     print(f"MODEL_SEED={number} MODEL_EXAMPLES={EXAMPLES} gives these examples again")  # noqa: T201
     StacksAtTheGate.excused.clear()
     run_state_machine_as_test(
-        seed(number)(StacksAtTheGate),
+        seed(number + part)(StacksAtTheGate),
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=EXAMPLES // PARTS,
             stateful_step_count=STEPS,
             derandomize=False,
             database=None,
@@ -386,3 +404,6 @@ def test_every_promise_holds_whatever_happens_in_whatever_order() -> None:
     )
     for why, times in StacksAtTheGate.excused.most_common():
         print(f"{times:6} times excused: {why}")  # noqa: T201
+    if number == SEED:  # a change that makes each second gate an excuse must not pass
+        shares = {why: 1000 * times / EXAMPLES for why, times in StacksAtTheGate.excused.items()}
+        assert not {why: share for why, share in shares.items() if share > MOST_EXCUSED.get(why, SELDOM)}

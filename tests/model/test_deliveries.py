@@ -406,6 +406,18 @@ def test_a_throttle_at_the_deadline_decides_no_gate(world: World, service_timeou
     assert response_in_time(world, service_timeout)["Status"] == "SUCCESS"
 
 
+@pytest.mark.parametrize("service_timeout", [5, 10, 20, 30, *TIMEOUTS])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_table_that_takes_no_registration_makes_no_response_late(service_timeout: int, seed: int) -> None:
+    world = World(seed)
+    with world.at_the_seams():
+        world.faults.weather["Register"] = (Fault.THROTTLED, FOR_EVER)
+        gate_that_waits(world, service_timeout, 1)
+
+        assert response_in_time(world, service_timeout)["Reason"].startswith("The wait ran out")
+    world.close()
+
+
 @pytest.mark.parametrize("service_timeout", TIMEOUTS)
 def test_a_throttle_that_does_not_end_is_a_wait_that_ran_out_in_time(world: World, service_timeout: int) -> None:
     gate_that_waits(world, service_timeout, 1)
@@ -418,7 +430,9 @@ def test_a_throttle_that_does_not_end_is_a_wait_that_ran_out_in_time(world: Worl
 
 
 def several(world: World, seconds: float = 300) -> None:
-    """Four stacks, each with a task of its own, whose gates are registered by then. License Manager takes a call in two seconds."""
+    """Four stacks, each with a task of its own, whose gates are registered by then. License Manager takes one call in two
+    seconds.
+    """
     world.license_manager.quota.limit(0.5)
     for number, resource in enumerate(world.cloudformation.resources, start=1):
         task(world, TASK[:-1] + str(number), seconds=seconds)

@@ -259,7 +259,9 @@ DEFINITION = {
     "a refusal is not tried again": Defect(
         fleet_has_a_refused_id, '"MaxAttempts": 12', '"MaxAttempts": 0'
     ),
-    "a gate never registers": Defect(waits_alone, "$exists($gate.Registration)", "false"),
+    "a gate never registers": Defect(
+        waits_alone, "$exists($gate.Registration) and $gate.SecondsUntilNextCheck > 7 %}", "false %}"
+    ),
     "a table that fails ends the gate": Defect(
         table_fails, '"registeredAt": ""\n          },\n          "Next": "Back Off"',
         '"undelivered": "x", "registeredAt": ""\n          },\n          "Next": "Route"',
@@ -302,7 +304,7 @@ HANDLERS = {
         license_manager_refuses_for_a_moment, "believed = wait.refusals and", "believed = True or", gate.Gate, "_refused"
     ),
     "a refusal keeps its grace though there is no time for it": Defect(
-        is_refused_with_little_time, " or now + timedelta(seconds=RETRY_SECONDS) > wait.deadline", "", gate.Gate, "_refused"
+        is_refused_with_little_time, " or now + timedelta(seconds=RETRY_SECONDS) > wait.times.deadline", "", gate.Gate, "_refused"
     ),
     "a gate is counted whenever a check is tried": Defect(
         license_manager_refuses_for_a_moment, "found = self._checked(", 'telemetry.count("GatesStarted"); found = self._checked(',

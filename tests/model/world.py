@@ -34,7 +34,7 @@ from license_conversion.executions import Executions
 from license_conversion.license_manager import LicenseManager
 from license_conversion.poll import Poll
 from license_conversion.registrations import LEASE, MOST_POLLERS
-from license_conversion.request import Account
+from license_conversion.request import SHORTEST_ATTEMPT, Account
 from license_conversion.response import deliver
 from license_conversion.settings import Settings
 from poll_tasks import LAST_SECONDS, Poller
@@ -97,6 +97,23 @@ class Invocation:
     hindered: bool = False
     hurt: bool = False
     """A call of Step Functions did not do what it should."""
+
+
+@dataclass
+class Event:
+    """An asynchronous one, `sent` at that time; the `end` of an execution may be its reason. `arrived` is told when
+    Lambda begins with it, `ended` when the attempt began that had no error; `given_up` after how many attempts, why, and with
+    which error.
+    """
+
+    function: str
+    payload: str
+    waiter: Waiter
+    sent: float
+    ended: Callable[[float], None]
+    given_up: Callable[[int, str, str], None]
+    arrived: Callable[[float], None] = lambda _: None
+    end: Execution | None = None
 
 
 class World:
@@ -186,7 +203,7 @@ class World:
             polls = {
                 account: Poll(LicenseManager(ROLE, account), self.clock.timestamp, sleep) for account in self.tables
             }
-            tables = {account: Table(self, account, quick=True) for account in self.tables}
+            tables: dict[Account, Any] = {account: FaultyTable(self, account, quick=True) for account in self.tables}
             settings = Settings(ROLE, "us-east-1", "", "", "")
             check = TaskCheck(settings, polls.__getitem__, tables.__getitem__, clock, self._random.random)
             return partial(check_task.handle, check)
@@ -209,15 +226,12 @@ class World:
 
     def run_poller(self, account: Account, owner: str) -> None:
         def main() -> None:
-            table = Table(self, account, quick=False)
-            license_manager = LicenseManager(ROLE, account)
-            clock = self.clock
+            table: Any = FaultyTable(self, account, quick=False)
+            license_manager, now, sleep = LicenseManager(ROLE, account), self.clock.timestamp, self.clock.sleep
             try:
-                if table.take_slot(clock.timestamp()):
-                    poller = Poller(
-                        table, license_manager, self._call_gate_back, owner, clock=clock.timestamp, sleep=clock.sleep
-                    )  # type: ignore[arg-type]
-                    poller.run(clock.timestamp() + POLL_SECONDS - LAST_SECONDS)
+                if table.take_slot(now()):
+                    poller = Poller(table, license_manager, self._call_gate_back, owner, clock=now, sleep=sleep)
+                    poller.run(now() + POLL_SECONDS - LAST_SECONDS)
             except (TableUnavailable, Killed):
                 pass
             except Exception as unforeseen:
@@ -290,11 +304,9 @@ class World:
         def ended(began: float) -> None:
             request.good_attempt = min(began, request.good_attempt or began)
 
-        give_up = partial(self._give_up, request)
-        event = json.dumps(request.event())
-        self.clock.after(
-            late, lambda: self._attempt("CustomResource", event, request, sent, ended, give_up, began_with=arrived)
-        )
+        given_up = partial(self._give_up, request)
+        event = Event("CustomResource", json.dumps(request.event()), request, sent, ended, given_up, arrived)
+        self.clock.after(late, lambda: self._attempt(event))
 
     def malform(self, event: Any) -> None:
         """An event that is none of CloudFormation's comes to the function. It must get no other request's response."""
@@ -311,42 +323,36 @@ class World:
 
         self._run("CustomResource", json.dumps(event), stranger, refused)
 
-    def _attempt(
-        self, function: str, event: str, waiter: Waiter, sent: float, ended: Callable[[float], None],
-        give_up: Callable[[int, str, str], None], *, began_with: Callable[[float], None] = lambda _: None,
-        end: Execution | None = None, attempt: int = 1, throttles: int = 0,
-    ) -> None:  # fmt: skip
-        """An asynchronous event, which waits in Lambda's queue while it is throttled, until it is too old, and is tried again after
-        an error. `ended` is told when the attempt began that had none.
+    def _attempt(self, event: Event, attempt: int = 1, throttles: int = 0) -> None:
+        """It waits in Lambda's queue while it is throttled, until it is too old, and is tried again after an error.
         https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
         """
-        began = self.clock.now
-        again = partial(self._attempt, function, event, waiter, sent, ended, give_up, began_with=began_with, end=end)
+        began, waiter = self.clock.now, event.waiter
 
-        def wait(seconds: float, **how: int) -> None:
+        def again(seconds: float, attempt: int, throttles: int) -> None:
             waiter.lost.append((began, self.clock.now + seconds))
-            self.clock.after(seconds, lambda: again(**how))
+            self.clock.after(seconds, lambda: self._attempt(event, attempt, throttles))
 
-        if self.faults.next(f"Invoke {function}") is Fault.THROTTLED:
+        if self.faults.next(f"Invoke {event.function}") is Fault.THROTTLED:
             pause = min(LONGEST_PAUSE, 2.0**throttles)
-            if began + pause > sent + OLDEST_EVENT[function]:
-                give_up(attempt - 1, "EventAgeExceeded", "")
+            if began + pause > event.sent + OLDEST_EVENT[event.function]:
+                event.given_up(attempt - 1, "EventAgeExceeded", "")
             else:
-                wait(pause, attempt=attempt, throttles=throttles + 1)
+                again(pause, attempt, throttles + 1)
             return
-        began_with(began)
+        event.arrived(began)
 
         def done(_: Any, error: str) -> None:
             if not error:
-                ended(began)
+                event.ended(began)
                 return
             waiter.counts_lost = True
-            if attempt < ATTEMPTS[function]:
-                wait(RETRY_SECONDS * attempt, attempt=attempt + 1)
+            if attempt < ATTEMPTS[event.function]:
+                again(RETRY_SECONDS * attempt, attempt + 1, 0)
             else:
-                give_up(attempt, "RetriesExhausted", error)
+                event.given_up(attempt, "RetriesExhausted", error)
 
-        self._run(function, event, waiter, done, end=end)
+        self._run(event.function, event.payload, waiter, done, end=event.end)
 
     def _give_up(self, request: LifecycleRequest, attempts: int, condition: str, error: str) -> None:
         """Lambda hands an event that has failed twice, or was throttled for too long, over to the responder."""
@@ -386,10 +392,10 @@ class World:
     ) -> None:
         """An event for the responder. What it cannot do in three attempts goes to the dead-letter queue."""
 
-        def give_up(_attempts: int, _condition: str, _error: str) -> None:
+        def given_up(_attempts: int, _condition: str, _error: str) -> None:
             waiter.dead_letters += 1
 
-        self._attempt("Respond", json.dumps(event), waiter, self.clock.now, done, give_up, end=end)
+        self._attempt(Event("Respond", json.dumps(event), waiter, self.clock.now, done, given_up, end=end))
 
     def _run(
         self,
@@ -497,12 +503,13 @@ class World:
         def lost(state: str, begin: float, end: float) -> None:
             if state == "Back Off" and not execution.variable("failed"):
                 return  # the gate's own pause
-            if state == "Check Task" and waiter.refused_at == self.clock.now:
+            if state == "Check Task" and waiter.refused_at >= begin:
                 return  # and no fault either
             if state in ("Check Task", "Back Off"):
                 waiter.lost_to_checks.append((begin, end))
                 waiter.hard_faults += 1
-                waiter.counts_lost = True  # an attempt that is given up goes on
+                # An attempt that is given up goes on.
+                waiter.counts_lost |= state == "Check Task" and end - begin >= SHORTEST_ATTEMPT
             elif state != "Wait for Result":
                 waiter.lost.append((begin, end))
 
@@ -716,7 +723,7 @@ class World:
         self.clock.close()
 
 
-class Table:
+class FaultyTable:
     """What a check, which is `quick`, or a poller sees of the registrations of its account: each call meets its faults before
     it is performed or after it. A poller has a slot of its own.
     """

@@ -80,7 +80,7 @@ class OneGate:
         self.task_check = TaskCheck(
             SETTINGS,
             lambda _: poll,
-            lambda _: self.registrations,  # type: ignore[arg-type, return-value]
+            lambda _: self.registrations,
             self.now,
             lambda: self.share,
         )

@@ -18,7 +18,7 @@ from benchmarks.tally import Tally
 from tests.simulation.clock import VirtualClock
 from tests.simulation.interpreter import FILE, gate
 
-pytestmark = pytest.mark.no_cover  # a hundred thousand checks
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]  # a hundred thousand checks
 AWAY = (120.0, 420.0)
 
 

@@ -368,3 +368,15 @@ def test_the_registrations_of_one_account_are_not_those_of_another(network: Netw
     )
 
     assert one == same != other
+
+
+@pytest.mark.usefixtures("cold_start")
+def test_a_warm_function_keeps_the_clients_of_twenty_of_thirty_accounts(network: Network) -> None:
+    network.answers("GetLicenseConversionTask", ENDED)
+    thirty = [f"arn:aws:iam::{number:012}:role/reader" for number in range(30)]
+
+    for role in [*thirty, thirty[-1], thirty[0]]:
+        handler({**TASK, "RoleArn": role}, CONTEXT)
+
+    assumed = [call.said["RoleArn"] for call in network.calls if call.operation == "AssumeRole"]
+    assert assumed == [*thirty, thirty[0]]

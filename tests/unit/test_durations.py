@@ -28,54 +28,47 @@ def asynchronous(function: str, option: str) -> int:
     return int(FUNCTIONS[function]["EventInvokeConfig"][option])
 
 
+def tries(function: str) -> int:
+    return 1 + asynchronous(function, "MaximumRetryAttempts")
+
+
+def minutes(function: str) -> int:
+    """How old Lambda lets an event become."""
+    return asynchronous(function, "MaximumEventAgeInSeconds") // 60
+
+
 def worst(function: str) -> float:
     """Seconds until Lambda gives up an event whose every try takes the whole of the function's time."""
-    tries = 1 + asynchronous(function, "MaximumRetryAttempts")
-    return tries * int(FUNCTIONS[function]["Timeout"]) + sum(LAMBDA_PAUSES[: tries - 1])
+    return tries(function) * int(FUNCTIONS[function]["Timeout"]) + sum(LAMBDA_PAUSES[: tries(function) - 1])
 
 
-def test_a_custom_resource_function_that_crashes_at_once_is_given_up_after_lambdas_one_pause() -> None:
-    assert asynchronous("CustomResourceFunction", "MaximumRetryAttempts") == 1
-    assert "Lambda tries once more after a minute" in row("the custom resource function cannot be imported")
-    assert LAMBDA_PAUSES[0] == 60
-
-
-def test_a_start_that_never_comes_through_is_given_up_after_two_invocations_and_the_pause_between_them() -> None:
-    said = row("Step Functions does not start")
-
-    assert "as long as its invocation lasts, a minute" in said
-    assert FUNCTIONS["CustomResourceFunction"]["Timeout"] == 60
-    assert f"about {WORDS[round(worst('CustomResourceFunction') / 60)]} minutes" in said
-
-
-def test_a_request_that_lambda_throttles_is_given_up_at_the_age_that_the_template_sets() -> None:
-    minutes = asynchronous("CustomResourceFunction", "MaximumEventAgeInSeconds") // 60
-
-    assert row("Lambda throttles the custom").count(f"{minutes} minutes") == 2
-
-
-def test_a_check_is_given_the_time_that_is_said() -> None:
-    assert f"each check {ATTEMPT_SECONDS} seconds at most" in row("a check fails")
-
-
-def test_the_state_machine_tries_the_responder_for_an_hour() -> None:
+def hours_of_the_responder() -> float:
     """With full jitter each pause is anything up to the longest, and half of it on average."""
     rule = STATES["Respond"]["Retry"][-1]
-    longest = (
-        min(rule["IntervalSeconds"] * rule["BackoffRate"] ** number, rule["MaxDelaySeconds"])
-        for number in range(rule["MaxAttempts"])
-    )
-
-    assert rule["ErrorEquals"] == ["States.ALL"]
-    assert rule["JitterStrategy"] == "FULL"
-    assert sum(longest) / 2 / 60 == pytest.approx(60, abs=2)
-    assert "the state machine tries it for an hour" in row("the responder fails")
+    assert (rule["ErrorEquals"], rule["JitterStrategy"]) == (["States.ALL"], "FULL")
+    pauses = (rule["IntervalSeconds"] * rule["BackoffRate"] ** number for number in range(rule["MaxAttempts"]))
+    return float(sum(min(pause, rule["MaxDelaySeconds"]) for pause in pauses)) / 2 / 3600
 
 
-def test_lambda_tries_the_responder_as_often_and_as_long_as_said() -> None:
-    said = row("the responder, invoked by Lambda")
+ONE, TWO = "CustomResourceFunction", "RespondFunction"
+CLAIMS = [
+    ("the custom resource function cannot be imported", "Lambda tries once more after a minute", 1),
+    ("Step Functions does not start", "as long as its invocation lasts, a minute", 1),
+    ("Step Functions does not start", f"about {WORDS[round(worst(ONE) / 60)]} minutes", 1),
+    ("Lambda throttles the custom", f"{minutes(ONE)} minutes", 2),
+    ("a check fails", f"each check {ATTEMPT_SECONDS} seconds at most", 1),
+    ("the responder fails", "the state machine tries it for an hour", 1),
+    ("the responder, invoked by Lambda", f"tries it {WORDS[tries(TWO)]} times", 1),
+    ("the responder, invoked by Lambda", f"{minutes(TWO)} minutes", 2),
+]
 
-    assert f"tries it {WORDS[1 + asynchronous('RespondFunction', 'MaximumRetryAttempts')]} times" in said
-    minutes = asynchronous("RespondFunction", "MaximumEventAgeInSeconds") // 60
-    assert said.count(f"{minutes} minutes") == 2
-    assert worst("RespondFunction") <= 60 * minutes
+
+@pytest.mark.parametrize(("begins", "claim", "times"), CLAIMS)
+def test_how_long_each_way_to_a_response_takes_is_said(begins: str, claim: str, times: int) -> None:
+    assert row(begins).count(claim) == times
+
+
+def test_what_is_said_in_words_alone_is_so() -> None:
+    assert (tries(ONE), LAMBDA_PAUSES[0], FUNCTIONS[ONE]["Timeout"]) == (2, 60, 60)
+    assert hours_of_the_responder() == pytest.approx(1, abs=2 / 60)
+    assert worst(TWO) <= 60 * minutes(TWO)

@@ -205,7 +205,9 @@ def json_bytes(*parts: Any) -> int:
     return sum(len(json.dumps(part, ensure_ascii=False).encode()) for part in parts)
 
 
-sizes = pytest.mark.parametrize("count", [10, 400, 500, 700, 1000])
+sizes = pytest.mark.parametrize(
+    "count", [10, *(pytest.param(n, marks=pytest.mark.slow) for n in (400, 500, 700)), 1000]
+)
 ends = pytest.mark.parametrize(
     ("status", "character"),
     [(SUCCEEDED, ""), *((FAILED, one) for one in ("x", '"', "\\", "\N{GRINNING FACE}"))],

@@ -371,7 +371,7 @@ def test_the_jitter_comes_from_outside() -> None:
     assert one.check()["SecondsUntilNextCheck"] > other.check()["SecondsUntilNextCheck"]
 
 
-@pytest.mark.parametrize("hours", [1, 12, 24])
+@pytest.mark.parametrize("hours", [1, *(pytest.param(hours, marks=pytest.mark.slow) for hours in (12, 24))])
 @pytest.mark.parametrize("denied_for", [0, 25], ids=["answered at once", "denied for a while before each answer"])
 def test_a_whole_wait_fits_into_an_executions_history(hours: int, denied_for: int) -> None:
     """25,000 events: a try takes three, and a check with what leads to the next one thirteen at most."""

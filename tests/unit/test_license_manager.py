@@ -594,7 +594,7 @@ listings = (
     )
     | any_json
 )
-on_the_wire = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+on_the_wire = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def wired(body: Any) -> bytes:

@@ -95,6 +95,7 @@ def test_of_many_creates_at_once_each_one_begins_in_its_first_invocation(creates
     assert max(found) >= (creates - BUCKET) / PER_SECOND, "or the bucket lets through more than it has"
 
 
+@pytest.mark.slow
 def test_where_they_are_too_many_for_one_invocation_lambdas_second_delivery_begins_the_rest() -> None:
     found = begun(10_000, invocations=2)
 

@@ -288,6 +288,18 @@ def test_the_deployer_may_do_what_cloudformation_reads_with() -> None:
     assert {action for one in DEPLOYER["Statement"] for action in _as_list(one["Action"])} >= READ_HANDLERS
 
 
+TAGGED = {
+    *("cloudwatch:TagResource", "dynamodb:TagResource", "events:TagResource", "iam:TagRole", "lambda:TagResource"),
+    *("logs:TagResource", "sqs:TagQueue", "ssm:AddTagsToResource", "states:TagResource"),
+}
+"""CloudFormation gives a stack's tags to whatever it makes that takes tags.
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-resource-tags.html"""
+
+
+def test_the_deployer_may_tag_what_a_stack_with_tags_makes() -> None:
+    assert {action for one in DEPLOYER["Statement"] for action in _as_list(one["Action"])} >= TAGGED
+
+
 def test_the_deployers_policy_can_be_a_managed_one() -> None:
     """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: 6,144 characters, white space aside."""
     assert len(json.dumps(DEPLOYER, separators=(",", ":"))) <= 6144

@@ -38,7 +38,7 @@ ONCE = 1.0
 REFUSED = ClientError({"Error": {"Code": "ThrottlingException"}}, "SendTaskSuccess")
 
 
-class Waiting(PolledAccount):
+class WaitingAccount(PolledAccount):
     """An account, and the gates that wait for its tasks. `called` are the callbacks that were taken: token and results. A token
     is used up by the first, or when it is in `used_up`; one in `refused` raises. `woken` is told of each callback that is taken.
     """
@@ -84,15 +84,15 @@ class Waiting(PolledAccount):
         return by_gate
 
 
-def waiting(count: int, status: str = IN_PROGRESS, *, page: int = 100) -> Waiting:
+def waiting(count: int, status: str = IN_PROGRESS, *, page: int = 100) -> WaitingAccount:
     """So many gates, each with a task of its own."""
-    account = Waiting(tasks(count, status), page=page)
+    account = WaitingAccount(tasks(count, status), page=page)
     for task_id in account.tasks:
         account.register(f"gate of {task_id}", task_id)
     return account
 
 
-def fleet(account: Waiting, since: float = NOW) -> Waiting:
+def fleet(account: WaitingAccount, since: float = NOW) -> WaitingAccount:
     account.register("fleet", *account.tasks, since=since)
     return account
 
@@ -173,7 +173,7 @@ class TestLease:
 
 class TestNobodyWaits:
     def test_the_lease_is_given_back_and_after_another_reading_the_poller_ends(self) -> None:
-        account, calls = Waiting({}), list[tuple[str, float]]()
+        account, calls = WaitingAccount({}), list[tuple[str, float]]()
         account.table.called = lambda call: calls.append((call, account.seconds))
 
         account.poll(QUARTER)
@@ -183,7 +183,7 @@ class TestNobodyWaits:
         assert account.calls == []
 
     def test_a_gate_that_registered_meanwhile_has_the_poller_that_it_found_at_work(self) -> None:
-        account = Waiting(tasks(1, SUCCEEDED))
+        account = WaitingAccount(tasks(1, SUCCEEDED))
 
         def comes(_: float) -> None:
             account.then = lambda _: None
@@ -196,7 +196,7 @@ class TestNobodyWaits:
         assert (account.table.owner, account.table.until) == ("owner", 0.0)
 
     def test_a_gate_that_registered_meanwhile_and_started_a_poller_has_that_one(self) -> None:
-        account = Waiting(tasks(1, SUCCEEDED))
+        account = WaitingAccount(tasks(1, SUCCEEDED))
 
         def comes(_: float) -> None:
             account.register("late", "lct-0")
@@ -409,7 +409,7 @@ class TestARefusedTask:
         assert account.calls.count("lct-3") == 2
 
     def test_is_the_fleets_to_ask_for_too(self) -> None:
-        account = fleet(Waiting(tasks(3, SUCCEEDED)))
+        account = fleet(WaitingAccount(tasks(3, SUCCEEDED)))
         account.hidden, account.denied["lct-1"] = {"lct-1"}, AccessDenied("no")
 
         account.poll()
@@ -430,7 +430,7 @@ class TestResults:
         }
 
     def test_of_a_fleet_are_ids_of_what_succeeded_and_messages_of_what_failed(self) -> None:
-        account = fleet(Waiting({"lct-1": SUCCEEDED, "lct-2": FAILED, "lct-3": FAILED}))
+        account = fleet(WaitingAccount({"lct-1": SUCCEEDED, "lct-2": FAILED, "lct-3": FAILED}))
         account.members = {"ResourceArn": "arn:resource"}
         account.messages["lct-2"] = "No."
 
@@ -445,7 +445,7 @@ class TestResults:
 
     @pytest.mark.parametrize("message", ["ü" * 5_000, "\0" * 5_000, '"\\' * 3_000, "\N{GRINNING FACE}" * 4_000, ""])
     def test_are_forty_kilobytes_at_most_and_the_rest_comes_with_the_next_poll(self, message: str) -> None:
-        account = fleet(Waiting({f"lct-{number:046}": FAILED for number in range(200)}))
+        account = fleet(WaitingAccount({f"lct-{number:046}": FAILED for number in range(200)}))
         account.messages = dict.fromkeys(account.tasks, message)
         known = Fleet.from_carried(tuple(account.tasks), {})
         sent: list[int] = []
@@ -467,7 +467,7 @@ class TestResults:
         assert len(sent) > 1 or not message
 
     def test_have_the_first_messages_of_a_fleet_whole(self) -> None:
-        account = fleet(Waiting(tasks(100, FAILED)))
+        account = fleet(WaitingAccount(tasks(100, FAILED)))
         account.messages = dict.fromkeys(account.tasks, "x" * 3_500)
 
         account.poll()
@@ -488,7 +488,7 @@ class TestResults:
 
 class TestAFleet:
     def test_is_woken_at_once_when_all_its_tasks_have_ended(self) -> None:
-        account = fleet(Waiting(tasks(300, SUCCEEDED) | tasks(1, FAILED)))
+        account = fleet(WaitingAccount(tasks(300, SUCCEEDED) | tasks(1, FAILED)))
 
         account.poll()
 
@@ -496,7 +496,7 @@ class TestAFleet:
         assert len(results) == 300
 
     def test_that_has_not_ended_is_not_woken_before_thirty_seconds_after_its_registration(self) -> None:
-        account = fleet(Waiting(tasks(300, SUCCEEDED) | {"lct-299": IN_PROGRESS}), since=NOW - 10)
+        account = fleet(WaitingAccount(tasks(300, SUCCEEDED) | {"lct-299": IN_PROGRESS}), since=NOW - 10)
 
         account.poll(FLEET_SECONDS - 10)
         assert account.results == {}
@@ -509,14 +509,14 @@ class TestAFleet:
         assert results == [f"lct-{number}" for number in range(299)]
 
     def test_in_which_nothing_has_ended_sleeps_on(self) -> None:
-        account = fleet(Waiting(tasks(300)), since=NOW - 1000)
+        account = fleet(WaitingAccount(tasks(300)), since=NOW - 1000)
 
         account.poll(EVERY * 10)
 
         assert account.results == {}
 
     def test_has_what_a_poll_found_and_the_next_one_need_not_ask_again(self) -> None:
-        account = fleet(Waiting(tasks(5) | {"lct-0": SUCCEEDED}))
+        account = fleet(WaitingAccount(tasks(5) | {"lct-0": SUCCEEDED}))
 
         account.poll(FLEET_SECONDS + EVERY)
 
@@ -524,7 +524,7 @@ class TestAFleet:
         assert account.results == {"fleet": [["lct-0"]]}
 
     def test_has_the_ends_of_a_poll_that_broke_off_with_those_of_the_next(self) -> None:
-        account = fleet(Waiting(tasks(4, SUCCEEDED)))
+        account = fleet(WaitingAccount(tasks(4, SUCCEEDED)))
         account.listing(FAULT)
         account.denied["lct-2"] = FAULT
 
@@ -664,7 +664,7 @@ class TestDelivery:
         assert len([token for token, results in account.called if results]) == 250
 
     def test_of_a_task_that_a_gate_names_twice_is_no_trouble(self) -> None:
-        account = Waiting(tasks(1, SUCCEEDED))
+        account = WaitingAccount(tasks(1, SUCCEEDED))
         account.register("gate", "lct-0", "lct-0")
         account.register("empty")
 
@@ -690,7 +690,7 @@ def test_ten_thousand_gates_are_called_back_once_each() -> None:
 
 @pytest.mark.parametrize("call", ["renew_lease", "waiting", "note_poll", "give_lease_back", "take_lease"])
 def test_a_table_that_fails_ends_the_poller(call: str) -> None:
-    account = Waiting(tasks(1))
+    account = WaitingAccount(tasks(1))
     account.table.called = lambda called: _raise(TableUnavailable()) if called == call else None
     if call == "note_poll":
         account.register("gate", "lct-0")

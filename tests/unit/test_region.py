@@ -107,6 +107,7 @@ def waits(environment: dict[str, str]) -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.parametrize(("given", "looked_at"), [({"AWS_REGION": WANTED}, WANTED), ({}, PROFILES)])
+@pytest.mark.slow
 def test_gates_that_wait_are_looked_for_there(waits: dict[str, str], given: dict[str, str], looked_at: str) -> None:
     command = [sys.executable, "-m", "scripts.waiting"]
     ran = subprocess.run(command, cwd=ROOT, env=waits | given, check=False, stderr=subprocess.PIPE, text=True)  # noqa: S603

@@ -40,7 +40,7 @@ def written(key: dict[str, Any], tasks: str, token: str, now: float, seconds: in
 
 
 @dataclass
-class Table:
+class RegistrationTable:
     """The table of one account, and the owners for whom a check has started a poller."""
 
     of_account: Registrations | MemoryRegistrations
@@ -59,9 +59,9 @@ class DynamoDB:
     invoked: list[dict[str, str]] = field(default_factory=list)
     operations: list[str] = field(default_factory=list)
 
-    def table(self, account: Account = Account(), poll_function: str = "poll") -> Table:  # noqa: B008 - frozen
+    def table(self, account: Account = Account(), poll_function: str = "poll") -> RegistrationTable:  # noqa: B008 - frozen
         registrations = Registrations("registrations", account, poll_function)
-        return Table(registrations, lambda arguments: self.client.update_item(**arguments))
+        return RegistrationTable(registrations, lambda arguments: self.client.update_item(**arguments))
 
     def called(self, event_name: str, params: dict[str, Any], **_: Any) -> None:
         """Each call of each client. DynamoDB refuses an expression with a reserved word, and a name or value too many; moto does
@@ -93,11 +93,11 @@ def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDB]:
 
 
 @pytest.fixture(params=["DynamoDB", "memory"])
-def table(request: pytest.FixtureRequest) -> Table:
+def table(request: pytest.FixtureRequest) -> RegistrationTable:
     """The fake of the other tests is held to the same."""
     if request.param == "memory":
         memory = MemoryRegistrations()
-        table = Table(memory, lambda arguments: memory.register(arguments, NOW))
+        table = RegistrationTable(memory, lambda arguments: memory.register(arguments, NOW))
         memory.start_poller = table.owners.append
         return table
     dynamodb: DynamoDB = request.getfixturevalue("dynamodb")
@@ -121,7 +121,7 @@ class Owners(list[str]):
 # Registrations
 
 
-def test_what_the_state_machine_writes_of_a_gate_the_poller_reads(table: Table) -> None:
+def test_what_the_state_machine_writes_of_a_gate_the_poller_reads(table: RegistrationTable) -> None:
     table.register("one", "lct-1 lct-2", "t" * 2048, NOW + 0.9)
 
     assert list(table.of_account.waiting(NOW)) == [Registration("one", ["lct-1", "lct-2"], "t" * 2048, NOW)]
@@ -129,14 +129,14 @@ def test_what_the_state_machine_writes_of_a_gate_the_poller_reads(table: Table) 
     assert table.of_account.registration("another") is None
 
 
-def test_a_gate_that_registers_again_is_there_once_with_its_new_token(table: Table) -> None:
+def test_a_gate_that_registers_again_is_there_once_with_its_new_token(table: RegistrationTable) -> None:
     table.register("one", "lct-1 lct-2", "token")
     table.register("one", "lct-2", "newer", NOW + 100)
 
     assert list(table.of_account.waiting(NOW)) == [Registration("one", ["lct-2"], "newer", NOW + 100)]
 
 
-def test_a_registration_is_removed_on_the_condition_of_its_token(table: Table) -> None:
+def test_a_registration_is_removed_on_the_condition_of_its_token(table: RegistrationTable) -> None:
     table.register("one", "lct-1", "token")
     before = table.of_account.registration("one")
     table.register("one", "lct-1", "newer")
@@ -151,7 +151,7 @@ def test_a_registration_is_removed_on_the_condition_of_its_token(table: Table) -
     table.of_account.remove(after)
 
 
-def test_a_gate_whose_sleep_is_long_over_does_not_wait(table: Table) -> None:
+def test_a_gate_whose_sleep_is_long_over_does_not_wait(table: RegistrationTable) -> None:
     table.register("one", "lct-1", "token", seconds=100)
 
     assert list(table.of_account.waiting(NOW + 104))
@@ -161,7 +161,9 @@ def test_a_gate_whose_sleep_is_long_over_does_not_wait(table: Table) -> None:
 # The lease
 
 
-def test_the_lease_is_taken_by_the_check_that_finds_nobody_polling_and_that_one_starts_the_poller(table: Table) -> None:
+def test_the_lease_is_taken_by_the_check_that_finds_nobody_polling_and_that_one_starts_the_poller(
+    table: RegistrationTable,
+) -> None:
     for gate, second in (("one", 0), ("two", 0), ("one", 1), ("two", LEASE - 1)):
         assert table.of_account.look_after_poller(gate, NOW + second) == LastPoll()
     assert table.owners == [f"one@{NOW:.3f}"]
@@ -170,21 +172,21 @@ def test_the_lease_is_taken_by_the_check_that_finds_nobody_polling_and_that_one_
     assert table.owners == [f"one@{NOW:.3f}", f"two@{NOW + LEASE:.3f}"]
 
 
-def test_the_lease_is_renewed_on_the_condition_that_it_is_still_ones_own(table: Table) -> None:
+def test_the_lease_is_renewed_on_the_condition_that_it_is_still_ones_own(table: RegistrationTable) -> None:
     assert table.of_account.take_lease("one", NOW)
     assert table.of_account.renew_lease("one", NOW + 20)
     assert not table.of_account.take_lease("two", NOW + LEASE + 19)
     assert not table.of_account.renew_lease("two", NOW + 20)
 
 
-def test_a_lease_is_taken_over_once_though_the_pollers_event_is_delivered_twice(table: Table) -> None:
+def test_a_lease_is_taken_over_once_though_the_pollers_event_is_delivered_twice(table: RegistrationTable) -> None:
     assert table.of_account.take_lease("one", NOW)
     assert table.of_account.take_over("one", "first delivery")
     assert not table.of_account.take_over("one", "second delivery")
     assert table.of_account.renew_lease("first delivery", NOW + 20)
 
 
-def test_the_lease_is_lost_to_whoever_takes_it_once_it_is_over(table: Table) -> None:
+def test_the_lease_is_lost_to_whoever_takes_it_once_it_is_over(table: RegistrationTable) -> None:
     table.of_account.take_lease("one", NOW)
 
     assert table.of_account.take_lease("two", NOW + LEASE)
@@ -193,7 +195,7 @@ def test_the_lease_is_lost_to_whoever_takes_it_once_it_is_over(table: Table) -> 
     assert not table.of_account.take_lease("three", NOW + LEASE)
 
 
-def test_of_two_pollers_one_has_the_lease_whoever_renews_it_first(table: Table) -> None:
+def test_of_two_pollers_one_has_the_lease_whoever_renews_it_first(table: RegistrationTable) -> None:
     table.of_account.take_lease("one", NOW)
     table.of_account.take_lease("two", NOW + LEASE)
 
@@ -202,14 +204,14 @@ def test_of_two_pollers_one_has_the_lease_whoever_renews_it_first(table: Table) 
         assert renewed == [False, True]
 
 
-def test_a_lease_that_was_given_back_is_free_at_once(table: Table) -> None:
+def test_a_lease_that_was_given_back_is_free_at_once(table: RegistrationTable) -> None:
     table.of_account.take_lease("one", NOW)
     table.of_account.give_lease_back("one")
 
     assert table.of_account.take_lease("two", NOW)
 
 
-def test_a_lease_that_nobody_has_taken_meanwhile_is_renewed_late(table: Table) -> None:
+def test_a_lease_that_nobody_has_taken_meanwhile_is_renewed_late(table: RegistrationTable) -> None:
     """A poller that stood still has nothing to fear from itself."""
     table.of_account.take_lease("one", NOW)
 
@@ -217,7 +219,7 @@ def test_a_lease_that_nobody_has_taken_meanwhile_is_renewed_late(table: Table) -
 
 
 def test_a_poll_is_noted_by_whoever_has_the_lease_and_read_by_each_check_whether_it_takes_the_lease_or_not(
-    table: Table,
+    table: RegistrationTable,
 ) -> None:
     table.of_account.take_lease("one", NOW)
     table.of_account.note_poll("one", NOW + 1, 2.5)

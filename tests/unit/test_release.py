@@ -73,10 +73,12 @@ def another_python(folder: Path) -> str:
     pytest.skip("needs a Python of another version")
 
 
+@pytest.mark.slow
 def test_a_build_is_the_same_byte_for_byte_whoever_makes_it(built: Path, tmp_path: Path) -> None:
     assert digest(built_elsewhere(sys.executable, tmp_path)) == digest(built)
 
 
+@pytest.mark.slow
 def test_a_build_is_the_same_byte_for_byte_with_another_python(built: Path, tmp_path: Path) -> None:
     assert digest(built_elsewhere(another_python(tmp_path / "python"), tmp_path)) == digest(built)
 
@@ -93,6 +95,7 @@ def test_a_page_of_a_release_links_to_what_is_in_it() -> None:
             assert linked.parts[0] in {*release.COPIED, "template.yaml"}, f"{page.name} links to {linked}"
 
 
+@pytest.mark.slow
 def test_a_release_has_the_template_and_all_that_it_names(built: Path) -> None:
     with zipfile.ZipFile(built) as archive:
         top = f"license-conversion-gate-{release.version()}"
@@ -114,11 +117,25 @@ def test_a_release_has_the_template_and_all_that_it_names(built: Path) -> None:
 @pytest.mark.parametrize("names", ["RespondFunction:", "CodeUri: handlers", "ContentUri: layers/dependencies"])
 def test_a_template_that_says_it_otherwise_is_no_release(names: str) -> None:
     with pytest.raises(ValueError, match="any more"):
-        release.template(TEMPLATE.read_text().replace(names, "Elsewhere: elsewhere"))
+        release.released(TEMPLATE.read_text().replace(names, "Elsewhere: elsewhere"), release.PACKED)
+
+
+def test_the_readme_of_a_release_is_true_in_it(built: Path) -> None:
+    with zipfile.ZipFile(built) as archive:
+        top = f"license-conversion-gate-{release.version()}"
+        text = archive.read(f"{top}/README.md").decode()
+        names = set(archive.namelist())
+
+    linked = set(re.findall(r"(?:\]\(|src=\"|--template-file )(?!https:)([^)#\"\s]+)", text)) - {"examples/"}
+    assert len(linked) > 20
+    assert {f"{top}/{path}" for path in linked} <= names
+    assert f"{top}/scripts/waiting.py" in names
+    assert not re.findall(r"(?:`|^ *)(?:make|git) .*", text, re.MULTILINE)
+    assert re.search(r"""^ +sam deploy .*--parameter-overrides \S+ 'KmsKeyArn=""'$""", text, re.MULTILINE)
 
 
 def test_the_responder_alone_gets_its_own_zip() -> None:
-    said = yaml_parse(release.template(TEMPLATE.read_text()))["Resources"]
+    said = yaml_parse(release.released(TEMPLATE.read_text(), release.PACKED))["Resources"]
     code = {name: one["Properties"]["CodeUri"] for name, one in said.items() if "CodeUri" in one["Properties"]}
 
     assert {name for name, uri in code.items() if uri == "respond.zip"} == {"RespondFunction"}

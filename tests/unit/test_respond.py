@@ -480,7 +480,25 @@ def test_nothing_is_sent_to_a_url_that_cloudformation_has_not_signed(outside: Ou
         by_state(of_stack(event), {**PASSED, "Waiter": waiter})
 
 
-@pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
+@pytest.mark.parametrize("gate", [PASSED, FAILED], ids=["success", "failure"])
+def test_a_token_of_another_account_is_refused_which_is_counted_and_no_error_of_ours(
+    outside: Outside, said: Callable[[], Said], gate: dict[str, Any]
+) -> None:
+    """https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-wait-token"""
+    outside.network.refuses("SendTaskSuccess", "InvalidToken")
+    outside.network.refuses("SendTaskFailure", "InvalidToken")
+
+    by_state(CALLER, {**gate, "Waiter": TOKEN})
+
+    printed = said()
+    assert len(outside.network.calls) == 1
+    assert printed.metrics == {"CallbacksRefused": 1}
+    assert [(line["level"], line["message"]) for line in printed.lines] == [
+        ("WARNING", "The TASK_TOKEN is none to Step Functions")
+    ]
+
+
+@pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist"])
 @pytest.mark.parametrize("gate", [PASSED, FAILED], ids=["success", "failure"])
 def test_a_caller_that_has_gone_is_no_error(outside: Outside, code: str, gate: dict[str, Any]) -> None:
     outside.network.refuses("SendTaskSuccess", code)

@@ -25,6 +25,8 @@ SDK_ERRORS = [
     "Lambda.SdkClientException",
 ]
 """https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html#bp-lambda-serviceexception"""
+# Of a function that is Inactive; botocore's model does not know it: https://github.com/boto/boto3/issues/3788
+INACTIVE = ["Lambda.CodeArtifactUserPendingException", "Lambda.ResourceNotReadyException"]
 CODE_ERRORS = ["Runtime.ImportModuleError", "Runtime.ExitError", "Sandbox.Timedout", "Lambda.Unknown"]
 NOT_ALL = {"States.DataLimitExceeded", "States.Runtime"}
 """What States.ALL does not stand for.
@@ -52,7 +54,7 @@ def pauses(rule: Mapping[str, Any]) -> Iterator[float]:
         yield min(rule["IntervalSeconds"] * rule["BackoffRate"] ** number, rule.get("MaxDelaySeconds", float("inf")))
 
 
-@pytest.mark.parametrize("error", [*lambdas_errors(), *SDK_ERRORS, *CODE_ERRORS, "States.Timeout"])
+@pytest.mark.parametrize("error", [*lambdas_errors(), *SDK_ERRORS, *INACTIVE, *CODE_ERRORS, "States.Timeout"])
 def test_a_check_that_fails_is_left_to_the_router_whatever_the_error(error: str) -> None:
     caught = rule_for("Check Task", "Catch", error)
 
@@ -82,7 +84,7 @@ def test_a_refusal_is_tried_again_for_as_long_as_its_grace(error: type[Exception
     assert sum(pauses(rule)) >= NEW_ROLE + RETRY_SECONDS
 
 
-@pytest.mark.parametrize("error", ["ResponseNotTaken", *lambdas_errors(), *SDK_ERRORS, *CODE_ERRORS])
+@pytest.mark.parametrize("error", ["ResponseNotTaken", *lambdas_errors(), *SDK_ERRORS, *INACTIVE, *CODE_ERRORS])
 def test_the_responder_is_tried_for_an_hour_whatever_the_error(error: str) -> None:
     rule = rule_for("Respond", "Retry", error)
 

@@ -29,7 +29,7 @@ SLEEPS = {"Ended": False, "SecondsUntilNextCheck": 7, "Pending": "lct-1"}
 KEY = {"Account": {"S": "a"}, "Gate": {"S": "g"}}
 REGISTERS = {**SLEEPS, "SecondsUntilNextCheck": 110, "Registration": KEY}
 NAMED = {"Response": SAID}
-THROTTLED = "Lambda.TooManyRequestsException"
+THROTTLED, INACTIVE = "Lambda.TooManyRequestsException", "Lambda.CodeArtifactUserPendingException"
 
 
 class Walk:
@@ -40,7 +40,10 @@ class Walk:
     def __init__(self, execution_input: Any, *checks: Any, **said: Any) -> None:
         self.calls: list[tuple[float, str]] = []
         self.payloads: list[dict[str, Any]] = []
-        self._said = {"CheckTask": list(checks), **{name: [result] for name, result in said.items()}}
+        self._said = {
+            "CheckTask": list(checks),
+            **{name: result if isinstance(result, list) else [result] for name, result in said.items()},
+        }
         self.clock = VirtualClock()
         self.execution = Execution(
             self.clock,
@@ -231,6 +234,12 @@ def test_a_gate_that_is_not_called_back_wakes_by_itself_without_results() -> Non
     assert walk.given("CheckTask")[1]["RegisteredAt"] == at(0)
 
 
+def test_a_gate_that_sleeps_for_no_longer_than_it_may_try_to_register_does_not_register() -> None:
+    walk = stack({**REGISTERS, "SecondsUntilNextCheck": 7}, ENDED).out()
+
+    assert (walk.times("UpdateItem:Token"), walk.times("CheckTask")) == ([], [0, 7])
+
+
 def test_results_are_given_to_one_check_and_not_to_the_next() -> None:
     walk = stack(REGISTERS, SLEEPS, ENDED)
     walk.clock.run_for(1)
@@ -240,12 +249,17 @@ def test_results_are_given_to_one_check_and_not_to_the_next() -> None:
     assert [given["Results"] for given in walk.given("CheckTask")] == [[], ["lct-1"], []]
 
 
-def test_a_gate_that_cannot_register_tries_for_seconds_and_sleeps_as_long_as_it_would_have() -> None:
-    walk = stack(REGISTERS, ENDED, **{"UpdateItem:Token": "DynamoDb.ProvisionedThroughputExceededException"}).out()
+@pytest.mark.parametrize(("seconds", "wakes_after"), [(110, 103), (8, 1)])
+def test_a_gate_that_cannot_register_tries_for_seconds_and_does_not_sleep_past_its_deadline(
+    seconds: int, wakes_after: int
+) -> None:
+    registers = {**REGISTERS, "SecondsUntilNextCheck": seconds}
+    refuses: Any = {"UpdateItem:Token": "DynamoDb.ProvisionedThroughputExceededException"}
+    walk = stack(registers, ENDED, **refuses).out()
 
     assert len(walk.times("UpdateItem:Token")) == 4
     assert walk.times("UpdateItem:Token")[-1] <= 7
-    assert walk.times("CheckTask")[1] == walk.times("UpdateItem:Token")[-1] + 110
+    assert walk.times("CheckTask")[1] == walk.times("UpdateItem:Token")[-1] + wakes_after
     assert walk.given("CheckTask")[1]["RegisteredAt"] == ""
 
 
@@ -259,6 +273,18 @@ def test_a_refusal_is_tried_again_after_five_seconds_and_the_check_knows_how_oft
     assert walk.times("CheckTask") == [0, 5, 10]
     assert [(given["Tries"], given["EnteredAt"]) for given in walk.given("CheckTask")] == [(n, at(0)) for n in range(3)]
     assert walk.metrics == []
+
+
+def test_functions_that_are_inactive_cost_a_gate_time_and_no_outcome() -> None:
+    """40 to 106 seconds each, says one report:
+    https://github.com/aws-solutions-library-samples/accelerated-intelligent-document-processing-on-aws/issues/801
+    """
+    walk = token(*[INACTIVE] * 9, ENDED, Respond=[*[INACTIVE] * 20, {}]).out()
+
+    assert walk.times("CheckTask")[-1] >= 106
+    assert walk.times("Respond")[-1] - walk.times("Respond")[0] >= 106
+    assert walk.metrics == ["ChecksFailed"]
+    assert (walk.execution.status, walk.execution.output) == ("SUCCEEDED", TASK)
 
 
 @pytest.mark.parametrize("begin", [stack, token, caller], ids=["stack", "token", "sync"])
@@ -306,7 +332,8 @@ def test_a_caller_whose_request_no_check_has_read_is_given_up_at_its_own_time_ou
 ) -> None:
     walk = Walk({"TimeoutSeconds": given}, THROTTLED).out()
 
-    assert walk.given("CheckTask")[0]["Gate"]["GiveUpAt"] == at(gives_up)
+    # As for a request that has been read.
+    assert walk.given("CheckTask")[0]["Gate"]["GiveUpAt"] == at(gives_up + 12)
     assert walk.times("CheckTask")[-1] <= gives_up + 60
 
 

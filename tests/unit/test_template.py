@@ -1,7 +1,8 @@
 """How the resources of template.yaml stand to each other."""
 
+import importlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ import pytest
 from samtranslator.translator.transform import transform  # type: ignore[import-untyped]
 
 import respond
+from tests.context import Context
 from tests.template import RESOURCES, TEMPLATE
+from tests.unit.conftest import Said
+from tests.unit.network import Network
 
 FUNCTIONS = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
 RESPONDER = RESOURCES["Responder"]
@@ -75,7 +79,19 @@ def test_nothing_that_a_response_needs_is_deleted_before_each_gate_that_waits_ha
         name for name, one in made.items() if name not in goes_later and one["Type"] != "AWS::CloudWatch::Alarm"
     }
 
-    assert goes_at_once == {"Dashboard", "StoryQuery", "EndsQuery", "TroubleQuery", "ServiceTokenParameter"}
+    schedules = {f"{function}Wake{kind}" for function in FUNCTIONS for kind in ("", "Permission")}
+    shown = {"Dashboard", "StoryQuery", "EndsQuery", "TroubleQuery", "ServiceTokenParameter"}
+    assert goes_at_once == schedules | shown
+
+
+def test_cloudformation_shortens_no_name_under_the_default_stack_name_which_pasted_policies_match(
+    made: dict[str, Any],
+) -> None:
+    """It shortens a stack's name where `<stack>-<logical id>-<12 characters>` would be longer than the service allows."""
+    longest = {"AWS::Lambda::Function": 64, "AWS::IAM::Role": 64, "AWS::Events::Rule": 64, "AWS::SQS::Queue": 80}
+
+    for name, one in made.items():
+        assert len(f"license-conversion-gate-{name}-abcdefghijkl") <= longest.get(one["Type"], 255)
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -102,6 +118,19 @@ def test_a_request_that_lambda_gives_up_reaches_the_responder_while_cloudformati
 
     assert entry["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["RespondFunction", "Arn"]}
     assert entry["MaximumEventAgeInSeconds"] + responder["MaximumEventAgeInSeconds"] <= 3600
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_no_function_goes_inactive_because_nobody_invokes_it_for_two_weeks(
+    function: str, network: Network, said: Callable[[], Said]
+) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html"""
+    (event,) = FUNCTIONS[function]["Events"].values()
+    module = importlib.import_module(FUNCTIONS[function]["Handler"].removesuffix(".handler"))
+
+    assert (event["Type"], event["Properties"]["Schedule"]) == ("Schedule", "rate(7 days)")
+    assert not module.handler(json.loads(event["Properties"]["Input"]), Context())
+    assert (network.calls, said()) == ([], Said())
 
 
 def test_the_responder_has_no_layer_and_each_function_writes_into_the_one_log_group() -> None:

@@ -5,6 +5,8 @@ somebody asks for it:
   many states of all executions together. The answer is how many the quota before has held back.
 - ``POST`` seconds: what began or ended less than that ago is not seen yet.
 
+A function is Inactive for so many invocations: those that ``POST`` says to refuse of the operation Invoke, a colon and its name.
+
 The account's root meets neither of both: it is how tests look on.
 """
 
@@ -27,6 +29,7 @@ from tests.local_cloud.localstack_plugins.cloud_settings import CONSISTENCY, QUO
 from tests.simulation.token_bucket import TokenBucket
 
 TRANSITION = "StateTransition"
+WAKES = "Lambda is initializing your function. It will be ready to invoke shortly."
 _buckets: dict[str, TokenBucket] = {}
 _to_refuse: Counter[str] = Counter()
 _held_back: Counter[str] = Counter()
@@ -56,13 +59,17 @@ def _is_root(context: RequestContext) -> bool:
 
 
 def _count(_: HandlerChain, context: RequestContext, __: Response) -> None:
-    if not (context.service and context.operation) or context.service.service_name != "stepfunctions":
+    if not (context.service and context.operation) or context.service.service_name not in ("stepfunctions", "lambda"):
         return
     called = context.operation.name
+    if called == "Invoke" and context.service_request.get("InvocationType") != "Event":
+        called = f"Invoke:{context.service_request['FunctionName'].rpartition(':')[2]}"
     bucket = _buckets.get(called)
     if bucket and not _is_root(context) and (_to_refuse[called] or not bucket.take()):
         _to_refuse[called] -= bool(_to_refuse[called])
         _held_back[called] += 1
+        if called.startswith("Invoke:"):
+            raise CommonServiceException("CodeArtifactUserPendingException", WAKES, 409, sender_fault=True)
         raise CommonServiceException("ThrottlingException", "Rate exceeded", 400, sender_fault=True)
 
 
