@@ -157,7 +157,7 @@ def _response(known: Conversion, *, fails_with: str = "") -> dict[str, Any]:
 
 
 def _ended_state(ended: Ended, stack_event: Mapping[str, Any]) -> dict[str, Any]:
-    """How the execution ends itself, and what whoever waits gets. `stack_event` is empty where no stack waits."""
+    """How the execution ends itself, and what the recipient gets. `stack_event` is empty where no stack waits."""
     known, passes = ended.known, not ended.error
     state = {
         "Ended": True,
@@ -180,7 +180,7 @@ def _is_our_state_machines(event: Any) -> bool:
 
 
 def _stack(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Empty when no stack waits. By who waits, not by what the input looks like: a caller's input may be anything."""
+    """Empty when no stack waits. By the recipient, not by the form of the input: a caller's input may be anything."""
     found: Mapping[str, Any] = event["Input"]["Stack"] if event["Gate"]["Waiter"] in ("STACK", "HANDLE") else {}
     return found
 

@@ -1,6 +1,6 @@
 """The poller: polls License Manager for all gates of one account, region and role, and calls each one back with its results.
 
-A check that finds nobody polling takes the lease and invokes this. The poller ends when no gate waits, when License Manager
+A check that finds no poller takes the lease and invokes this. The poller ends when no gate waits, when License Manager
 does not answer, or after a quarter of an hour; a gate that waits even then starts the next one.
 """
 

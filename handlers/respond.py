@@ -1,4 +1,4 @@
-"""The responder: whoever waits gets a response here, and nowhere else. The standard library and boto3, without the layer.
+"""The responder: each recipient gets its response here, and nowhere else. The standard library and boto3, without the layer.
 
 Four doors, one core (recipients.py):
 
@@ -8,7 +8,7 @@ Four doors, one core (recipients.py):
 - EventBridge, when an execution has ended in another way than by its last state: Step Functions or an operator ended it.
   https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
 - CloudFormation, with the application's own resource: a deployment shows that the responder runs, and the deletion of the
-  application responds to whoever still waits, before it stops their executions.
+  application responds to each gate that still waits, before it stops their executions.
 
 Whatever raises here is tried again: by the state machine for an hour, by Lambda twice, by EventBridge eight times.
 """
@@ -101,7 +101,7 @@ def _execution_ended(end: Mapping[str, Any], until: float) -> None:
             _respond(executions, recipients, name, reason, seconds)
         except NobodyListens as error:
             count("ResponsesNotTaken")
-            log("ERROR", f"Nobody listens any more: {error}", execution=arn)
+            log("ERROR", f"The recipient no longer waits: {error}", execution=arn)
         except ResponseNotTaken as error:
             undelivered = error
         else:
@@ -129,7 +129,7 @@ def _request_given_up(record: Mapping[str, Any], until: float) -> None:
         what = quoted(f"{broke.get('errorType', 'no error')}: {broke.get('errorMessage', '')}")
         reason = (
             f"The gate itself broke before it could wait for {asked_for(request.get('ResourceProperties'))}. The conversion is "
-            f"not affected. Look further in log group {os.environ.get('GATE_LOG_GROUP', 'of the function')}, request "
+            f"not affected. For more: log group {os.environ.get('GATE_LOG_GROUP', 'of the function')}, request "
             f"{made_of.get('requestId')}. Lambda gave the request up ({made_of.get('condition')}, attempt "
             f"{made_of.get('approximateInvokeCount')}): {what}"
         )
@@ -217,7 +217,7 @@ def _send(request: Mapping[str, Any], said: Mapping[str, Any], seconds: float) -
 
 
 def _refusal(request: Mapping[str, Any]) -> str:
-    """What the function would have responded: the same words. `""`: nothing is wrong with the request."""
+    """What the function would have responded: the same sentence. `""`: nothing is wrong with the request."""
     try:
         from license_conversion.request import Request  # noqa: PLC0415 - it may be what is broken
 

@@ -38,7 +38,7 @@ WITHOUT_A_CLONE = {
         r"\n\2python scripts/verify.py"
     ),
     r"`make delete` refuses while a gate waits\.": "`python -m scripts.waiting`, with boto3, says whether one waits; "
-    "`sam delete` does not look.",
+    "`sam delete` does not check.",
 }
 """What the README of a release says in place of what needs the repository."""
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file knows

@@ -1,4 +1,4 @@
-"""The one place that makes AWS clients. boto3 is imported with the first one: a function that needs none does without it, and
+"""The only module that makes AWS clients. boto3 is imported with the first one: a function that needs none does without it, and
 it is the largest part of what a start with one takes (docs/benchmarks.md).
 """
 # ruff: noqa: PLC0415
@@ -67,7 +67,7 @@ def failures() -> tuple[type[Exception], ...]:
 
 
 def code(error: BaseException) -> str:
-    """The service's word for what is wrong, or the name of the network's error."""
+    """The service's code for what is wrong, or the name of the network's error."""
     answer = getattr(error, "response", None) or {}  # botocore's errors of the network have one that is None
     said: str = answer.get("Error", {}).get("Code", type(error).__name__)
     return said

@@ -49,7 +49,7 @@ LONGEST = {"StatusMessage": MESSAGE_BYTES, "ResourceArn": ARN_BYTES}
 
 
 class Status(StrEnum):
-    """What License Manager says of a task. UNKNOWN: a word that it does not document, or none."""
+    """What License Manager says of a task. UNKNOWN: a status that it does not document, or none."""
 
     IN_PROGRESS = "IN_PROGRESS"
     SUCCEEDED = "SUCCEEDED"
@@ -82,7 +82,7 @@ class Conversion(Protocol):
 
     @property
     def status_word(self) -> str:
-        """The status in the service's own word, for people."""
+        """The status as the service gives it, for people."""
 
     @property
     def status_message(self) -> str: ...

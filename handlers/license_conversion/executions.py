@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 OURS = "LicenseConversion."
 STOPPED = f"{OURS}Stopped"
-"""The error of an execution that one of our functions stopped: that function has responded to whoever waited."""
+"""The error of an execution that one of our functions stopped: that function has sent the response."""
 NO_RESPONSE = f"{OURS}NoResponse"
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 8.0
 """Seconds between two tries of a call, before full jitter."""
@@ -82,9 +82,9 @@ class Executions:
         self.within(seconds, start)
 
     def stop_superseded(self, event: Mapping[str, Any], requested_at: str, seconds: float) -> int:
-        """Stop the executions of the event's resource that the request takes the place of. Returns how many.
+        """Stop the executions of the event's resource that the request replaces. Returns how many.
 
-        An Update takes the place of whatever the resource waits for, a Delete of what belongs to the id that it names. What
+        An Update replaces whatever the resource waits for, a Delete what belongs to the id that it names. What
         was requested later stays: an event can be delivered late, and twice. `requested_at` is ISO 8601 in UTC. After
         `seconds` it is left undone, and after an error too: such an execution ends by itself at its deadline, and CloudFormation
         ignores what it sends.
@@ -94,7 +94,7 @@ class Executions:
         try:
             for arn in self._running(f"{_resource(event)}-", give_up):
                 if not arn.endswith(f":{name(event)}") and self._is_superseded(arn, event, requested_at, give_up):
-                    cause = f"{event['RequestType']} request {event['RequestId']} took its place"
+                    cause = f"{event['RequestType']} request {event['RequestId']} stopped it"
                     self._until(give_up, self.client.stop_execution, executionArn=arn, error=STOPPED, cause=cause)
                     stopped += 1
         except aws.failures() as error:
@@ -173,7 +173,7 @@ class Executions:
         return self.within(seconds, self._described, arn)
 
     def end(self, arn: str, cause: str, seconds: float) -> None:
-        """Stop this one; whoever waited has a response."""
+        """Stop this one; the recipient has its response."""
         self.within(seconds, self.client.stop_execution, executionArn=arn, error=STOPPED, cause=cause)
 
     def ended(self, arn: str, seconds: float) -> Mapping[str, Any]:
@@ -186,7 +186,7 @@ class Executions:
         return found
 
     def _described(self, arn: str) -> Mapping[str, Any]:
-        """With the Error and Cause of whoever stopped it, which AWS documents in the history alone."""
+        """With the Error and Cause that it was stopped with, which AWS documents in the history alone."""
         found: Mapping[str, Any] = self.client.describe_execution(executionArn=arn)
         if found["status"] == "ABORTED" and not found.get("error"):
             return {**found, **next(self._history(arn), {}).get("executionAbortedEventDetails", {})}
@@ -215,7 +215,7 @@ class Executions:
 
 
 def has_responded(ended: Mapping[str, Any]) -> bool:
-    """Whether an execution that has ended has responded to whoever waited, or was stopped by one of our functions, which has. One
+    """Whether an execution that has ended has responded to its recipient, or was stopped by one of our functions, which has. One
     that Step Functions ended, or that an operator stopped, has not.
     """
     error = ended.get("error") or ""

@@ -95,7 +95,7 @@ class Fleet:
         return []
 
     def output(self, limit: int) -> dict[str, Any]:
-        """With every task in `Tasks` if that fits, else with `TasksAt` in its place."""
+        """With every task in `Tasks` if that fits, else with `TasksAt` instead."""
         counts = self._counts()
         pending = set(self.pending)
         tasks = [self._task(task_id, task_id in pending) for task_id in self.task_ids]

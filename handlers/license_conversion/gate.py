@@ -1,4 +1,4 @@
-"""One check of one gate: what is known of the conversion now, and what that means for whoever waits."""
+"""One check of one gate: what is known of the conversion now, and whether the gate waits on or ends."""
 
 import json
 import math
@@ -73,7 +73,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known now. `trouble` says why it is no more, in words for a person. `unanswered`: the conversion may have ended."""
+    """What is known now. `trouble` says why it is no more, to a person. `unanswered`: the conversion may have ended."""
 
     known: Conversion
     trouble: str = ""
@@ -98,7 +98,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Ended:
-    """How the gate ends. `error` is empty when whoever waits may go on; `cause` is for programs, `reason` for people."""
+    """How the gate ends. `error` is empty when the recipient may go on; `cause` is for programs, `reason` for people."""
 
     outcome: Outcome
     known: Conversion

@@ -1,4 +1,4 @@
-"""The one place that talks to AWS License Manager."""
+"""The only module that calls AWS License Manager."""
 
 import socket
 from collections.abc import Iterator, Mapping
@@ -36,7 +36,7 @@ NEW_ROLE = 30
 IAM's changes take seconds to act: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html"""
 REFUSED = {"InvalidParameterValueException", "ValidationException", "ValidationError"}
 DENIED = {"AccessDeniedException", "AuthorizationException", "AccessDenied"}
-"""`ValidationError` and `AccessDenied` are AWS STS's words for it."""
+"""`ValidationError` and `AccessDenied` are AWS STS's codes for it."""
 REGION_OFF = {"RegionDisabledException"}
 CREDENTIALS = {"UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException", "SignatureDoesNotMatch",
                "IncompleteSignature", "IncompleteSignatureException", "MissingAuthenticationToken",

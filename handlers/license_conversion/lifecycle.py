@@ -3,7 +3,7 @@
 - imports boto3 and makes three clients for its own polling, and sets the root logger to DEBUG;
 - logs the event, ResponseURL and all;
 - responds FAILED half a second before a time-out, whatever the main thread is doing;
-- sends without a look at the HTTP status, without an end, and cuts a Reason to its last 240 characters;
+- sends without reading the HTTP status, without an end, and cuts a Reason to its last 240 characters;
 - makes a FAILED of any exception, and sends it to the request that it knows: after an event that it cannot read that is the
   one before;
 - makes up a random physical id, so that a request which is delivered twice has two different responses.
@@ -54,7 +54,7 @@ class Lifecycle(CfnResource):  # type: ignore[misc]
         return bool(self.RequestType != "Delete")
 
     def _setup_polling(self) -> None:
-        """Step Functions waits, in place of a rule, a target and a permission for each gate."""
+        """Step Functions waits, instead of a rule, a target and a permission for each gate."""
 
     def _remove_polling(self) -> None:
         """After a refusal: nothing was set up."""

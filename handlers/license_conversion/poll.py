@@ -61,7 +61,7 @@ class Poll:
         self.unseen = dict.fromkeys(task_ids)
         """The tasks that may have ended, for all that this poll has learned."""
         self.trouble, self.throttled = "", False
-        """Why that is so, in words for a person, and whether it was a throttle."""
+        """Why that is so, in a sentence for a person, and whether it was a throttle."""
         self.silent = False
         """License Manager has not answered for as long as the patience, however many polls that is."""
         self.singles = 0
@@ -108,7 +108,7 @@ class Poll:
 
     def _listed(self, status: Status, most_calls: int) -> Mapping[str, Mapping[str, Any]]:
         """The wanted tasks of this status; nothing where that takes more calls, but of those that have ended what was read until
-        then. Whoever may read each task need not be allowed to list them all.
+        then. A role that may read each task need not be allowed to list them all.
         """
         listed: dict[str, Mapping[str, Any]] = {}
         if most_calls < self._pages[status]:

@@ -52,7 +52,7 @@ TASK_ID = Text(r"lct-[A-Za-z0-9]+", "a task id of the form lct-… (letters and 
 
 
 def is_task_id(value: Any) -> bool:
-    """Whether this has the form of a task's id: more than that nobody can tell."""
+    """Whether this has the form of a task's id: only License Manager knows more."""
     try:
         return bool(TASK_ID.parse(value))
     except ValueError:
@@ -124,7 +124,7 @@ class ListOf:
 
 @dataclass(frozen=True)
 class OneOf:
-    """One word out of a few."""
+    """One value out of a few."""
 
     values: tuple[str, ...]
 
@@ -206,7 +206,7 @@ def parse_all(properties: Sequence[Property], given: Any, what: str) -> Mapping[
 
 
 def _shown(value: Any) -> str:
-    """The value for a message. A URL in the wrong place may still be a credential."""
+    """The value for a message. A URL in the wrong property may still be a credential."""
     if value is None:
         return "null"
     text = f"a list of {len(value)} values" if isinstance(value, list) and len(value) > 1 else repr(value)

@@ -1,6 +1,6 @@
 """The sentences that a person reads at two in the morning. Pure.
 
-The essentials come first and License Manager's own words last, because the end is what a limit cuts off. A sentence claims
+The essentials come first and License Manager's own message last, because the end is what a limit cuts off. A sentence claims
 nothing that no check has seen.
 """
 
@@ -46,4 +46,4 @@ def duration(span: timedelta) -> str:
 
 
 def _more(known: Conversion, further: str) -> str:
-    return f"Look further with: {known.command}{further}."
+    return f"For more: {known.command}{further}."

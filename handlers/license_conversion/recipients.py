@@ -1,6 +1,6 @@
 """Who waits for an execution, and the response to each: a stack, its wait condition, a state machine with a task token.
 
-Needs no layer. A response that a check has made is sent word for word, whoever sends it.
+Needs no layer. A response that a check has made is sent unchanged, whichever door sends it.
 """
 
 import json
@@ -32,7 +32,7 @@ class Recipients:
 
     @property
     def names(self) -> list[str]:
-        """As the state machine sees them. Empty where it would respond to nobody: a .sync caller reads how the execution ends.
+        """As the state machine sees them. Empty where it would send no response: a .sync caller reads how the execution ends.
 
         A stack that names a handle may have its response or not, as far as is known from outside: both get one, and each takes
         the first that it gets.
@@ -51,7 +51,7 @@ class Recipients:
 
     @property
     def event(self) -> Mapping[str, Any]:
-        """The request of the stack that waits; empty where none does. A caller's input may look like anything."""
+        """The request of the stack that waits; empty where none does. A caller's input may be anything."""
         try:
             found, opened = self.given["Stack"]["Event"], self.given["Stack"]["Gate"]["GiveUpAt"]
         except (TypeError, KeyError):
@@ -75,7 +75,7 @@ class Recipients:
         """
         if self.gate.get("Ended"):  # a gate that broke has a Cause and no response
             cause = quoted(str(self.gate.get("Cause")))
-            reason = f"{cause} The gate waited for {self.asked}. Look further in execution {self.execution}."
+            reason = f"{cause} The gate waited for {self.asked}. For more: execution {self.execution}."
         if name == TASK_TOKEN:
             return self._call_back(reason, executions, seconds)
         stack = self.given["Stack"]

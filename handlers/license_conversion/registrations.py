@@ -79,7 +79,7 @@ class Registrations:
         return self._key(zlib.crc32(gate.encode()) % SHARDS, gate)
 
     def look_after_poller(self, gate: str, now: float) -> LastPoll:
-        """Start the poller where nobody polls: the check that takes the free lease does, for an owner that is named once.
+        """Start the poller where none runs: the check that takes the free lease does, for an owner that is named once.
 
         A poller that does not start is no error: the next gate that wakes tries again, and asks License Manager itself.
         """

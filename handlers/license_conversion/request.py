@@ -125,7 +125,7 @@ EXECUTION_INPUT = (
 
 
 MARGIN = 60
-"""Seconds from the deadline until whoever waits gives up, at most: a last check that is repeated, one that hangs, the event and
+"""Seconds from the deadline until the recipient gives up, at most: a last check that is repeated, one that hangs, the event and
 the response all fit in."""
 ATTEMPT_SECONDS = 25
 SHORTEST_ATTEMPT = 5
@@ -148,9 +148,9 @@ def response_margin(service_timeout: int) -> int:
 
 @dataclass(frozen=True)
 class Times:
-    """When a wait ends, and what fits between that and the moment at which whoever waits gives up:
+    """When a wait ends, and what fits between that and the moment at which the recipient gives up:
 
-        began ...... give_up_at .... deadline ......... checks_until ............................ whoever waits gives up
+        began ...... give_up_at .... deadline ......... checks_until ............................. recipient gives up
                      <-- pause --------------------------> <-- an attempt that hangs --> <-- respond -->
 
     The last check begins at the `deadline`. While License Manager throttles it, it is repeated until `checks_until`: after
@@ -210,7 +210,7 @@ class Request:
 
     @property
     def task_id(self) -> str:
-        """The physical id; `""` while nobody knows which task is the newest of the resource."""
+        """The physical id; `""` while it is not known which task is the newest of the resource."""
         return fleet_id(self.task_ids) if self.fleet else "".join(self.task_ids)
 
     def times(self, began: datetime, *, responds: bool) -> Times:

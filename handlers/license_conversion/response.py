@@ -148,7 +148,7 @@ def seconds_left(context: Any) -> float:
 
 
 def service_timeout(event: Mapping[str, Any]) -> int:
-    """Seconds from the request until CloudFormation gives it up, also for properties that nobody has checked."""
+    """Seconds from the request until CloudFormation gives it up, also for properties that were not checked."""
     properties = event.get("ResourceProperties")
     said = str(properties.get("ServiceTimeout")) if isinstance(properties, Mapping) else ""
     return int(said) if re.fullmatch(r"[0-9]{1,4}", said) and 1 <= int(said) <= SERVICE_TIMEOUT else SERVICE_TIMEOUT

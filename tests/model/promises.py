@@ -46,7 +46,7 @@ NET_SECONDS = 730.0
 NET_PUT_SECONDS = 20.0
 """Where CloudFormation waits no longer than this, one invocation of the safety net tries, and no other one."""
 GATE_BROKE = "The gate itself broke"
-GATE_BROKE_BY_CHECKS = "The gate itself broke, the conversion is not affected. Look further"
+GATE_BROKE_BY_CHECKS = "The gate itself broke, the conversion is not affected. Read the log"
 STOPPED_BY_HAND = "The gate's execution was stopped by an operator"
 GIVEN_UP = "before it could wait"
 NO_RESPONSE = "LicenseConversion.NoResponse"

@@ -365,7 +365,7 @@ def test_an_execution_that_is_stopped_says_what_took_its_place(step_functions: S
     assert step_functions.asked[-1][1] == {
         "executionArn": f"{EXECUTIONS}:{NAME}",
         "error": "LicenseConversion.Stopped",
-        "cause": "Update request the Update took its place",
+        "cause": "Update request the Update stopped it",
     }
 
 

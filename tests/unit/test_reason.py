@@ -61,7 +61,7 @@ def test_every_duration_can_be_said(span: timedelta) -> None:
         pytest.param(INSTANCE, id="the resource"),
         pytest.param(MESSAGE, id="the message word for word"),
         pytest.param("waited 1 h 2 min 3 s", id="how long it waited"),
-        pytest.param(f"Look further with: {COMMAND}{FURTHER}.", id="what to run, and where to look"),
+        pytest.param(f"For more: {COMMAND}{FURTHER}.", id="what to run, and where to look"),
     ],
 )
 def test_the_reason_of_a_failed_conversion_says(expected: str) -> None:
@@ -78,12 +78,12 @@ def test_a_reason_reads_as_one_text_from_beginning_to_end() -> None:
 
     assert failed == (
         f"License conversion FAILED: {of}, after the gate waited 1 min 30 s. "
-        f"Look further with: {COMMAND}. License Manager says: (no StatusMessage)"
+        f"For more: {COMMAND}. License Manager says: (no StatusMessage)"
     )
     assert reason.timed_out(task(Status="IN_PROGRESS"), AN_HOUR, "", trouble="", longer=LONGER) == (
         f"The wait ran out, the conversion did not fail: {of} is still IN_PROGRESS after the gate waited 1 h 2 min 3 s. "
         "The conversion itself goes on. To wait longer raise TimeoutSeconds and ServiceTimeout (59 minutes at most), or name a "
-        f"WaitConditionHandle (12 hours). Look further with: {COMMAND}."
+        f"WaitConditionHandle (12 hours). For more: {COMMAND}."
     )
 
 
@@ -109,7 +109,7 @@ def test_a_failed_conversion_without_message_or_resource_says_that_there_is_none
         pytest.param(TASK_ID, id="the task"),
         pytest.param(INSTANCE, id="the resource"),
         pytest.param("waited 1 h 2 min 3 s", id="how long it waited"),
-        pytest.param(f"Look further with: {COMMAND}{FURTHER}.", id="what to run, and where to look"),
+        pytest.param(f"For more: {COMMAND}{FURTHER}.", id="what to run, and where to look"),
     ],
 )
 def test_the_reason_of_a_wait_that_ran_out_says(expected: str) -> None:

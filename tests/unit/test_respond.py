@@ -263,7 +263,7 @@ def by_state(given: Any, gate: Mapping[str, Any], seconds: float = 150) -> None:
 # What is said, by whichever door
 
 
-BROKE = f"{CAUSE} The gate waited for task {TASK_ID}. Look further in execution {ARN}."
+BROKE = f"{CAUSE} The gate waited for task {TASK_ID}. For more: execution {ARN}."
 OUTCOMES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {
     "passed": (PASSED, SUCCESS, {"output": json.dumps(TASK)}),
     "failed": (FAILED, FAILURE, {"error": "LicenseConversion.Failed", "cause": '{"Status": "FAILED"}'}),
@@ -656,7 +656,7 @@ def test_nothing_is_tried_again_for_a_cloudformation_that_has_given_up(
     printed = said()
     assert printed.metrics == {"ResponsesNotTaken": 1}
     (line,) = printed.lines
-    assert line.pop("message").startswith("Nobody listens any more: ")
+    assert line.pop("message").startswith("The recipient no longer waits: ")
     assert line == {"level": "ERROR", "execution": ARN}
 
 
@@ -670,7 +670,7 @@ def test_a_request_that_lambda_gave_up_fails_with_what_was_asked_for_and_where_t
     outside.gives_up(RequestType=request_type)
 
     reason = (
-        f"The gate itself broke before it could wait for task {TASK_ID}. The conversion is not affected. Look further in log "
+        f"The gate itself broke before it could wait for task {TASK_ID}. The conversion is not affected. For more: log "
         "group /license-conversion-gate/application, request e4b46cbf. Lambda gave the request up (RetriesExhausted, attempt "
         "3): Runtime.ImportModuleError: Unable to import module"
     )
@@ -715,7 +715,7 @@ def test_a_record_that_says_little_and_a_function_without_its_settings_are_no_re
     responds({"requestPayload": outside.request()})
 
     assert outside.heard()[STACK]["Reason"].endswith(
-        "in log group of the function, request None. Lambda gave the request up (None, attempt None): no error: "
+        "For more: log group of the function, request None. Lambda gave the request up (None, attempt None): no error: "
     )
 
 

@@ -311,7 +311,7 @@ def test_a_check_that_fails_is_tried_until_it_is_too_late_for_another(
     assert turns <= {PAUSE - 1 + attempt, 14 + attempt, 11 + attempt}, "the counting takes no time here"
     assert walk.functions[-2:] == (["CheckTask", "PutMetricData"] if begin is caller else ["PutMetricData", "Respond"])
     assert walk.execution.error == "LicenseConversion.GateBroken"
-    assert walk.execution.cause.startswith("The gate itself broke, the conversion is not affected. Look further")
+    assert walk.execution.cause.startswith("The gate itself broke, the conversion is not affected. Read the log")
     assert (error or "States.Timeout") in walk.execution.cause
 
 
