@@ -9,7 +9,7 @@ from typing import Any
 import botocore.session
 import pytest
 
-from license_conversion.errors import AccessDenied, InvalidRequest, NobodyListens
+from license_conversion.errors import AccessDenied, InvalidRequest
 from license_conversion.gate import RETRY_SECONDS
 from license_conversion.license_manager import NEW_ROLE
 from license_conversion.request import ATTEMPT_SECONDS, MOST_PAUSES, PAUSE_SECONDS
@@ -91,13 +91,6 @@ def test_the_responder_is_tried_for_an_hour_whatever_the_error(error: str) -> No
     assert rule
     assert rule["JitterStrategy"] == "FULL", "half of each pause on average"
     assert sum(pauses(rule)) / 2 >= 3600
-
-
-def test_where_nobody_listens_no_response_is_sent_again() -> None:
-    rule = rule_for("Respond", "Retry", NobodyListens.__name__)
-
-    assert rule
-    assert rule["MaxAttempts"] == 0
 
 
 @pytest.mark.parametrize("state", [name for name, one in STATES.items() if one["Type"] == "Task"])
