@@ -422,16 +422,6 @@ class TestCustomResources:
         assert stack.status == "CREATE_COMPLETE"
         assert [one.json["Reason"] for one in cloud.answers(stack.id)][:1] == [""]
 
-    def test_may_be_asked_again_under_a_request_id_that_was_answered(self, cloud: LocalCloud, name: str) -> None:
-        created = cloud.stacks.create(name, template(Id="one"))
-        cloud.reuse_request_id(cloud.requests(created.id)[0].request["RequestId"])
-        assert cloud.stacks.update(name, template(Id="one", Update="SILENCE", ServiceTimeout=1)).status.endswith(
-            "ROLLBACK_COMPLETE"
-        )
-        first, again, _ = cloud.requests(created.id)
-        assert first.key == again.key
-        assert first.url != again.url
-
     def test_are_not_answered_by_a_put_that_was_refused(self, cloud: LocalCloud, name: str) -> None:
         cloud.misbehave(503, stack=name)
         stack = cloud.stacks.create(name, template(Id="one"))  # the function raises, and Lambda tries again

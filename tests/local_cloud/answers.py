@@ -16,8 +16,6 @@ import struct
 import threading
 import time
 import urllib.request
-import uuid
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from email.message import Message
@@ -98,7 +96,6 @@ class AnswersReceiver:
         self._changed = threading.Condition()
         self._issued: list[Issued] = []
         self._answers: list[Answer] = []
-        self._request_ids: deque[str] = deque()
         self._misbehaviour: list[tuple[str, Misbehaviour]] = []
         self._hidden: dict[str, frozenset[str]] = {}
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="answers", daemon=True)
@@ -193,15 +190,6 @@ class AnswersReceiver:
         with self._changed:
             return frozenset().union(*(names for part, names in self._hidden.items() if part in key))
 
-    def reuse_request_id(self, request_id: str) -> None:
-        """Give the next lifecycle event this id, as CloudFormation does when a deployment is tried again."""
-        with self._changed:
-            self._request_ids.append(request_id)
-
-    def next_request_id(self) -> str:
-        with self._changed:
-            return self._request_ids.popleft() if self._request_ids else str(uuid.uuid4())
-
     def _next_misbehaviour(self, target: str) -> Misbehaviour | None:
         key = _key(target)
         with self._changed:
@@ -251,9 +239,6 @@ class AnswersClient:
 
     def hide(self, *names: str, key_part: str) -> None:
         self._ask("hide", names, key_part=key_part)
-
-    def reuse_request_id(self, request_id: str) -> None:
-        self._ask("reuse_request_id", [request_id])
 
     def _ask(self, what: str, order: Sequence[Misbehaviour] | None = None, **options: str) -> Any:
         data = None if order is None else json.dumps([order, options]).encode()
@@ -328,7 +313,6 @@ class _Handler(BaseHTTPRequestHandler):
         orders: dict[str, Callable[..., None]] = {
             f"{_CONTROL}/misbehave": receiver.misbehave,
             f"{_CONTROL}/hide": receiver.hide,
-            f"{_CONTROL}/reuse_request_id": receiver.reuse_request_id,
         }
         if self.path in orders:
             order, options = json.loads(body)

@@ -241,10 +241,6 @@ class LocalCloud:
         """Leave out of the requests of the stack of this name what AWS does not document; see ``answers``."""
         self._answers.hide(*names, key_part=f":stack/{stack}/")
 
-    def reuse_request_id(self, request_id: str) -> None:
-        """Give the next lifecycle event this id again, with a URL of its own: a deployment that is tried again."""
-        self._answers.reuse_request_id(request_id)
-
     def log_lines(self) -> list[str]:
         """Every line that any function has logged, in CloudWatch Logs' order group by group."""
         logs = self.client("logs")

@@ -29,12 +29,3 @@ def test_a_caller_catches_an_error_by_its_public_name(error: GateError, expected
 @pytest.mark.parametrize("error", [StillUnknown, TableUnavailable, ResponseNotTaken, NobodyListens])
 def test_what_is_no_outcome_cannot_be_taken_for_one(error: type[Exception]) -> None:
     assert not issubclass(error, GateError)
-
-
-@pytest.mark.parametrize("throttled", [True, False])
-def test_a_throttle_is_told_apart_from_other_troubles(throttled: bool) -> None:
-    assert StillUnknown("wait", throttled=throttled).throttled is throttled
-
-
-def test_a_trouble_is_no_throttle_unless_it_says_so() -> None:
-    assert StillUnknown("wait").throttled is False

@@ -142,7 +142,7 @@ def _ask_function(
     old_properties: dict[str, Any] | None = None,
 ) -> ProgressEvent:
     """Send one lifecycle event and wait for its answer. What comes back always has a physical id to delete by."""
-    request_id = answers().next_request_id()
+    request_id = str(uuid.uuid4())
     key = f"{request.stack_id}|{request.logical_resource_id}|{request_id}"
     hidden = answers().hidden_from(key)
     event = {
