@@ -31,6 +31,8 @@ from tests.simulation.interpreter import gate as machine_of
 TASK = "lct-00000000000000001"
 OTHER = "lct-00000000000000002"
 FOR_EVER = 10.0**9
+SOON = {"TimeoutSeconds": "1200"}
+"""And no twelve hours, with eight thousand polls."""
 
 
 def create(world: World, seconds: float = 100, end: str = "SUCCEEDED", **properties: Any) -> None:
@@ -68,7 +70,7 @@ def put_is_refused_for_long(world: World) -> None:
 
 
 def deleted_while_it_waits(world: World) -> None:
-    create(world, seconds=FOR_EVER, WaitConditionHandle=next_handle(1))
+    create(world, seconds=FOR_EVER, WaitConditionHandle=next_handle(1), **SOON)
     world.run_for(100)
     world.cloudformation.delete(world.cloudformation.resources[0])
     world.run_for(100)
@@ -80,16 +82,16 @@ def an_old_delete_comes_late(world: World) -> None:
     world.license_manager.add(OTHER, seconds=FOR_EVER, end="SUCCEEDED")
     world.run_for(200)
     resource = world.cloudformation.resources[0]
-    named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": OTHER, "WaitConditionHandle": next_handle(1)}
+    named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": OTHER, "WaitConditionHandle": next_handle(1), **SOON}
     world.cloudformation.update(resource, named, then_fails=False, undo_by_delete=False)
     world.run_for(200)
 
 
 def updated_while_the_create_waits(world: World) -> None:
-    create(world, seconds=FOR_EVER, WaitConditionHandle=next_handle(1))
+    create(world, seconds=FOR_EVER, WaitConditionHandle=next_handle(1), **SOON)
     world.run_for(100)
     resource = world.cloudformation.resources[0]
-    named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": TASK, "WaitConditionHandle": next_handle(2)}
+    named = {"ServiceToken": FUNCTION, "LicenseConversionTaskId": TASK, "WaitConditionHandle": next_handle(2), **SOON}
     world.cloudformation.update(resource, named, then_fails=False, undo_by_delete=False)
     world.run_for(100)
 
