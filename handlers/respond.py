@@ -10,7 +10,7 @@ Four doors, one core (recipients.py):
 - CloudFormation, with the application's own resource: a deployment shows that the responder runs, and the deletion of the
   application responds to whoever still waits, before it stops their executions.
 
-Whatever raises here is tried again: by the state machine for an hour, by Lambda twice, by EventBridge eight times.
+Whatever raises here is tried again: by the state machine for an hour, by Lambda twice for each of the other doors.
 """
 
 import json

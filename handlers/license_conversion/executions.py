@@ -165,11 +165,9 @@ class Executions:
         return found["status"] == "RUNNING" or has_responded(found)
 
     def running(self, seconds: float) -> list[str]:
-        """The ARNs of all that run."""
         return list(self._running("", self._monotonic() + seconds))
 
     def described(self, arn: str, seconds: float) -> Mapping[str, Any]:
-        """DescribeExecution's answer."""
         return self.within(seconds, self._described, arn)
 
     def end(self, arn: str, cause: str, seconds: float) -> None:
