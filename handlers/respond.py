@@ -10,7 +10,7 @@ Four doors, one core (recipients.py):
 - CloudFormation, with the application's own resource: a deployment shows that the responder runs, and the deletion of the
   application responds to each gate that still waits, before it stops their executions.
 
-Whatever raises here is tried again: by the state machine for an hour, by Lambda twice, by EventBridge eight times.
+Whatever raises here is tried again: by the state machine for an hour, by Lambda twice for each of the other doors.
 """
 
 import json
@@ -118,7 +118,8 @@ def _request_given_up(record: Mapping[str, Any], until: float) -> None:
         return
     said = bare("SUCCESS")
     if request["RequestType"] == "Delete":
-        _stop_superseded(request, _left(until) / 2)
+        requested = requested_at(request, datetime.now(UTC))
+        _executions().stop_superseded(request, f"{requested:%Y-%m-%dT%H:%M:%SZ}", _left(until) / 2)
     elif refusal := _refusal(request):
         said = bare("FAILED", refusal)
     elif _has_execution(request):
@@ -225,15 +226,6 @@ def _refusal(request: Mapping[str, Any]) -> str:
     except Exception as error:
         return str(error) if type(error).__name__ == REFUSED else ""
     return ""
-
-
-def _stop_superseded(request: Mapping[str, Any], seconds: float) -> None:
-    """A Delete always succeeds, and stops the execution that belongs to the resource if it can."""
-    try:
-        requested = requested_at(request, datetime.now(UTC))
-        _executions().stop_superseded(request, f"{requested:%Y-%m-%dT%H:%M:%SZ}", seconds)
-    except Exception as error:  # such an execution ends by itself
-        log("WARNING", f"The resource's executions could not be stopped: {type(error).__name__}", **_whose(request))
 
 
 def _has_execution(request: Mapping[str, Any]) -> bool:

@@ -20,8 +20,6 @@ SAVES = 3
 is not known before."""
 MOST_SINGLES = 500
 """Tasks that one poll asks for singly, at least: the others are the next one's, so that no poll takes long."""
-
-
 FEW_PAGES = FEW_SINGLES = 5
 """Up to so many pages of what runs, and tasks asked for singly, a poll is a small one."""
 
