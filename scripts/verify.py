@@ -47,17 +47,17 @@ Not tried here, and what it would take:
 """
 
 
-class FailedError(Exception):
-    """What was seen, and what to do."""
-
-
-class NotTriedError(Exception):
-    """Why not."""
+class NotAsItShouldBeError(Exception):
+    """`FAILED` or `not tried`; what was seen; what to do."""
 
 
 def need(good: Any, seen: str, do: str = DEPLOY) -> None:
     if not good:
-        raise FailedError(seen, do)
+        raise NotAsItShouldBeError("FAILED", seen, do)
+
+
+def not_tried(why: str) -> NotAsItShouldBeError:
+    return NotAsItShouldBeError("not tried", why, "")
 
 
 def said_by(event: Mapping[str, Any]) -> str:
@@ -90,21 +90,17 @@ class Verification:
         self.began, self.failures = datetime.now(UTC), 0
         self.made: dict[str, str] = {}
         """Ids of the stacks, by what each is for; a name until there is an id."""
-        self.publish: dict[str, Any] = {}
-        self.request: dict[str, Any] = {}
-        self.failed: dict[str, Any] = {}
+        self.seen: dict[str, Any] = {}
 
     def attempt(self, what: str, check: Callable[[], str]) -> None:
         """One line."""
-        began, mark, do = time.monotonic(), "ok", ""
+        began = time.monotonic()
         try:
-            seen = shorten(check(), 330)
-        except NotTriedError as why:
-            mark, seen = "not tried", str(why)
-        except FailedError as failed:
-            mark, (seen, do) = "FAILED", failed.args
+            mark, seen, do = "ok", shorten(check(), 330), ""
+        except NotAsItShouldBeError as said:
+            mark, seen, do = said.args
         except KeyError as missing:
-            mark, seen, do = "FAILED", f"{missing} is not there", "Begin with the first line that FAILED."
+            mark, seen, do = "FAILED", f"{missing} is not known", "Begin with the first line that FAILED."
         except (BotoCoreError, ClientError) as error:
             mark, seen, do = "FAILED", str(error), "If you may not do this: docs/permissions.md says who may."
         self.failures += mark == "FAILED"
@@ -136,7 +132,7 @@ class Verification:
         state = json.loads(found["definition"])["States"]["Publish Event"]
         alone = {"Type": "Task", "QueryLanguage": "JSONata", "Resource": state["Resource"], "End": True}
         definition = json.dumps(alone | {"Arguments": state["Arguments"]}).replace("$gate.Event", "$states.input")
-        self.publish = {"definition": definition, "roleArn": found["roleArn"]}
+        self.seen["publish"] = {"definition": definition, "roleArn": found["roleArn"]}
         return f"{found['status']}, calls check and responder"
 
     def rule(self) -> str:
@@ -164,12 +160,12 @@ class Verification:
 
     def event_bus(self) -> str:
         if not self.own_bus:
-            raise NotTriedError(f"{self.bus} is of another account: look there that it is, and lets this one in")
+            raise not_tried(f"{self.bus} is of another account: look there that it is, and lets this one in")
         try:
             return str(self.events.describe_event_bus(Name=self.own_bus)["Arn"])
         except self.events.exceptions.ResourceNotFoundException:
             do = "Make it, or deploy with another EventBusName: EventBridge drops what goes to none without a word."
-            raise FailedError(f"there is no bus {self.bus}", do) from None
+            raise NotAsItShouldBeError("FAILED", f"there is no bus {self.bus}", do) from None
 
     def table(self) -> str:
         table = {"TableName": self.of["RegistrationTable"]}
@@ -203,7 +199,7 @@ class Verification:
         arn = self.steps.start_execution(**execution)["executionArn"]
         look = partial(self.steps.describe_execution, executionArn=arn)
         found = until(look, lambda one: one["status"] != "RUNNING", 180, 1)
-        return self.refusal(f"{found['status']}, {found.get('error')}: {found.get('cause')}")
+        return self.refusal(f"{found.get('error') or found['status']}: {found.get('cause')}")
 
     def execution(self) -> str:
         given = json.dumps({"LicenseConversionTaskId": self.task_id, "TimeoutSeconds": 120})
@@ -276,21 +272,23 @@ class Verification:
 
         found = until(look, bool, 90, 0.5)
         need(found, "no execution began", self.log)
-        self.request = json.loads(self.steps.describe_execution(executionArn=found[0])["input"])["Stack"]["Event"]
+        self.seen["request"] = json.loads(self.steps.describe_execution(executionArn=found[0])["input"])["Stack"][
+            "Event"
+        ]
         at = self.steps.stop_execution(executionArn=found[0], error="StoppedByHand", cause=TAG)["stopDate"]
         failed = self.event("stopped", "CREATE_FAILED", SERVICE_TIMEOUT)
         reason, seconds = said_by(failed), (failed["Timestamp"] - at).total_seconds()
         if "License Manager refuses" in reason:
-            raise NotTriedError("the execution had ended before it could be stopped: try again")
+            raise not_tried("the execution had ended before it could be stopped: try again")
         said = f"{seconds:.1f} s later the stack fails: {reason}"
         told = "stopped by an operator" in reason and seconds <= SAFETY_NET
-        need(told, said, f"Look at the rule on such ends. {self.log}")
+        need(told, said, f"ExecutionEndedRule and RespondFunction have to run. {self.log}")
         return said
 
     def refused(self) -> str:
         failed = self.event("refused", "CREATE_FAILED", SERVICE_TIMEOUT + 60)
         said = self.refusal(said_by(failed))
-        self.failed = failed
+        self.seen["refused"] = failed
         return said
 
     def status(self, what: str, kind: str = "") -> str:
@@ -310,46 +308,40 @@ class Verification:
         return "the stacks rolled back, and are deleted"
 
     def undo(self) -> list[str]:
-        """Delete the stacks. Those that could not be."""
-        left = {what: self.delete(what) for what in self.made}
-        self.made = {what: self.made[what] for what, status in left.items() if status != "DELETE_COMPLETE"}
-        return [f"stack {stack}: {left[what]}" for what, stack in self.made.items()]
+        """Delete the stacks. Those that are left. A gate whose Delete has no response is left out: nothing is behind it."""
+        left = []
+        for what, stack in list(self.made.items()):
+            try:
+                for more in ({}, {"RetainResources": [self.gate(what)]}):
+                    self.stacks.delete_stack(StackName=stack, **more)
+                    if (status := self.status(what, "DELETE")) == "DELETE_COMPLETE":
+                        del self.made[what]
+                        break
+            except (BotoCoreError, ClientError) as error:
+                status = str(error)
+            if what in self.made:
+                left.append(f"stack {stack}: {status}")
+        return left
 
-    def delete(self, what: str) -> str:
-        """A gate whose Delete has no response is left out: nothing is behind it."""
-        try:
-            self.stacks.delete_stack(StackName=self.made[what])
-            if (status := self.status(what, "DELETE")) == "DELETE_FAILED":
-                self.stacks.delete_stack(StackName=self.made[what], RetainResources=[self.gate(what)])
-                status = self.status(what, "DELETE")
-        except (BotoCoreError, ClientError) as error:
-            return str(error)
-        return status
-
-    def lines(self) -> list[tuple[float, str]]:
-        """The functions' log since this began: when (epoch seconds), and what."""
+    def lines(self, *words: str) -> list[Any]:
+        """Of the functions' log since this began, those with all of these words."""
         asked = {"logGroupName": self.of["FunctionLogs"], "startTime": int(self.began.timestamp() * 1000)}
         pages = self.aws("logs").get_paginator("filter_log_events").paginate(**asked)
-        return [(one["timestamp"] / 1000, one["message"]) for page in pages for one in page["events"]]
+        return [one for page in pages for one in page["events"] if all(word in one["message"] for word in words)]
 
     def story(self) -> str:
         if self.log_level in ("WARNING", "ERROR"):
-            raise NotTriedError(f"with LogLevel {self.log_level} the log has no line for each step")
-        stack, responded = self.failed["StackId"], "The STACK got its response"
-
-        def about(words: str) -> list[tuple[float, str]]:
-            return [one for one in self.lines() if stack in one[1] and words in one[1]]
-
-        answers, ends = until(lambda: about(responded), bool, 45), about("The gate ends: REFUSED")
-        need(answers and ends, f"{len(ends)} lines of the gate's end, {len(answers)} of its response")
-        leaks = [one for one in self.lines() if "Signature=" in one[1]]
+            raise not_tried(f"with LogLevel {self.log_level} the log has no line for each step")
+        refused, end, response = self.seen["refused"], "The gate ends: REFUSED", "The STACK got its response"
+        responses = until(lambda: self.lines(refused["StackId"], response), bool, 45)
+        need(responses and self.lines(refused["StackId"], end), f"no '{end}' or no '{response}' of that stack")
+        leaks = self.lines("Signature=")
         need(not leaks, f"{len(leaks)} lines have a signature in them", "Report it as SECURITY.md says.")
-        after = self.failed["Timestamp"].timestamp() - answers[0][0]
-        said = f"{len(about(''))} lines, no signature in the log; 'The gate ends: REFUSED', '{responded}'"
-        return f"{said}; {max(0.0, after):.1f} s after that CloudFormation has its event"
+        after = max(0.0, refused["Timestamp"].timestamp() - responses[0]["timestamp"] / 1000)
+        return f"'{end}', '{response}', no signature; {after:.1f} s after that CloudFormation has its event"
 
     def date(self) -> str:
-        said = parse_qs(urlsplit(self.request["ResponseURL"]).query)
+        said = parse_qs(urlsplit(self.seen["request"]["ResponseURL"]).query)
         need("X-Amz-Date" in said, f"the URL has {sorted(said)}", "Report it: a deadline counts from Expires instead.")
         at = self.event("stopped", "CREATE_IN_PROGRESS", 10)["Timestamp"]
         return f"{said['X-Amz-Date'][0]} in the response URL, {at:%Y%m%dT%H%M%SZ} in CloudFormation's event"
@@ -365,20 +357,19 @@ class Verification:
 
     def bus_event(self) -> str:
         """The state that publishes, run by itself with an event that nobody else looks for."""
-        if not self.own_bus:
-            raise NotTriedError("the bus is of another account: look for an event of a gate's end there")
+        self.event_bus()
         queue, sqs = self.beside("Queue"), self.aws("sqs")
         given = {"DetailType": "License Conversion Gate Verified", "Detail": {"Verification": self.id}, "Resources": []}
 
         def look() -> Any:
             try:
-                done = self.steps.test_state(**self.publish, input=json.dumps(given))
+                done = self.steps.test_state(**self.seen["publish"], input=json.dumps(given))
             except (ClientError, AttributeError) as error:  # an old boto3 does not know TestState
                 done = {"status": str(error)}
             said = f"{done['status']}, {done.get('error')}: {done.get('cause')}"
             need("events:PutEvents" not in said, said, "The state machine's role or the bus's policy denies it.")
             if done["status"] != "SUCCEEDED":
-                raise NotTriedError(f"Step Functions' TestState does not run the state with the role: {said}")
+                raise not_tried(f"Step Functions' TestState does not run the state with the role: {said}")
             return sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5).get("Messages")
 
         need(until(look, bool, 40), "it was put, and did not come to a rule", f"Look at the bus {self.bus}.")
@@ -386,7 +377,7 @@ class Verification:
 
     def task_token(self) -> str:
         if not self.token_role:
-            raise NotTriedError("--task-token-role (TASK_TOKEN_ROLE) may name a role that may start the state machine")
+            raise not_tried("--task-token-role (TASK_TOKEN_ROLE) may name a role that may start the state machine")
         return self.ended(stateMachineArn=self.beside("Caller"))
 
     def metric(self) -> str:
@@ -395,7 +386,7 @@ class Verification:
         times = {"StartTime": self.began - timedelta(minutes=1), "EndTime": self.began + timedelta(minutes=10)}
         look = partial(self.aws("cloudwatch").get_metric_statistics, **asked, **times)
         if not (found := until(lambda: look()["Datapoints"], bool, 30, 5)):
-            raise NotTriedError("GatesRefused is not there yet; it may be minutes late: look at the dashboard")
+            raise not_tried("GatesRefused is not there yet; it may be minutes late: look at the dashboard")
         return f"GatesRefused is {sum(one['Sum'] for one in found):.0f}"
 
 
@@ -424,8 +415,7 @@ def main() -> int:
         "than a cent. One execution is stopped by hand, so ResponderRanAlarm rings within five minutes: where it notifies you,\n"
         "that shows its way to you.\n"
     )
-    if not asked.yes:
-        print("Go on? [y/N] ", end="", flush=True)
+    print("" if asked.yes else "Go on? [y/N] ", end="", flush=True)
     if not asked.yes and sys.stdin.readline().strip().lower() not in ("y", "yes"):
         print("Nothing was made. YES=1 (--yes): without this question.")
         return 2

@@ -124,8 +124,8 @@ class Gate:
 
     def check(self, wait: Wait) -> Waiting | Ended:
         """Raises InvalidRequest and AccessDenied while a refusal is not believed yet; nothing else that License Manager does."""
-        results = [ConversionTask.from_result(result) for result in wait.results]
-        refused_to_poller = [task.task_id for task in results if not task.seen]
+        results = [ConversionTask.from_result(result) for result in wait.results if isinstance(result, str | dict)]
+        refused_to_poller = [task.task_id for task in results if not task.seen and task.task_id in wait.known.pending]
         known = wait.known.after(results)
         last = self._clock() >= wait.times.deadline
         polled = LastPoll()

@@ -219,7 +219,7 @@ def _registration(item: Mapping[str, Any]) -> Registration | None:
 
 
 def _number(item: Mapping[str, Any], name: str) -> float:
-    return float(item.get(name, {"N": "0"})["N"])
+    return float(item.get(name, {}).get("N", 0))
 
 
 def _typed(value: str | float) -> dict[str, str]:

@@ -170,7 +170,7 @@ class Times:
         respond = min(RESPOND_SECONDS, max(2, margin // 3))
         attempt = min(ATTEMPT_SECONDS, max(SHORTEST_ATTEMPT, (margin - respond) // 2))
         pause = max(1, min(PAUSE_SECONDS, margin // 4), math.ceil(timeout / MOST_PAUSES))
-        checks_until = deadline + timedelta(seconds=max(0, margin - respond - attempt))
+        checks_until = deadline + timedelta(seconds=margin - respond - attempt)
         return cls(deadline, checks_until, checks_until - timedelta(seconds=pause), attempt, pause)
 
     def state(self) -> dict[str, Any]:

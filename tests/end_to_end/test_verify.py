@@ -283,7 +283,7 @@ def test_what_cannot_be_deleted_is_listed(deployment: VerifiedGate) -> None:
     stacks = {name for name in deployment.left() if "/" not in name and re.search(r"-(stopped|refused|beside)$", name)}
     assert len(stacks) == 3
     for name in stacks:
-        assert f"stack {name}: " in run.text.partition("LEFT BEHIND")[2]
+        assert f":stack/{name}/" in run.text.partition("LEFT BEHIND")[2]
         deployment.cloud.stacks.delete(name)
 
 

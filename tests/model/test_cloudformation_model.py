@@ -33,17 +33,17 @@ SEED = 20261123
 
 MOST_EXCUSED = {
     "Lambda began with the event when there was no time left": 450,
-    "a gate that was stopped, or broke before its first check ended": 400,
+    "a gate that was stopped, or broke before its first check ended": 450,
+    "no invocation came through before the margin": 75,
     "an invocation that was killed, lost or delivered twice counted nothing, or twice": 50,
-    "no invocation came through before the margin": 30,
-    "the safety net came too late": 25,
-    "the margin was lost to faults": 15,
-    "an execution began after the request that takes its place": 15,
+    "the safety net came too late": 50,
+    "the margin was lost to faults": 40,
+    "an execution began after the request that takes its place": 40,
     "another delivery began an execution after the responder's response": 10,
     "faulty PUTs in the margin": 10,
 }
 SELDOM = 5
-"""How often the oracle may look the other way in a thousand orders, and for any other reason."""
+"""How often the oracle may look the other way in a thousand orders, and for any other reason. A part has five hundred."""
 
 TASKS = tuple(f"lct-0000000000000000{n}" for n in range(1, 5))
 UNKNOWN_TASK = "lct-unknown0"
@@ -405,5 +405,5 @@ def test_every_promise_holds_whatever_happens_in_whatever_order(part: int) -> No
     for why, times in StacksAtTheGate.excused.most_common():
         print(f"{times:6} times excused: {why}")  # noqa: T201
     if number == SEED:  # a change that makes each second gate an excuse must not pass
-        shares = {why: 1000 * times / EXAMPLES for why, times in StacksAtTheGate.excused.items()}
+        shares = {why: 1000 * PARTS * times / EXAMPLES for why, times in StacksAtTheGate.excused.items()}
         assert not {why: share for why, share in shares.items() if share > MOST_EXCUSED.get(why, SELDOM)}

@@ -356,6 +356,17 @@ def test_checks_that_hang_leave_time_for_a_response(world: World, service_timeou
     assert (said["Status"], "States.Timeout" in said["Reason"]) == ("FAILED", True)
 
 
+@pytest.mark.parametrize("service_timeout", [10, 20, 30])
+@pytest.mark.parametrize("fault", [Fault.SLOW, Fault.SLOW_FAILURE])
+def test_checks_that_hang_from_the_first_on_get_a_response_in_a_short_time_too(
+    world: World, service_timeout: int, fault: Fault
+) -> None:
+    world.faults.weather["Invoke CheckTask"] = (fault, FOR_EVER)
+    gate_that_waits(world, service_timeout, 1)
+
+    assert response_in_time(world, service_timeout)["Status"] == "FAILED"
+
+
 @pytest.mark.parametrize("service_timeout", TIMEOUTS)
 @pytest.mark.parametrize("before", [60, 30, 10, 1])
 @pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.REFUSED, Fault.SLOW_FAILURE])
@@ -392,6 +403,18 @@ def test_neither_metrics_nor_events_that_hang_make_a_response_late(world: World,
         world.faults.weather[call] = (Fault.SLOW, FOR_EVER)
 
     response_in_time(world, service_timeout)
+
+
+@pytest.mark.parametrize("service_timeout", [5, 10, 20, *TIMEOUTS])
+@pytest.mark.parametrize("ended_before", [4.5, 3, 1.5, 0.5])
+def test_an_event_that_hangs_delays_no_response_past_a_short_time(
+    world: World, service_timeout: int, ended_before: float
+) -> None:
+    task(world, seconds=max(0.5, service_timeout - margin(service_timeout) - ended_before))
+    world.faults.weather["PutEvents"] = (Fault.SLOW, FOR_EVER)
+    create(world, ServiceTimeout=str(service_timeout))
+
+    assert response_in_time(world, service_timeout)["Status"] in ("SUCCESS", "FAILED")
 
 
 @pytest.mark.parametrize("service_timeout", [300, 3600])
@@ -857,6 +880,7 @@ def test_an_event_that_lambda_throttles_until_it_is_too_old_gets_the_responders_
 # Quotas
 
 
+@pytest.mark.slow
 def test_a_thousand_deletes_at_once_each_get_a_response(world: World) -> None:
     """With the quotas of a small region: 100 lists and then 2 a second. What may remain is waits: a Delete that could not look
     for its own leaves it running, until its own deadline. It disturbs nobody then: its handle's stack is gone.
@@ -898,7 +922,9 @@ MEMBERS = (
 
 @pytest.mark.parametrize("end", ["SUCCEEDED", "FAILED"])
 @pytest.mark.parametrize("since", [0, 50], ids=["from the first check on", "from the second check on"])
-@pytest.mark.parametrize("member", MEMBERS)
+@pytest.mark.parametrize(
+    "member", [pytest.param(m, marks=[pytest.mark.slow] * m.startswith("License")) for m in MEMBERS]
+)
 def test_neither_stack_nor_handle_nor_token_is_silent_where_a_payload_lacks_a_member(
     unjudged: World, member: str, since: int, end: str
 ) -> None:

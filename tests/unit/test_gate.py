@@ -683,6 +683,21 @@ def test_a_result_about_another_task_ends_nothing() -> None:
     assert not registered(OneGate()).woken("lct-stranger", whole(FAILED, "lct-other"), at=20)["Ended"]
 
 
+@pytest.mark.parametrize(
+    "junk",
+    [None, 5, True, [], ["lct-1"], {}, {"LicenseConversionTaskId": "lct-other"}, "", {"Status": SUCCEEDED}],
+    ids=repr,
+)
+@pytest.mark.parametrize("begin", [OneGate, lambda: fleet(2)], ids=["task", "fleet"])
+def test_a_result_that_is_none_breaks_no_check_and_asks_for_no_task_but_the_gates_own(
+    junk: Any, begin: Callable[[], OneGate]
+) -> None:
+    gate = registered(begin())
+
+    assert not gate.woken(junk, at=20)["Ended"]
+    assert set(gate.asked) <= set(gate.state["Pending"].split()) | {IN_PROGRESS}
+
+
 def test_a_task_that_began_in_year_1_is_waited_for_like_any_other() -> None:
     began = {"Status": IN_PROGRESS, "StartTime": datetime(1, 1, 1, tzinfo=UTC)}
 

@@ -1,4 +1,4 @@
-"""Which region `make deploy`, `make delete` and the look for gates that wait go to: AWS_REGION's, whatever the profile says."""
+"""Which region the commands of make go to: that of AWS_REGION, whatever the profile says."""
 
 import os
 import subprocess
@@ -62,6 +62,14 @@ def test_make_delete_asks_and_deletes_there_as_well(tmp_path: Path, environment:
 
     assert asked == f"{WANTED}|python -m scripts.waiting"
     assert deleted == f"{WANTED}|sam delete --no-prompts --region {WANTED}"
+
+
+def test_make_verify_looks_there_as_well_and_hands_on_what_it_is_told(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    (called,) = made("verify", tmp_path, environment | {"AWS_REGION": WANTED, "STACK": "ours", "YES": "1"})
+
+    assert called.endswith(f"|python scripts/verify.py --stack ours --region {WANTED} --yes")
 
 
 def test_the_region_of_the_environment_wins_over_the_older_name_for_it(

@@ -285,6 +285,16 @@ def test_each_account_role_and_region_has_registrations_and_a_poller_of_its_own(
     assert other.of_account.take_lease("two", NOW)
 
 
+def test_a_pollers_item_that_somebody_else_has_written_breaks_no_check(dynamodb: DynamoDB) -> None:
+    table = dynamodb.table()
+    account = table.of_account.key("gate")["Account"]["S"].partition("/")[0]
+    poller = {"Account": {"S": f"{account}/poller"}, "Gate": {"S": "poller"}}
+    dynamodb.client.put_item(TableName="registrations", Item={**poller, "Began": {"S": "now"}, "Took": {"NULL": True}})
+
+    assert table.of_account.look_after_poller("gate", NOW) == LastPoll()
+    assert len(dynamodb.invoked) == 1
+
+
 @pytest.mark.parametrize("missing", ["Tasks", "Token", "Since", "Expires"])
 def test_an_item_that_lacks_an_attribute_keeps_no_other_gate_from_its_poller(dynamodb: DynamoDB, missing: str) -> None:
     """An operator may write into the table, and a release to come may write otherwise."""

@@ -105,6 +105,7 @@ def test_a_release_has_the_template_and_all_that_it_names(built: Path) -> None:
         alone = zipfile.ZipFile(io.BytesIO(archive.read(f"{top}/respond.zip"))).namelist()
         layer = zipfile.ZipFile(io.BytesIO(archive.read(f"{top}/dependencies.zip"))).namelist()
 
+    assert f"{top}/scripts/verify.py" in names
     for file in re.findall(r"(?:CodeUri|ContentUri|DefinitionS3Location): (\S+)", text):
         assert f"{top}/{file}" in names
     assert {"custom_resource.py", "respond.py", "license_conversion/gate.py"} <= set(code)

@@ -222,7 +222,8 @@ def test_a_check_that_lambda_fails_just_before_it_is_given_up_is_tried_again_in_
 @pytest.mark.parametrize(
     ("timeout", "margin", "last_check_within", "attempt", "pause"),
     [
-        (1, 1, 0, 5, 1),
+        (1, 1, -6, 5, 1),
+        (8, 2, -5, 5, 1),
         (30, 7, 0, 5, 1),
         (30, 8, 1, 5, 2),
         (30, 14, 5, 5, 3),
@@ -236,7 +237,9 @@ def test_a_check_that_lambda_fails_just_before_it_is_given_up_is_tried_again_in_
 def test_what_is_left_after_the_deadline_is_shared_out_in_whole_seconds(
     timeout: int, margin: int, *, last_check_within: int, attempt: int, pause: int
 ) -> None:
-    """Between the last check, an attempt that hangs, and the response."""
+    """Between the last check, an attempt that hangs, and the response: where they do not fit, a check that fails is given up
+    before the deadline.
+    """
     found = Times.of(BEGAN, timeout, margin)
 
     assert found.deadline == BEGAN + timedelta(seconds=timeout)

@@ -171,6 +171,13 @@ def test_where_time_is_short_the_response_goes_first() -> None:
     assert stack(late).out().functions == ["CheckTask", "Respond", "PutEvents"]
 
 
+def test_where_the_late_response_is_not_taken_the_event_goes_out_all_the_same() -> None:
+    walk = stack({**ENDED, "GiveUpAt": at(-1)}, Respond=NobodyListens.__name__).out()
+
+    assert walk.functions == ["CheckTask", "Respond", "PutMetricData", "PutEvents"]
+    assert walk.execution.error == "LicenseConversion.NoResponse"
+
+
 # A handle
 
 
@@ -207,9 +214,11 @@ def test_a_stack_with_a_handle_that_ends_at_its_first_response(check: Any, recip
 
 
 @pytest.mark.parametrize("event", [EVENT, HANDLE], ids=["stack", "handle"])
-@pytest.mark.parametrize("results", [[{"Status": "SUCCEEDED"}], ["lct-1", "lct-2"], []], ids=str)
+@pytest.mark.parametrize(
+    "results", [[{"Status": "SUCCEEDED"}], ["lct-1", "lct-2"], [], None, 5, {"a": 1}, "lct-1"], ids=str
+)
 def test_a_gate_registers_and_wakes_with_the_results_that_it_is_called_back_with(
-    event: Mapping[str, Any], results: list[Any]
+    event: Mapping[str, Any], results: Any
 ) -> None:
     walk = stack({**REGISTERS, **NAMED} if event is HANDLE else REGISTERS, ENDED, event=event)
     walk.clock.run_for(30)
@@ -223,7 +232,7 @@ def test_a_gate_registers_and_wakes_with_the_results_that_it_is_called_back_with
     assert values[":tasks"] == {"S": "lct-1"}
     assert (values[":since"], values[":expires"]) == ({"N": f"{since}"}, {"N": f"{since + 115}"})
     second = walk.given("CheckTask")[1]
-    assert (second["Results"], second["RegisteredAt"]) == (results, at(0))
+    assert (second["Results"], second["RegisteredAt"]) == (results if isinstance(results, list) else [], at(0))
     assert walk.times("CheckTask") == [0, 30]
 
 

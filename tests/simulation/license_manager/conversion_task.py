@@ -32,6 +32,8 @@ class Task:
     without: Sequence[str] = ()
     region: str | None = None
     begins_when_seen: bool = False
+    fails_late: bool = False
+    """When it has changed the usage operation already."""
 
     @property
     def end_time(self) -> float:
@@ -59,8 +61,7 @@ class Task:
             "Status": status,
             "StatusMessage": self.status_message or (self._why_it_failed() if failed else None),
             "StartTime": self.start_time,
-            # The time the usage operation changed: a conversion may fail after that, which `lies` can say.
-            "LicenseConversionTime": None if failed else end_time,
+            "LicenseConversionTime": None if failed and not self.fails_late else end_time,
             "EndTime": end_time,
         }
         left_out = {*self.without, *(NOT_BEFORE_THE_END if in_progress else ())}
