@@ -39,7 +39,7 @@ REFUSED = "LicenseConversion.InvalidRequest"
 START_SECONDS = 1.5
 """Of an attempt of the state machine's: it may have to start the function in it."""
 LOOK_SECONDS = 20.0
-"""For how long Step Functions is asked whether a request has an execution."""
+"""For how long the responder asks Step Functions whether a request has an execution."""
 LOOK_AGAIN_SECONDS = 3.0
 """Step Functions lists an execution a moment after it began, and the record of a function that was killed can be here sooner."""
 ENOUGH_TO_RESPOND = 20.0
@@ -48,7 +48,7 @@ AT_ONCE = 8
 """Executions at once. A thousand take some two minutes, for which DescribeExecution's quota is the reason.
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
 ONE_SECONDS = 15.0
-"""For one of many: what is not taken by then is left, so that the others get a response."""
+"""For one of many: the responder then leaves it, so that the others get a response."""
 LINGER_SECONDS = 20.0
 """A stack whose gate FAILED sends a Delete, which the custom resource function has to answer."""
 
@@ -161,8 +161,8 @@ def _goes_with_its_stack(stack_id: str) -> bool:
 
 
 def _respond_to_all(give_up: float) -> str:
-    """Twice, because of the gates that came meanwhile, and that were left at first. What was done, for a person. Never raises:
-    the deletion goes on.
+    """Responds twice, because gates came meanwhile or were left at first. Returns what was done, for a person. Never raises: the
+    deletion goes on.
     """
     responded = left = 0
     try:
@@ -183,7 +183,7 @@ def _respond_to_all(give_up: float) -> str:
 
 
 def _end_with_response(executions: Executions, give_up: float, arn: str) -> bool:
-    """The response first, the stop then: an execution that was stopped first, and not responded to, would be silent."""
+    """Respond first, then stop: if the responder died between the two, a stopped execution would never respond."""
     until = min(give_up, time.monotonic() + ONE_SECONDS)
     if not _left(until):
         return False

@@ -86,7 +86,7 @@ class Executions:
 
         An Update replaces whatever the resource waits for, a Delete what belongs to the id that it names. What
         was requested later stays: an event can be delivered late, and twice. `requested_at` is ISO 8601 in UTC. After
-        `seconds` it is left undone, and after any error too: such an execution ends by itself at its deadline, and CloudFormation
+        `seconds`, or after any error, the executions are left: such a one ends by itself at its deadline, and CloudFormation
         ignores what it sends.
         """
         give_up = self._monotonic() + seconds
