@@ -174,11 +174,6 @@ def _ended_state(ended: Ended, stack_event: Mapping[str, Any]) -> dict[str, Any]
     return {**state, "Event": {"DetailType": DETAIL_TYPES[ended.outcome], "Detail": detail, "Resources": known.arns}}
 
 
-def _is_our_state_machines(event: Any) -> bool:
-    """A caller's own event may be anything, no object even. The definition of a newer release may say more than ours."""
-    return isinstance(event, Mapping) and event.keys() >= OURS
-
-
 def _stack(event: Mapping[str, Any]) -> Mapping[str, Any]:
     """Empty when no stack waits. By the recipient, not by the form of the input: a caller's input may be anything."""
     found: Mapping[str, Any] = event["Input"]["Stack"] if event["Gate"]["Waiter"] in ("STACK", "HANDLE") else {}
@@ -208,7 +203,8 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 def handle(task_check: TaskCheck, event: Any, context: Any) -> dict[str, Any]:
     """One event, with its log and its metrics."""
-    ours = _is_our_state_machines(event)
+    # A caller's own event may be anything, no object even. The definition of a newer release may say more than ours.
+    ours = isinstance(event, Mapping) and event.keys() >= OURS
     stack_event = _stack(event).get("Event", {}) if ours else {}
     telemetry.begin(
         context,

@@ -70,7 +70,7 @@ class Poller:
         self._results: dict[str, ConversionTask] = {}
         """The tasks for which a gate waits and that have ended, or that License Manager refuses: those have no status."""
         self._missed = False
-        """A gate could not be called back: to it this poll has said nothing."""
+        """This poll could not call a gate back, so that gate knows nothing of it."""
 
     def run(self, until: float) -> None:
         """Raises TableUnavailable."""

@@ -10,7 +10,7 @@ Four doors, one core (recipients.py):
 - CloudFormation, with the application's own resource: a deployment shows that the responder runs, and the deletion of the
   application responds to each gate that still waits, before it stops their executions.
 
-Whatever raises here is tried again: by the state machine for an hour, by Lambda twice, by EventBridge eight times.
+Whatever raises here is tried again: by the state machine for an hour, by Lambda twice for each of the other doors.
 """
 
 import json
@@ -39,7 +39,7 @@ REFUSED = "LicenseConversion.InvalidRequest"
 START_SECONDS = 1.5
 """Of an attempt of the state machine's: it may have to start the function in it."""
 LOOK_SECONDS = 20.0
-"""For how long Step Functions is asked whether a request has an execution."""
+"""For how long the responder asks Step Functions whether a request has an execution."""
 LOOK_AGAIN_SECONDS = 3.0
 """Step Functions lists an execution a moment after it began, and the record of a function that was killed can be here sooner."""
 ENOUGH_TO_RESPOND = 20.0
@@ -48,7 +48,7 @@ AT_ONCE = 8
 """Executions at once. A thousand take some two minutes, for which DescribeExecution's quota is the reason.
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
 ONE_SECONDS = 15.0
-"""For one of many: what is not taken by then is left, so that the others get a response."""
+"""For one of many: the responder then leaves it, so that the others get a response."""
 LINGER_SECONDS = 20.0
 """A stack whose gate FAILED sends a Delete, which the custom resource function has to answer."""
 
@@ -118,7 +118,8 @@ def _request_given_up(record: Mapping[str, Any], until: float) -> None:
         return
     said = bare("SUCCESS")
     if request["RequestType"] == "Delete":
-        _stop_superseded(request, _left(until) / 2)
+        requested = requested_at(request, datetime.now(UTC))
+        _executions().stop_superseded(request, f"{requested:%Y-%m-%dT%H:%M:%SZ}", _left(until) / 2)
     elif refusal := _refusal(request):
         said = bare("FAILED", refusal)
     elif _has_execution(request):
@@ -160,8 +161,8 @@ def _goes_with_its_stack(stack_id: str) -> bool:
 
 
 def _respond_to_all(give_up: float) -> str:
-    """Twice, because of the gates that came meanwhile, and that were left at first. What was done, for a person. Never raises:
-    the deletion goes on.
+    """Responds twice, because gates came meanwhile or were left at first. Returns what was done, for a person. Never raises: the
+    deletion goes on.
     """
     responded = left = 0
     try:
@@ -182,7 +183,7 @@ def _respond_to_all(give_up: float) -> str:
 
 
 def _end_with_response(executions: Executions, give_up: float, arn: str) -> bool:
-    """The response first, the stop then: an execution that was stopped first, and not responded to, would be silent."""
+    """Respond first, then stop: if the responder died between the two, a stopped execution would never respond."""
     until = min(give_up, time.monotonic() + ONE_SECONDS)
     if not _left(until):
         return False
@@ -225,15 +226,6 @@ def _refusal(request: Mapping[str, Any]) -> str:
     except Exception as error:
         return str(error) if type(error).__name__ == REFUSED else ""
     return ""
-
-
-def _stop_superseded(request: Mapping[str, Any], seconds: float) -> None:
-    """A Delete always succeeds, and stops the execution that belongs to the resource if it can."""
-    try:
-        requested = requested_at(request, datetime.now(UTC))
-        _executions().stop_superseded(request, f"{requested:%Y-%m-%dT%H:%M:%SZ}", seconds)
-    except Exception as error:  # such an execution ends by itself
-        log("WARNING", f"The resource's executions could not be stopped: {type(error).__name__}", **_whose(request))
 
 
 def _has_execution(request: Mapping[str, Any]) -> bool:

@@ -43,8 +43,6 @@ CONTEXT_BYTES = 256
 MOST_CODES = 10
 """More than any ARN, any text of a license context and any list of product codes has: a service that lies must not fill an
 execution's state, or its Cause."""
-
-
 LONGEST = {"StatusMessage": MESSAGE_BYTES, "ResourceArn": ARN_BYTES}
 
 

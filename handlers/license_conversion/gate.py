@@ -23,8 +23,8 @@ LONGEST_SLEEP, JITTER = 120.0, 0.2
 SILENT_SLEEP = 40.0
 """The same where the gate found no poll to trust, and was throttled itself."""
 REFUSED_SLEEP = 60.0
-"""Seconds without a registration where License Manager refuses a task to the poller, and not to the gate: the poller would wake
-it again at once."""
+"""Seconds without a registration where License Manager refuses a task to the poller, and not to the gate: a poller that found
+it registered would wake it at once."""
 SHORTEST_PAUSE = 5
 """Seconds between two checks of a gate whose task has no name yet; as many as it has waited, where that is longer."""
 CLOSE = 30

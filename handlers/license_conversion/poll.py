@@ -19,15 +19,13 @@ SAVES = 3
 """A listing of what has ended is read where it takes this many times fewer calls than asking for each task: of how much it shows
 is not known before."""
 MOST_SINGLES = 500
-"""Tasks that one poll asks for singly, at least: the others are the next one's, so that no poll takes long."""
-
-
+"""Tasks that one poll asks for singly, at least. The next poll asks for the others, so that no poll takes long."""
 FEW_PAGES = FEW_SINGLES = 5
 """Up to so many pages of what runs, and tasks asked for singly, a poll is a small one."""
 
 
 class PollEnds(Exception):  # noqa: N818 - no error
-    """What the poll has not come to is the next one's."""
+    """The next poll asks for what this one has not come to."""
 
 
 class Poll:

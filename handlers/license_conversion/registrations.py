@@ -86,15 +86,11 @@ class Registrations:
         owner = f"{gate}@{now:.3f}"
         before, taken = self._take_lease(owner, now)
         if taken:
-            event = {
-                "RoleArn": self._named.role_arn,
-                "ExternalId": self._named.external_id,
-                "Region": self._named.region,
-            }
-            payload = json.dumps({**event, "Owner": owner}).encode()
+            named = self._named
+            event = {"RoleArn": named.role_arn, "ExternalId": named.external_id, "Region": named.region, "Owner": owner}
             try:
                 lambda_ = aws.client("lambda", attempts=1, quick=True)
-                lambda_.invoke(FunctionName=self._poll_function, InvocationType="Event", Payload=payload)
+                lambda_.invoke(FunctionName=self._poll_function, InvocationType="Event", Payload=json.dumps(event))
                 telemetry.logger.info("The gate starts a poller")
             except aws.failures() as error:
                 telemetry.logger.warning(f"The poller could not be started: {error}")

@@ -471,6 +471,17 @@ def test_of_two_generations_by_the_same_resource_arn_a_delete_stops_the_one_that
     assert step_functions.stopped() == [NAME]
 
 
+@pytest.mark.parametrize("given", ["{}", "[]", "null", "no JSON", '{"Stack": 5}', '{"Stack": {"RequestedAt": 5}}'])
+@pytest.mark.parametrize("event", [DELETE, UPDATE], ids=["a Delete", "an Update"])
+def test_an_execution_whose_input_is_none_of_ours_keeps_no_request_from_its_response(
+    step_functions: ScriptedStepFunctions, event: dict[str, str], given: str
+) -> None:
+    """Another release may have begun it, or an operator, under the name of one of ours."""
+    step_functions.answers = {"ListExecutions": [listed(NAME)], "DescribeExecution": [described(input=given)]}
+
+    assert stop(step_functions, event) == 0
+
+
 @pytest.mark.parametrize("trouble", BEYOND_REACH)
 @pytest.mark.parametrize("operation", ["ListExecutions", "DescribeExecution", "GetExecutionHistory", "StopExecution"])
 def test_executions_that_cannot_be_found_or_stopped_are_logged_and_no_error(
