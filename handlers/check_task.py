@@ -120,16 +120,15 @@ class TaskCheck:
             known = Fleet.from_carried(request.task_ids, before)
         elif "Task" in before:
             known = ConversionTask(before["Task"])
-        region = request.account.region or self._settings.region
-        further = (f" --region {region}", f" (as {request.account.role_arn})", f"; execution {execution}")
-        said = (region, request.account.role_arn, execution)
+        role, region = request.account.role_arn, request.account.region or self._settings.region
+        further = (region and f" --region {region}", role and f" (as {role})", execution and f"; execution {execution}")
         return Wait(
             request,
             times,
             began,
             known,
             first="Pending" not in before,
-            further="".join(words for words, given in zip(further, said, strict=True) if given),
+            further="".join(further),
             execution=_name(execution),
             results=event.get("Results", ()),
             registered_at=datetime.fromisoformat(event["RegisteredAt"]) if event.get("RegisteredAt") else None,
