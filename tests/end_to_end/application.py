@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +34,17 @@ def end_of(cloud: LocalCloud, execution_arn: str, seconds: float = LONG) -> dict
     """The execution once it has ended; TimeoutError if that takes longer."""
     describe = partial(cloud.client("stepfunctions").describe_execution, executionArn=execution_arn)
     return dict(eventually(describe, seconds, 0.1, until=lambda found: found["status"] != "RUNNING"))
+
+
+def history_of(cloud: LocalCloud, execution_arn: str) -> list[dict[str, Any]]:
+    """All events of the execution so far, the oldest first."""
+    pages = cloud.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=execution_arn)
+    return [dict(event) for page in pages for event in page["events"]]
+
+
+def states_in(history: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The states that were entered, in order."""
+    return [event["stateEnteredEventDetails"]["name"] for event in history if "stateEnteredEventDetails" in event]
 
 
 @dataclass(frozen=True)

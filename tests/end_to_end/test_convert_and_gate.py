@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.application import EXAMPLES, Application
+from tests.end_to_end.application import EXAMPLES, Application, history_of, states_in
 from tests.eventually import eventually
 from tests.local_cloud.clients import ACCOUNT, REGION
 
@@ -132,15 +132,10 @@ class Conversions:
         return ended["error"], ended["cause"]
 
     def history(self, name: str) -> list[Json]:
-        pages = self.step_functions.get_paginator("get_execution_history").paginate(executionArn=self.arns[name])
-        return [event for page in pages for event in page["events"]]
+        return history_of(self.application.cloud, self.arns[name])
 
     def entered(self, name: str) -> list[str]:
-        return [
-            event["stateEnteredEventDetails"]["name"]
-            for event in self.history(name)
-            if "stateEnteredEventDetails" in event
-        ]
+        return states_in(self.history(name))
 
     def gates(self, name: str) -> list[Json]:
         """The inputs of the gates that were started for the instance's tasks."""

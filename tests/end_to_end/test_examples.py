@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from license_conversion.request import STACK_PROPERTIES
-from tests.end_to_end.application import EXAMPLES, ROOT, Application
+from tests.end_to_end.application import EXAMPLES, ROOT, Application, history_of
 from tests.eventually import eventually
 from tests.local_cloud.clients import ACCOUNT, REGION
 from tests.local_cloud.cloud import LocalCloud
@@ -312,8 +312,7 @@ class Callers:
         return ended["error"], ended["cause"]
 
     def history(self, name: str) -> list[Json]:
-        pages = self.step_functions.get_paginator("get_execution_history").paginate(executionArn=self.arns[name])
-        return [event for page in pages for event in page["events"]]
+        return history_of(self.application.cloud, self.arns[name])
 
     def entered(self, name: str) -> dict[str, str]:
         """The states that were entered, and when."""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end import scripted
-from tests.end_to_end.application import end_of
+from tests.end_to_end.application import end_of, history_of, states_in
 from tests.eventually import eventually
 from tests.local_cloud.clients import ACCOUNT
 from tests.local_cloud.cloud import LocalCloud
@@ -454,15 +454,14 @@ class Abroad:
             item = eventually(lambda: table.get_item(TableName=TABLE, Key=key).get("Item"))
             self._step_functions.send_task_success(taskToken=item["Token"]["S"], output=json.dumps(journey.wakes))
         found = end_of(self._cloud, arn)
-        pages = self._step_functions.get_paginator("get_execution_history").paginate(executionArn=arn)
-        events = [event for page in pages for event in page["events"]]
+        events = history_of(self._cloud, arn)
         left = [event["stateExitedEventDetails"] for event in events if "stateExitedEventDetails" in event]
         return Arrival(
             found["status"],
             found.get("error", ""),
             lasting(found.get("cause", "")),
             lasting(json.loads(found.get("output", "null"))),
-            tuple(event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event),
+            tuple(states_in(events)),
             tuple((one["name"], assigned_in(one["assignedVariables"])) for one in left if "assignedVariables" in one),
         )
 

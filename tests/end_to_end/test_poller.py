@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.application import Application
+from tests.end_to_end.application import Application, history_of, states_in
 from tests.eventually import eventually
 
 GATES = 8
@@ -20,7 +20,6 @@ class WaitingGates:
 
     def __init__(self, application: Application, timeout: int) -> None:
         self._application = application
-        self._steps = application.cloud.client("stepfunctions")
         self._tasks = [application.cloud.license_manager.add_task(duration=float("inf")) for _ in range(GATES)]
         self._arns = [
             application.start({"LicenseConversionTaskId": task, "TimeoutSeconds": timeout}) for task in self._tasks
@@ -37,15 +36,11 @@ class WaitingGates:
 
     def histories(self) -> Iterator[list[dict[str, Any]]]:
         for arn in self._arns:
-            pages = self._steps.get_paginator("get_execution_history").paginate(executionArn=arn)
-            yield [dict(event) for page in pages for event in page["events"]]
+            yield history_of(self._application.cloud, arn)
 
     def states(self) -> list[list[str]]:
         """Which states each execution has entered, in order."""
-        return [
-            [one["stateEnteredEventDetails"]["name"] for one in history if "stateEnteredEventDetails" in one]
-            for history in self.histories()
-        ]
+        return [states_in(history) for history in self.histories()]
 
     def tokens(self) -> set[str]:
         """Those by which the poller calls the gates back."""

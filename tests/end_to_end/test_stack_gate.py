@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.end_to_end.application import EXAMPLES, Application
+from tests.end_to_end.application import EXAMPLES, Application, history_of, states_in
 from tests.eventually import eventually
 from tests.local_cloud.answers import DATE, SERVICE_TIMEOUT
 from tests.local_cloud.cloud import LocalCloud
@@ -96,11 +96,7 @@ def test_a_terminal_task_is_one_execution_that_waits_for_nothing(stacks: NamedSt
 
     assert stack.status == "CREATE_COMPLETE"
     (execution,) = (one for one in application.executions() if _waits_for(application, one, stack))
-    history = application.cloud.client("stepfunctions").get_execution_history(executionArn=execution["executionArn"])
-    entered = [
-        event["stateEnteredEventDetails"]["name"] for event in history["events"] if "stateEnteredEventDetails" in event
-    ]
-    assert entered == [
+    assert states_in(history_of(application.cloud, execution["executionArn"])) == [
         "Open Gate",
         "Check Task",
         "Route",

@@ -13,7 +13,7 @@ import pytest
 
 from license_conversion.gate import JITTER, LONGEST_SLEEP
 from poll_tasks import FLEET_SECONDS
-from tests.end_to_end.application import EXAMPLES, Application
+from tests.end_to_end.application import EXAMPLES, Application, history_of
 from tests.eventually import eventually
 from tests.local_cloud.stacks import Stack
 
@@ -96,8 +96,7 @@ class NamedExecutions:
         return ended["error"], ended.get("cause", "")
 
     def history(self, execution_arn: str) -> list[Json]:
-        pages = self.step_functions.get_paginator("get_execution_history").paginate(executionArn=execution_arn)
-        return [event for page in pages for event in page["events"]]
+        return history_of(self.application.cloud, execution_arn)
 
     def gate_of(self, name: str) -> Json:
         """The gate's own execution that a caller with a task token started, once it has ended."""
