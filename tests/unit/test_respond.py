@@ -44,6 +44,7 @@ AT_ONCE = {**WAITS, "Response": SUCCESS}
 """Not ended: the stack gets its response, because a handle is signalled at the end."""
 
 RUNTIME = {"status": "FAILED", "error": "States.Runtime", "cause": "The path '$.Nowhere' is not there"}
+NOT_TAKEN = {"status": "FAILED", "error": "LicenseConversion.NoResponse", "cause": "NobodyListens"}
 BY_HAND = {"status": "ABORTED", "error": "Operator", "cause": "I wanted it to end"}
 OWN_ID = "license-conversion-gate-responder"
 APPLICATIONS_STACK = """<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>gate</StackName>
@@ -236,13 +237,14 @@ OUTCOMES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {
 @pytest.mark.parametrize("waiter", [STACK, HANDLE, TOKEN])
 @pytest.mark.parametrize("door", ["state", "net", "stopped by hand", "deletion"])
 def test_whoever_waits_gets_the_outcome_in_the_same_words_by_whichever_door(
-    outside: Outside, door: str, waiter: str, outcome: str
+    outside: Outside, said: Callable[[], Said], door: str, waiter: str, outcome: str
 ) -> None:
     gate, response, callback = OUTCOMES[outcome]
 
     outside.comes_by(door, outside.of(waiter), {**gate, "Waiter": waiter})
 
     assert outside.heard() == {waiter: callback if waiter == TOKEN else response}
+    assert "GatesBroken" not in said().metrics, "the check has counted its end"
 
 
 OF = f"while it waited for task {TASK_ID}. The conversion is not affected. Execution {ARN}"
@@ -255,28 +257,27 @@ ITSELF = f"The gate itself broke {OF} ended"
     [
         (RUNTIME, f"{ITSELF} FAILED, States.Runtime: The path '$.Nowhere' is not there"),
         ({"status": "TIMED_OUT"}, f"{ITSELF} TIMED_OUT, no error: no cause"),
-        (
-            {"status": "FAILED", "error": "LicenseConversion.NoResponse", "cause": "NobodyListens"},
-            f"{ITSELF} FAILED, LicenseConversion.NoResponse: NobodyListens",
-        ),
+        (NOT_TAKEN, f"{ITSELF} FAILED, LicenseConversion.NoResponse: NobodyListens"),
         (BY_HAND, f"The gate's execution was stopped by an operator {OF} ended ABORTED, Operator: I wanted it to end"),
         ({}, f"The license conversion gate was deleted {OF} was stopped"),
     ],
     ids=["Step Functions ended it", "too late", "its response was not taken", "by hand", "the application is deleted"],
 )
 def test_where_there_is_no_outcome_the_reason_says_what_became_of_the_gate_of_which_task(
-    outside: Outside, waiter: str, end: dict[str, str], reason: str
+    outside: Outside, said: Callable[[], Said], waiter: str, end: dict[str, str], reason: str
 ) -> None:
+    """Each end but that of the application is counted, so that an alarm rings."""
     given, gate = outside.of(waiter), {**WAITS, "Waiter": waiter}
 
     if end:
         outside.ends(given, gate, end)
     else:
-        outside.has(given, gate)
-        outside.deploys("Delete")
+        outside.comes_by("deletion", given, gate)
 
     callback = {"error": "LicenseConversion.GateBroken", "cause": reason}
     assert outside.heard() == {waiter: callback if waiter == TOKEN else {**FAILURE, "Reason": reason}}
+    broke = {"GatesBroken": 1} if ITSELF in reason else {}
+    assert said().metrics == ({**broke, "ResponderRuns": 1} if end else {})
 
 
 @pytest.mark.parametrize(
@@ -488,11 +489,15 @@ def test_whoever_has_a_response_gets_no_second_one(
     assert bool(outside.network.calls) != asked_nothing, "a thousand that fail at once ask Step Functions nothing"
 
 
+@pytest.mark.parametrize(("end", "metrics"), [(RUNTIME, {"GatesBroken": 1}), (BY_HAND, {})], ids=["broke", "stopped"])
 @pytest.mark.parametrize("waiter", ["CALLER", "NOBODY"])
-def test_nobody_gets_a_response_where_the_state_machine_would_send_none(outside: Outside, waiter: str) -> None:
-    outside.ends(outside.of(STACK), {**WAITS, "Waiter": waiter}, BY_HAND)
+def test_nobody_gets_a_response_where_the_state_machine_would_send_none(
+    outside: Outside, said: Callable[[], Said], waiter: str, end: dict[str, str], metrics: dict[str, int]
+) -> None:
+    outside.ends(outside.of(STACK), {**WAITS, "Waiter": waiter}, end)
 
     assert outside.heard() == {}
+    assert said().metrics == metrics
 
 
 @pytest.mark.parametrize("waiter", [STACK, TOKEN])
@@ -516,29 +521,8 @@ def test_a_caller_by_sync_reads_how_the_execution_ended_whatever_its_input_is(ou
     assert outside.heard() == {}
 
 
-@pytest.mark.parametrize(
-    ("end", "gate", "metrics"),
-    [
-        (RUNTIME, WAITS, {"GatesBroken": 1, "ResponderRuns": 1}),
-        (RUNTIME, {**WAITS, "Waiter": "CALLER"}, {"GatesBroken": 1}),
-        (BY_HAND, WAITS, {"ResponderRuns": 1}),
-        (BY_HAND, {**WAITS, "Waiter": "CALLER"}, {}),
-        (RUNTIME, PASSED, {"ResponderRuns": 1}),
-    ],
-    ids=["it broke", "a caller's broke", "by hand", "stopped with its caller", "its end was counted by the check"],
-)
-def test_an_end_without_a_response_is_counted_so_that_an_alarm_rings(
-    outside: Outside, said: Callable[[], Said], end: dict[str, str], gate: dict[str, Any], metrics: dict[str, int]
-) -> None:
-    outside.ends(outside.of(STACK), gate, end)
-
-    assert said().metrics == metrics
-
-
 def test_an_end_that_step_functions_does_not_say_yet_is_asked_for_again(outside: Outside) -> None:
-    outside.has(CALLER, None, **RUNTIME)
-    ended = outside.describes({"executionArn": ARN})
-    outside.network.answers("DescribeExecution", (200, {**ended[1], "status": "RUNNING"}), ended)
+    outside.network.answers("DescribeExecution", {"status": "RUNNING"}, outside.describes)
 
     outside.ends(CALLER, None, RUNTIME)
 
