@@ -46,7 +46,7 @@ AT_ONCE = {**WAITS, "Response": SUCCESS}
 RUNTIME = {"status": "FAILED", "error": "States.Runtime", "cause": "The path '$.Nowhere' is not there"}
 NOT_TAKEN = {"status": "FAILED", "error": "LicenseConversion.NoResponse", "cause": "NobodyListens"}
 BY_HAND = {"status": "ABORTED", "error": "Operator", "cause": "I wanted it to end"}
-OWN_ID = "license-conversion-gate-responder"
+OWN_ID, NO_ID = "license-conversion-gate-responder", "license-conversion-gate-refused"
 APPLICATIONS_STACK = """<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>gate</StackName>
 <CreationTime>2026-11-25T12:00:00Z</CreationTime><StackStatus>{}</StackStatus></member></Stacks></DescribeStacksResult>
 </DescribeStacksResponse>"""
@@ -311,19 +311,14 @@ def test_a_cause_of_any_length_leaves_room_for_the_task_and_the_execution(outsid
 
 
 @pytest.mark.parametrize(
-    ("event", "gate", "physical_id", "expected"),
-    [
-        ({"RequestType": "Update", "PhysicalResourceId": "lct-before"}, BROKEN, TASK_ID, "lct-before"),
-        ({}, {**BROKEN, "Task": {}}, TASK_ID, TASK_ID),
-        ({}, {**BROKEN, "Task": {}}, "", "license-conversion-gate-refused"),
-        ({}, {**BROKEN, "Task": {"LicenseConversionTaskId": "lct-newest"}}, "", "lct-newest"),
-    ],
-    ids=["an Update keeps the resource's", "the one that was asked for", "no task was named", "a check has named it"],
+    ("task", "asked_for", "expected"),
+    [({}, TASK_ID, TASK_ID), ({}, "", NO_ID), ({"LicenseConversionTaskId": "lct-newest"}, "", "lct-newest")],
+    ids=["the one that was asked for", "no task was named", "a check has named it"],
 )
 def test_a_gate_that_broke_has_the_id_that_is_known(
-    outside: Outside, event: dict[str, str], gate: dict[str, Any], physical_id: str, expected: str
+    outside: Outside, task: dict[str, str], asked_for: str, expected: str
 ) -> None:
-    by_state(of_stack(outside.request(**event), PhysicalResourceId=physical_id), gate)
+    by_state(of_stack(outside.request(), PhysicalResourceId=asked_for), {**BROKEN, "Task": task})
 
     assert outside.heard()[STACK]["PhysicalResourceId"] == expected
 
@@ -595,7 +590,7 @@ def test_a_request_that_was_given_up_before_its_task_was_known_has_an_id_all_the
 ) -> None:
     outside.gives_up(ResourceProperties=properties)
 
-    assert outside.heard()[STACK]["PhysicalResourceId"] == "license-conversion-gate-refused"
+    assert outside.heard()[STACK]["PhysicalResourceId"] == NO_ID
 
 
 def test_a_record_that_says_little_and_a_function_without_its_settings_are_no_reason_for_silence(
@@ -620,7 +615,7 @@ def test_refused_properties_get_the_response_that_the_function_gives(outside: Ou
 
     told = outside.heard()[STACK]
     assert told["Reason"] == "OnFailure: 'fail' is not allowed: it must be FAIL or CONTINUE."
-    assert told["PhysicalResourceId"] == "license-conversion-gate-refused"
+    assert told["PhysicalResourceId"] == NO_ID
     assert outside.network.calls == []
 
 
@@ -677,12 +672,11 @@ def test_a_request_whose_execution_step_functions_ended_gets_its_response_here(o
 
     responds(record(event))
 
-    assert outside.heard()[STACK]["Status"] == "FAILED"
+    assert outside.heard().keys() == {STACK}
 
 
 @pytest.mark.parametrize(
-    ("broken", "error"),
-    [("boto3", "ModuleNotFoundError"), ("settings", "KeyError"), ("rights", "ClientError")],
+    ("broken", "error"), [("boto3", "ModuleNotFoundError"), ("settings", "KeyError"), ("rights", "ClientError")]
 )
 def test_a_request_gets_a_response_where_it_cannot_be_known_whether_it_has_an_execution(
     outside: Outside, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, broken: str, error: str

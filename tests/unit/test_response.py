@@ -370,11 +370,3 @@ def test_a_request_was_made_when_its_url_was_signed(url: str, ago: timedelta) ->
 )
 def test_a_url_that_says_no_time_that_can_be_true_leaves_the_present(url: Any) -> None:
     assert requested_at({"ResponseURL": url}, NOW) == NOW
-
-
-@given(date=any_text, now=st.datetimes(timezones=st.just(UTC)))
-def test_whatever_the_url_says_the_request_lies_in_the_last_two_hours(date: str, now: datetime) -> None:
-    requested = requested_at({"ResponseURL": url_signed(date)}, now)
-
-    assert requested <= now
-    assert now - requested <= timedelta(hours=2)
