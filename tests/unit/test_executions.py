@@ -14,17 +14,13 @@ from license_conversion import executions
 from license_conversion.executions import Executions
 from license_conversion.fleet import fleet_id
 from tests.unit.network import Network, Reply, refusal
+from tests.unit.one_gate import STACK_EVENT as EVENT
+from tests.unit.one_gate import TASK_ID
 
-TASK_ID, OTHER = "lct-0123456789abcdef0", "lct-other"
+OTHER = "lct-other"
 FLEET = fleet_id([TASK_ID, OTHER])
 REFUSED = "license-conversion-gate-refused"
 MADE_UP = "stack-Gate-1ABCDEFGHIJKL"
-EVENT = {
-    "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/gate/0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0",
-    "LogicalResourceId": "Gate",
-    "RequestId": "7bfe2d54-710d-4a5c-b1d1-0f0f0f0f0f0f",
-    "ResponseURL": "https://bucket.s3.amazonaws.com/key?X-Amz-Date=20261122T173955Z&X-Amz-Signature=c0ffee",
-}
 DELETE = {**EVENT, "RequestType": "Delete", "RequestId": "the Delete", "PhysicalResourceId": TASK_ID}
 UPDATE = {**EVENT, "RequestType": "Update", "RequestId": "the Update", "PhysicalResourceId": "lct-before"}
 BOTH = pytest.mark.parametrize("event", [DELETE, UPDATE], ids=["a Delete", "an Update"])

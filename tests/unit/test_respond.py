@@ -19,13 +19,12 @@ from tests.context import Context
 from tests.local_cloud.answers import AnswersReceiver
 from tests.unit.conftest import Said
 from tests.unit.network import Network, Reply, refusal
+from tests.unit.one_gate import STACK_EVENT, TASK_ID
 
-TASK_ID = "lct-0123456789abcdef0"
-STACK_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/mine/0f1e2d3c"
 STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LicenseConversionGate-0f1e2d3c"
 ARNS = f"{STATE_MACHINE.replace(':stateMachine:', ':execution:')}:"
 ARN = f"{ARNS}Gate-1"
-WHOSE = {"stack_id": STACK_ID, "logical_resource_id": "Gate", "request_type": "Create"}
+WHOSE = {"stack_id": STACK_EVENT["StackId"], "logical_resource_id": "Gate", "request_type": "Create"}
 STACK, HANDLE, TOKEN = "STACK", "HANDLE", "TASK_TOKEN"
 CALLER = {"LicenseConversionTaskId": TASK_ID, "TaskToken": "a token"}
 
@@ -123,15 +122,9 @@ class Outside:
 
     def request(self, name: str = "stack", **members: Any) -> dict[str, Any]:
         """The event of a stack that waits."""
-        return {
-            "RequestType": "Create",
-            "StackId": STACK_ID,
-            "RequestId": name,
-            "LogicalResourceId": "Gate",
-            "ResponseURL": self.answers.issue(name),
-            "ResourceProperties": {"LicenseConversionTaskId": TASK_ID},
-            **members,
-        }
+        properties = {"LicenseConversionTaskId": TASK_ID}
+        url = self.answers.issue(name)
+        return {**STACK_EVENT, "RequestId": name, "ResponseURL": url, "ResourceProperties": properties, **members}
 
     def of(self, waiter: str) -> dict[str, Any]:
         """The input of an execution for which a stack, a stack with a handle or a caller waits."""

@@ -13,24 +13,20 @@ from license_conversion.conversion import ATTRIBUTES
 from license_conversion.errors import NobodyListens, ResponseNotTaken
 from license_conversion.response import is_signed, requested_at, response, send, service_timeout, signal
 from license_conversion.text import MARK
+from tests.unit.one_gate import STACK_EVENT, TASK_ID
 from tests.unit.strategies import any_text
 
 LIMIT = 4096
-TASK_ID = "lct-0123456789abcdef0"
 NO_ID = "license-conversion-gate-refused"
-STACK_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/gate/0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
-RESPONSE_URL = "https://bucket.s3.amazonaws.com/key?X-Amz-Date=20261122T173955Z&X-Amz-Signature=c0ffee"
 HANDLE = "https://handles.s3.amazonaws.com/key?X-Amz-Date=20261122T173955Z&X-Amz-Signature=facade"
-EVENT: dict[str, Any] = {
-    "RequestType": "Create",
-    "StackId": STACK_ID,
-    "RequestId": "7bfe2d54-710d-4a5c-b1d1-0f0f0f0f0f0f",
-    "LogicalResourceId": "Gate",
-    "ResponseURL": RESPONSE_URL,
-    "ResourceProperties": {},
-}
+EVENT: dict[str, Any] = {**STACK_EVENT, "ResourceProperties": {}}
+RESPONSE_URL = EVENT["ResponseURL"]
 UPDATE = {**EVENT, "RequestType": "Update", "PhysicalResourceId": "lct-before"}
 NOW = datetime(2026, 11, 22, 17, 40, 0, tzinfo=UTC)
+
+
+def url_signed(date: str) -> str:
+    return f"https://bucket.s3.amazonaws.com/key?X-Amz-Expires=7199&X-Amz-Date={date}&X-Amz-Signature=f"
 
 
 def attributes(**known: str) -> dict[str, str]:
@@ -58,7 +54,7 @@ def test_a_success_says_what_cloudformation_asks_for_and_a_failure_its_reason_wi
         "Status": "SUCCESS",
         "Reason": "",
         "PhysicalResourceId": TASK_ID,
-        "StackId": STACK_ID,
+        "StackId": EVENT["StackId"],
         "RequestId": EVENT["RequestId"],
         "LogicalResourceId": "Gate",
         "NoEcho": False,
@@ -247,7 +243,7 @@ def test_a_signal_always_has_a_unique_id_because_cloudformation_counts_none_with
 @pytest.mark.parametrize(
     ("url", "signed"),
     [
-        pytest.param(RESPONSE_URL, True, id="a response URL"),
+        pytest.param(url_signed("20261122T173955Z"), True, id="a response URL"),
         pytest.param("https://bucket/k?AWSAccessKeyId=A&Expires=1&Signature=a%2Bb%3D", True, id="the older signature"),
         pytest.param("https://bucket/stack%3Aarn%7CGate%7C1?X-Amz-Signature=c0ffee", True, id="the signature alone"),
         pytest.param(RESPONSE_URL.replace("https", "http"), False, id="in the clear"),
@@ -327,10 +323,6 @@ def test_properties_that_say_no_time_leave_the_hour_that_cloudformation_waits(pr
 
 
 # When it was requested
-
-
-def url_signed(date: str) -> str:
-    return f"https://bucket.s3.amazonaws.com/key?X-Amz-Expires=7199&X-Amz-Date={date}&X-Amz-Signature=f"
 
 
 @pytest.mark.parametrize(
