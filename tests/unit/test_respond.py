@@ -750,10 +750,7 @@ def test_a_deletion_responds_to_all_who_wait_and_then_stops_their_executions(
     assert {"level": "INFO", "message": own["Reason"]} in said().lines
 
 
-@pytest.mark.parametrize(
-    "status",
-    ["UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"],
-)
+@pytest.mark.parametrize("status", ["UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"])
 def test_nobody_gets_a_response_where_the_resource_goes_alone(outside: Outside, status: str) -> None:
     """By an update to a release that has no such resource, for example."""
     outside.stack_is(status)
@@ -833,14 +830,3 @@ def test_a_deletion_keeps_time_for_its_own_response_and_says_how_many_gates_were
     assert own["Status"] == "SUCCESS"
     assert not own["Reason"].endswith(" 0 were left")
     assert outside.monotonic() <= seconds - 1.5 - 5
-
-
-def test_the_deletion_goes_on_without_its_settings(
-    outside: Outside, monkeypatch: pytest.MonkeyPatch, said: Callable[[], Said]
-) -> None:
-    monkeypatch.delenv("GATE_STATE_MACHINE_ARN")
-
-    own = outside.deploys("Delete")
-
-    assert (own["Status"], own["Reason"]) == ("SUCCESS", "0 gates that waited were ended with a response, 0 were left")
-    assert {"level": "ERROR", "message": "Not every gate that waits could be looked for: KeyError"} in said().lines
