@@ -631,13 +631,6 @@ def test_an_event_that_is_none_of_cloudformations_is_logged_and_dropped(
     assert said() == Said([{"level": "ERROR", "message": message}])
 
 
-def test_nothing_is_sent_for_longer_than_cloudformation_listens(outside: Outside) -> None:
-    outside.answers.misbehave(*[503] * 20)
-
-    with pytest.raises(NobodyListens):
-        outside.gives_up(ResourceProperties={"LicenseConversionTaskId": TASK_ID, "ServiceTimeout": "1"})
-
-
 @pytest.mark.parametrize(
     "end",
     [{}, {"status": "SUCCEEDED"}, {"status": "ABORTED", "error": "LicenseConversion.Stopped"}],
@@ -810,7 +803,9 @@ def test_the_deletion_goes_on_whatever_step_functions_says(outside: Outside, ope
 
     own = outside.deploys("Delete")
 
-    assert own["Status"] == "SUCCESS"
+    left = 0 if operation == "ListExecutions" else 1
+    said = f"0 gates that waited were ended with a response, {left} were left"
+    assert (own["Status"], own["Reason"]) == ("SUCCESS", said)
     assert outside.stopped == [], "a gate without a response may respond yet"
     assert outside.monotonic() <= 150 - 1.5 - respond.ENOUGH_TO_RESPOND
 
