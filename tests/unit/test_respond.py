@@ -20,9 +20,8 @@ from tests.local_cloud.answers import AnswersReceiver
 from tests.unit.conftest import Said
 from tests.unit.network import Network, Reply, refusal
 from tests.unit.one_gate import STACK_EVENT, TASK_ID
+from tests.unit.step_functions import ARNS, STATE_MACHINE, StepFunctions
 
-STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LicenseConversionGate-0f1e2d3c"
-ARNS = f"{STATE_MACHINE.replace(':stateMachine:', ':execution:')}:"
 ARN = f"{ARNS}Gate-1"
 WHOSE = {"stack_id": STACK_EVENT["StackId"], "logical_resource_id": "Gate", "request_type": "Create"}
 STACK, HANDLE, TOKEN = "STACK", "HANDLE", "TASK_TOKEN"
@@ -51,69 +50,14 @@ APPLICATIONS_STACK = """<DescribeStacksResponse><DescribeStacksResult><Stacks><m
 </DescribeStacksResponse>"""
 
 
-class Outside:
-    """What is outside of the responder: Step Functions with its executions, S3 behind CloudFormation's URLs, the clock, which
-    only pauses move, and calls of AWS if they take `call_seconds`.
-    """
+class Outside(StepFunctions):
+    """What is outside of the responder: Step Functions, S3 behind CloudFormation's URLs, and the clock."""
 
     def __init__(self, answers: AnswersReceiver, network: Network) -> None:
-        self.answers, self.network = answers, network
-        self.known: dict[str, tuple[Any, Any, Mapping[str, str]]] = {}
-        self.stopped: list[tuple[str, str]] = []
-        self.pauses: list[float] = []
-        self.sleep = self.pauses.append
-        self.call_seconds = 0.0
-        network.answers("ListExecutions", self.lists)
-        network.answers("DescribeExecution", self.describes)
-        network.answers("GetExecutionHistory", self._history)
-        network.answers("StopExecution", self._stop)
+        super().__init__(network)
+        self.answers = answers
+        self.page = 1
         self.stack_is("DELETE_IN_PROGRESS")
-
-    def monotonic(self) -> float:
-        return sum(self.pauses) + self.call_seconds * len(self.network.calls)
-
-    # Step Functions
-
-    def has(self, given: Any, gate: Any = None, name: str = "Gate-1", **end: str) -> None:
-        """An execution with the input that is `given`. `gate` is what it has assigned, None where it never did; `end` is how it
-        ended, empty while it runs.
-        """
-        self.known[name] = given, gate, end
-
-    def lists(self, said: Mapping[str, Any]) -> Reply:
-        assert said["statusFilter"] == "RUNNING"
-        running = [name for name, (_, _, end) in self.known.items() if not end]
-        return 200, {"executions": [{"executionArn": ARNS + name, "name": name} for name in running]}
-
-    def describes(self, said: Mapping[str, Any]) -> Reply:
-        """AWS says the error and the cause of an execution that was stopped in its history alone."""
-        name = said["executionArn"].removeprefix(ARNS)
-        if name not in self.known:
-            return refusal("ExecutionDoesNotExist")
-        given, _, end = self.known[name]
-        shown = {"status": "ABORTED"} if end.get("status") == "ABORTED" else end
-        return 200, {"status": "RUNNING", "input": json.dumps(given), **shown}
-
-    def _history(self, said: Mapping[str, Any]) -> Reply:
-        """One event to a page, the newest first: how it was stopped, a state that has assigned another variable, two that have
-        assigned the gate.
-        """
-        assert said["reverseOrder"]
-        _, gate, end = self.known[said["executionArn"].removeprefix(ARNS)]
-        gates = [] if gate is None else [json.dumps(gate), '{"Waiter": "OLDER"}']
-        variables = [{"metric": '""'}, *({"gate": gate, "results": "[]"} for gate in gates)]
-        events = [{"stateExitedEventDetails": {"name": "State", "assignedVariables": some}} for some in variables]
-        if end.get("status") == "ABORTED":
-            events.insert(0, {"executionAbortedEventDetails": {**end}})
-        at = int(said.get("nextToken", 0))
-        more = {"nextToken": str(at + 1)} if at + 1 < len(events) else {}
-        return 200, {"events": events[at : at + 1], **more}
-
-    def _stop(self, said: Mapping[str, Any]) -> Reply:
-        name = said["executionArn"].removeprefix(ARNS)
-        self.stopped.append((name, said["error"]))
-        del self.known[name]
-        return 200, {}
 
     # CloudFormation
 
