@@ -915,7 +915,7 @@ def test_a_thousand_deletes_at_once_each_get_a_response(world: World) -> None:
 # What a payload lacks
 
 MEMBERS = (
-    *("Waiter", "GiveUpAt", "AttemptSeconds", "PauseSeconds", "Ended", "Pending", "Task", "SecondsUntilNextCheck"),
+    *("Waiter", "GiveUpAt", "AttemptSeconds", "PauseSeconds", "Ended", "Pending", "Task", "NextCheckAt"),
     *("Registration", "Passed", "Output", "Error", "Cause", "Response", "Event", "LicenseConversionTaskId", "Status"),
 )
 
