@@ -4,18 +4,15 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.local_cloud.iam.person import policy_of
-from tests.template import RESOURCES, TEMPLATE
+from tests.template import FUNCTIONS, RESOURCES, ROOT, TEMPLATE, resources
 
-ROOT = Path(__file__).parents[2]
 DEPLOYER = json.loads(policy_of("Who deploys the application"))
-ROLES = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::IAM::Role"}
-FUNCTIONS = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
+ROLES = resources("AWS::IAM::Role")
 
 WITHOUT_RESOURCE_LEVEL = {
     *("license-manager:GetLicenseConversionTask", "license-manager:ListLicenseConversionTasks"),
@@ -69,9 +66,9 @@ def statements() -> Iterator[tuple[str, Mapping[str, Any]]]:
         for policy in map(_chosen, properties.get("Policies", [])):
             for statement in policy["PolicyDocument"]["Statement"]:
                 yield role, _chosen(statement)
-    for policy in (one for one in RESOURCES.values() if one["Type"] == "AWS::IAM::Policy"):
-        (role,) = (one["Ref"] for one in policy["Properties"]["Roles"])
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+    for policy in resources("AWS::IAM::Policy").values():
+        (role,) = (one["Ref"] for one in policy["Roles"])
+        for statement in policy["PolicyDocument"]["Statement"]:
             yield role, _chosen(statement)
 
 
@@ -186,10 +183,8 @@ def test_each_function_has_a_role_of_its_own() -> None:
     "kind", ["AWS::Logs::LogGroup", "AWS::SQS::Queue", "AWS::StepFunctions::StateMachine", "AWS::DynamoDB::Table"]
 )
 def test_what_keeps_data_takes_the_customers_key(kind: str) -> None:
-    keeping = [one["Properties"] for one in RESOURCES.values() if one["Type"] == kind]
-
-    assert keeping
-    assert all("KmsKeyArn" in str(properties) for properties in keeping)
+    assert resources(kind)
+    assert all("KmsKeyArn" in str(properties) for properties in resources(kind).values())
 
 
 def test_a_function_in_a_vpc_has_the_rights_that_lambda_needs_there_and_only_there() -> None:
