@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
@@ -13,7 +13,6 @@ from license_conversion.license_manager import LicenseManager
 from license_conversion.request import Account
 from tests.unit.network import Network, refusal
 
-T = TypeVar("T")
 TASK_ID = "lct-0123456789abcdef0"
 ROLE = "arn:aws:iam::123456789012:role/license-conversion-gate"
 READER = Account("arn:aws:iam::210987654321:role/reader", region="eu-central-1")
@@ -29,14 +28,6 @@ def get_task() -> ConversionTask:
 
 def newest_task() -> ConversionTask:
     return LicenseManager(ROLE).newest_task(INSTANCE)
-
-
-def known(call: Callable[[], T]) -> T | None:
-    """What the call gives; None for what is not known yet."""
-    try:
-        return call()
-    except StillUnknown:
-        return None
 
 
 def of_instance(task_id: str, **more: Any) -> dict[str, Any]:
@@ -390,23 +381,28 @@ def test_a_token_that_is_no_text_is_not_the_end_of_a_list(network: Network, toke
     """The newest task may stand on the next page."""
     network.answers(LIST, listed(of_instance(TASK_ID), NextToken=token))
 
-    assert known(newest_task) is None
+    with pytest.raises(StillUnknown):
+        newest_task()
 
 
-@pytest.mark.parametrize("wrong", [None, 5, "text", [], {}, [None], {"LicenseConversionTaskId": None}], ids=repr)
+@pytest.mark.parametrize(
+    "wrong", [None, {}, *({"LicenseConversionTaskId": no_id} for no_id in (None, 5, "x"))], ids=repr
+)
 def test_what_is_no_task_in_a_listing_hides_none_that_is(network: Network, wrong: Any) -> None:
     network.answers(LIST, listed(wrong, of_instance(TASK_ID), wrong))
 
-    assert known(lambda: newest_task().task_id) in (TASK_ID, None)
-    page = known(lambda: LicenseManager(ROLE).page_of(Status.IN_PROGRESS))
-    assert page is None or page.answers.keys() == {TASK_ID}
+    assert newest_task().task_id == TASK_ID
+    assert LicenseManager(ROLE).page_of(Status.IN_PROGRESS).answers.keys() == {TASK_ID}
 
 
 def test_a_listing_of_what_runs_that_contains_what_has_ended_does_not_keep_a_gate_waiting(network: Network) -> None:
     ended = [of_instance(f"lct-{status}", Status=status) for status in ("SUCCEEDED", "FAILED", "CANCELLED")]
-    network.answers(LIST, listed(*ended, of_instance(TASK_ID)))
+    network.answers(LIST, listed(*ended, {"LicenseConversionTaskId": "lct-1"}, of_instance(TASK_ID), NextToken="last"))
 
-    assert LicenseManager(ROLE).page_of(Status.IN_PROGRESS).answers.keys() == {TASK_ID}
+    page = LicenseManager(ROLE).page_of(Status.IN_PROGRESS, "more")
+
+    assert network.call(LIST).said == {"Filters": [{"Name": "Status", "Values": ["IN_PROGRESS"]}], "NextToken": "more"}
+    assert (set(page.answers), page.token) == ({"lct-1", TASK_ID}, "last")
 
 
 @pytest.mark.parametrize("body", [{"LicenseConversionTasks": None}, {}, listed(NextToken=None)], ids=repr)
@@ -415,4 +411,5 @@ def test_a_listing_without_tasks_is_an_empty_one(network: Network, body: Any) ->
 
     page = LicenseManager(ROLE).page_of(Status.IN_PROGRESS)
 
+    assert "NextToken" not in network.call(LIST).said
     assert (page.answers, page.token) == ({}, "")
