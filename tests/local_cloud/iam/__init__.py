@@ -12,6 +12,3 @@ Not judged: calls with the local cloud's own key ("test"), which belong to the a
 for itself. Resource policies (a queue's, a function's, a key's) are left out, but for the trust policy of a role that another
 role assumes.
 """
-
-PATH = "/_local_cloud/permissions"
-"""Where LocalStack judges calls that are not made to itself."""

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ _BECAUSE = {
     "identity": "identity-based policy",
     "pb": "permissions boundary",
     "resource": "resource-based policy",
-    "session": "session policy",
 }
 
 
@@ -27,7 +26,6 @@ class Principal:
     policies: tuple[tuple[str, str], ...]
     """Name and JSON document of each identity-based policy."""
     boundary: str = ""
-    session_policy: str = ""
 
     @property
     def account(self) -> str:
@@ -83,6 +81,7 @@ class Judge:
         return self._known[question]
 
     def _ask(self, principal: Principal, need: Need, context: dict[str, Any], trust: str) -> Verdict:
+        boundary = [{"name": "boundary", "policy": json.loads(principal.boundary or "{}")}]
         answer = self._engine.simulate({
             "request": {
                 "principal": principal.arn,
@@ -98,8 +97,7 @@ class Judge:
             "serviceControlPolicies": [],
             "resourceControlPolicies": [],
             **({"resourcePolicy": json.loads(trust)} if trust else {}),
-            **({"sessionPolicy": json.loads(principal.session_policy)} if principal.session_policy else {}),
-            **_boundary(principal),
+            **({"permissionBoundaryPolicies": boundary} if principal.boundary else {}),
         })  # fmt: skip
         return Verdict(
             principal.arn, principal.owner, need.action, need.resource, dict(context), answer["allowed"],
@@ -113,12 +111,6 @@ class Judge:
                 file.write(json.dumps(asdict(verdict)) + "\n")
 
 
-def _boundary(principal: Principal) -> dict[str, Any]:
-    if not principal.boundary:
-        return {}
-    return {"permissionBoundaryPolicies": [{"name": "boundary", "policy": json.loads(principal.boundary)}]}
-
-
 def _sentence(principal: Principal, need: Need, answer: Mapping[str, Any]) -> str:
     """https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html"""
     policy = _BECAUSE[answer["denied"]]
@@ -128,7 +120,3 @@ def _sentence(principal: Principal, need: Need, answer: Mapping[str, Any]) -> st
         else f"because no {policy} allows the {need.action} action"
     )
     return f"User: {principal.arn} is not authorized to perform: {need.action} on resource: {need.resource} {because}"
-
-
-def first_denial(verdicts: Iterable[Verdict]) -> Verdict | None:
-    return next((one for one in verdicts if not one.allowed), None)
