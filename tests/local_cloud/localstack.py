@@ -16,7 +16,7 @@ from tests.local_cloud.localstack_plugins.cloud_settings import KILLED, CloudSet
 
 _PLUGINS = Path(__file__).parent / "localstack_plugins"
 _SERVICES = (
-    "cloudformation", "cloudwatch", "ec2", "events", "iam", "kms", "lambda", "logs", "s3", "sns", "sqs", "ssm",
+    "cloudformation", "cloudwatch", "dynamodb", "ec2", "events", "iam", "kms", "lambda", "logs", "s3", "sns", "sqs", "ssm",
     "stepfunctions", "sts",
 )  # fmt: skip
 _START_SECONDS = 60
@@ -80,6 +80,7 @@ class LocalStack:
             "LAMBDA_RETRY_BASE_DELAY": str(self._retry_seconds),
             "PROVIDER_OVERRIDE_CLOUDFORMATION": "lifecycles",
             "PROVIDER_OVERRIDE_S3": "contained",
+            "PROVIDER_OVERRIDE_DYNAMODB": "contained",
             "PROVIDER_OVERRIDE_STEPFUNCTIONS": "converting",
             "PROVIDER_OVERRIDE_EC2": "converting",
             "CFN_IGNORE_UNSUPPORTED_RESOURCE_TYPES": "0",

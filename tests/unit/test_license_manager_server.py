@@ -1,9 +1,6 @@
-"""The License Manager of the local cloud, as boto3 and another process see it: what the tests of the product lean on."""
+"""The License Manager of the local cloud, as boto3 sees it: what would make a test of the product pass that should fail."""
 
-import json
-import urllib.request
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -11,339 +8,143 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.local_cloud.license_manager import LicenseManagerServer
+from tests.local_cloud.license_manager_server import LicenseManagerServer
+from tests.simulation.license_manager.conversion_task import RESOURCE_ARN
 
 if TYPE_CHECKING:
     from mypy_boto3_license_manager.client import LicenseManagerClient
 
-START = 1_763_833_195.5
-INSTANCE_ID = "i-0123456789abcdef0"
-INSTANCE = f"arn:aws:ec2:us-east-1:123456789012:instance/{INSTANCE_ID}"
-OTHER_INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0fedcba9876543210"
+INSTANCE_ID = RESOURCE_ARN.rpartition("/")[2]
+BYOL, INCLUDED = "RunInstances:0800", "RunInstances:0002"
 
 
-class Epoch:
+class LicenseManagerOnTheWire(LicenseManagerServer):
+    """`now` is its time, `state` that of each instance."""
+
     def __init__(self) -> None:
-        self.now = START
+        self.now, self.state = 1_763_833_195.5, "stopped"
+        super().__init__(clock=lambda: self.now, instance_state=lambda _: self.state)
 
-    def __call__(self) -> float:
-        return self.now
+    def client(self, region: str = "us-east-1") -> "LicenseManagerClient":
+        config = Config(retries={"total_max_attempts": 1})
+        return boto3.client("license-manager", endpoint_url=self.url, region_name=region, config=config)
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        return dict(self.client().get_license_conversion_task(LicenseConversionTaskId=task_id))
+
+    def listed(self, region: str = "us-east-1", **parameters: Any) -> list[str]:
+        pages = self.client(region).list_license_conversion_tasks(**parameters)
+        return [task["LicenseConversionTaskId"] for task in pages["LicenseConversionTasks"]]
+
+    def begin(self, source: str = BYOL, destination: str = INCLUDED) -> None:
+        self.client().create_license_conversion_task_for_resource(
+            ResourceArn=RESOURCE_ARN,
+            SourceLicenseContext={"UsageOperation": source},
+            DestinationLicenseContext={"UsageOperation": destination},
+        )
 
 
 @pytest.fixture
-def clock() -> Epoch:
-    return Epoch()
+def license_manager() -> Iterator[LicenseManagerOnTheWire]:
+    with LicenseManagerOnTheWire() as running:
+        yield running
 
 
-@pytest.fixture
-def server(clock: Epoch) -> Iterator[LicenseManagerServer]:
-    with LicenseManagerServer(clock=clock) as server:
-        yield server
-
-
-def client_of(server: LicenseManagerServer, region: str = "us-east-1") -> "LicenseManagerClient":
-    config = Config(retries={"total_max_attempts": 1})
-    return boto3.client("license-manager", endpoint_url=server.url, region_name=region, config=config)
-
-
-@pytest.fixture
-def client(server: LicenseManagerServer) -> "LicenseManagerClient":
-    return client_of(server)
-
-
-def error_of(client: "LicenseManagerClient", task_id: str = "lct-1") -> tuple[str, int]:
+def error_of(call: Callable[[], object]) -> tuple[str, str]:
     with pytest.raises(ClientError) as refused:
-        client.get_license_conversion_task(LicenseConversionTaskId=task_id)
-    return refused.value.response["Error"]["Code"], refused.value.response["ResponseMetadata"]["HTTPStatusCode"]
-
-
-def members_of(client: "LicenseManagerClient", task_id: str) -> dict[str, Any]:
-    return dict(client.get_license_conversion_task(LicenseConversionTaskId=task_id))
-
-
-def ids_of(client: "LicenseManagerClient", **parameters: Any) -> list[str]:
-    found = client.list_license_conversion_tasks(**parameters)["LicenseConversionTasks"]
-    return [task["LicenseConversionTaskId"] for task in found]
-
-
-def begin(client: "LicenseManagerClient", to: str = "RunInstances:0002", billed_as: str = "RunInstances:0800") -> str:
-    return client.create_license_conversion_task_for_resource(
-        ResourceArn=INSTANCE,
-        SourceLicenseContext={"UsageOperation": billed_as},
-        DestinationLicenseContext={"UsageOperation": to},
-    )["LicenseConversionTaskId"]
-
-
-def refusal(client: "LicenseManagerClient") -> tuple[str, str]:
-    with pytest.raises(ClientError) as refused:
-        begin(client)
+        call()
     return refused.value.response["Error"]["Code"], refused.value.response["Error"]["Message"]
 
 
-# Tasks
+def test_a_task_tells_of_its_end_when_its_duration_is_over(license_manager: LicenseManagerOnTheWire) -> None:
+    task_id = license_manager.add_task(duration=60, status_message="Converted.")
+    license_manager.now += 59.9
+    running = license_manager.task(task_id)
+    license_manager.now += 100
+    ended = license_manager.task(task_id)
 
-
-def test_a_task_tells_of_its_end_when_its_duration_is_over(
-    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Epoch
-) -> None:
-    task_id = server.add_task(duration=60, status_message="Converted.")
-    clock.now += 59.9
-    running = members_of(client, task_id)
-    clock.now += 100
-    ended = members_of(client, task_id)
-
-    assert (running["Status"], running["StartTime"]) == ("IN_PROGRESS", datetime.fromtimestamp(START, UTC))
+    assert running["Status"] == "IN_PROGRESS"
     assert not running.keys() & {"StatusMessage", "LicenseConversionTime", "EndTime"}
     assert (ended["Status"], ended["StatusMessage"]) == ("SUCCEEDED", "Converted.")
-    assert ended["EndTime"] == ended["LicenseConversionTime"] == datetime.fromtimestamp(START + 60, UTC)
+    assert (ended["EndTime"] - ended["StartTime"]).total_seconds() == 60
 
 
-def test_a_failed_task_says_why_and_has_converted_nothing(
-    server: LicenseManagerServer, client: "LicenseManagerClient"
+def test_a_conversion_can_begin_when_somebody_looks(license_manager: LicenseManagerOnTheWire) -> None:
+    license_manager.configure(begins_when_seen=True)
+    task_id = license_manager.add_task(duration=5)
+    for seconds, status in ((60, "IN_PROGRESS"), (4, "IN_PROGRESS"), (1, "SUCCEEDED")):
+        license_manager.now += seconds
+        assert license_manager.task(task_id)["Status"] == status
+
+
+def test_a_task_is_known_in_its_region_alone(license_manager: LicenseManagerOnTheWire) -> None:
+    task_id = license_manager.add_task(region="eu-west-1")
+
+    assert license_manager.listed("eu-west-1") == [task_id]
+    assert license_manager.listed() == []
+    assert error_of(lambda: license_manager.task(task_id))[0] == "InvalidParameterValueException"
+
+
+def test_a_conversion_is_begun_of_a_stopped_instance_that_is_billed_so_and_once_at_a_time(
+    license_manager: LicenseManagerOnTheWire,
 ) -> None:
-    failed = members_of(client, server.add_task(duration=0, end_status="FAILED"))
+    license_manager.state = "running"
+    assert f"Instance [{INSTANCE_ID}] is running" in error_of(license_manager.begin)[1]
 
-    assert failed["Status"] == "FAILED"
-    assert failed["StatusMessage"].startswith(f"Instance [{INSTANCE_ID}] is launched from an Amazon owned AMI.")
-    assert "LicenseConversionTime" not in failed
+    license_manager.state = "stopped"
+    license_manager.begin()
+    assert f"A license conversion of instance [{INSTANCE_ID}] is in progress." in error_of(license_manager.begin)[1]
 
-
-def test_a_task_is_finished_when_a_test_says_so(
-    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Epoch
-) -> None:
-    task_id = server.add_task(duration=float("inf"))
-    clock.now += 1_000_000.123
-    assert members_of(client, task_id)["Status"] == "IN_PROGRESS"
-
-    server.finish_task(task_id, "FAILED", "Enough.")
-    assert members_of(client, task_id)["StatusMessage"] == "Enough."
+    license_manager.now += 5
+    assert f"Instance [{INSTANCE_ID}] is billed as" in error_of(license_manager.begin)[1]
+    license_manager.begin(INCLUDED, BYOL)
 
 
-def test_a_task_is_known_in_its_region_alone(server: LicenseManagerServer) -> None:
-    task_id = server.add_task(region="eu-west-1")
-
-    assert ids_of(client_of(server, "eu-west-1")) == [task_id]
-    assert ids_of(client_of(server)) == []
-    assert error_of(client_of(server), task_id) == ("InvalidParameterValueException", 400)
-
-
-def test_a_conversion_can_begin_when_somebody_looks(
-    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Epoch
-) -> None:
-    server.configure(begins_when_seen=True)
-    one, listed, none = server.add_task(duration=5), server.add_task(duration=5), server.add_task(duration=0)
-    clock.now += 60
-
-    assert members_of(client, one)["Status"] == "IN_PROGRESS"
-    assert members_of(client, none)["Status"] == "SUCCEEDED"
-    clock.now += 4
-    assert set(ids_of(client)) == {one, listed, none}
-    clock.now += 1
-    assert members_of(client, one)["Status"] == "SUCCEEDED"
-    assert members_of(client, listed)["Status"] == "IN_PROGRESS"
-    clock.now += 4
-    assert members_of(client, listed)["Status"] == "SUCCEEDED"
-
-
-# A conversion that a caller begins
-
-
-def test_a_conversion_that_is_begun_takes_the_configured_end(
-    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Epoch
-) -> None:
-    server.configure(duration=3, end_status="FAILED", status_message="Out of luck.")
-    task_id = begin(client)
-    clock.now += 3
-    ended = members_of(client, task_id)
-
-    assert (ended["ResourceArn"], len(task_id)) == (INSTANCE, len("lct-") + 17)
-    assert (ended["Status"], ended["StatusMessage"]) == ("FAILED", "Out of luck.")
-
-
-def test_a_conversion_is_begun_of_a_stopped_instance_alone(
-    server: LicenseManagerServer, client: "LicenseManagerClient"
-) -> None:
-    server.instance_state = {INSTANCE_ID: "running"}.get
-    said = f"Instance [{INSTANCE_ID}] is running: it must be in the stopped state."
-    assert refusal(client) == ("InvalidParameterValueException", said)
-
-    server.instance_state = {INSTANCE_ID: "stopped"}.get
-    assert begin(client).startswith("lct-")
-
-
-def test_an_instance_is_converted_once_at_a_time(
-    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Epoch
-) -> None:
-    server.configure(duration=3)
-    begin(client)
-    assert refusal(client)[1] == f"A license conversion of instance [{INSTANCE_ID}] is in progress."
-
-    clock.now += 3
-    assert begin(client, "RunInstances:0800", billed_as="RunInstances:0002").startswith("lct-")
-
-
-def test_a_conversion_is_begun_from_what_the_instance_is_billed_as(
-    server: LicenseManagerServer, client: "LicenseManagerClient"
-) -> None:
-    server.configure(duration=0)
-    begin(client)
-
-    billed = "{'UsageOperation': 'RunInstances:0002'}, and not as {'UsageOperation': 'RunInstances:0800'}"
-    assert refusal(client)[1] == f"Instance [{INSTANCE_ID}] is billed as {billed}."
-
-
-def test_so_many_conversions_are_begun_in_a_day(
-    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Epoch
-) -> None:
-    server.configure(duration=0, tasks_a_day=2)
-    begin(client)
-    clock.now += 3600
-    begin(client, billed_as="RunInstances:0002")
-    said = "No more than 2 license conversions can be begun in 24 hours."
-    assert refusal(client) == ("RateLimitExceededException", said)
-
-    clock.now += 23 * 3600
-    begin(client, billed_as="RunInstances:0002")
-
-
-def test_an_instance_is_billed_as_the_last_conversion_that_succeeded_says(
-    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Epoch
-) -> None:
-    """Another process asks for it: the EC2 of the local cloud."""
-
-    def billed(instance_id: str = INSTANCE_ID) -> Any:
-        asked = json.dumps({"instance_id": instance_id}).encode()
-        with urllib.request.urlopen(f"{server.url}/_control/license_context", asked, timeout=5) as answer:  # noqa: S310
-            return json.load(answer)["UsageOperation"]
-
-    server.configure(duration=3)
-    begin(client)
-    assert billed() == "RunInstances:0800"
-
-    clock.now += 3
-    server.add_task(resource_arn=INSTANCE, destination="RunInstances:0102", end_status="FAILED", duration=0)
-    assert billed() == "RunInstances:0002"
-
-    begin(client, "RunInstances:0202", billed_as="RunInstances:0002")
-    clock.now += 3
-    assert billed() == "RunInstances:0202"
-    assert billed("i-0fedcba9876543210") == "RunInstances:0800"
-
-
-# The list
-
-
-def test_the_list_comes_in_pages_in_no_order_and_is_complete(
-    server: LicenseManagerServer, client: "LicenseManagerClient"
-) -> None:
-    added = [server.add_task(f"lct-{number:04}") for number in range(25)]
-    server.configure(page_size=10)
-    pages, parameters = [], dict[str, Any]()
-    while True:
-        answer = client.list_license_conversion_tasks(**parameters)
+def test_the_list_comes_in_pages_in_no_order_and_is_complete(license_manager: LicenseManagerOnTheWire) -> None:
+    added = [license_manager.add_task(f"lct-{number:04}") for number in range(25)]
+    license_manager.configure(page_size=10)
+    pages, more = list[list[str]](), dict[str, Any]()
+    while not pages or more:
+        answer = license_manager.client().list_license_conversion_tasks(**more)
         pages.append([task["LicenseConversionTaskId"] for task in answer["LicenseConversionTasks"]])
-        if "NextToken" not in answer:
-            break
-        parameters = {"NextToken": answer["NextToken"]}
+        more = {"NextToken": answer["NextToken"]} if "NextToken" in answer else {}
     listed = [task_id for page in pages for task_id in page]
 
     assert [len(page) for page in pages] == [10, 10, 5]
     assert sorted(listed) == added != listed
-    assert len(ids_of(client, MaxResults=2)) == 2
+    assert len(license_manager.listed(MaxResults=2)) == 2
 
 
-def test_the_list_filters_by_resource_and_by_status(
-    server: LicenseManagerServer, client: "LicenseManagerClient"
-) -> None:
-    running = server.add_task(duration=60)
-    ended = server.add_task(duration=0)
-    elsewhere = server.add_task(duration=0, resource_arn=OTHER_INSTANCE)
+def test_the_list_filters_by_resource_and_by_status(license_manager: LicenseManagerOnTheWire) -> None:
+    running, ended = license_manager.add_task(duration=60), license_manager.add_task(duration=0)
+    elsewhere = license_manager.add_task(duration=0, resource_arn=f"{RESOURCE_ARN}1")
     status = {"Name": "Status", "Values": ["SUCCEEDED"]}
-    resource = {"Name": "ResourceArns", "Values": [INSTANCE]}
+    resource = {"Name": "ResourceArns", "Values": [RESOURCE_ARN]}
 
-    assert set(ids_of(client, Filters=[status])) == {ended, elsewhere}
-    assert set(ids_of(client, Filters=[resource])) == {running, ended}
-    assert ids_of(client, Filters=[status, resource]) == [ended]
-    with pytest.raises(ClientError, match="is not a filter"):
-        ids_of(client, Filters=[{"Name": "status", "Values": ["SUCCEEDED"]}])
-
-
-# Faults, and what is remembered
+    assert set(license_manager.listed(Filters=[status])) == {ended, elsewhere}
+    assert set(license_manager.listed(Filters=[resource])) == {running, ended}
+    assert license_manager.listed(Filters=[status, resource]) == [ended]
+    assert error_of(lambda: license_manager.listed(Filters=[{"Name": "status", "Values": ["SUCCEEDED"]}]))
 
 
-@pytest.mark.parametrize(("fault", "status"), [("AccessDeniedException", 400), ("ServerInternalException", 500)])
-def test_a_queued_fault_spoils_one_call(
-    server: LicenseManagerServer, client: "LicenseManagerClient", fault: str, status: int
-) -> None:
-    task_id = server.add_task()
-    server.faults.queue(fault)
+def test_faults_wait_in_line_each_for_its_own_call(license_manager: LicenseManagerOnTheWire) -> None:
+    mine, other = license_manager.add_task(), license_manager.add_task()
+    license_manager.faults.queue("AccessDeniedException", task_id=mine)
+    license_manager.faults.queue("ServerInternalException", operation="ListLicenseConversionTasks")
 
-    assert error_of(client, task_id) == (fault, status)
-    assert members_of(client, task_id)["Status"] == "IN_PROGRESS"
-
-
-def test_faults_wait_in_line_each_for_its_own_operation(
-    server: LicenseManagerServer, client: "LicenseManagerClient"
-) -> None:
-    server.faults.queue("ServerInternalException", operation="ListLicenseConversionTasks")
-    server.faults.queue("RateLimitExceededException", times=2)
-    server.faults.queue("AccessDeniedException", times=5)
-
-    codes = [error_of(client)[0] for _ in range(5)]
-    with pytest.raises(ClientError, match="ServerInternalException"):
-        client.list_license_conversion_tasks()
-
-    assert codes == ["RateLimitExceededException"] * 2 + ["AccessDeniedException"] * 3
-    server.faults.clear()
-    assert ids_of(client) == []
-
-
-def test_a_fault_can_be_for_one_task(server: LicenseManagerServer, client: "LicenseManagerClient") -> None:
-    mine, other = server.add_task(), server.add_task()
-    server.faults.queue("AccessDeniedException", task_id=mine)
-
-    assert len(ids_of(client)) == 2
-    assert members_of(client, other)
-    assert error_of(client, mine) == ("AccessDeniedException", 400)
-    assert members_of(client, mine)
+    assert license_manager.task(other)
+    assert error_of(license_manager.listed)[0] == "ServerInternalException"
+    assert error_of(lambda: license_manager.task(mine))[0] == "AccessDeniedException"
+    assert (len(license_manager.listed()), len(license_manager.calls)) == (2, 4)
+    assert license_manager.task(mine)
 
 
 def test_the_rate_limit_lets_a_burst_through_and_then_so_many_a_second(
-    server: LicenseManagerServer, client: "LicenseManagerClient", clock: Epoch
+    license_manager: LicenseManagerOnTheWire,
 ) -> None:
-    server.faults.limit(requests_per_second=2, burst=3)
-    task_id = server.add_task()
-    for _ in range(3):
-        members_of(client, task_id)
-    assert error_of(client, task_id) == ("RateLimitExceededException", 400)
-
-    clock.now += 0.5
-    members_of(client, task_id)
-    assert error_of(client, task_id) == ("RateLimitExceededException", 400)
-
-
-def test_iam_may_deny_a_call(server: LicenseManagerServer, client: "LicenseManagerClient") -> None:
-    server.denial = lambda operation, _parameters, region, key: f"{key} may not {operation} in {region}"
-
-    with pytest.raises(
-        ClientError, match="AKIATESTTESTTESTTEST may not GetLicenseConversionTask in us-east-1"
-    ) as denied:
-        members_of(client, server.add_task())
-
-    assert denied.value.response["Error"]["Code"] == "AccessDeniedException"
-
-
-def test_each_call_is_remembered(server: LicenseManagerServer, client: "LicenseManagerClient", clock: Epoch) -> None:
-    server.faults.queue("ServerInternalException")
-    error_of(client, "lct-1")
-    clock.now += 5
-    error_of(client, "lct-1")
-    client.list_license_conversion_tasks(MaxResults=1)
-
-    first, second, third = server.calls
-
-    assert (first.operation, first.parameters) == ("GetLicenseConversionTask", {"LicenseConversionTaskId": "lct-1"})
-    assert (third.operation, third.parameters) == ("ListLicenseConversionTasks", {"MaxResults": 1})
-    assert [call.answer for call in server.calls] == ["ServerInternalException", "InvalidParameterValueException", "OK"]
-    assert (first.time, second.time) == (START, START + 5)
-    assert server.calls_for("lct-1") == [first, second]
+    license_manager.faults.limit(requests_per_second=2, burst=3)
+    for calls in (3, 1):
+        for _ in range(calls):
+            license_manager.listed()
+        assert error_of(license_manager.listed)[0] == "RateLimitExceededException"
+        license_manager.now += 0.5

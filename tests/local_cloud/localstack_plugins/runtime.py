@@ -172,7 +172,6 @@ class EmulatorExecutor(RuntimeExecutor):  # type: ignore[misc]
             "TMPDIR": str(self._folder / "tmp"),
             "SSL_CERT_FILE": str(self._settings.authority),
             "AWS_ENDPOINT_URL_LICENSE_MANAGER": self._settings.license_manager_url,
-            "AWS_ENDPOINT_URL_DYNAMODB": self._settings.dynamodb_url,
             **{name: str(value) for name, value in own.items()},
             **lambdas,
             "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
