@@ -45,13 +45,13 @@ class LocalCloud:
 
     POLICY_ENGINE = ROOT / ".local/iam"
 
-    def __init__(self, *, port: int = 0, retry_seconds: int = 1) -> None:
-        """``retry_seconds`` before Lambda's first retry of an asynchronous event, twice that before the second; AWS: 60."""
+    def __init__(self) -> None:
         self.license_manager = LicenseManagerServer(instance_state=self._instance_state)
-        self.localstack = LocalStack(port, retry_seconds)
+        self.localstack = LocalStack()
         self._folder = Path()
         self._resources = contextlib.ExitStack()
         self._people: dict[str, Credentials] = {}
+        self._gatekeeper: Any = None
 
     # Life
 
@@ -69,8 +69,8 @@ class LocalCloud:
             self._receiver: Any = within.receiver()  # type: ignore[attr-defined]
             self.tables_are_away: Any = within.tables_are_away()  # type: ignore[attr-defined]
             if settings.node:
-                gatekeeper = within.gatekeeper()  # type: ignore[attr-defined]
-                self.license_manager.denial = lambda *call: str(gatekeeper.denial_beside(*call))
+                self._gatekeeper = within.gatekeeper()  # type: ignore[attr-defined]
+                self.license_manager.denial = self._gatekeeper.denial_beside
             threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
             self._resources = starting.pop_all()
         return self
@@ -96,7 +96,6 @@ class LocalCloud:
             sandboxes=self._folder / "sandboxes",
             node=self.node() if self.can_check_permissions() else "",
             policy_engine=self.POLICY_ENGINE,
-            verdicts_file=self._folder / "verdicts.jsonl",
         )
 
     @staticmethod
@@ -176,8 +175,7 @@ class LocalCloud:
         return {**own, **self.environment, **person, **quiet, "SAM_CLI_POLL_DELAY": "0.5"}
 
     def verdicts(self) -> list[Verdict]:
-        """Each call that was judged, once for each principal, action, resource and context; oldest first."""
-        return Verdict.read(self._folder / "verdicts.jsonl")
+        return self._gatekeeper.verdicts() if self._gatekeeper else []
 
     def client(self, service: str, of: Credentials = ROOT_USER) -> Any:
         """A boto3 client of this cloud; ``license-manager`` is the one beside it."""

@@ -2,7 +2,7 @@
 
 - ``engine.mjs``, ``engine.py``: a policy engine that exists (iam-simulate, on Node), as one process beside LocalStack
 - ``needs.py``: which actions on which resources an AWS call asks for, and in which context
-- ``judge.py``: a principal, an action and a resource to a verdict in AWS's words; every verdict is kept in a file of the run
+- ``judge.py``: a principal, an action and a resource to a verdict in AWS's words
 - ``person.py``: the rights of a person, as docs/permissions.md gives them to be pasted
 
 What finds the principal of a call runs inside LocalStack: ``localstack_plugins/permissions.py``. Standard library alone here,

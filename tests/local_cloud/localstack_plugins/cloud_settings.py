@@ -31,8 +31,6 @@ class CloudSettings:
     """The program that runs the policy engine. Empty: permissions are not checked."""
     policy_engine: Path
     """Folder with the policy engine's node_modules."""
-    verdicts_file: Path
-    """Where LocalStack's process keeps what it has judged."""
 
     def to_environment(self) -> dict[str, str]:
         return {_PREFIX + name.upper(): str(value) for name, value in vars(self).items()}

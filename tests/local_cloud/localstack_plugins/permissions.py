@@ -38,7 +38,8 @@ def check() -> None:
 class Gatekeeper:
     def __init__(self, settings: CloudSettings) -> None:
         self._engine = Engine(settings.node, settings.policy_engine)
-        self._judge = Judge(self._engine, settings.verdicts_file)
+        self._judge = Judge(self._engine)
+        self.verdicts = self._judge.verdicts
 
     def denial(self, access_key: str, call: AwsCall) -> str:
         """AWS's sentence; empty for a call that is allowed, or that nobody judges."""
