@@ -27,9 +27,6 @@ from urllib.parse import quote, unquote, urlsplit
 _URL_SECONDS = 7200
 _HANDLE_SECONDS = 86400
 
-SERVICE_TIMEOUT, DATE = "ServiceTimeout", "X-Amz-Date"
-"""What requests have without that AWS documents it, and what `AnswersReceiver.hide` leaves out of them."""
-
 RESET = "reset"
 """Cut the connection with a TCP reset, nothing taken."""
 TIMEOUT = "timeout"
@@ -82,7 +79,6 @@ class AnswersReceiver:
         self._issued: list[Issued] = []
         self._answers: list[Answer] = []
         self._misbehaviour: list[tuple[str, Misbehaviour]] = []
-        self._hidden: dict[str, frozenset[str]] = {}
         threading.Thread(target=self._server.serve_forever, args=(0.01,), name="answers", daemon=True).start()
 
     @property
@@ -102,12 +98,9 @@ class AnswersReceiver:
         That of a ``handle`` has the older form: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-waitcondition.html
         """
         now = datetime.now(UTC)
-        if handle or DATE in self.hidden_from(key):
-            seconds = _HANDLE_SECONDS if handle else _URL_SECONDS
+        if handle:
             signature = quote(base64.b64encode(secrets.token_bytes(20)), safe="")
-            query = (
-                f"AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE&Expires={int(now.timestamp()) + seconds}&Signature={signature}"
-            )
+            query = f"AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE&Expires={int(now.timestamp()) + _HANDLE_SECONDS}&Signature={signature}"
         else:
             query = (
                 f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date={now:%Y%m%dT%H%M%SZ}"
@@ -155,15 +148,6 @@ class AnswersReceiver:
                 self._misbehaviour.extend((key_part, kind) for kind in kinds)
             else:
                 self._misbehaviour.clear()
-
-    def hide(self, *names: str, key_part: str) -> None:
-        """Leave ``SERVICE_TIMEOUT`` or ``DATE`` out of the requests whose key will contain ``key_part``."""
-        with self._changed:
-            self._hidden[key_part] = frozenset(names)
-
-    def hidden_from(self, key: str) -> frozenset[str]:
-        with self._changed:
-            return frozenset().union(*(names for part, names in self._hidden.items() if part in key))
 
     def _next_misbehaviour(self, key: str) -> Misbehaviour | None:
         with self._changed:

@@ -203,10 +203,6 @@ class LocalCloud:
         """What the next PUTs for the stack of this name meet instead of 200; see ``answers``."""
         self._receiver.misbehave(*kinds, key_part=f":stack/{stack}/")
 
-    def hide(self, *names: str, stack: str) -> None:
-        """Leave out of the requests of the stack of this name what AWS does not document; see ``answers``."""
-        self._receiver.hide(*names, key_part=f":stack/{stack}/")
-
     def log_lines(self) -> list[str]:
         """Every line that any function has logged, in CloudWatch Logs' order group by group."""
         logs = self.client("logs")

@@ -12,7 +12,7 @@ import string
 import threading
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -24,7 +24,7 @@ from localstack.services.cloudformation.resource_provider import (
     ResourceRequest,
 )
 
-from tests.local_cloud.answers import SERVICE_TIMEOUT, Answer, AnswersReceiver
+from tests.local_cloud.answers import Answer, AnswersReceiver
 from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
 
 RESPONSE_BYTES = 4096
@@ -151,7 +151,6 @@ def _ask_function(
     """Send one lifecycle event and wait for its answer. What comes back always has a physical id to delete by."""
     request_id = str(uuid.uuid4())
     key = f"{request.stack_id}|{request.logical_resource_id}|{request_id}"
-    hidden = answers().hidden_from(key)
     event = {
         "RequestType": request_type,
         "ServiceToken": properties["ServiceToken"],
@@ -159,9 +158,9 @@ def _ask_function(
         "RequestId": request_id,
         "LogicalResourceId": request.logical_resource_id,
         "ResourceType": request.resource_type,
-        "ResourceProperties": _without(properties, hidden),
+        "ResourceProperties": properties,
         **({} if request_type == "Create" else {"PhysicalResourceId": physical_id}),
-        **({} if old_properties is None else {"OldResourceProperties": _without(old_properties, hidden)}),
+        **({} if old_properties is None else {"OldResourceProperties": old_properties}),
     }
     model = {"ResourceProperties": properties, "PhysicalResourceId": physical_id, "Data": {}}
     payload = json.dumps({**event, "ResponseURL": answers().issue(key, event)})
@@ -194,11 +193,6 @@ def _ask_function(
             model,
         )
     return ProgressEvent(OperationStatus.SUCCESS, model)
-
-
-def _without(properties: Mapping[str, Any], hidden: Collection[str]) -> dict[str, Any]:
-    """AWS documents nowhere that ServiceTimeout is among the properties that a function gets."""
-    return {name: value for name, value in properties.items() if name != SERVICE_TIMEOUT or name not in hidden}
 
 
 def _read_response(answer: Answer, event: Mapping[str, Any]) -> dict[str, Any]:
