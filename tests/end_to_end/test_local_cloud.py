@@ -385,14 +385,6 @@ class TestCustomResources:
         assert made_up is not None
         assert made_up.startswith(f"{name}-Asked-")
 
-    def test_stop_waiting_when_the_update_is_cancelled(self, cloud: LocalCloud, name: str) -> None:
-        created = cloud.stacks.create(name, template(Id="one"))
-        cloud.stacks.update(name, template(Id="one", Update="SILENCE", ServiceTimeout=60), wait=False)
-        eventually(lambda: len(cloud.requests(created.id)) == 2)
-        cloud.client("cloudformation").cancel_update_stack(StackName=name)
-        assert cloud.stacks.wait_for(name).status == "UPDATE_ROLLBACK_COMPLETE"
-        assert [one for one, _ in lifecycle(cloud, created)] == ["Create", "Update", "Update"]
-
     def test_that_fail_to_delete_keep_the_stack(self, cloud: LocalCloud, name: str) -> None:
         cloud.stacks.create(name, template(Delete="FAILED", Reason="no"))
         assert cloud.stacks.delete(name).status == "DELETE_FAILED"

@@ -13,7 +13,6 @@ import pytest
 
 from tests.end_to_end.application import EXAMPLES, Application, history_of, states_in
 from tests.eventually import eventually
-from tests.local_cloud.answers import DATE, SERVICE_TIMEOUT
 from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.stacks import Stack
 
@@ -144,22 +143,6 @@ def test_a_delete_while_the_create_is_in_flight_stops_the_execution(
 
     assert _running_for(application, stack) == []
     assert stacks.cloud.stacks.wait_for(stack.id).status == "DELETE_COMPLETE"
-
-
-@pytest.mark.parametrize(("name", "hidden"), [("without-its-timeout", SERVICE_TIMEOUT), ("without-a-date", DATE)])
-def test_a_stack_waits_though_its_requests_lack_what_aws_does_not_document(
-    application: Application, name: str, hidden: str
-) -> None:
-    cloud = application.cloud
-    cloud.hide(hidden, stack=name)
-    task = cloud.license_manager.add_task(duration=3)
-
-    stack = cloud.stacks.create(name, STACK_GATE, {"LicenseConversionTaskId": task})
-
-    assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
-    (sent,) = cloud.requests(stack.id)
-    had = {SERVICE_TIMEOUT: SERVICE_TIMEOUT in sent.request["ResourceProperties"], DATE: DATE in sent.url}
-    assert had == {SERVICE_TIMEOUT: True, DATE: True} | {hidden: False}
 
 
 def test_an_update_to_another_task_gates_and_replaces_the_id(application: Application) -> None:
