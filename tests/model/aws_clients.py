@@ -21,9 +21,6 @@ PAGE = 2
 MOST_RESULTS = 1000
 UNKNOWN = "PENDING_APPROVAL"
 NOWHERE = "the region of tasks that no list has"
-NOT_OF_A_BARE_ONE = (
-    "ResourceArn", "SourceLicenseContext", "DestinationLicenseContext", "StatusMessage", "LicenseConversionTime", "EndTime",
-)  # fmt: skip
 CALLS = {"GetLicenseConversionTask": "GetTask", "ListLicenseConversionTasks": "ListTasks"}
 """License Manager's operations by what faults call them."""
 
@@ -242,12 +239,11 @@ class LicenseManagerClient(Client):
         self._throttled, self._denied = throttled, denied
         self.quota = Quota(clock)
 
-    def add(self, task_id: str, *, began: float = 0, seconds: float, end: str, bare: bool = False) -> None:
-        """A conversion: when it began and ends, and how. DENIED is one that may not be read; of a bare one little is told."""
+    def add(self, task_id: str, *, began: float = 0, seconds: float, end: str) -> None:
+        """A conversion: when it began and ends, and how. DENIED is one that may not be read."""
         self.service.add_task(
             task_id, start_time=began, duration=seconds, end_status=end, status_message=f"It {end}.",
-            resource_arn=resource_arn(task_id), without=NOT_OF_A_BARE_ONE if bare else (),
-            region=NOWHERE if end == "DENIED" else None,
+            resource_arn=resource_arn(task_id), region=NOWHERE if end == "DENIED" else None,
         )  # fmt: skip
 
     def _call(self, operation: str, parameters: Json) -> Json:
