@@ -65,10 +65,6 @@ class Page:
     token: str
     """Of the next page; `""` after the last."""
 
-    @property
-    def tasks(self) -> list[ConversionTask]:
-        return [ConversionTask.from_answer(task_id, answer) for task_id, answer in self.answers.items()]
-
 
 class LicenseManager:
     """License Manager of one account and region.
@@ -100,7 +96,7 @@ class LicenseManager:
         token = ""
         for _ in range(MOST_PAGES):
             page = self._page("ResourceArns", resource_arn, token)
-            tasks += page.tasks
+            tasks += (ConversionTask.from_answer(task_id, answer) for task_id, answer in page.answers.items())
             token = page.token
             if not token:
                 break
