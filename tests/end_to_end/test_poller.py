@@ -57,7 +57,7 @@ class WaitingGates:
 def wait(application: Application) -> Iterator[Callable[[int], WaitingGates]]:
     yield lambda timeout: WaitingGates(application, timeout)
     application.cloud.license_manager.faults.clear()
-    application.cloud.dynamodb.away = False
+    application.cloud.tables_are_away.clear()
 
 
 def test_gates_that_are_throttled_are_called_back_by_one_poller_whose_tokens_no_log_shows(
@@ -91,7 +91,7 @@ def test_a_poller_that_is_killed_fails_no_gate(application: Application, wait: C
 
 
 def test_a_table_that_is_away_fails_no_gate(application: Application, wait: Callable[[int], WaitingGates]) -> None:
-    application.cloud.dynamodb.away = True
+    application.cloud.tables_are_away.set()
     gates = wait(SOON)
     eventually(gates.all_sleep)
 

@@ -13,7 +13,6 @@ import pytest
 
 from tests.end_to_end.application import EXAMPLES, Application, history_of, states_in
 from tests.eventually import eventually
-from tests.local_cloud.answers import DATE, SERVICE_TIMEOUT
 from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.stacks import Stack
 
@@ -45,10 +44,6 @@ class NamedStacks:
         return self.cloud.stacks.wait_for(self._stacks[name].id)
 
 
-UNDOCUMENTED = {"without-its-timeout": SERVICE_TIMEOUT, "without-a-date": DATE}
-"""What the requests of these stacks lack: AWS does not document it."""
-
-
 @pytest.fixture(scope="module")
 def stacks(application: Application) -> NamedStacks:
     add = application.cloud.license_manager.add_task
@@ -63,9 +58,6 @@ def stacks(application: Application) -> NamedStacks:
     stacks.create("long", add(duration=9), LONG, **clock)
     stacks.create("long-fails", add(duration=9, **failed), LONG, **clock)
     stacks.create("deleted-in-flight", add(duration=float("inf")))
-    for name, hidden in UNDOCUMENTED.items():
-        application.cloud.hide(hidden, stack=name)
-        stacks.create(name, add(duration=3))
     stacks.update("updated", add(duration=6))
     stacks.update("rolled-back", add(duration=3, **failed))
     return stacks
@@ -148,16 +140,6 @@ def test_a_delete_while_the_create_is_in_flight_stops_the_execution(
 
     assert _running_for(application, stack) == []
     assert stacks.cloud.stacks.wait_for(stack.id).status == "DELETE_COMPLETE"
-
-
-@pytest.mark.parametrize("name", UNDOCUMENTED)
-def test_a_stack_waits_though_its_requests_lack_what_aws_does_not_document(stacks: NamedStacks, name: str) -> None:
-    stack = stacks.ended(name)
-
-    assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
-    (sent,) = stacks.cloud.requests(stack.id)
-    had = {SERVICE_TIMEOUT: SERVICE_TIMEOUT in sent.request["ResourceProperties"], DATE: DATE in sent.url}
-    assert had == {SERVICE_TIMEOUT: True, DATE: True} | {UNDOCUMENTED[name]: False}
 
 
 def test_an_update_to_another_task_gates_and_replaces_the_id(stacks: NamedStacks) -> None:
