@@ -33,7 +33,6 @@ from license_conversion.errors import GateError, ResponseNotTaken, TableUnavaila
 from license_conversion.executions import Executions
 from license_conversion.license_manager import LicenseManager
 from license_conversion.poll import Poll
-from license_conversion.registrations import LEASE, MOST_POLLERS
 from license_conversion.request import SHORTEST_ATTEMPT, Account
 from license_conversion.response import deliver
 from license_conversion.settings import Settings
@@ -138,7 +137,6 @@ class World:
         self.cloudformation = CloudFormation(self.clock, self.promises, self._deliver)
         self.callers: list[Caller] = []
         self.table = self.tables[OWN]
-        self.slots: dict[int, float] = dict.fromkeys(range(MOST_POLLERS), 0.0)
         self.pollers: list[Process] = []
         self.end_events: Sequence[Sequence[float]] = ((0.5,),)
         """How late EventBridge says that an execution has ended: once, or more than once."""
@@ -725,30 +723,15 @@ class World:
 
 class FaultyTable:
     """What a check, which is `quick`, or a poller sees of the registrations of its account: each call meets its faults before
-    it is performed or after it. A poller has a slot of its own.
+    it is performed or after it.
     """
 
     def __init__(self, world: World, account: Account, *, quick: bool) -> None:
         self._world, self._table, self._quick = world, world.tables[account], quick
-        self._slot = -1
 
     def __getattr__(self, call: str) -> Any:
         what = getattr(self._table, call)
         return what if call == "key" else partial(self._call, what)
-
-    def take_slot(self, now: float) -> bool:
-        self._slot = self._call(lambda: next((n for n, until in self._world.slots.items() if until <= now), -1))
-        if self._slot < 0:
-            self._world.promises.meets("Poll")
-            return False
-        self._world.slots[self._slot] = now + LEASE
-        return True
-
-    def renew_lease(self, owner: str, now: float) -> bool:
-        renewed: bool = self._call(self._table.renew_lease, owner, now)
-        if renewed:
-            self._world.slots[self._slot] = now + LEASE
-        return renewed
 
     def _call(self, what: Callable[..., Any], *arguments: Any) -> Any:
         clock, fault = self._world.clock, self._world.faults.next("Table")

@@ -101,7 +101,11 @@ def test_a_check_enters_eight_files_at_most_and_none_that_stands_above_the_one_t
     event = first_check(utc_now())
 
     first = Way(lambda: handler(event, CONTEXT))
-    last = Way(lambda: handler({**event, "Gate": first.result, "RegisteredAt": event["EnteredAt"]}, CONTEXT))
+    last = Way(
+        lambda: handler(
+            {**event, "Gate": {**event["Gate"], **first.result}, "RegisteredAt": event["EnteredAt"]}, CONTEXT
+        )
+    )
 
     assert "Registration" in first.result
     assert "FAILED" in last.result["Response"]["Reason"]

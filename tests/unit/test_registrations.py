@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ WAIT_FOR_RESULT = compiled(
 def written(key: dict[str, Any], tasks: str, token: str, now: float, seconds: int) -> dict[str, Any]:
     """What the state machine writes of a gate that sleeps so many seconds."""
     surroundings = Surroundings(lambda: now)
-    surroundings.bind("gate", {"Registration": key, "Pending": tasks, "SecondsUntilNextCheck": seconds})
+    next_check = datetime.fromtimestamp(now + seconds, UTC).isoformat()
+    surroundings.bind("gate", {"Registration": key, "Pending": tasks, "NextCheckAt": next_check})
     surroundings.bind("states", {"context": {"Task": {"Token": token}}})
     return {**filled(WAIT_FOR_RESULT, surroundings), "TableName": "registrations"}
 
