@@ -38,7 +38,7 @@ from license_conversion.response import deliver
 from license_conversion.settings import Settings
 from poll_tasks import LAST_SECONDS, Poller
 from tests.context import Context
-from tests.model.aws_clients import STATE_MACHINE, LicenseManagerClient, StepFunctions, perform
+from tests.model.aws_clients import STATE_MACHINE, LicenseManagerClient, ModelledStepFunctions, perform
 from tests.model.cloudformation import MALFORMED, CloudFormation
 from tests.model.faults import LATENCY, SLOW_SECONDS, Fault, Faults
 from tests.model.promises import Promises
@@ -125,7 +125,7 @@ class World:
         self.license_managers: dict[Account, LicenseManagerClient] = {}
         self.tables: dict[Account, MemoryRegistrations] = {}
         self.license_manager, self.other_license_manager = self.add_account(OWN), self.add_account(OTHER)
-        self.step_functions = StepFunctions(
+        self.step_functions = ModelledStepFunctions(
             self.clock,
             self.faults,
             start=self._start,
