@@ -49,13 +49,10 @@ class Screen:
         self._print(Text.assemble(when, (f"{who:<15}  ", "dim"), (what, style_of(what))))
 
     def table(self, rows: Iterable[tuple[str, str]]) -> None:
-        """Names and values; a long value is wrapped in its own column."""
+        """Names and values."""
         rows = list(rows)
         widest = max(len(name) for name, _ in rows)
-        for name, value in rows:
-            first, *rest = self._wrapped(value, _INDENT + " " * (widest + 2)) or [""]
-            for line in (f"{_INDENT}{name:<{widest}}  {first.lstrip()}".rstrip(), *rest):
-                self.line(line)
+        self.say(*(f"{name:<{widest}}  {value}" for name, value in rows))
 
     @contextlib.contextmanager
     def step(self, doing: str, done: str) -> Iterator[None]:
