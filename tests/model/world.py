@@ -37,7 +37,7 @@ from license_conversion.response import deliver
 from license_conversion.settings import Settings
 from poll_tasks import LAST_SECONDS, Poller
 from tests.context import Context
-from tests.model.aws_clients import STATE_MACHINE, LicenseManagerClient, StepFunctions, perform
+from tests.model.aws_clients import STATE_MACHINE, LicenseManagerClient, ModelledStepFunctions, perform
 from tests.model.cloudformation import CloudFormation
 from tests.model.faults import LATENCY, SLOW_SECONDS, Fault, Faults
 from tests.model.promises import Promises
@@ -124,7 +124,7 @@ class World:
         self.license_managers: dict[Account, LicenseManagerClient] = {}
         self.tables: dict[Account, MemoryRegistrations] = {}
         self.license_manager, self.other_license_manager = self.add_account(OWN), self.add_account(OTHER)
-        self.step_functions = StepFunctions(
+        self.step_functions = ModelledStepFunctions(
             self.clock, self.faults, start=self._start, stopping=self._stopping, hurt=self._hurt, hear=self._called_back
         )
         self.promises = Promises(self.clock, lambda waiter: self._manager(*waiter.account), self._in_flight, self.fail)
