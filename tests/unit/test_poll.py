@@ -53,13 +53,6 @@ def test_a_task_that_has_left_the_listing_is_asked_for() -> None:
     assert polled.found == {"lct-7": ConversionTask(shape)}
 
 
-def test_a_task_that_no_listing_shows_has_not_ended_for_that() -> None:
-    account = PolledAccount(tasks(50))
-    account.hidden = set(account.tasks)
-
-    assert Polled(account).statuses() == tasks(50)
-
-
 def test_where_many_have_ended_the_ends_are_listed() -> None:
     account = PolledAccount(tasks(500, SUCCEEDED) | tasks(100, FAILED))
     account.messages["lct-0"] = "No."
@@ -209,7 +202,7 @@ def test_there_is_no_pause_before_the_first_call_and_one_before_each_other() -> 
     account = PolledAccount(tasks(3))
     account.hidden = set(account.tasks)
 
-    Polled(account)
+    assert Polled(account).statuses() == tasks(3), "which have not ended because no listing shows them"
     assert account.calls == [IN_PROGRESS, SUCCEEDED, FAILED, *tasks(3)]
     assert account.sleeps == pytest.approx([0.1 * 0.98**calls for calls in range(1, 6)])
 
