@@ -16,15 +16,7 @@ from license_conversion.fleet import Fleet
 from license_conversion.registrations import LEASE, LastPoll, Registration, Registrations
 from license_conversion.request import Account
 from license_conversion.text import MARK
-from poll_tasks import (
-    EVERY,
-    EVERY_WHERE_LARGE,
-    FLEET_SECONDS,
-    LAST_CALL_SECONDS,
-    LAST_SECONDS,
-    RENEW_SECONDS,
-    Poller,
-)
+from poll_tasks import EVERY, EVERY_WHERE_LARGE, FLEET_SECONDS, LAST_SECONDS, RENEW_SECONDS, Poller
 from tests.context import Context
 from tests.simulation.memory_registrations import Item, MemoryRegistrations
 from tests.unit.conftest import Said
@@ -42,8 +34,8 @@ class WaitingAccount(PolledAccount):
     is used up by the first, or when it is in `used_up`; one in `refused` raises. `woken` is told of each callback that is taken.
     """
 
-    def __init__(self, tasks: dict[str, str], *, page: int = 100) -> None:
-        super().__init__(tasks, page=page)
+    def __init__(self, tasks: dict[str, str]) -> None:
+        super().__init__(tasks)
         self.table = MemoryRegistrations()
         self.table.take_lease("owner", NOW)
         self.called: list[tuple[str, Any]] = []
@@ -81,11 +73,11 @@ class WaitingAccount(PolledAccount):
         return by_gate
 
 
-def waiting(count: int, status: str = IN_PROGRESS, *, page: int = 100) -> WaitingAccount:
-    """So many gates, each with a task of its own."""
-    account = WaitingAccount(tasks(count, status), page=page)
+def waiting(count: int, status: str = IN_PROGRESS) -> WaitingAccount:
+    """So many gates, each with a task of its own, which has its name."""
+    account = WaitingAccount(tasks(count, status))
     for task_id in account.tasks:
-        account.register(f"gate of {task_id}", task_id)
+        account.register(task_id, task_id)
     return account
 
 
@@ -164,14 +156,14 @@ class TestAQuarterOfAnHourIsOver:
         self,
     ) -> None:
         account, free = waiting(50), list[bool]()
-        account.used_up = {f"token of gate of lct-{number}" for number in range(3)}
-        account.refused = {"token of gate of lct-3": REFUSED}
+        account.used_up = {f"token of lct-{number}" for number in range(3)}
+        account.refused = {"token of lct-3": REFUSED}
         account.woken = lambda _: free.append(account.table.until == 0)
 
         account.poll(QUARTER)
 
         assert QUARTER <= account.seconds < QUARTER + EVERY
-        assert account.called == [("token of gate of lct-4", [])]
+        assert account.called == [("token of lct-4", [])]
         assert len(account.tried) == 5
         assert free == [True]
 
@@ -183,7 +175,7 @@ class TestAQuarterOfAnHourIsOver:
 
         account.poll()
 
-        assert account.seconds < ONCE + LAST_SECONDS - LAST_CALL_SECONDS + account.call_seconds
+        assert account.seconds < ONCE + LAST_SECONDS - poll_tasks.LAST_CALL_SECONDS + account.call_seconds
         assert account.called
 
 
@@ -248,8 +240,8 @@ class TestNews:
 
         account.poll()
 
-        assert account.results.keys() == {"gate of lct-3", "another", "gate of lct-4"}
-        assert account.results["another"] == account.results["gate of lct-3"] == [[result("lct-3")]]
+        assert account.results.keys() == {"lct-3", "another", "lct-4"}
+        assert account.results["another"] == account.results["lct-3"] == [[result("lct-3")]]
         assert said().metrics["UnknownStatuses"] == 2, "statuses that nobody documents"
 
     def test_goes_out_a_hundred_gates_at_a_time_while_a_long_poll_goes_on(self) -> None:
@@ -267,12 +259,12 @@ class TestARefusedTask:
     def test_is_its_gates_to_ask_for_and_asked_for_again_once_the_gate_has_registered_again(self) -> None:
         account = waiting(20)
         account.hidden, account.denied["lct-3"] = {"lct-3"}, AccessDenied("no")
-        account.after(EVERY, lambda: account.register("gate of lct-3", "lct-3", token="token of again"))
+        account.after(EVERY, lambda: account.register("lct-3", "lct-3", token="token of again"))
 
         account.poll(EVERY * 5)
 
         ask_yourself = [[{"LicenseConversionTaskId": "lct-3"}]]
-        assert account.results == {"gate of lct-3": ask_yourself, "again": ask_yourself}
+        assert account.results == {"lct-3": ask_yourself, "again": ask_yourself}
         assert account.calls.count("lct-3") == 2
 
     def test_is_the_fleets_to_ask_for_too(self) -> None:
@@ -292,9 +284,7 @@ class TestResults:
 
         account.poll()
 
-        assert account.results == {
-            "gate of lct-0": [[result("lct-0", FAILED, StatusMessage="ü" * 5_000) | account.members]]
-        }
+        assert account.results == {"lct-0": [[result("lct-0", FAILED, StatusMessage="ü" * 5_000) | account.members]]}
 
     def test_of_a_fleet_are_ids_of_what_succeeded_and_messages_of_what_failed(self) -> None:
         account = fleet(WaitingAccount({"lct-1": SUCCEEDED, "lct-2": FAILED, "lct-3": FAILED}))
@@ -373,31 +363,31 @@ class TestDelivery:
         account.tasks["lct-3"] = SUCCEEDED
 
         def wakes_and_registers_again() -> None:
-            account.used_up.add("token of gate of lct-3")
-            account.register("gate of lct-3", "lct-3", token="newer")
+            account.used_up.add("token of lct-3")
+            account.register("lct-3", "lct-3", token="newer")
             account.table.called = read.append
 
         account.after(0, wakes_and_registers_again)
         account.poll()
 
         assert ("newer", [result("lct-3")]) in account.called
-        assert "gate of lct-3" not in account.table.items
+        assert "lct-3" not in account.table.items
         assert read.count("registration") == 1
 
     @pytest.mark.parametrize("again", ["", "newer"], ids=["ended", "used up again"])
     def test_to_a_gate_that_is_gone_is_no_trouble(self, again: str, said: Callable[[], Said]) -> None:
         account = waiting(2, SUCCEEDED)
-        account.used_up = {"token of gate of lct-0", "newer"}
+        account.used_up = {"token of lct-0", "newer"}
 
         def has_gone() -> None:
-            account.table.items.pop("gate of lct-0")
+            account.table.items.pop("lct-0")
             if again:
-                account.register("gate of lct-0", "lct-0", token=again)
+                account.register("lct-0", "lct-0", token=again)
 
         account.after(0, has_gone)
         account.poll()
 
-        assert account.results == {"gate of lct-1": [[result("lct-1")]]}
+        assert account.results == {"lct-1": [[result("lct-1")]]}
         assert not account.table.items
         assert [line["level"] for line in said().lines if line["level"] != "INFO"] == []
 
@@ -407,7 +397,7 @@ class TestDelivery:
     def test_that_fails_is_made_again_by_the_next_poll_from_memory(self, error: Exception) -> None:
         account = waiting(20)
         account.tasks["lct-3"] = SUCCEEDED
-        account.refused = {"token of gate of lct-3": error}
+        account.refused = {"token of lct-3": error}
         account.after(EVERY / 2, account.refused.clear)
         calls: list[int] = []
         account.woken = lambda _: calls.append(len(account.calls))
@@ -415,9 +405,9 @@ class TestDelivery:
         account.poll(EVERY * 2)
 
         assert account.calls.count("lct-3") == 1
-        assert account.tried[:2] == ["token of gate of lct-3"] * 2
+        assert account.tried[:2] == ["token of lct-3"] * 2
         assert calls[0] == len([IN_PROGRESS, "lct-3"]), "before the next poll has asked License Manager anything"
-        assert account.results == {"gate of lct-3": [[result("lct-3")]]}
+        assert account.results == {"lct-3": [[result("lct-3")]]}
 
     def test_is_forgotten_when_no_gate_waits_for_the_task_any_more(self) -> None:
         account = waiting(20)
@@ -426,13 +416,13 @@ class TestDelivery:
 
         account.poll(EVERY * 3)
 
-        assert account.results.keys() == {"gate of lct-3", "another"}
+        assert account.results.keys() == {"lct-3", "another"}
         assert account.calls.count("lct-3") == 2
 
     @pytest.mark.parametrize("call", ["remove", "registration"])
     def test_keeps_no_other_gate_from_its_result_where_the_table_fails(self, call: str) -> None:
         account = waiting(30, SUCCEEDED)
-        account.used_up = {"token of gate of lct-7"}
+        account.used_up = {"token of lct-7"}
         failures = [1]
 
         def fails(called: str) -> None:
@@ -466,7 +456,7 @@ class TestDelivery:
 
     def test_of_what_broke_in_our_own_code_breaks_the_poller(self) -> None:
         account = waiting(3, SUCCEEDED)
-        account.refused = {"token of gate of lct-0": ZeroDivisionError()}
+        account.refused = {"token of lct-0": ZeroDivisionError()}
 
         with pytest.raises(ZeroDivisionError):
             account.poll()
@@ -511,102 +501,94 @@ def with_left(seconds: float) -> Context:
     return Context(seconds=LAST_SECONDS + seconds)
 
 
-def test_lambda_hands_over_the_account_whose_gates_wait(
-    network: Network, one_waits: list[float], said: Callable[[], Said]
-) -> None:
-    poll_tasks.handler(EVENT, with_left(800))
-
-    asked_for = network.call("GetLicenseConversionTask")
-    assert asked_for.said == {"LicenseConversionTaskId": "lct-1"}
-    assert (asked_for.signed_by, ".eu-central-1." in asked_for.url) == ("ASIAOFTHEROLE", True)
-    assumed = network.call("AssumeRole").said
-    assert (assumed["RoleArn"], assumed["ExternalId"]) == (READER["RoleArn"], "an-id")
-    called_back = network.call("SendTaskSuccess").said
-    assert (called_back["taskToken"], json.loads(called_back["output"])) == ("the-token", [result("lct-1")])
-    of_table = [call.said for call in network.calls if "TableName" in call.said]
-    key = Registrations("registrations", Account(*READER.values())).key("Gate-1")
-    assert ("registrations", key) in [(said["TableName"], said.get("Key")) for said in of_table]
-    owners = [said["ExpressionAttributeValues"][":owner"]["S"] for said in of_table if ":owner" in json.dumps(said)]
-    assert owners == ["gate@1", *[owners[1]] * 3], "the check's, then its own: renewed, noted, given back"
-    assert owners[1] != "gate@1"
-    until_the_next_poll, until_the_last_reading = [pause for pause in one_waits if pause]
-    assert 0 < until_the_next_poll < until_the_last_reading == EVERY
-    printed = said()
-    assert printed.metrics.keys() == {"PollersStarted", "GatesWaiting", "SecondsToPoll"}
-    assert [line["request_id"] for line in printed.lines] == [Context().aws_request_id]
-
-
 @pytest.mark.usefixtures("one_waits")
-def test_no_poll_begins_in_the_last_minute_of_an_invocation(network: Network) -> None:
-    poll_tasks.handler(EVENT, with_left(0))
-
-    assert "GetLicenseConversionTask" not in network.operations()
-    called_back = network.call("SendTaskSuccess").said
-    assert called_back == {"taskToken": "the-token", "output": "[]"}, "a gate that wakes starts the next poller"
-
-
-@pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
-@pytest.mark.usefixtures("one_waits")
-def test_a_token_that_is_used_up_is_no_news(network: Network, said: Callable[[], Said], code: str) -> None:
-    network.refuses("SendTaskSuccess", code)
-    network.answers("GetItem", {}, {"Item": {}})
-
-    poll_tasks.handler(EVENT, with_left(1))
-
-    assert network.operations().count("SendTaskSuccess") == 1
-    assert network.operations().count("DeleteItem") == 1
-    assert {line["level"] for line in said().lines} == {"INFO"}
-
-
-@pytest.mark.usefixtures("one_waits")
-def test_a_gate_that_cannot_be_called_back_is_in_the_log_and_its_token_is_not(
-    network: Network, lines: Callable[[], str]
-) -> None:
-    network.refuses("SendTaskSuccess", "ThrottlingException", "not the-token")
-
-    poll_tasks.handler(EVENT, with_left(1))
-
-    printed = lines()
-    assert "A gate is not called back: ThrottlingException" in printed
-    assert "the-token" not in printed
-    assert network.operations().count("SendTaskSuccess") == poll_tasks.ATTEMPTS
-    assert "DeleteItem" not in network.operations()
-
-
-@pytest.mark.usefixtures("one_waits")
-def test_an_event_that_lambda_delivers_twice_is_one_poller(network: Network, said: Callable[[], Said]) -> None:
-    network.refuses("UpdateItem", "ConditionalCheckFailedException")
-
-    poll_tasks.handler(EVENT, with_left(800))
-
-    assert network.operations() == ["UpdateItem"]
-    assert said().metrics == {}
-
-
-@pytest.mark.usefixtures("one_waits")
-def test_a_poller_too_many_ends_at_once_and_is_counted(network: Network, said: Callable[[], Said]) -> None:
-    slots = {f"Slot{number}": {"N": str(time.time() + 20)} for number in range(20)}
-    network.answers("GetItem", {"Item": slots})
-
-    poll_tasks.handler(EVENT, with_left(800))
-
-    assert network.operations() == ["UpdateItem", "GetItem"]
-    printed = said()
-    assert printed.metrics == {"PollersTooMany": 1}
-    assert [line["level"] for line in printed.lines] == ["WARNING"]
-
-
-@pytest.mark.parametrize(("operation", "counted"), [("GetItem", {}), ("Query", {"PollersStarted": 1})])
-@pytest.mark.usefixtures("one_waits")
-def test_a_poller_that_breaks_says_so_and_fails(
-    network: Network, said: Callable[[], Said], operation: str, counted: dict[str, int]
-) -> None:
-    network.refuses(operation, "AccessDeniedException")
-
-    with pytest.raises(TableUnavailable):
+class TestTheFunction:
+    def test_lambda_hands_over_the_account_whose_gates_wait(
+        self, network: Network, one_waits: list[float], said: Callable[[], Said]
+    ) -> None:
         poll_tasks.handler(EVENT, with_left(800))
 
-    printed = said()
-    assert printed.metrics == counted
-    (line,) = printed.lines
-    assert (line["level"], line["message"]) == ("ERROR", "The poller broke: a gate that wakes starts the next one")
+        asked_for = network.call("GetLicenseConversionTask")
+        assert asked_for.said == {"LicenseConversionTaskId": "lct-1"}
+        assert (asked_for.signed_by, ".eu-central-1." in asked_for.url) == ("ASIAOFTHEROLE", True)
+        assumed = network.call("AssumeRole").said
+        assert (assumed["RoleArn"], assumed["ExternalId"]) == (READER["RoleArn"], "an-id")
+        called_back = network.call("SendTaskSuccess").said
+        assert (called_back["taskToken"], json.loads(called_back["output"])) == ("the-token", [result("lct-1")])
+        of_table = [call.said for call in network.calls if "TableName" in call.said]
+        key = Registrations("registrations", Account(*READER.values())).key("Gate-1")
+        assert ("registrations", key) in [(said["TableName"], said.get("Key")) for said in of_table]
+        owners = [said["ExpressionAttributeValues"][":owner"]["S"] for said in of_table if ":owner" in json.dumps(said)]
+        assert owners == ["gate@1", *[owners[1]] * 3], "the check's, then its own: renewed, noted, given back"
+        assert owners[1] != "gate@1"
+        until_the_next_poll, until_the_last_reading = [pause for pause in one_waits if pause]
+        assert 0 < until_the_next_poll < until_the_last_reading == EVERY
+        printed = said()
+        assert printed.metrics.keys() == {"PollersStarted", "GatesWaiting", "SecondsToPoll"}
+        assert [line["request_id"] for line in printed.lines] == [Context().aws_request_id]
+
+    def test_no_poll_begins_in_the_last_minute_of_an_invocation(self, network: Network) -> None:
+        poll_tasks.handler(EVENT, with_left(0))
+
+        assert "GetLicenseConversionTask" not in network.operations()
+        called_back = network.call("SendTaskSuccess").said
+        assert called_back == {"taskToken": "the-token", "output": "[]"}, "a gate that wakes starts the next poller"
+
+    @pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
+    def test_a_token_that_is_used_up_is_no_news(self, network: Network, said: Callable[[], Said], code: str) -> None:
+        network.refuses("SendTaskSuccess", code)
+        network.answers("GetItem", {}, {"Item": {}})
+
+        poll_tasks.handler(EVENT, with_left(1))
+
+        assert network.operations().count("SendTaskSuccess") == 1
+        assert network.operations().count("DeleteItem") == 1
+        assert {line["level"] for line in said().lines} == {"INFO"}
+
+    def test_a_gate_that_cannot_be_called_back_is_in_the_log_and_its_token_is_not(
+        self, network: Network, lines: Callable[[], str]
+    ) -> None:
+        network.refuses("SendTaskSuccess", "ThrottlingException", "not the-token")
+
+        poll_tasks.handler(EVENT, with_left(1))
+
+        printed = lines()
+        assert "A gate is not called back: ThrottlingException" in printed
+        assert "the-token" not in printed
+        assert network.operations().count("SendTaskSuccess") == poll_tasks.ATTEMPTS
+        assert "DeleteItem" not in network.operations()
+
+    def test_an_event_that_lambda_delivers_twice_is_one_poller(
+        self, network: Network, said: Callable[[], Said]
+    ) -> None:
+        network.refuses("UpdateItem", "ConditionalCheckFailedException")
+
+        poll_tasks.handler(EVENT, with_left(800))
+
+        assert network.operations() == ["UpdateItem"]
+        assert said().metrics == {}
+
+    def test_a_poller_too_many_ends_at_once_and_is_counted(self, network: Network, said: Callable[[], Said]) -> None:
+        slots = {f"Slot{number}": {"N": str(time.time() + 20)} for number in range(20)}
+        network.answers("GetItem", {"Item": slots})
+
+        poll_tasks.handler(EVENT, with_left(800))
+
+        assert network.operations() == ["UpdateItem", "GetItem"]
+        printed = said()
+        assert printed.metrics == {"PollersTooMany": 1}
+        assert [line["level"] for line in printed.lines] == ["WARNING"]
+
+    @pytest.mark.parametrize(("operation", "counted"), [("GetItem", {}), ("Query", {"PollersStarted": 1})])
+    def test_a_poller_that_breaks_says_so_and_fails(
+        self, network: Network, said: Callable[[], Said], operation: str, counted: dict[str, int]
+    ) -> None:
+        network.refuses(operation, "AccessDeniedException")
+
+        with pytest.raises(TableUnavailable):
+            poll_tasks.handler(EVENT, with_left(800))
+
+        printed = said()
+        assert printed.metrics == counted
+        (line,) = printed.lines
+        assert (line["level"], line["message"]) == ("ERROR", "The poller broke: a gate that wakes starts the next one")
