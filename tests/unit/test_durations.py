@@ -17,17 +17,13 @@ def row(begins: str) -> str:
     return found
 
 
-def asynchronous(function: str, option: str) -> int:
-    return int(FUNCTIONS[function]["EventInvokeConfig"][option])
-
-
 def tries(function: str) -> int:
-    return 1 + asynchronous(function, "MaximumRetryAttempts")
+    return 1 + int(FUNCTIONS[function]["EventInvokeConfig"]["MaximumRetryAttempts"])
 
 
 def minutes(function: str) -> int:
     """How old Lambda lets an event become."""
-    return asynchronous(function, "MaximumEventAgeInSeconds") // 60
+    return int(FUNCTIONS[function]["EventInvokeConfig"]["MaximumEventAgeInSeconds"]) // 60
 
 
 def worst(function: str) -> float:

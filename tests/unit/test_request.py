@@ -157,10 +157,6 @@ def test_what_only_a_stack_or_another_service_has_is_refused_without_a_hint_that
     assert "c0ffee" not in refusal
 
 
-def test_a_misspelt_property_is_refused_with_the_one_that_was_probably_meant() -> None:
-    assert "Did you mean TimeoutSeconds?" in refusal_of_properties(TimeoutSecond="60")
-
-
 # Credentials
 
 
@@ -295,13 +291,6 @@ def test_what_is_left_after_the_deadline_is_shared_out_in_whole_seconds(
     assert json.dumps(found.state()) == state
 
 
-def test_until_the_stack_has_its_response_a_handle_gives_the_wait_no_more_time_than_the_request_has() -> None:
-    _, until_responded = times(WaitConditionHandle=HANDLE, ServiceTimeout=600)
-    _, until_signalled = times(WaitConditionHandle=HANDLE, ServiceTimeout=600, responds=False)
-
-    assert (until_responded, until_signalled) == (540, 43_000)
-
-
 def test_a_signal_comes_before_a_wait_condition_of_twelve_hours_gives_up() -> None:
     found, _ = times(WaitConditionHandle=HANDLE, responds=False)
 
@@ -375,14 +364,6 @@ def test_a_list_of_another_form_is_refused_with_its_first_value_that_is_wrong(ta
     assert "a list of 1 to 1000 different values, each a task id" in refusal
     assert "lct-2" not in refusal, "nor any value that is right"
     assert len(refusal) < 400
-
-
-@pytest.mark.parametrize("count", [1, 1000])
-def test_a_fleet_has_one_to_a_thousand_tasks(count: int) -> None:
-    request = Request.from_input({"LicenseConversionTaskIds": [f"lct-{number}" for number in range(count)]})
-
-    assert len(request.task_ids) == count
-    assert request.task_id.startswith("license-conversion-fleet-")
 
 
 # Anything at all
