@@ -15,6 +15,8 @@ from tests.simulation.memory_registrations import MemoryRegistrations
 from tests.unit.fake_license_manager import FakeLicenseManager
 
 TASK_ID = "lct-0123456789abcdef0"
+TASK = {"LicenseConversionTaskId": TASK_ID}
+HANDLE = {"WaitConditionHandle": "https://handles.s3.amazonaws.com/key?Signature=facade"}
 INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
 SERVICE_TOKEN = "arn:aws:lambda:us-east-1:123456789012:function:gate"
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:gate:Gate-1"

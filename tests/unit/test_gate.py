@@ -21,9 +21,11 @@ from tests.unit.one_gate import (
     BEGAN,
     EXECUTION,
     FAULT,
+    HANDLE,
     INSTANCE,
     NEW_ID,
     NEW_ROLE,
+    TASK,
     TASK_ID,
     THROTTLE,
     WRONG,
@@ -38,11 +40,9 @@ CHECKS_UNTIL = AN_HOUR + 27
 """The last check may come again until then: after it, an attempt that hangs and the response would not fit."""
 SUCCEEDED, FAILED, IN_PROGRESS = "SUCCEEDED", "FAILED", "IN_PROGRESS"
 MESSAGE = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI."
-TASK = {"LicenseConversionTaskId": TASK_ID}
 REFUSED_TO_POLLER = TASK
 """The poller's words for "ask yourself"."""
 NOW = BEGAN.timestamp()
-HANDLE = {"WaitConditionHandle": "https://handles.s3.amazonaws.com/key?Signature=facade"}
 outcomes = pytest.mark.parametrize("outcome", [SUCCEEDED, FAILED])
 troubles = pytest.mark.parametrize("trouble", [THROTTLE, FAULT], ids=["a throttle", "a fault"])
 shares = st.floats(0, 1)
@@ -130,15 +130,6 @@ def test_any_other_check_trusts_the_last_whole_poll_if_it_began_after_the_regist
 
     assert gate.asked == ([TASK_ID] if asks else [])
     assert (state["Ended"], "Registration" in state) == (False, True)
-
-
-def test_a_gate_that_has_not_registered_asks_whatever_the_poller_does() -> None:
-    gate = registered(OneGate(), polled_at=100)
-    gate.registered_at = ""
-
-    gate.woken(at=101)
-
-    assert gate.asked == [TASK_ID]
 
 
 @pytest.mark.parametrize("polled_at", [100, None], ids=["trusts the last poll", "asks by itself"])
@@ -253,14 +244,16 @@ def test_results_that_come_as_the_deadline_passes_do_not_stand_for_the_check_at_
 def test_a_gate_sleeps_never_past_the_deadline_and_never_from_far_before_it_to_the_deadline_itself(
     elapsed: float, share: float, trouble: StillUnknown | None
 ) -> None:
-    """A gate that asks at the deadline alone may be throttled there, though the task had ended long before."""
+    """A gate that asks at the deadline alone may be throttled there, though the task had ended long before. The check at the
+    deadline is not a moment before it.
+    """
     gate = registered(OneGate(), share=share)
 
     seconds = gate.sleep(trouble, at=elapsed)
 
     left = AN_HOUR - elapsed
     assert 1 <= seconds < max(1, left) + 1
-    assert left <= CLOSE or seconds <= left - SHORTEST_PAUSE + 1
+    assert seconds >= left if left <= CLOSE else seconds <= left - SHORTEST_PAUSE + 1
 
 
 def test_the_checks_before_one_deadline_of_many_gates_come_each_at_a_time_of_its_own() -> None:
@@ -272,10 +265,6 @@ def test_the_checks_before_one_deadline_of_many_gates_come_each_at_a_time_of_its
 
     assert (min(before_it) <= SHORTEST_PAUSE, max(before_it)) == (True, CLOSE)
     assert len(before_it) > 15
-
-
-def test_the_check_at_the_deadline_is_not_a_moment_before_it() -> None:
-    assert OneGate().sleep(at=AN_HOUR - 2.1) == 3
 
 
 @pytest.mark.parametrize("hours", [1, *(pytest.param(hours, marks=pytest.mark.slow) for hours in (12, 24))])
@@ -496,17 +485,15 @@ def test_a_fleet_that_goes_on_waits_for_all_of_them_and_a_fault_of_one_hides_no_
     assert (state["Passed"], state["Response"]["Data"]["Failed"]) == (True, "1")
 
 
-@pytest.mark.parametrize(("margin", "attempt_seconds"), [(5, 5), (60, 25)])
-def test_a_check_stops_asking_when_half_of_its_attempt_is_over(margin: int, attempt_seconds: int) -> None:
+def test_a_check_stops_asking_when_half_of_its_attempt_is_over() -> None:
     """What it has found when the state machine gives the attempt up is lost."""
-    timeout = 5 * margin
-    gate = OneGate({"LicenseConversionTaskIds": ids(300), "ServiceTimeout": timeout})
+    gate = OneGate({"LicenseConversionTaskIds": ids(300), "ServiceTimeout": 25})
     gate.call_seconds, gate.license_manager.says = 0.2, SUCCEEDED
 
     state = gate.check()
 
-    assert state["AttemptSeconds"] == attempt_seconds
-    assert gate.seconds <= attempt_seconds / 2 + 0.2 + 1e-6
+    assert state["AttemptSeconds"] == 5
+    assert gate.seconds <= 5 / 2 + 0.2 + 1e-6
     assert 0 < len(state["Pending"].split()) < 300
 
 
