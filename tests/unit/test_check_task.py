@@ -87,12 +87,8 @@ def test_no_state_holds_a_credential(says: Any) -> None:
 def test_a_stack_with_a_handle_gets_a_response_as_soon_as_a_check_has_named_the_task(named: dict[str, str]) -> None:
     state = OneGate({**named, **HANDLE}).check()
 
-    assert state["Response"] == {
-        "Status": "SUCCESS",
-        "Reason": "",
-        "PhysicalResourceId": TASK_ID,
-        "Data": {**dict.fromkeys(ATTRIBUTES, ""), **RUNNING},
-    }
+    data = {**dict.fromkeys(ATTRIBUTES, ""), **RUNNING}
+    assert state["Response"] == {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": TASK_ID, "Data": data}
     assert state["GiveUpAt"] == UNTIL_SIGNALLED, "from here on the handle's time counts"
 
 

@@ -183,12 +183,6 @@ def test_a_time_is_said_in_utc() -> None:
     assert iso(moment) == "2026-11-22T17:39:55Z"
 
 
-@given(moment=st.datetimes(timezones=st.just(UTC)))
-def test_a_start_time_is_the_one_that_license_manager_gave_to_the_second(moment: datetime) -> None:
-    assert answered(StartTime=moment).start_time == moment.replace(microsecond=0)
-    assert answered().start_time is None
-
-
 # What the poller sends
 
 

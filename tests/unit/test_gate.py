@@ -43,7 +43,6 @@ MESSAGE = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI."
 REFUSED_TO_POLLER = TASK
 """The poller's words for "ask yourself"."""
 NOW = BEGAN.timestamp()
-outcomes = pytest.mark.parametrize("outcome", [SUCCEEDED, FAILED])
 troubles = pytest.mark.parametrize("trouble", [THROTTLE, FAULT], ids=["a throttle", "a fault"])
 shares = st.floats(0, 1)
 
@@ -347,15 +346,12 @@ def test_the_state_machine_tries_again_after_as_many_seconds_as_the_gate_reckons
 
 def test_a_conversion_that_succeeded_passes_with_its_shape_and_attributes() -> None:
     task = ConversionTask(whole(SUCCEEDED))
+    passes = {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": TASK_ID, "Data": task.attributes()}
+
     state = OneGate().check(task, at=90)
 
     assert (state["Passed"], state["Error"], state["Cause"], state["Output"]) == (True, "", "", whole(SUCCEEDED))
-    assert state["Response"] == {
-        "Status": "SUCCESS",
-        "Reason": "",
-        "PhysicalResourceId": TASK_ID,
-        "Data": task.attributes(),
-    }
+    assert state["Response"] == passes
 
 
 def test_a_conversion_that_failed_stops_whoever_waits_and_says_why() -> None:
@@ -407,7 +403,7 @@ def test_a_last_check_that_is_not_answered_comes_again_while_there_is_time_for_a
     assert gate.check(trouble, at=CHECKS_UNTIL - again + 0.1)["Error"] == "LicenseConversion.TimedOut"
 
 
-@outcomes
+@pytest.mark.parametrize("outcome", [SUCCEEDED, FAILED])
 @pytest.mark.parametrize("tasks", [0, 1, 10], ids=["a resource's newest", "one", "a fleet"])
 def test_no_throttle_of_license_manager_decides_a_gate(outcome: str, tasks: int) -> None:
     gate = fleet(tasks) if tasks else OneGate(ResourceArn=INSTANCE)

@@ -20,9 +20,6 @@ def task(**members: str) -> ConversionTask:
     return ConversionTask({"LicenseConversionTaskId": TASK_ID, **members})
 
 
-RUNNING = task(ResourceArn=INSTANCE, Status="IN_PROGRESS")
-
-
 def timed_out(known: ConversionTask) -> str:
     return reason.timed_out(known, AN_HOUR, FURTHER, trouble="", longer=LONGER)
 
@@ -63,7 +60,7 @@ def test_a_failed_conversion_without_message_or_resource_says_that_there_is_none
 
 
 def test_the_reason_of_a_wait_that_ran_out_says() -> None:
-    assert timed_out(RUNNING) == (
+    assert timed_out(task(ResourceArn=INSTANCE, Status="IN_PROGRESS")) == (
         f"The wait ran out, the conversion did not fail: task {TASK_ID} of {INSTANCE} is still IN_PROGRESS after the gate "
         "waited 1 h 2 min 3 s. The conversion itself goes on. To wait longer raise TimeoutSeconds and ServiceTimeout (59 minutes "
         f"at most), or name a WaitConditionHandle (12 hours). For more: {COMMAND}{FURTHER}."
