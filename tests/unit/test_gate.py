@@ -1,5 +1,5 @@
 """What a check decides: when a gate ends, how, and until when it sleeps. Through the check function, as the state machine calls
-it; the order of what comes after a check is the definition's (tests/unit/test_state_machine.py).
+it; the order of what comes after a check is the definition's (tests/unit/test_state_machine_walks.py).
 """
 
 import json
