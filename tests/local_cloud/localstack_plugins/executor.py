@@ -79,7 +79,6 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
         self.cleanups: list[Callable[[], bool]] = []
         self.failed_resource: str | None = None
         self.finished = threading.Event()
-        self.delete_instead = False
 
     def run(self) -> str | None:
         """Deploy; return why it failed, or None."""
