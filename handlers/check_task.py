@@ -12,9 +12,9 @@ from functools import cache, lru_cache
 from typing import Any
 
 from license_conversion import aws, telemetry
-from license_conversion.conversion import Conversion, ConversionTask, utc_now
+from license_conversion.conversion import ConversionTask, utc_now
 from license_conversion.errors import GateError, InvalidRequest
-from license_conversion.fleet import Fleet
+from license_conversion.fleet import Conversion, Fleet
 from license_conversion.gate import Ended, Gate, Outcome, Wait, Waiting, refused
 from license_conversion.license_manager import LicenseManager
 from license_conversion.poll import Poll
@@ -137,9 +137,10 @@ class TaskCheck:
 
 def _told(ended: Ended, began: datetime | None = None) -> Ended:
     """Logs and counts a gate's end. None: the gate did not even begin to wait."""
-    telemetry.ends(ended.outcome, ended.known.status_word, ended.waited_seconds, ended.reason)
-    end_time = ended.known.carried().get("Task", {}).get("EndTime")
-    telemetry.ended(ended.outcome, ended.waited_seconds, began, end_time)
+    known, end_time = ended.known, ended.known.carried().get("Task", {}).get("EndTime")
+    telemetry.ended(
+        ended.outcome, known.status_word, ended.waited_seconds, ended.reason, began=began, end_time=end_time
+    )
     return ended
 
 

@@ -1,13 +1,14 @@
-"""What dashboard, alarms and saved queries look at is what a run writes: twenty gates and all that can happen to them."""
+"""What dashboard, alarms and saved queries look at is what a run writes: twenty gates and all that can happen to them. No other
+module comes before this one on its cloud: what it had logged would be taken for this run's.
+"""
 
 import json
 import re
-from collections.abc import Iterator
 
 import pytest
 
 from license_conversion.plain_telemetry import NAMESPACE
-from tests.end_to_end.application import BUILT, NAME, Application, cloud_for_tests
+from tests.end_to_end.application import Application
 from tests.end_to_end.twenty_gates import Point, TwentyGates
 from tests.local_cloud.cloud import LocalCloud
 from tests.template import RESOURCES
@@ -19,13 +20,6 @@ SERVICE = (("service", "license-conversion-gate"),)
 pytestmark = pytest.mark.skipif(
     not LocalCloud.can_check_permissions(), reason="the bus takes every event: denying one needs Node, and `make setup`"
 )
-
-
-@pytest.fixture(scope="module")
-def application() -> Iterator[Application]:
-    """On a cloud of its own: what others have logged there would be taken for this run's."""
-    with cloud_for_tests() as running:
-        yield Application(running, running.stacks.deploy(NAME, BUILT))
 
 
 @pytest.fixture(scope="module")

@@ -100,22 +100,6 @@ def route(*conditions: str, **first: Any) -> Json:
 DONE = {"Type": "Succeed", "Output": "{% {'result': $result, 'input': $states.input} %}"}
 CAUGHT = {"Type": "Succeed", "Output": "{% $states.input %}"}
 ALL = {"Catch": [{"ErrorEquals": ["States.ALL"], "Next": "Caught"}]}
-GATE = {"Ended": True, "Passed": True, "Output": {"x": 1}, "Error": "Of.Ours", "Cause": "why"}
-GATE_STATES: Json = {
-    "Check Task": check("{% $states.input %}", Next="Route", Assign={"gate": "{% $states.result.Payload.Gate %}"}),
-    "Route": route("$gate.Ended and $gate.Passed", "$gate.Ended", "$exists($gate.Output)"),
-    "A": {"Type": "Succeed", "Output": "{% $gate.Output %}"},
-    "B": {"Type": "Fail", "Error": "{% $gate.Error %}", "Cause": "{% $gate.Cause %}"},
-    "C": {"Type": "Pass", "Output": "{% $gate.Error %}", "Next": "Done"},
-    "Done": CAUGHT,
-}
-
-
-def gate(without: str = "", **more: Any) -> Journey:
-    members = {name: value for name, value in {**GATE, **more}.items() if name != without}
-    return Journey(GATE_STATES, {"Result": {"Gate": members}})
-
-
 QUOTED = 'a "quotation", a \\ and a line\nand \N{GRINNING FACE}'
 JOURNEYS = {
     "pass, variables": Journey(
@@ -175,11 +159,7 @@ JOURNEYS = {
     "fail": Journey({"It": {"Type": "Fail", "Error": "{% $states.input.e %}", "Cause": "why"}}, {"e": "Of.Ours"}),
     "task": Journey({"It": check({"Result": "{% $states.input %}"}), "Done": DONE}, {"x": [1, {"y": None}]}),
     "task, output": Journey(
-        {
-            "It": check({"Result": [1]}, Output="{% {'result': $states.result.Payload, 'input': $states.input} %}"),
-            "Done": DONE,
-        },
-        {"x": 1},
+        {"It": check({"Result": [1]}, Output="{% [$states.result.Payload, $states.input] %}"), "Done": DONE}, {"x": 1}
     ),
     "task, error": Journey({"It": check(raises("Of.Ours")), "Done": DONE}),
     "task, retried": Journey(
@@ -243,52 +223,6 @@ JOURNEYS = {
             "Done": DONE,
         }
     ),
-    "token, refused by its condition": Journey(
-        {
-            "It": sleep(
-                Arguments={
-                    "TableName": TABLE,
-                    "Key": {"Name": {"S": "refused"}},
-                    "ConditionExpression": "attribute_exists(Words)",
-                    "UpdateExpression": "SET X = :x",
-                    "ExpressionAttributeValues": {":x": {"S": "{% $states.context.Task.Token %}"}},
-                },
-                Catch=[{"ErrorEquals": ["DynamoDb.ConditionalCheckFailedException"], "Next": "Caught"}],
-            ),
-            "Done": DONE,
-            "Caught": CAUGHT,
-        }
-    ),
-    "events and metrics": Journey(
-        {
-            "Put": {
-                "Type": "Task",
-                "Resource": "arn:aws:states:::events:putEvents",
-                "Arguments": {"Entries": [{"Source": "ours", "DetailType": "{% $states.input %}", "Detail": {"x": 1}}]},
-                "TimeoutSeconds": 30,
-                "Assign": {"result": "{% $states.result.FailedEntryCount %}"},
-                "Next": "Count",
-            },
-            "Count": {
-                "Type": "Task",
-                "Resource": "arn:aws:states:::aws-sdk:cloudwatch:putMetricData",
-                "Arguments": {
-                    "Namespace": "Ours",
-                    "MetricData": [{"MetricName": "Counted", "Value": 1, "Unit": "Count"}],
-                },
-                "Output": "counted",
-                "Next": "Done",
-            },
-            "Done": DONE,
-        },
-        "A Type",
-    ),
-    "gate": gate(),
-    "gate, failed": gate(Passed=False),
-    "gate, not ended": gate(Ended=False),
-    **{f"gate without {name}": gate(name) for name in GATE},
-    **{f"failed gate without {name}": gate(name, Passed=False) for name in ("Error", "Cause")},
-    "gate that is none": Journey(GATE_STATES, {"Result": {}}),
 }
 
 
@@ -495,9 +429,6 @@ def at_home(journey: Journey) -> Arrival:
                 except Exception as error:
                     name = type(error).__name__
                     failed(name, json.dumps({"errorMessage": str(error), "errorType": name}, separators=(",", ":")))
-            elif "ConditionExpression" in told:
-                cause = "The conditional request failed (Service: DynamoDb, Status Code: 400)"
-                failed("DynamoDb.ConditionalCheckFailedException", cause)
             else:
                 done({"FailedEntryCount": 0})
 

@@ -10,8 +10,8 @@ from tests.end_to_end.application import Application, history_of, states_in
 from tests.eventually import eventually
 
 GATES = 8
-SOON = 60
-"""The gates' TimeoutSeconds: such a gate wakes by itself within 55 seconds, and within 120 where it may wait for longer."""
+SOON = 40
+"""The gates' TimeoutSeconds: such a gate wakes by itself within 35 seconds, and within 120 where it may wait for longer."""
 LONG = 900
 
 

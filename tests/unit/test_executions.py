@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from license_conversion import executions
-from license_conversion.executions import Executions, has_responded
+from license_conversion.executions import Executions
 from license_conversion.fleet import fleet_id
 from tests.unit.network import Network, Reply, refusal
 
@@ -82,15 +82,11 @@ EXECUTIONS = "arn:aws:states:us-east-1:123456789012:execution:LicenseConversionG
 ARN = EXECUTIONS + NAME
 BEFORE, REQUESTED, AFTER = "2026-11-22T17:39:54Z", "2026-11-22T17:39:55Z", "2026-11-22T17:39:56Z"
 THROTTLE = refusal("ThrottlingException")
-ERRORS = (ClientError, BotoCoreError)
+ERRORS = (ClientError, ReadTimeoutError)
 
 
 def no_reply(_: Mapping[str, Any]) -> Reply:
     raise ReadTimeoutError(endpoint_url="https://states")
-
-
-def no_connection(_: Mapping[str, Any]) -> Reply:
-    raise EndpointConnectionError(endpoint_url="https://states")
 
 
 Answer = Reply | dict[str, Any] | Callable[[Mapping[str, Any]], Reply]
@@ -101,7 +97,6 @@ beyond_reach = pytest.mark.parametrize(
         pytest.param(refusal("AccessDeniedException"), id="a denial"),
         pytest.param(refusal("InternalFailure", status=500), id="a fault"),
         pytest.param(no_reply, id="no reply in time"),
-        pytest.param(no_connection, id="no connection"),
     ],
 )
 
@@ -112,22 +107,20 @@ def listed(*names: str, more: str = "") -> dict[str, Any]:
     return {**page, "nextToken": more} if more else page
 
 
-def described(
-    status: str = "RUNNING", *, waits_for: str = TASK_ID, since: str = BEFORE, **members: str
-) -> dict[str, Any]:
+def described(waits_for: str = TASK_ID, since: str = BEFORE, **members: str) -> dict[str, Any]:
     """`waits_for` is `""` for the newest task of a resource, which the checks alone know."""
     given = {"Stack": {"Event": EVENT, "RequestedAt": since, "PhysicalResourceId": waits_for}}
-    return {"status": status, "input": json.dumps(given), **members}
+    return {"status": "RUNNING", "input": json.dumps(given), **members}
 
 
-def history(*gates: Any, more: str = "") -> dict[str, Any]:
-    """What an execution assigned to `gate`, the last one first, after what else happens and another variable."""
-    exits = [{"published": "true"}, *({"gate": json.dumps(gate), "results": "[]"} for gate in gates)]
-    events = [{"type": "TaskScheduled"}, *({"stateExitedEventDetails": {"assignedVariables": one}} for one in exits)]
-    return {"events": events, **({"nextToken": more} if more else {})}
+def history(gate: Any) -> dict[str, Any]:
+    """What an execution assigned to `gate`, after what else happens and another variable."""
+    assigned = [{"published": "true"}, {"gate": json.dumps(gate), "results": "[]"}]
+    exits = [{"stateExitedEventDetails": {"assignedVariables": one}} for one in assigned]
+    return {"events": [{"type": "TaskScheduled"}, *exits]}
 
 
-class StepFunctions:
+class RunningExecution:
     """Where one execution of the resource runs, unless a test says otherwise. The clock moves with each pause, and with each call
     if they take `call_seconds`; `share` is what chance gives.
     """
@@ -160,14 +153,14 @@ class StepFunctions:
 
 
 @pytest.fixture
-def step_functions(network: Network) -> StepFunctions:
-    return StepFunctions(network)
+def step_functions(network: Network) -> RunningExecution:
+    return RunningExecution(network)
 
 
 # To begin one
 
 
-def test_an_execution_begins_with_its_input_under_its_name(step_functions: StepFunctions) -> None:
+def test_an_execution_begins_with_its_input_under_its_name(step_functions: RunningExecution) -> None:
     """The input is as long as its text. Escaped it may be three times as long, and no execution begins with more than 256 KB."""
     step_functions.executions.begin(EVENT, {"Said": "é\ud800"}, 20)
 
@@ -178,7 +171,7 @@ def test_an_execution_begins_with_its_input_under_its_name(step_functions: StepF
 
 @beyond_reach
 def test_a_start_that_fails_is_tried_for_as_long_as_there_is_time_and_then_raised(
-    step_functions: StepFunctions, trouble: Answer
+    step_functions: RunningExecution, trouble: Answer
 ) -> None:
     """Lambda then delivers the request again."""
     step_functions.says(StartExecution=[trouble])
@@ -190,7 +183,7 @@ def test_a_start_that_fails_is_tried_for_as_long_as_there_is_time_and_then_raise
     assert {said["name"] for said in step_functions.asked("StartExecution")} == {NAME}
 
 
-def test_an_execution_that_began_without_a_reply_is_joined_at_the_second_try(step_functions: StepFunctions) -> None:
+def test_an_execution_that_began_without_a_reply_is_joined_at_the_second_try(step_functions: RunningExecution) -> None:
     step_functions.says(StartExecution=[no_reply, refusal("ExecutionAlreadyExists")])
 
     step_functions.executions.begin(EVENT, {}, 20)
@@ -199,7 +192,7 @@ def test_an_execution_that_began_without_a_reply_is_joined_at_the_second_try(ste
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_many_that_are_throttled_do_not_come_again_all_at_once(step_functions: StepFunctions, share: float) -> None:
+def test_many_that_are_throttled_do_not_come_again_all_at_once(step_functions: RunningExecution, share: float) -> None:
     """Full jitter: anywhere between at once and the whole pause."""
     step_functions.share = share
     step_functions.says(StartExecution=[THROTTLE, {}])
@@ -217,7 +210,7 @@ OTHERS = [named(LogicalResourceId="Other"), named(StackId="arn:other"), "another
 
 @BOTH
 def test_the_executions_of_a_resource_are_stopped_and_no_others(
-    step_functions: StepFunctions, event: dict[str, str]
+    step_functions: RunningExecution, event: dict[str, str]
 ) -> None:
     """In pages as large as Step Functions gives: a Delete has a minute, and a smaller page is more calls.
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_ListExecutions.html
@@ -238,7 +231,7 @@ def test_the_executions_of_a_resource_are_stopped_and_no_others(
 @BOTH
 @pytest.mark.parametrize(("requested_at", "stops"), [(BEFORE, [NAME]), (REQUESTED, [NAME]), (AFTER, [])])
 def test_what_was_requested_later_stays_because_an_event_can_be_delivered_late(
-    step_functions: StepFunctions, event: dict[str, str], requested_at: str, stops: list[str]
+    step_functions: RunningExecution, event: dict[str, str], requested_at: str, stops: list[str]
 ) -> None:
     """By the requests' own times, which one clock gave: never by when Step Functions says that the execution began."""
     step_functions.says(DescribeExecution=[described(since=requested_at)])
@@ -264,7 +257,7 @@ def test_what_was_requested_later_stays_because_an_event_can_be_delivered_late(
     ],
 )
 def test_a_delete_stops_only_what_belongs_to_the_id_that_it_names(
-    step_functions: StepFunctions, physical_id: str, waits_for: str, *, stops: bool
+    step_functions: RunningExecution, physical_id: str, waits_for: str, *, stops: bool
 ) -> None:
     step_functions.says(DescribeExecution=[described(waits_for=waits_for)])
 
@@ -280,7 +273,7 @@ def test_a_delete_stops_only_what_belongs_to_the_id_that_it_names(
     ],
 )
 def test_the_gate_of_a_resources_newest_task_belongs_to_the_id_that_its_checks_have_named(
-    step_functions: StepFunctions, gate: Any, stops: list[str]
+    step_functions: RunningExecution, gate: Any, stops: list[str]
 ) -> None:
     """Read from the end of its history in one call, however long it has waited: the beginning may be thousands of events away."""
     step_functions.says(DescribeExecution=[described(waits_for="")], GetExecutionHistory=[history(gate)])
@@ -295,7 +288,7 @@ def test_the_gate_of_a_resources_newest_task_belongs_to_the_id_that_its_checks_h
 @pytest.mark.parametrize("given", ["{}", "[]", "null", "no JSON", '{"Stack": 5}', '{"Stack": {"RequestedAt": 5}}'])
 @BOTH
 def test_an_execution_whose_input_is_none_of_ours_keeps_no_request_from_its_response(
-    step_functions: StepFunctions, event: dict[str, str], given: str
+    step_functions: RunningExecution, event: dict[str, str], given: str
 ) -> None:
     """Another release may have begun it, or an operator, under the name of one of ours."""
     step_functions.says(DescribeExecution=[described(input=given)])
@@ -306,7 +299,7 @@ def test_an_execution_whose_input_is_none_of_ours_keeps_no_request_from_its_resp
 @beyond_reach
 @pytest.mark.parametrize("operation", ["ListExecutions", "DescribeExecution", "GetExecutionHistory", "StopExecution"])
 def test_executions_that_cannot_be_found_or_stopped_are_logged_and_no_error(
-    step_functions: StepFunctions, operation: str, trouble: Answer, caplog: pytest.LogCaptureFixture
+    step_functions: RunningExecution, operation: str, trouble: Answer, caplog: pytest.LogCaptureFixture
 ) -> None:
     gate = {"Task": {"LicenseConversionTaskId": TASK_ID}}
     step_functions.says(DescribeExecution=[described(waits_for="")], GetExecutionHistory=[history(gate)])
@@ -319,7 +312,7 @@ def test_executions_that_cannot_be_found_or_stopped_are_logged_and_no_error(
     assert "c0ffee" not in caplog.text
 
 
-def test_what_fails_for_a_moment_while_executions_are_stopped_is_tried_again(step_functions: StepFunctions) -> None:
+def test_what_fails_for_a_moment_while_executions_are_stopped_is_tried_again(step_functions: RunningExecution) -> None:
     step_functions.says(
         ListExecutions=[THROTTLE, listed(NAME)], DescribeExecution=[THROTTLE, described()], StopExecution=[THROTTLE, {}]
     )
@@ -336,7 +329,7 @@ def test_what_fails_for_a_moment_while_executions_are_stopped_is_tried_again(ste
     ],
 )
 def test_the_search_for_executions_ends_when_its_time_is_up(
-    step_functions: StepFunctions, pages: int, running: list[str], call_seconds: float
+    step_functions: RunningExecution, pages: int, running: list[str], call_seconds: float
 ) -> None:
     step_functions.call_seconds = call_seconds
     step_functions.says(
@@ -349,103 +342,13 @@ def test_the_search_for_executions_ends_when_its_time_is_up(
     assert step_functions.now <= 20 + 7, "one call more, which takes seven seconds at most"
 
 
-# The execution of a request, for the responder
-
-
-@pytest.mark.parametrize(
-    ("answer", "stopped_with", "has_one"),
-    [
-        pytest.param(described(), "", True, id="it runs"),
-        pytest.param(described("FAILED", error="LicenseConversion.Failed"), "", True, id="it has responded"),
-        pytest.param(described("FAILED", error="States.Runtime"), "", False, id="Step Functions ended it"),
-        pytest.param(described("ABORTED"), "LicenseConversion.Stopped", True, id="we stopped it, and responded"),
-        pytest.param(described("ABORTED"), "by hand", False, id="an operator stopped it"),
-        pytest.param(described("ABORTED"), None, False, id="an operator stopped it, and did not say why"),
-        pytest.param(refusal("ExecutionDoesNotExist"), "", False, id="there is none"),
-    ],
-)
-def test_a_request_has_an_execution_that_responds_or_has_responded(
-    step_functions: StepFunctions, answer: Answer, stopped_with: str | None, *, has_one: bool
-) -> None:
-    """Who has stopped an execution is in its history alone. A moment of trouble is no reason not to know."""
-    stopped = {"events": [{"executionAbortedEventDetails": {"error": stopped_with}}]}
-    step_functions.says(DescribeExecution=[THROTTLE, no_reply, answer], GetExecutionHistory=[THROTTLE, stopped])
-
-    assert step_functions.executions.has_begun(EVENT, 20) is has_one
-    assert step_functions.asked("DescribeExecution")[0] == {"executionArn": ARN}
-
-
-@beyond_reach
-def test_what_step_functions_does_not_say_in_all_that_time_is_an_error(
-    step_functions: StepFunctions, trouble: Answer
-) -> None:
-    step_functions.says(DescribeExecution=[trouble], GetExecutionHistory=[trouble])
-
-    with pytest.raises(ERRORS):
-        step_functions.executions.has_begun(EVENT, 20)
-    with pytest.raises(ERRORS):
-        step_functions.executions.gate(ARN, 20)
-
-    assert step_functions.now <= 40
-
-
-def test_an_execution_that_still_seems_to_run_is_described_again(step_functions: StepFunctions) -> None:
-    """DescribeExecution is eventually consistent: the event of the end can be here before it."""
-    step_functions.says(DescribeExecution=[described(), THROTTLE, described("FAILED")])
-
-    assert step_functions.executions.ended(ARN, 20)["status"] == "FAILED"
+# For the responder, whose tests have the rest
 
 
 def test_an_execution_that_goes_on_running_is_an_error_so_that_lambda_tries_again(
-    step_functions: StepFunctions,
+    step_functions: RunningExecution,
 ) -> None:
     with pytest.raises(TimeoutError):
         step_functions.executions.ended(ARN, 20)
 
     assert step_functions.now <= 20 + 1
-
-
-@pytest.mark.parametrize(
-    ("pages", "gate"),
-    [
-        pytest.param([history({"Ended": True}, {"Ended": False})], {"Ended": True}, id="the newest"),
-        pytest.param([history(more="page 2"), history({"Ended": False})], {"Ended": False}, id="on the next page"),
-        pytest.param([history()], {}, id="none"),
-        pytest.param([history(None)], {}, id="the check returned nothing"),
-    ],
-)
-def test_the_state_of_a_gate_is_what_its_execution_assigned_last(
-    step_functions: StepFunctions, pages: list[Any], gate: Any
-) -> None:
-    step_functions.says(GetExecutionHistory=[THROTTLE, *pages])
-
-    assert step_functions.executions.gate(ARN, 20) == gate
-
-
-def test_all_that_runs_is_listed_and_each_can_be_stopped(step_functions: StepFunctions) -> None:
-    pages = [listed(NAME, more="page 2"), listed(*OTHERS)]
-    step_functions.says(ListExecutions=pages, StopExecution=[THROTTLE, {}])
-
-    assert step_functions.executions.running(20) == [EXECUTIONS + name for name in (NAME, *OTHERS)]
-    step_functions.executions.end(ARN, "The gate was deleted", 20)
-
-    error = step_functions.asked("StopExecution")[-1]["error"]
-    assert error == "LicenseConversion.Stopped", "so that the safety net leaves it"
-
-
-@pytest.mark.parametrize(
-    ("status", "error", "expected"),
-    [
-        ("SUCCEEDED", None, True),
-        ("FAILED", "LicenseConversion.Failed", True),
-        ("FAILED", "LicenseConversion.NoResponse", False),
-        ("FAILED", "States.Runtime", False),
-        ("TIMED_OUT", "States.Timeout", False),
-        ("ABORTED", None, False),
-        ("ABORTED", "LicenseConversion.Stopped", True),
-    ],
-)
-def test_an_execution_that_ended_with_an_error_of_ours_has_responded(
-    status: str, error: str | None, *, expected: bool
-) -> None:
-    assert has_responded({"status": status, "error": error}) is expected
