@@ -289,7 +289,7 @@ DEPLOYER_NEVER_SEEN = _named("""
     iam:GetRole iam:GetRolePolicy lambda:GetFunctionCodeSigningConfig lambda:GetRuntimeManagementConfig
     lambda:ListTags lambda:GetFunctionEventInvokeConfig states:DescribeStateMachine states:ListTagsForResource
     logs:ListTagsForResource events:DescribeRule cloudwatch:GetDashboard sqs:ListQueueTags ssm:GetParameters
-    dynamodb:DescribeTable dynamodb:DescribeTimeToLive dynamodb:DescribeContinuousBackups
+    dynamodb:DescribeTimeToLive dynamodb:DescribeContinuousBackups
     dynamodb:ListTagsOfResource dynamodb:DescribeContributorInsights dynamodb:DescribeKinesisStreamingDestination
     dynamodb:GetResourcePolicy lambda:GetFunctionRecursionConfig lambda:GetFunctionScalingConfig
     logs:DescribeIndexPolicies logs:DescribeResourcePolicies logs:GetDataProtectionPolicy
