@@ -186,9 +186,8 @@ LAMBDA_PYTHON := $(shell python3.13 -c "import ensurepip" 2>/dev/null && echo py
 	@touch $@
 
 .PHONY: reference
-reference: $(VENV)/.demo ## write the schemas, the reference tables and the drawing from the code
-	PYTHONPATH=handlers:. $(BIN)/python scripts/write_reference.py
-	$(BIN)/python scripts/draw_state_machine.py
+reference: $(VENV)/.demo ## write the schemas, tables, counts and the drawing from the code
+	@PYTHONPATH=handlers:. $(BIN)/python scripts/write_reference.py
 
 .PHONY: picture
 picture: cloud build ## record the demo, and draw it for README.md

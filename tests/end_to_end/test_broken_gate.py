@@ -156,10 +156,6 @@ def gate(application: Application) -> BrokenGate:
         ("check-too-slow", SLOW, {"Timeout": 1}),
     ):
         gate.create(gate.with_broken(check, name, code, **changes), add(duration=FOREVER), ServiceTimeout=SOON)
-    for logical_id, name in ((check, "check-inactive"), ("RespondFunction", "responder-inactive")):
-        inactive = gate.with_broken(logical_id, name, "")
-        gate.cloud.limit(f"Invoke:{name}-broken", refused=3)
-        gate.create(inactive, add(duration=0))
     mended = gate.with_broken("RespondFunction", "mended", KILLED)
     gate.create(mended, add(duration=0))
     clock = {"TimeoutSeconds": "60", "WaitConditionTimeout": "90"}
@@ -204,15 +200,6 @@ def test_a_check_that_fails_until_it_would_be_too_late_ends_the_gate(gate: Broke
         assert part in reason
     assert [answer["Status"] for answer in gate.answers(name)] == ["FAILED", "SUCCESS"]
     assert stack.status == "ROLLBACK_COMPLETE"
-
-
-@pytest.mark.parametrize("name", ["check-inactive", "responder-inactive"])
-def test_a_function_that_is_inactive_and_wakes_costs_a_gate_time_and_no_outcome(gate: BrokenGate, name: str) -> None:
-    stack = gate.ended(name)
-
-    assert gate.failures(name, name) == ["Lambda.CodeArtifactUserPendingException"] * 3
-    assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
-    assert [answer["Status"] for answer in gate.answers(name)] == ["SUCCESS"]
 
 
 def test_an_execution_that_has_begun_gives_the_only_response(gate: BrokenGate) -> None:

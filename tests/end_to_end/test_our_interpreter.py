@@ -8,6 +8,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ Json = dict[str, Any]
 TABLE = "our-interpreter"
 LAMBDA = "arn:aws:states:::lambda:invoke"
 SLEEP = "arn:aws:states:::aws-sdk:dynamodb:updateItem.waitForTaskToken"
-VOLATILE = {"requestId", "stackTrace", "GiveUpAt"}
+VOLATILE = {"requestId", "stackTrace", "GiveUpAt", "NextCheckAt"}
+SOON = "SOON"
+"""A moment half a minute after an execution began."""
 MOMENTS = {"registeredAt", "countAgainAt"}
 """Variables."""
 
@@ -45,6 +48,11 @@ class Journey:
     def text(self) -> str:
         definition = {"QueryLanguage": "JSONata", "StartAt": next(iter(self.states)), "States": self.states}
         return json.dumps(definition)
+
+    def begun(self, now: datetime) -> str:
+        """The input of an execution that begins now."""
+        soon = (now + timedelta(seconds=30)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return json.dumps(self.execution_input).replace(SOON, soon)
 
 
 def check(payload: Any, **fields: Any) -> Json:
@@ -304,8 +312,8 @@ PASSED: Json = {
 }  # fmt: skip
 FAILED = {**PASSED, "Passed": False, "Output": {}, "Error": "LicenseConversion.Failed", "Cause": "why"}
 EVENT = {"DetailType": "Ended", "Detail": {"x": 1}, "Resources": ["arn:aws:s3:::one"]}
-PAUSES = {**PASSED, "Ended": False, "SecondsUntilNextCheck": 1}
-WAITS = {**PAUSES, "SecondsUntilNextCheck": 60, "Pending": "lct-1"}
+PAUSES = {**PASSED, "Ended": False, "NextCheckAt": "2026-01-01T00:00:00.000Z"}
+WAITS = {**PAUSES, "NextCheckAt": SOON, "Pending": "lct-1"}
 OURS = {"RequestType": "Create", "ResponseURL": "https://response.example/", "ResourceProperties": {}}
 HANDLE = {**OURS, "ResourceProperties": {"WaitConditionHandle": "https://handle.example/"}}
 EXAMPLES = {"ended": PASSED, "failed": FAILED, "published": {**PASSED, "Event": EVENT}}
@@ -325,7 +333,7 @@ def placed(place: str, **more: Any) -> Json:
 
 
 def stack(event: Json) -> Json:
-    return {"Event": event, "Gate": without(PAUSES, "SecondsUntilNextCheck") | {"Waiter": "STACK"}}
+    return {"Event": event, "Gate": without(PAUSES, "NextCheckAt") | {"Waiter": "STACK"}}
 
 
 if REAL:
@@ -345,7 +353,7 @@ if REAL:
         ),
         "real, a stack with a handle, failed": real({**FAILED, **to_stack}, Stack=stack(HANDLE)),
         "real, pauses": real(PAUSES, PASSED),
-        "real, sleeps": real(placed("sleeps", SecondsUntilNextCheck=1), PASSED),
+        "real, sleeps": real(placed("sleeps", NextCheckAt=SOON), PASSED),
         "real, woken": replace(real(placed("woken"), PASSED), wakes=[{"Status": "SUCCEEDED"}], place="woken"),
         "real, too large": Journey(REAL, {"Checks": [], "Padding": "x" * 262_000}),
         "real, a refusal": Journey(
@@ -359,7 +367,7 @@ if REAL:
         },
         **{
             f"real, waiting without {member}": real(without(placed("nowhere"), member), PASSED)
-            for member in ("Ended", "Waiter", "Pending", "SecondsUntilNextCheck")
+            for member in ("Ended", "Waiter", "Pending", "NextCheckAt")
         },
     }
 
@@ -442,7 +450,7 @@ class Abroad:
             roleArn=f"arn:aws:iam::{ACCOUNT}:role/caller",
         )["stateMachineArn"]
         started = self._step_functions.start_execution(
-            stateMachineArn=machine, name=f"one-{number}", input=json.dumps(journey.execution_input)
+            stateMachineArn=machine, name=f"one-{number}", input=journey.begun(datetime.now(UTC))
         )
         return str(started["executionArn"])
 
@@ -501,7 +509,7 @@ def at_home(journey: Journey) -> Arrival:
         machine=Machine(json.loads(journey.text)),
         name="one",
         arn="arn:one",
-        text=json.dumps(journey.execution_input),
+        text=journey.begun(clock.utc()),
         lost=lambda *_: None,
     )
     execution.begin()

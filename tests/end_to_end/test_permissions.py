@@ -368,6 +368,11 @@ def test_no_permission_is_said_to_be_never_seen_that_is_seen(run: AllWaysGone) -
     assert of_deployer & DEPLOYER_NEVER_SEEN == set()
 
 
+def test_the_deployers_policy_has_what_only_aws_asks_for() -> None:
+    """CloudFormation tags and reads what it makes: https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html"""
+    assert {word for grant in grants(policy_of("Who deploys the application")) for word in grant} >= DEPLOYER_NEVER_SEEN
+
+
 def test_no_right_of_the_deployer_stays_unused_but_those_that_only_aws_asks_for(run: AllWaysGone) -> None:
     used = {(action, resource) for owner, action, resource in run.used() if owner == "deployer"}
     unused = set(grants(policy_of("Who deploys the application"))) - used

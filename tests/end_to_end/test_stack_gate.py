@@ -5,7 +5,7 @@ The stacks of this module are all created at once, because each of them spends i
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import unquote
 
@@ -19,8 +19,6 @@ from tests.local_cloud.stacks import Stack
 
 STACK_GATE = EXAMPLES / "stack-gate.yaml"
 LONG = EXAMPLES / "long-conversion.yaml"
-MINUTES = 300
-"""Seconds: no expectation."""
 SAID = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI."
 
 
@@ -190,52 +188,6 @@ def test_an_update_that_fails_rolls_back_to_the_finished_task(application: Appli
         ("FAILED", first),
         ("SUCCESS", first),
     ]
-
-
-SEEN_AFTER = 2
-"""Seconds until an execution is listed: a Delete that comes sooner leaves its execution to end by itself."""
-
-
-@pytest.fixture
-def quotas(application: Application) -> Iterator[Callable[[], dict[str, int]]]:
-    """One execution begins in a second, ten states of all are entered, the first calls that find or stop one are throttled, and
-    executions are seen late. How many were held back since this was asked last.
-    """
-    quotas = {
-        "StartExecution": (1.0, 1.0, 0), "StateTransition": (10.0, 1.0, 0),
-        "ListExecutions": (1e6, 1e6, 4), "StopExecution": (1e6, 1e6, 4),
-    }  # fmt: skip
-
-    def held_back() -> dict[str, int]:
-        return {what: application.cloud.limit(what, *quota) for what, quota in quotas.items()}
-
-    held_back()
-    application.cloud.see_late(SEEN_AFTER)
-    yield held_back
-    application.cloud.see_late(0)
-    for what in quotas:
-        application.cloud.limit(what)
-
-
-def test_stacks_that_come_and_go_at_once_leave_no_execution_though_step_functions_throttles(
-    application: Application, quotas: Callable[[], dict[str, int]]
-) -> None:
-    cloud = application.cloud
-    given = {"LicenseConversionTaskId": cloud.license_manager.add_task(duration=float("inf"))}
-    stacks = [cloud.stacks.create(f"at-once-{number}", STACK_GATE, given, wait=False) for number in range(5)]
-    eventually(lambda: all(_running_for(application, stack) for stack in stacks), MINUTES)
-    at_first = quotas()
-    time.sleep(SEEN_AFTER)
-
-    for stack in stacks:
-        cloud.stacks.delete(stack.id, wait=False)
-
-    assert [cloud.stacks.wait_for(stack.id).status for stack in stacks] == ["DELETE_COMPLETE"] * 5
-    assert [_running_for(application, stack) for stack in stacks] == [[]] * 5
-    assert at_first["StartExecution"]
-    assert at_first["StateTransition"]
-    at_last = quotas()
-    assert (at_last["ListExecutions"], at_last["StopExecution"]) == (4, 4)
 
 
 def test_every_stack_gets_its_response_though_the_runtime_is_killed_again_and_again(application: Application) -> None:

@@ -34,7 +34,7 @@ from tests.local_cloud.iam.needs import AwsCall
 from tests.local_cloud.iam.person import policy_of
 from tests.local_cloud.license_manager import LicenseManagerServer
 from tests.local_cloud.localstack import DIRECT, LocalStack
-from tests.local_cloud.localstack_plugins.cloud_settings import CONSISTENCY, QUOTAS, CloudSettings
+from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
 from tests.local_cloud.stacks import Stacks
 
 _FIRST_CALLS = (
@@ -223,19 +223,6 @@ class LocalCloud:
     def misbehave(self, *kinds: Misbehaviour, stack: str) -> None:
         """What the next PUTs for the stack of this name meet instead of 200; see ``answers``."""
         self._answers.misbehave(*kinds, key_part=f":stack/{stack}/")
-
-    def limit(self, operation: str, per_second: float = 1e6, at_once: float = 1e6, refused: int = 0) -> int:
-        """Step Functions takes no more calls of it, and not the first ones that are `refused`, those of the account's root aside,
-        which are how a test looks on; or, with StateTransition, enters no more states. With `Invoke:<function>`, Lambda refuses
-        them because that function is Inactive. Return how many were held back before.
-        """
-        order = json.dumps([operation, per_second, at_once, refused]).encode()
-        with DIRECT.open(f"{self.localstack.endpoint_url}{QUOTAS}", order, timeout=30) as reply:
-            return int(json.load(reply))
-
-    def see_late(self, seconds: float) -> None:
-        """What Step Functions began or ended less than that ago is not seen yet, but by the account's root."""
-        DIRECT.open(f"{self.localstack.endpoint_url}{CONSISTENCY}", json.dumps(seconds).encode(), timeout=30).close()
 
     def hide(self, *names: str, stack: str) -> None:
         """Leave out of the requests of the stack of this name what AWS does not document; see ``answers``."""

@@ -366,7 +366,7 @@ def test_a_function_that_cannot_start_for_half_an_hour_fails_no_gate_whose_deadl
 # What a payload lacks
 
 MEMBERS = (
-    *("Waiter", "GiveUpAt", "AttemptSeconds", "PauseSeconds", "Ended", "Pending", "Task", "SecondsUntilNextCheck"),
+    *("Waiter", "GiveUpAt", "AttemptSeconds", "PauseSeconds", "Ended", "Pending", "Task", "NextCheckAt"),
     *("Registration", "Passed", "Output", "Error", "Cause", "Response", "Event", "LicenseConversionTaskId", "Status"),
 )
 

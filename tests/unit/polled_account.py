@@ -17,7 +17,7 @@ class PolledAccount(LicenseManager):
     """Tasks by id, of which the listings show those that are not `hidden`, in pages.
 
     `calls`: each id that was asked for, each status that was listed. `denied` is raised in their place. `then` is told of each
-    sleep, after it.
+    sleep, after it, and of the seconds until then.
     """
 
     def __init__(self, tasks: Mapping[str, str], *, page: int = 100) -> None:
@@ -39,6 +39,16 @@ class PolledAccount(LicenseManager):
             self.sleeps.append(seconds)
         self.seconds += seconds
         self.then(self.seconds)
+
+    def after(self, seconds: float, happens: Callable[[], object]) -> None:
+        """Once, at the end of the first sleep that ends then or later."""
+
+        def looks(now: float) -> None:
+            if now >= seconds:
+                self.then = lambda _: None
+                happens()
+
+        self.then = looks
 
     def listing(self, trouble: Exception) -> None:
         """Each listing raises this."""

@@ -5,9 +5,9 @@ would be there for the next one.
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import boto3
 import botocore.session
@@ -20,33 +20,33 @@ from tests.unit.network import ASSUMED, Network
 
 HANDLERS = Path(__file__).parents[2] / "handlers"
 PROGRAM = "import sys, {module}; print('botocore.session' in sys.modules)"
-MAKE_CALLS = ["check_task", "custom_resource", "poll_tasks"]
+IN_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "gate"}
+READER = "arn:aws:iam::210987654321:role/reader"
 
 
-def brings_boto3(module: str, **environment: str) -> bool:
-    told = {"PYTHONPATH": str(HANDLERS), "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", **environment}
-    ran = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", PROGRAM.format(module=module)],
-        env=os.environ | told,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    return ran.stdout.strip() == "True"
+def reads(account: Account) -> Callable[[], object]:
+    """A call of a client of this account, which is made now."""
+    client = aws.client("license-manager", attempts=1, account=account)
+    return lambda: client.get_license_conversion_task(LicenseConversionTaskId="lct-1")
 
 
-@pytest.mark.parametrize("module", MAKE_CALLS)
-def test_a_function_that_makes_calls_takes_over_the_cost_of_a_client_when_lambda_starts_it(module: str) -> None:
-    assert brings_boto3(module, AWS_LAMBDA_FUNCTION_NAME="gate")
+@pytest.mark.parametrize(
+    ("module", "where", "brought"),
+    [
+        *((module, IN_LAMBDA, "True") for module in ("check_task", "custom_resource", "poll_tasks")),
+        *((module, {}, "False") for module in ("check_task", "custom_resource", "poll_tasks")),
+        ("respond", IN_LAMBDA, "False"),
+    ],
+)
+def test_boto3_comes_with_the_start_of_a_function_that_makes_calls_in_lambda_and_nowhere_else(
+    module: str, where: dict[str, str], brought: str
+) -> None:
+    """The start takes over the cost of a client; the responder does without."""
+    environment = os.environ | {"PYTHONPATH": str(HANDLERS), **where}
+    command = [sys.executable, "-c", PROGRAM.format(module=module)]
+    ran = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
 
-
-def test_the_responder_starts_without_boto3() -> None:
-    assert not brings_boto3("respond", AWS_LAMBDA_FUNCTION_NAME="gate")
-
-
-@pytest.mark.parametrize("module", MAKE_CALLS)
-def test_elsewhere_than_in_lambda_no_import_brings_boto3(module: str) -> None:
-    assert not brings_boto3(module)
+    assert ran.stdout.strip() == brought
 
 
 @pytest.mark.parametrize("attempts", [1, 4])
@@ -68,34 +68,26 @@ def test_a_call_that_a_check_can_do_without_is_given_up_after_a_second() -> None
     assert (config.connect_timeout, config.read_timeout) == (1, 1)
 
 
-def test_a_client_is_of_the_functions_own_region_unless_the_account_says_another() -> None:
-    own = aws.client("license-manager", attempts=1)
-    other = aws.client("license-manager", attempts=1, account=Account(region="eu-central-1"))
+@pytest.mark.parametrize("role", ["", READER])
+@pytest.mark.parametrize(("region", "expected"), [("", "us-east-1"), ("eu-central-1", "eu-central-1")])
+def test_a_client_is_of_the_functions_own_region_unless_the_account_says_another(
+    network: Network, role: str, region: str, expected: str
+) -> None:
+    client = aws.client("license-manager", attempts=1, account=Account(role, region=region))
 
-    assert (own.meta.region_name, other.meta.region_name) == ("us-east-1", "eu-central-1")
-
-
-@pytest.mark.parametrize("region", ["", "eu-central-1"])
-def test_a_role_is_assumed_with_the_first_call_and_not_before_it(region: str) -> None:
-    """A role that cannot be assumed is an answer of that call, which the gate knows how to read."""
-    role = Account("arn:aws:iam::123456789012:role/reader", "an id", region)
-    client = aws.client("license-manager", attempts=1, account=role)
-
-    assert client.meta.region_name == (region or "us-east-1")
+    assert client.meta.region_name == expected
     assert client.meta.config.retries["total_max_attempts"] == 1
+    assert not network.calls, "a role that cannot be assumed is an answer of the first call, which the gate can read"
 
 
 @pytest.mark.parametrize("external_id", ["", "an-id"])
 def test_a_role_is_assumed_under_our_name_and_with_what_its_trust_policy_asks_for(
     network: Network, external_id: str
 ) -> None:
-    role = Account("arn:aws:iam::210987654321:role/reader", external_id, "eu-central-1")
-    network.answers("GetLicenseConversionTask", {"LicenseConversionTaskId": "lct-1"})
-
-    aws.client("license-manager", attempts=1, account=role).get_license_conversion_task(LicenseConversionTaskId="lct-1")
+    reads(Account(READER, external_id, "eu-central-1"))()
 
     assumed, asked_for = network.calls
-    expected = {"RoleArn": role.role_arn, "RoleSessionName": "license-conversion-gate", "ExternalId": external_id}
+    expected = {"RoleArn": READER, "RoleSessionName": "license-conversion-gate", "ExternalId": external_id}
     assert {name: assumed.said.get(name, "") for name in expected} == expected
     assert assumed.signed_by == "AKIATESTTESTTESTTEST"
     assert asked_for.signed_by == "ASIAOFTHEROLE"
@@ -104,10 +96,9 @@ def test_a_role_is_assumed_under_our_name_and_with_what_its_trust_policy_asks_fo
 def test_a_role_is_assumed_with_as_many_tries_as_the_call_itself_has(network: Network) -> None:
     """A check has no time for more."""
     network.answers("AssumeRole", "<ErrorResponse/>", status=503)
-    client = aws.client("license-manager", attempts=1, account=Account("arn:aws:iam::210987654321:role/reader"))
 
     with pytest.raises(ClientError):
-        client.get_license_conversion_task(LicenseConversionTaskId="lct-1")
+        reads(Account(READER))()
 
     assert network.operations() == ["AssumeRole"]
 
@@ -116,10 +107,10 @@ def test_credentials_of_a_role_are_renewed_shortly_before_they_expire(network: N
     soon = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
     expiring = ASSUMED.replace("2099-01-01T00:00:00Z", soon)
     network.answers("AssumeRole", expiring, ASSUMED.replace("ASIAOFTHEROLE", "ASIARENEWED"))
-    client = aws.client("license-manager", attempts=1, account=Account("arn:aws:iam::210987654321:role/reader"))
+    read = reads(Account(READER))
 
     for _ in range(3):
-        client.get_license_conversion_task(LicenseConversionTaskId="lct-1")
+        read()
 
     keys = [call.signed_by for call in network.calls if call.operation != "AssumeRole"]
     assert keys == ["ASIAOFTHEROLE", "ASIARENEWED", "ASIARENEWED"]
@@ -128,35 +119,29 @@ def test_credentials_of_a_role_are_renewed_shortly_before_they_expire(network: N
 
 def test_thirty_accounts_take_one_session(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session takes 9 MB of the 256 that a function has."""
-    made: list[botocore.session.Session] = []
+    made: list[object] = []
     make = botocore.session.get_session
 
-    def get_session(*what: Any, **more: Any) -> botocore.session.Session:
-        made.append(make(*what, **more))
+    def get_session() -> object:
+        made.append(make())
         return made[-1]
 
     monkeypatch.setattr(botocore.session, "get_session", get_session)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.Session())
 
     for number in range(30):
-        reader = Account(f"arn:aws:iam::{number:012}:role/reader")
-        aws.client("license-manager", attempts=1, account=reader).get_license_conversion_task(
-            LicenseConversionTaskId="l"
-        )
+        reads(Account(f"arn:aws:iam::{number:012}:role/reader"))()
 
     assert network.operations().count("AssumeRole") == 30
-    assert len(made) <= 2, "boto3's own, and one for all roles"
+    assert len(made) == 1
 
 
 def test_clients_of_two_accounts_do_not_share_credentials(network: Network) -> None:
     """Two external ids of one role are two accounts: each has to convince the role's trust policy by itself."""
-    role = "arn:aws:iam::210987654321:role/reader"
     network.answers("AssumeRole", ASSUMED, ASSUMED.replace("ASIAOFTHEROLE", "ASIAWITHANID"))
-    accounts = Account(), Account(role), Account(role, "an-id")
-    clients = [aws.client("license-manager", attempts=1, account=account) for account in accounts]
+    of_each = [reads(account) for account in (Account(), Account(READER), Account(READER, "an-id"))]
 
-    for client in (*clients, *clients):
-        client.get_license_conversion_task(LicenseConversionTaskId="lct-1")
+    for read in of_each * 2:
+        read()
 
     assumed = [call.said.get("ExternalId") for call in network.calls if call.operation == "AssumeRole"]
     keys = [call.signed_by for call in network.calls if call.operation != "AssumeRole"]

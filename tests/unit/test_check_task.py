@@ -50,7 +50,7 @@ def test_a_gate_that_waits_keeps_what_the_state_machine_and_the_next_check_need(
         "AttemptSeconds": 25,
         "PauseSeconds": 15,
         "Ended": False,
-        "SecondsUntilNextCheck": 120,
+        "NextCheckAt": "2026-11-22T17:41:55.000Z",
         "Registration": {"Account": {"S": "here"}, "Gate": {"S": "Gate-1"}},
         "Pending": TASK_ID,
         "Task": RUNNING,

@@ -187,7 +187,7 @@ def test_a_gate_asks_nothing_for_as_long_as_it_is_polled_for() -> None:
     gate.asked.clear()
 
     for _ in range(20):
-        gate.seconds += gate.state["SecondsUntilNextCheck"]
+        gate.seconds += gate.sleeps
         gate.registrations.last_poll = LastPoll(NOW + gate.seconds - 5, 1.0)
         gate.check()
 
@@ -212,8 +212,8 @@ def test_a_gate_that_registers_wakes_by_itself_after_96_to_120_seconds(share: fl
     gate = OneGate()
     gate.share = share
 
-    assert 96 <= gate.check()["SecondsUntilNextCheck"] <= 120
-    assert 96 <= gate.check(at=200)["SecondsUntilNextCheck"] <= 120
+    assert 96 <= gate.sleep() <= 120
+    assert 96 <= gate.sleep(at=200) <= 120
 
 
 @given(share=shares)
@@ -223,14 +223,14 @@ def test_a_gate_that_was_throttled_while_nobody_polls_sleeps_32_to_40_seconds(sh
 
     state = gate.check(THROTTLE, at=120)
 
-    assert 32 <= state["SecondsUntilNextCheck"] <= 40
+    assert 32 <= gate.sleeps <= 40
     assert "Registration" in state
 
 
 def test_a_first_check_that_is_throttled_leaves_the_gate_to_the_poller_that_it_starts() -> None:
     gate = OneGate()
 
-    assert gate.check(THROTTLE)["SecondsUntilNextCheck"] == LONGEST_SLEEP
+    assert gate.sleep(THROTTLE) == LONGEST_SLEEP
     assert len(gate.pollers) == 1
 
 
@@ -246,7 +246,7 @@ def test_a_task_that_is_refused_to_the_poller_but_not_to_the_gate_sleeps_a_minut
 
     assert gate.asked == [TASK_ID]
     assert "Registration" not in state
-    assert 48 <= state["SecondsUntilNextCheck"] <= 60
+    assert 48 <= gate.sleeps <= 60
     assert "Registration" in gate.woken(at=170)
 
 
@@ -297,7 +297,7 @@ def test_a_resource_that_has_no_task_yet_is_asked_for_after_pauses_that_grow_and
     gate, pauses = OneGate(ResourceArn=INSTANCE), []
     gate.license_manager.says = trouble
     for _ in range(8):
-        pauses.append(gate.check()["SecondsUntilNextCheck"])
+        pauses.append(gate.sleep())
         assert "Registration" not in gate.state
         gate.seconds += pauses[-1]
 
@@ -327,7 +327,7 @@ def test_results_that_come_as_the_deadline_passes_do_not_stand_for_the_check_at_
 
     assert not state["Ended"]
     gate.license_manager.of = dict.fromkeys(ids(50), SUCCEEDED)
-    gate.seconds += state["SecondsUntilNextCheck"]
+    gate.seconds += gate.sleeps
     assert gate.check()["Passed"]
 
 
@@ -342,7 +342,7 @@ def test_a_gate_sleeps_never_past_the_deadline_and_never_from_far_before_it_to_t
     gate = registered(OneGate())
     gate.share = share
 
-    seconds = gate.check(trouble, at=elapsed)["SecondsUntilNextCheck"]
+    seconds = gate.sleep(trouble, at=elapsed)
 
     left = AN_HOUR - elapsed
     assert 1 <= seconds < max(1, left) + 1
@@ -354,21 +354,21 @@ def test_the_checks_before_one_deadline_of_many_gates_come_each_at_a_time_of_its
     for one in range(26):
         gate = OneGate()
         gate.share = one / 25
-        before_it.add(CLOSE + 20 - gate.check(at=AN_HOUR - CLOSE - 20)["SecondsUntilNextCheck"])
+        before_it.add(CLOSE + 20 - gate.sleep(at=AN_HOUR - CLOSE - 20))
 
     assert (min(before_it) <= SHORTEST_PAUSE, max(before_it)) == (True, CLOSE)
     assert len(before_it) > 15
 
 
 def test_the_check_at_the_deadline_is_not_a_moment_before_it() -> None:
-    assert OneGate().check(at=AN_HOUR - 2.1)["SecondsUntilNextCheck"] == 3
+    assert OneGate().sleep(at=AN_HOUR - 2.1) == 3
 
 
 def test_the_jitter_comes_from_outside() -> None:
     one, other = OneGate(), OneGate()
     other.share = 1.0
 
-    assert one.check()["SecondsUntilNextCheck"] > other.check()["SecondsUntilNextCheck"]
+    assert one.sleep() > other.sleep()
 
 
 @pytest.mark.parametrize("hours", [1, *(pytest.param(hours, marks=pytest.mark.slow) for hours in (12, 24))])
@@ -387,7 +387,7 @@ def test_a_whole_wait_fits_into_an_executions_history(hours: int, denied_for: in
                 gate.seconds += RETRY_SECONDS
         gate.check(IN_PROGRESS)
         events += 13
-        gate.seconds += gate.state.get("SecondsUntilNextCheck", 0)
+        gate.seconds += gate.sleeps
 
     assert events < 25_000
 
@@ -535,9 +535,9 @@ def test_a_last_check_that_is_not_answered_comes_again_while_there_is_time_for_a
     gate = OneGate()
     gate.share = share
 
-    again = gate.check(trouble, at=AN_HOUR)["SecondsUntilNextCheck"]
+    again = gate.sleep(trouble, at=AN_HOUR)
     assert 1 <= again <= SHORTEST_PAUSE
-    assert gate.check(trouble, at=CHECKS_UNTIL - again)["SecondsUntilNextCheck"] == again
+    assert gate.sleep(trouble, at=CHECKS_UNTIL - again) == again
     assert "Registration" not in gate.state
     assert gate.check(trouble, at=CHECKS_UNTIL - again + 0.1)["Error"] == "LicenseConversion.TimedOut"
 
@@ -548,7 +548,7 @@ def test_no_throttle_of_license_manager_decides_a_gate(outcome: str, tasks: int)
     gate = fleet(tasks) if tasks else OneGate(ResourceArn=INSTANCE)
     while not gate.state["Ended"] and gate.seconds < CHECKS_UNTIL - SHORTEST_PAUSE:
         gate.check(THROTTLE)
-        gate.seconds += gate.state["SecondsUntilNextCheck"]
+        gate.seconds += gate.sleeps
 
     gate.license_manager.of = dict.fromkeys(ids(tasks), outcome)
     assert gate.check(outcome)["Response"]["Status"] == {SUCCEEDED: "SUCCESS", FAILED: "FAILED"}[outcome]
@@ -598,7 +598,7 @@ def test_no_figure_depends_on_two_clocks_agreeing(said: Callable[[], Said]) -> N
     """CloudFormation's, which signed the URL, and ours."""
     assert "waited 0 s" in OneGate().check(FAILED, at=-0.6)["Response"]["Reason"]
     assert said().metrics["SecondsWaited"] == 0
-    assert OneGate().check(at=-0.6)["SecondsUntilNextCheck"] == LONGEST_SLEEP
+    assert OneGate().sleep(at=-0.6) == LONGEST_SLEEP
 
 
 # A fleet
@@ -668,7 +668,8 @@ def test_a_check_stops_asking_when_half_of_its_attempt_is_over(margin: int, atte
 def test_whatever_license_manager_says_the_gate_waits_or_ends_and_passes_on_an_outcome_alone(
     members: dict[str, Any], after: float, on_failure: str
 ) -> None:
-    state = OneGate(OnFailure=on_failure).check(ConversionTask.from_answer(TASK_ID, members), at=after)
+    gate = OneGate(OnFailure=on_failure)
+    state = gate.check(ConversionTask.from_answer(TASK_ID, members), at=after)
 
     if state["Ended"]:
         assert state["Passed"] == (
@@ -676,7 +677,7 @@ def test_whatever_license_manager_says_the_gate_waits_or_ends_and_passes_on_an_o
         )
         assert state["Passed"] or state["Response"]["Reason"]
     else:
-        assert 1 <= state["SecondsUntilNextCheck"] <= LONGEST_SLEEP
+        assert 1 <= gate.sleeps <= LONGEST_SLEEP
 
 
 def test_a_result_about_another_task_ends_nothing() -> None:
@@ -701,4 +702,4 @@ def test_a_result_that_is_none_breaks_no_check_and_asks_for_no_task_but_the_gate
 def test_a_task_that_began_in_year_1_is_waited_for_like_any_other() -> None:
     began = {"Status": IN_PROGRESS, "StartTime": datetime(1, 1, 1, tzinfo=UTC)}
 
-    assert OneGate().check(ConversionTask.from_answer(TASK_ID, began))["SecondsUntilNextCheck"] == LONGEST_SLEEP
+    assert OneGate().sleep(ConversionTask.from_answer(TASK_ID, began)) == LONGEST_SLEEP

@@ -11,8 +11,6 @@ from license_conversion.license_manager import Page
 from license_conversion.poll import FEW_PAGES, FEW_SINGLES, MOST_SINGLES, Poll
 from tests.unit.polled_account import FAILED, FAULT, IN_PROGRESS, NOW, SUCCEEDED, THROTTLE, PolledAccount, tasks
 
-REFUSALS = [AccessDenied("no"), InvalidRequest("no")]
-
 
 class Polled:
     """What a poll found, by id."""
@@ -35,24 +33,13 @@ class Polled:
 # Listings and single tasks
 
 
-def test_what_runs_costs_one_listing() -> None:
-    polled = Polled(PolledAccount(tasks(50)))
+@pytest.mark.parametrize(("count", "calls"), [(0, []), (1, ["lct-0"]), (2, [IN_PROGRESS]), (50, [IN_PROGRESS])])
+def test_what_runs_costs_one_listing_and_one_task_one_call(count: int, calls: list[str]) -> None:
+    polled = Polled(PolledAccount(tasks(count)))
 
-    assert (polled.calls, polled.found, dict(polled.poll.unseen)) == ([IN_PROGRESS], {}, {})
-
-
-def test_one_task_is_asked_for_and_nothing_is_listed() -> None:
-    polled = Polled(PolledAccount(tasks(1)))
-
-    assert (polled.calls, polled.statuses()) == (["lct-0"], tasks(1))
-
-
-def test_two_tasks_are_listed() -> None:
-    assert Polled(PolledAccount(tasks(2))).calls == [IN_PROGRESS]
-
-
-def test_no_task_costs_no_call() -> None:
-    assert Polled(PolledAccount({})).calls == []
+    assert polled.calls == calls
+    assert polled.statuses() == (tasks(1) if count == 1 else {})
+    assert not polled.poll.unseen
 
 
 def test_a_task_that_has_left_the_listing_is_asked_for() -> None:
@@ -85,19 +72,16 @@ def test_where_many_have_ended_the_ends_are_listed() -> None:
     assert polled.found["lct-0"] == ConversionTask(shape)
 
 
-def test_a_listing_of_ends_that_breaks_off_and_leaves_the_status_out_is_worth_what_it_has_shown() -> None:
-    class Terse(PolledAccount):
+def test_a_listing_of_ends_that_breaks_off_is_worth_what_it_has_shown() -> None:
+    class Breaks(PolledAccount):
         def page_of(self, status: Status, token: str = "") -> Page:
             if token:
                 raise FAULT
-            page = super().page_of(status, token)
-            return Page({task_id: {"ResourceArn": "arn"} for task_id in page.answers}, page.token)
+            return super().page_of(status, token)
 
-    polled = Polled(Terse(tasks(100, SUCCEEDED), page=60))
+    polled = Polled(Breaks(tasks(100, SUCCEEDED), page=60))
 
     assert [call for call in polled.calls if call.startswith("lct")] == [f"lct-{number}" for number in range(60, 100)]
-    shape = {"LicenseConversionTaskId": "lct-0", "Status": SUCCEEDED, "ResourceArn": "arn"}
-    assert polled.found["lct-0"] == ConversionTask(shape)
 
 
 def test_ends_of_years_are_not_read_to_their_end_and_not_begun_again() -> None:
@@ -124,23 +108,12 @@ def test_a_listing_that_would_cost_more_calls_than_there_are_tasks_is_tried_once
         assert account.calls == [*[IN_PROGRESS] * listings, SUCCEEDED, FAILED, *tasks(5)]
 
 
-@pytest.mark.parametrize("trouble", [*REFUSALS, FAULT], ids=["denied", "refused", "broken"])
+@pytest.mark.parametrize("trouble", [AccessDenied("no"), InvalidRequest("no"), FAULT], ids=str)
 def test_where_nothing_can_be_listed_each_task_is_asked_for(trouble: Exception) -> None:
     account = PolledAccount(tasks(20) | {"lct-3": SUCCEEDED})
     account.listing(trouble)
 
     assert Polled(account).statuses() == account.tasks
-
-
-@pytest.mark.parametrize("trouble", REFUSALS, ids=["denied", "refused"])
-def test_a_task_that_is_refused_is_found_to_be(trouble: GateError) -> None:
-    account = PolledAccount(tasks(20))
-    account.hidden, account.denied["lct-3"] = {"lct-3"}, trouble
-
-    polled = Polled(account)
-
-    assert polled.found == {"lct-3": trouble}
-    assert not polled.poll.unseen
 
 
 def test_a_fault_of_one_task_keeps_no_other_from_being_seen() -> None:
@@ -152,13 +125,6 @@ def test_a_fault_of_one_task_keeps_no_other_from_being_seen() -> None:
     assert polled.found.keys() == account.tasks.keys() - {"lct-0"}
     assert list(polled.poll.unseen) == ["lct-0"]
     assert (polled.poll.trouble, polled.poll.throttled) == ("sorry", False)
-
-
-def test_an_answer_about_another_task_says_nothing_about_this_one() -> None:
-    account = PolledAccount(tasks(1, SUCCEEDED))
-    account.members = {"LicenseConversionTaskId": "lct-other"}
-
-    assert Polled(account).found == {"lct-0": ConversionTask.unseen("lct-0")}
 
 
 def test_tasks_that_do_not_end_do_not_keep_the_others_from_being_asked_for() -> None:
@@ -250,10 +216,9 @@ def test_there_is_no_pause_before_the_first_call_and_one_before_each_other() -> 
     assert account.sleeps == []
 
 
-@pytest.mark.parametrize("trouble", REFUSALS, ids=["denied", "refused"])
-def test_a_refusal_is_an_answer_at_the_same_pace(trouble: Exception) -> None:
+def test_a_refusal_is_an_answer_at_the_same_pace() -> None:
     account = PolledAccount(tasks(20))
-    account.listing(trouble)
+    account.listing(AccessDenied("no"))
 
     Polled(account)
 
@@ -275,7 +240,7 @@ def test_a_gate_does_not_wait_a_throttle_out_and_keeps_what_was_found() -> None:
 def test_the_poller_waits_throttles_out_at_a_slower_pace() -> None:
     account = PolledAccount(tasks(50))
     account.denied[IN_PROGRESS] = THROTTLE
-    account.then = lambda now: account.denied.clear() if now > 10 else None
+    account.after(10, account.denied.clear)
 
     polled = Polled(account, patience=30)
 
@@ -338,9 +303,8 @@ def test_no_call_begins_when_the_time_is_over(seconds: float, patience: float, t
 
     polled = Polled(account, seconds=seconds, patience=patience)
 
-    assert (
-        account.seconds - account.call_seconds <= seconds + 1 + 1e-6
-    )  # a second after a throttle, in which nothing is called
+    began = account.seconds - account.call_seconds
+    assert began <= seconds + 1 + 1e-6, "a second after a throttle, in which nothing is called"
     assert polled.poll.unseen
     assert not polled.poll.silent
 

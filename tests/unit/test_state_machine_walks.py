@@ -33,9 +33,10 @@ FAILED = {**ENDED, "Passed": False, "Error": "LicenseConversion.Failed", "Cause"
 REFUSED = {**FAILED, "Error": "LicenseConversion.InvalidRequest"}
 del REFUSED["Event"]
 PAUSE, ATTEMPT, GIVE_UP = 10, 25, 100
-SLEEPS = {"Ended": False, "SecondsUntilNextCheck": 7, "Pending": "lct-1"}
+SLEEPS = {"Ended": False, "NextCheckAt": "in 7", "Pending": "lct-1"}
+"""`NextCheckAt` is so many seconds after the check."""
 KEY = {"Account": {"S": "a"}, "Gate": {"S": "g"}}
-REGISTERS = {**SLEEPS, "SecondsUntilNextCheck": 110, "Registration": KEY}
+REGISTERS = {**SLEEPS, "NextCheckAt": "in 110", "Registration": KEY}
 NAMED = {"Response": SAID}
 THROTTLED = "Lambda.TooManyRequestsException"
 
@@ -47,12 +48,9 @@ class GateWalk(Walk):
         others = {name: result if isinstance(result, list) else [result] for name, result in said.items()}
         super().__init__(gate(), execution_input, {"CheckTask": checks, **others})
 
-    def result(self, function: str, given: Any, said: Any) -> Any:
-        """A check keeps what the gate opened with."""
-        if function != "CheckTask":
-            return said
-        kept = {"Waiter": given["Gate"]["Waiter"], "AttemptSeconds": ATTEMPT, "PauseSeconds": PAUSE}
-        return {**kept, "GiveUpAt": given["Gate"]["GiveUpAt"], **said}
+    def result(self, said: Any) -> Any:
+        sleeps = said.get("NextCheckAt", "").removeprefix("in ")
+        return {**said, "NextCheckAt": at(self.clock.now + float(sleeps))} if sleeps else said
 
 
 def stack(*checks: Any, event: Mapping[str, Any] = EVENT, **said: Any) -> Walk:
@@ -208,7 +206,7 @@ def test_a_gate_that_is_not_called_back_wakes_by_itself_without_results() -> Non
 
 
 def test_a_gate_that_sleeps_for_no_longer_than_it_may_try_to_register_does_not_register() -> None:
-    walk = stack({**REGISTERS, "SecondsUntilNextCheck": 7}, ENDED).out()
+    walk = stack({**REGISTERS, "NextCheckAt": "in 7"}, ENDED).out()
 
     assert (walk.times("UpdateItem:Token"), walk.times("CheckTask")) == ([], [0, 7])
 
@@ -222,18 +220,23 @@ def test_results_are_given_to_one_check_and_not_to_the_next() -> None:
     assert [given["Results"] for given in walk.given("CheckTask")] == [[], ["lct-1"], []]
 
 
-@pytest.mark.parametrize(("seconds", "wakes_after"), [(110, 103), (8, 1)])
-def test_a_gate_that_cannot_register_tries_for_seconds_and_does_not_sleep_past_its_deadline(
-    seconds: int, wakes_after: int
-) -> None:
-    registers = {**REGISTERS, "SecondsUntilNextCheck": seconds}
+@pytest.mark.parametrize("seconds", [110, 8])
+def test_a_gate_that_cannot_register_checks_when_it_would_have_and_is_not_registered(seconds: int) -> None:
+    registers = {**REGISTERS, "NextCheckAt": f"in {seconds}"}
     refuses: Any = {"UpdateItem:Token": "DynamoDb.ProvisionedThroughputExceededException"}
     walk = stack(registers, ENDED, **refuses).out()
 
     assert len(walk.times("UpdateItem:Token")) == 4
-    assert walk.times("UpdateItem:Token")[-1] <= 7
-    assert walk.times("CheckTask")[1] == walk.times("UpdateItem:Token")[-1] + wakes_after
+    assert seconds <= walk.times("CheckTask")[1] < seconds + 1
     assert walk.given("CheckTask")[1]["RegisteredAt"] == ""
+
+
+def test_each_try_to_register_has_what_the_ones_before_it_have_left() -> None:
+    fails_once: Any = {"UpdateItem:Token": ["DynamoDb.InternalServerError", None]}
+    walk = stack(REGISTERS, ENDED, **fails_once).out()
+
+    assert len(walk.times("UpdateItem:Token")) == 2
+    assert 110 <= walk.times("CheckTask")[1] < 111
 
 
 # Something is broken

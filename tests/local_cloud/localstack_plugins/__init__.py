@@ -12,7 +12,6 @@
 - ``query_language``: JSONata without a JVM, failing where AWS fails
 - ``parsing``: each path and each list of regions once
 - ``permissions``: IAM, for every call that is made in a role's or a person's name
-- ``step_functions``: how many calls and states there may be, and how late they are seen
 
 LocalStack finds them through ``entry_points/local_cloud-1.dist-info``. ``cloud_settings`` reads what ``cloud.py`` hands over.
 """

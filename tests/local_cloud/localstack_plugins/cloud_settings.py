@@ -5,9 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-QUOTAS = "/_local_cloud/quotas"
-CONSISTENCY = "/_local_cloud/consistency"
-"""Where LocalStack's process is told of a quota."""
 KILLED = "killed"
 """The file in a sandbox's folder that says that somebody has killed its runtime."""
 _PREFIX = "LOCAL_CLOUD_"

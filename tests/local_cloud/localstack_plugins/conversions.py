@@ -5,6 +5,7 @@
 - the Cause of a nested execution is cut
 - a call that EventBridge refuses is an error that a state can catch
 - a Choice reads timestamps with fractions of a second, as the context object has them
+- an execution that was stopped is ABORTED
 - a JSONPath that may match many gives a list, of one match or of none too
 - an instance has a usage operation and product codes, which License Manager has changed or not, and takes a moment to stop
 - one with the tag NEVER_RUNS is stopped again by EC2 after each start
@@ -23,7 +24,7 @@ from localstack.services.plugins import Service, aws_provider
 
 from tests.local_cloud import parse_once
 from tests.local_cloud.localstack import DIRECT
-from tests.local_cloud.localstack_plugins import query_language, step_functions
+from tests.local_cloud.localstack_plugins import query_language
 from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
 
 STOPPING_SECONDS = 1.0
@@ -61,9 +62,8 @@ def stepfunctions() -> Service:
     is_timestamp = cast("Any", import_module(f"{operators}.is_operator")).IsTimestamp
     is_timestamp.string_to_timestamp = staticmethod(_timestamp)
     query_language.evaluate_here()
-    step_functions.enter_in_turn(cast("Any", import_module(f"{asl}.component.state.state")).CommonStateField)
-    step_functions.stay_stopped(cast("Any", import_module(f"{asl}.eval.environment")).Environment)
-    return Service.for_provider(step_functions.eventually_consistent(StepFunctionsProvider)())
+    _stay_stopped(cast("Any", import_module(f"{asl}.eval.environment")).Environment)
+    return Service.for_provider(StepFunctionsProvider())
 
 
 def _timestamp(text: str) -> datetime | None:
@@ -140,6 +140,24 @@ def _with_services_beside(boto_client: Any) -> Any:
         )
 
     return boto_client_for
+
+
+def _stay_stopped(environment: Any) -> None:
+    """An execution that was stopped is ABORTED, whatever the state that it was in comes to, and at once where that waits for a
+    task token. LocalStack has it fail, and with an error of the interpreter's own where the stop comes between two states.
+    """
+    set_error, set_stop = environment.set_error, environment.set_stop
+
+    def set_error_unless_stopped(self: Any, error: Any) -> None:
+        if type(self.program_state()).__name__ != "ProgramStopped":
+            set_error(self, error)
+
+    def stop_and_wake(self: Any, *arguments: Any, **named: Any) -> None:
+        set_stop(self, *arguments, **named)
+        for endpoint in list(self.callback_pool_manager._pool.values()):
+            endpoint.interrupt_all()
+
+    environment.set_error, environment.set_stop = set_error_unless_stopped, stop_and_wake
 
 
 @aws_provider(api="ec2", name="converting")  # type: ignore[untyped-decorator,unused-ignore]  # LocalStack is untyped
