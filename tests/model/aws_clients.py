@@ -18,6 +18,7 @@ from tests.simulation.token_bucket import TokenBucket
 STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LicenseConversionGate"
 CONSISTENT_AFTER = 2.0
 PAGE = 2
+UNLIMITED = 1e9
 MOST_RESULTS = 1000
 UNKNOWN = "PENDING_APPROVAL"
 NOWHERE = "the region of tasks that no list has"
@@ -41,15 +42,15 @@ class Quota:
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
-        self._bucket: TokenBucket | None = None
+        self.limit(UNLIMITED)
 
     def limit(self, rate: float, size: float | None = None) -> None:
-        """From now on, with a full bucket; none, if the rate is infinite."""
-        self._bucket = TokenBucket(lambda: self._clock.now, rate, size) if rate < float("inf") else None
+        """From now on, with a full bucket."""
+        self._bucket = TokenBucket(self._clock.monotonic, rate, size)
 
     def is_empty(self) -> bool:
         """Takes one call, or has none left."""
-        return self._bucket is not None and not self._bucket.take()
+        return not self._bucket.take()
 
 
 def perform(faults: Faults, call: str, what: Callable[[Fault | None], Any], quota: Quota | None = None) -> Any:
