@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
@@ -53,21 +52,22 @@ class Quota:
         return not self._bucket.take()
 
 
-def perform(faults: Faults, call: str, what: Callable[[Fault | None], Any], quota: Quota | None = None) -> Any:
+def perform(faults: Faults, call: str, what: Callable[[Fault | None], Json], quota: Quota | None = None) -> Json:
     """One call as its caller sees it, botocore's own retries behind it."""
-    fault = faults.before(call)
-    if quota and quota.is_empty() and fault is not Fault.THROTTLED:
-        fault = Fault.THROTTLED
-        faults.met(call, fault)
-    if fault is Fault.THROTTLED:
-        raise error("ThrottlingException", call)
-    if fault in (Fault.REFUSED, Fault.SLOW_FAILURE):
-        raise error("InternalFailure", call, status=500)
-    result = what(fault)
-    faults.after(fault)
-    if fault is Fault.LOST:
-        raise ReadTimeoutError(endpoint_url="https://aws")
-    return result
+
+    def within_quota(fault: Fault | None) -> Json:
+        if quota and quota.is_empty():
+            faults.met(call, Fault.THROTTLED)
+            raise failure(Fault.THROTTLED)
+        return what(fault)
+
+    def failure(fault: Fault) -> Exception:
+        if fault is Fault.LOST:
+            return ReadTimeoutError(endpoint_url="https://aws")
+        throttled = fault is Fault.THROTTLED
+        return error("ThrottlingException", call) if throttled else error("InternalFailure", call, status=500)
+
+    return faults.meets(call, within_quota, failure)
 
 
 class StepFunctions:
@@ -113,12 +113,11 @@ class StepFunctions:
     def _perform(self, call: str, what: Callable[[Fault | None], Json], foreseen: str = "") -> Json:
         """What does not do what it should, or does not say that it did, has hurt its caller; not so what is `foreseen`."""
         try:
-            result: Json = perform(self._faults, call, what, self.quotas.get(call))
+            return perform(self._faults, call, what, self.quotas.get(call))
         except (ClientError, ReadTimeoutError) as failed:
             if type(failed).__name__ != foreseen:
                 self._hurt(call)
             raise
-        return result
 
     def describe_execution(self, *, executionArn: str) -> Json:  # noqa: N803
 
@@ -267,8 +266,7 @@ class LicenseManagerClient(Client):
                 task.update({"Status": UNKNOWN} if fault is Fault.STALE else {})
             return found
 
-        result: Json = perform(self._faults, call, answer)
-        return result
+        return perform(self._faults, call, answer)
 
     def _is_denied(self, task_id: str) -> bool:
         return task_id in self.service.known and self.service.known[task_id].end_status == "DENIED"

@@ -118,41 +118,39 @@ lateness = mostly(0.0, 0.0, 1.0, 30.0, 70.0, 300.0, 800.0)
 pauses = st.sampled_from((0.0, 0.1, 0.2, 0.3, 1.0, 5.0, 61.0, 300.0, 1000.0))
 crashes = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
 no_crashes = (Fault.REFUSED, Fault.THROTTLED, Fault.LOST, Fault.SLOW, Fault.SLOW_REPLY, Fault.SLOW_FAILURE)
-invokes = ("Invoke CheckTask", "Invoke Respond")
+reads, asks = ("ListExecutions", "DescribeExecution"), ("GetTask", "ListTasks")
+invokes, polls = ("Invoke CheckTask", "Invoke Respond"), ("GetTask", "Poll", "PollList")
 clients = (
-    "StartExecution", "DescribeExecution", "ListExecutions", "StopExecution", "GetExecutionHistory", "GetTask", "ListTasks",
-    "Put", "Table", "SendTaskSuccess", "Invoke PollTasks", "CallBack",
-)  # fmt: skip
-faults = st.one_of(
-    st.tuples(st.sampled_from(clients), st.sampled_from((*no_crashes, *crashes))),
-    st.tuples(
-        st.sampled_from(invokes), st.sampled_from((Fault.REFUSED, Fault.THROTTLED, Fault.LOST, Fault.SLOW_FAILURE))
-    ),
-    st.tuples(st.just("Invoke CheckTask"), st.just(Fault.SLOW)),
-    st.tuples(st.sampled_from(("ListExecutions", "DescribeExecution", "GetTask")), st.just(Fault.STALE)),
-    st.tuples(
-        st.sampled_from(("PutMetricData", "PutEvents", "Register")),
-        st.sampled_from((Fault.REFUSED, Fault.SLOW, Fault.LOST)),
-    ),
-    st.tuples(st.sampled_from(("GetTask", "Poll", "PollList")), st.just(Fault.DENIED)),
+    *(*reads, *asks, "StartExecution", "StopExecution", "GetExecutionHistory", "Put", "CallBack"),
+    *("Table", "SendTaskSuccess", "Invoke PollTasks"),
 )
-weathers = st.one_of(
-    st.tuples(st.sampled_from(("Table", "Register")), st.sampled_from(no_crashes)),
-    st.tuples(st.sampled_from(("SendTaskSuccess", "Invoke PollTasks")), st.sampled_from((Fault.REFUSED, Fault.LOST))),
-    st.tuples(st.sampled_from(("GetTask", "Poll", "PollList")), st.just(Fault.DENIED)),
-    st.tuples(st.sampled_from(("PutEvents", "PutMetricData")), st.sampled_from((Fault.REFUSED, Fault.SLOW))),
-    st.tuples(st.sampled_from(("GetTask", "ListTasks")), st.sampled_from((*no_crashes, Fault.STALE))),
-    st.tuples(st.sampled_from(("Put", "CallBack")), st.sampled_from(no_crashes)),
-    st.tuples(st.just("Invoke CustomResource"), st.just(Fault.THROTTLED)),
-    st.tuples(st.sampled_from(("ListExecutions", "DescribeExecution")), st.just(Fault.STALE)),
-    st.tuples(st.just("StartExecution"), st.sampled_from((Fault.THROTTLED, Fault.REFUSED))),
-    st.tuples(
-        st.sampled_from(("ListExecutions", "DescribeExecution")), st.sampled_from((Fault.THROTTLED, Fault.SLOW_REPLY))
-    ),
-    st.tuples(
-        st.sampled_from(("Invoke CheckTask", "Invoke Respond")),
-        st.sampled_from((Fault.THROTTLED, Fault.REFUSED, Fault.SLOW)),
-    ),
+
+
+def one_of(*meet: tuple[tuple[str, ...], tuple[Fault, ...]]) -> st.SearchStrategy[tuple[str, Fault]]:
+    """A call, and what it meets."""
+    return st.one_of([st.tuples(st.sampled_from(calls), st.sampled_from(kinds)) for calls, kinds in meet])
+
+
+faults = one_of(
+    (clients, (*no_crashes, *crashes)),
+    (invokes, (Fault.REFUSED, Fault.THROTTLED, Fault.LOST, Fault.SLOW_FAILURE)),
+    (("Invoke CheckTask",), (Fault.SLOW,)),
+    ((*reads, "GetTask"), (Fault.STALE,)),
+    (("PutMetricData", "PutEvents", "Register"), (Fault.REFUSED, Fault.SLOW, Fault.LOST)),
+    (polls, (Fault.DENIED,)),
+)
+weathers = one_of(
+    (("Table", "Register"), no_crashes),
+    (("SendTaskSuccess", "Invoke PollTasks"), (Fault.REFUSED, Fault.LOST)),
+    (polls, (Fault.DENIED,)),
+    (("PutEvents", "PutMetricData"), (Fault.REFUSED, Fault.SLOW)),
+    (asks, (*no_crashes, Fault.STALE)),
+    (("Put", "CallBack"), no_crashes),
+    (("Invoke CustomResource",), (Fault.THROTTLED,)),
+    (reads, (Fault.STALE,)),
+    (("StartExecution",), (Fault.THROTTLED, Fault.REFUSED)),
+    (reads, (Fault.THROTTLED, Fault.SLOW_REPLY)),
+    (invokes, (Fault.THROTTLED, Fault.REFUSED, Fault.SLOW)),
 )
 from_outside = st.sampled_from(
     (

@@ -8,7 +8,7 @@ import logging
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from io import StringIO
@@ -61,6 +61,7 @@ REFUSALS = {
     Fault.SLOW_FAILURE: (SLOW_FAILURE, "Lambda.ServiceException", "Internal."),
 }
 """What Step Functions is told of an invocation that Lambda does not take, and after how many seconds."""
+STATUSES = {Fault.REFUSED: 403, Fault.THROTTLED: 503}
 ROLE = "arn:aws:iam::123456789012:role/gate"
 
 Handler = Callable[[dict[str, Any], Any], Any]
@@ -188,14 +189,12 @@ class World:
 
     def _start_poller(self, owner: str) -> None:
         """An asynchronous invocation, which may be lost."""
-        fault = self.faults.next("Invoke PollTasks")
-        self.clock.sleep(QUICK_SECONDS if fault in (Fault.SLOW, Fault.SLOW_REPLY) else LATENCY)
-        if fault is Fault.CRASH_BEFORE:
-            raise Killed
-        if fault in (None, Fault.LOST, Fault.SLOW_REPLY, Fault.CRASH_AFTER):
+
+        def start(_: Fault | None) -> None:
             self.clock.after(LATENCY, lambda: self._run_poller(owner))
-        if fault is Fault.CRASH_AFTER:
-            raise Killed
+
+        with suppress(TableUnavailable):
+            self.faults.meets("Invoke PollTasks", start, TableUnavailable, patience=QUICK_SECONDS, gives_up=True)
 
     def _run_poller(self, owner: str) -> None:
         def main() -> None:
@@ -216,12 +215,11 @@ class World:
         self.promises.begins_to_poll(poller)
 
     def _call_gate_back(self, token: str, output: str) -> bool:
-        def call(_fault: Fault | None) -> bool:
+        def call(_fault: Fault | None) -> dict[str, Any]:
             results = [self._without(result) for result in json.loads(output)]
-            return self.step_functions.executions[token.split("|")[1]].call_back(token, results)
+            return {"taken": self.step_functions.executions[token.split("|")[1]].call_back(token, results)}
 
-        taken: bool = perform(self.faults, "SendTaskSuccess", call)
-        return taken
+        return bool(perform(self.faults, "SendTaskSuccess", call)["taken"])
 
     def _without(self, result: Any) -> Any:
         return (
@@ -374,6 +372,9 @@ class World:
             self._invocation.hindered = True
         if fault is Fault.THROTTLED and call in ("GetTask", "ListTasks"):
             self._throttled()
+        if self._invocation and call == "Put":
+            self._invocation.waiter.hard_faults += 1
+            self._invocation.waiter.faulty_puts.append(self.clock.now)
 
     def _throttled(self) -> None:
         self.promises.meets("GetTask")
@@ -568,34 +569,19 @@ class World:
 
     def put(self, address: str, body: str, timeout: float) -> int:
         """One PUT. Returns the HTTP status, or raises what a connection raises."""
-        fault = self.faults.next("Put")
         sender = self._invocation.waiter if self._invocation else None
         self._net_may_respond()
-        if fault and sender:
-            sender.hard_faults += 1
-            sender.faulty_puts.append(self.clock.now)
-        self.clock.sleep(LATENCY)
-        match fault:
-            case Fault.CRASH_BEFORE:
-                raise Killed
-            case Fault.REFUSED:
-                return 403
-            case Fault.THROTTLED:
-                return 503
-            case Fault.SLOW:
-                self.clock.sleep(timeout)
-                raise TimeoutError
-        self.cloudformation.taken(address, body, sender)
-        match fault:
-            case Fault.CRASH_AFTER:
-                raise Killed
-            case Fault.LOST:
-                raise ConnectionResetError
-            case Fault.SLOW_REPLY:
-                self.clock.sleep(timeout)
-                raise TimeoutError
-        self.clock.sleep(LATENCY)
-        return 200
+
+        def take(_: Fault | None) -> int:
+            self.cloudformation.taken(address, body, sender)
+            return 200
+
+        try:
+            return self.faults.meets("Put", take, OSError, patience=timeout, gives_up=True)
+        except OSError as failure:
+            if failure.args[0] in STATUSES:
+                return STATUSES[failure.args[0]]
+            raise
 
     # what must hold
 
@@ -644,21 +630,10 @@ class FaultyTable:
         return what if call == "key" else partial(self._call, what)
 
     def _call(self, what: Callable[..., Any], *arguments: Any) -> Any:
-        clock, fault = self._world.clock, self._world.faults.next("Table")
-        slow = fault in (Fault.SLOW, Fault.SLOW_FAILURE)
-        clock.sleep((QUICK_SECONDS if self._quick else SLOW_SECONDS) if slow else LATENCY)
-        if fault is Fault.CRASH_BEFORE:
-            raise Killed
-        if fault in (Fault.REFUSED, Fault.THROTTLED, Fault.SLOW_FAILURE) or (slow and self._quick):
-            raise TableUnavailable(str(fault))
-        result = what(*arguments)
-        if fault is Fault.CRASH_AFTER:
-            raise Killed
-        if fault is Fault.SLOW_REPLY:
-            clock.sleep(QUICK_SECONDS if self._quick else SLOW_SECONDS)
-        if fault is Fault.LOST or (fault is Fault.SLOW_REPLY and self._quick):
-            raise TableUnavailable(str(fault))
-        return result
+        patience = QUICK_SECONDS if self._quick else SLOW_SECONDS
+        return self._world.faults.meets(
+            "Table", lambda _: what(*arguments), TableUnavailable, patience=patience, gives_up=self._quick
+        )
 
 
 class Connection:
