@@ -49,7 +49,8 @@ def responses(world: World) -> list[str]:
 def test_a_duplicate_adds_nothing(world: World, end: str, seconds: float, late: float) -> None:
     task(world, seconds=seconds, end=end)
     create(world)
-    world.deliver(world.cloudformation.requests[0], late=late)
+    world.lateness = [late]
+    world.deliver(world.cloudformation.requests[0])
     world.clock.run_for(180)
 
     assert len(world.cloudformation.requests[0].bodies) == 1

@@ -47,7 +47,7 @@ def create(world: World, seconds: float = 100, end: str = "SUCCEEDED", **propert
 def delivered_twice(world: World) -> None:
     create(world)
     world.run_for(200)
-    world.deliver(world.cloudformation.requests[0], 0)
+    world.deliver(world.cloudformation.requests[0])
     world.run_for(200)
 
 

@@ -124,20 +124,10 @@ def test_a_message_that_fits_into_no_answer_is_shortened_on_the_way_in(character
     assert 14_000 < size(task.status_message) <= 15_000
 
 
-def test_a_message_that_fits_is_kept_word_for_word() -> None:
-    message = "Instance [i-1] is launched from an Amazon owned AMI.\n  Provide another one. "
+def test_nothing_that_an_answer_says_makes_an_output_too_long_or_unsendable() -> None:
+    task = answered(StatusMessage="half a character: \ud800", SourceLicenseContext={"UsageOperation": "x" * 1_000_000})
 
-    assert answered(StatusMessage=message).status_message == message
-
-
-def test_a_context_that_fits_into_no_answer_is_shortened_on_the_way_in() -> None:
-    task = answered(SourceLicenseContext={"UsageOperation": "x" * 1_000_000})
-
-    assert len(json.dumps(task.shape)) <= 32_768
-
-
-def test_half_a_character_is_no_reason_that_the_output_cannot_be_sent() -> None:
-    assert json.dumps(answered(StatusMessage="a\ud800b").shape, ensure_ascii=False).encode()
+    assert len(json.dumps(task.shape, ensure_ascii=False).encode()) < 1000
 
 
 contexts = any_json | st.fixed_dictionaries({}, optional={"UsageOperation": any_json, "ProductCodes": any_json})
@@ -221,9 +211,6 @@ def test_a_time_is_said_in_iso_8601_and_utc(moment: datetime, expected: str) -> 
 @given(moment=st.datetimes(timezones=st.just(UTC)))
 def test_a_start_time_is_the_one_that_license_manager_gave_to_the_second(moment: datetime) -> None:
     assert answered(StartTime=moment).start_time == moment.replace(microsecond=0)
-
-
-def test_a_task_that_has_not_started_has_no_start_time() -> None:
     assert answered().start_time is None
 
 

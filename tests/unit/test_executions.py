@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from license_conversion import executions
-from license_conversion.executions import Executions, has_responded
+from license_conversion.executions import Executions
 from license_conversion.fleet import fleet_id
 from tests.unit.network import Network, Reply, refusal
 
@@ -82,15 +82,11 @@ EXECUTIONS = "arn:aws:states:us-east-1:123456789012:execution:LicenseConversionG
 ARN = EXECUTIONS + NAME
 BEFORE, REQUESTED, AFTER = "2026-11-22T17:39:54Z", "2026-11-22T17:39:55Z", "2026-11-22T17:39:56Z"
 THROTTLE = refusal("ThrottlingException")
-ERRORS = (ClientError, BotoCoreError)
+ERRORS = (ClientError, ReadTimeoutError)
 
 
 def no_reply(_: Mapping[str, Any]) -> Reply:
     raise ReadTimeoutError(endpoint_url="https://states")
-
-
-def no_connection(_: Mapping[str, Any]) -> Reply:
-    raise EndpointConnectionError(endpoint_url="https://states")
 
 
 Answer = Reply | dict[str, Any] | Callable[[Mapping[str, Any]], Reply]
@@ -101,7 +97,6 @@ beyond_reach = pytest.mark.parametrize(
         pytest.param(refusal("AccessDeniedException"), id="a denial"),
         pytest.param(refusal("InternalFailure", status=500), id="a fault"),
         pytest.param(no_reply, id="no reply in time"),
-        pytest.param(no_connection, id="no connection"),
     ],
 )
 
@@ -112,19 +107,17 @@ def listed(*names: str, more: str = "") -> dict[str, Any]:
     return {**page, "nextToken": more} if more else page
 
 
-def described(
-    status: str = "RUNNING", *, waits_for: str = TASK_ID, since: str = BEFORE, **members: str
-) -> dict[str, Any]:
+def described(waits_for: str = TASK_ID, since: str = BEFORE, **members: str) -> dict[str, Any]:
     """`waits_for` is `""` for the newest task of a resource, which the checks alone know."""
     given = {"Stack": {"Event": EVENT, "RequestedAt": since, "PhysicalResourceId": waits_for}}
-    return {"status": status, "input": json.dumps(given), **members}
+    return {"status": "RUNNING", "input": json.dumps(given), **members}
 
 
-def history(*gates: Any, more: str = "") -> dict[str, Any]:
-    """What an execution assigned to `gate`, the last one first, after what else happens and another variable."""
-    exits = [{"published": "true"}, *({"gate": json.dumps(gate), "results": "[]"} for gate in gates)]
-    events = [{"type": "TaskScheduled"}, *({"stateExitedEventDetails": {"assignedVariables": one}} for one in exits)]
-    return {"events": events, **({"nextToken": more} if more else {})}
+def history(gate: Any) -> dict[str, Any]:
+    """What an execution assigned to `gate`, after what else happens and another variable."""
+    assigned = [{"published": "true"}, {"gate": json.dumps(gate), "results": "[]"}]
+    exits = [{"stateExitedEventDetails": {"assignedVariables": one}} for one in assigned]
+    return {"events": [{"type": "TaskScheduled"}, *exits]}
 
 
 class RunningExecution:
@@ -349,51 +342,7 @@ def test_the_search_for_executions_ends_when_its_time_is_up(
     assert step_functions.now <= 20 + 7, "one call more, which takes seven seconds at most"
 
 
-# The execution of a request, for the responder
-
-
-@pytest.mark.parametrize(
-    ("answer", "stopped_with", "has_one"),
-    [
-        pytest.param(described(), "", True, id="it runs"),
-        pytest.param(described("FAILED", error="LicenseConversion.Failed"), "", True, id="it has responded"),
-        pytest.param(described("FAILED", error="States.Runtime"), "", False, id="Step Functions ended it"),
-        pytest.param(described("ABORTED"), "LicenseConversion.Stopped", True, id="we stopped it, and responded"),
-        pytest.param(described("ABORTED"), "by hand", False, id="an operator stopped it"),
-        pytest.param(described("ABORTED"), None, False, id="an operator stopped it, and did not say why"),
-        pytest.param(refusal("ExecutionDoesNotExist"), "", False, id="there is none"),
-    ],
-)
-def test_a_request_has_an_execution_that_responds_or_has_responded(
-    step_functions: RunningExecution, answer: Answer, stopped_with: str | None, *, has_one: bool
-) -> None:
-    """Who has stopped an execution is in its history alone. A moment of trouble is no reason not to know."""
-    stopped = {"events": [{"executionAbortedEventDetails": {"error": stopped_with}}]}
-    step_functions.says(DescribeExecution=[THROTTLE, no_reply, answer], GetExecutionHistory=[THROTTLE, stopped])
-
-    assert step_functions.executions.has_begun(EVENT, 20) is has_one
-    assert step_functions.asked("DescribeExecution")[0] == {"executionArn": ARN}
-
-
-@beyond_reach
-def test_what_step_functions_does_not_say_in_all_that_time_is_an_error(
-    step_functions: RunningExecution, trouble: Answer
-) -> None:
-    step_functions.says(DescribeExecution=[trouble], GetExecutionHistory=[trouble])
-
-    with pytest.raises(ERRORS):
-        step_functions.executions.has_begun(EVENT, 20)
-    with pytest.raises(ERRORS):
-        step_functions.executions.gate(ARN, 20)
-
-    assert step_functions.now <= 40
-
-
-def test_an_execution_that_still_seems_to_run_is_described_again(step_functions: RunningExecution) -> None:
-    """DescribeExecution is eventually consistent: the event of the end can be here before it."""
-    step_functions.says(DescribeExecution=[described(), THROTTLE, described("FAILED")])
-
-    assert step_functions.executions.ended(ARN, 20)["status"] == "FAILED"
+# For the responder, whose tests have the rest
 
 
 def test_an_execution_that_goes_on_running_is_an_error_so_that_lambda_tries_again(
@@ -403,49 +352,3 @@ def test_an_execution_that_goes_on_running_is_an_error_so_that_lambda_tries_agai
         step_functions.executions.ended(ARN, 20)
 
     assert step_functions.now <= 20 + 1
-
-
-@pytest.mark.parametrize(
-    ("pages", "gate"),
-    [
-        pytest.param([history({"Ended": True}, {"Ended": False})], {"Ended": True}, id="the newest"),
-        pytest.param([history(more="page 2"), history({"Ended": False})], {"Ended": False}, id="on the next page"),
-        pytest.param([history()], {}, id="none"),
-        pytest.param([history(None)], {}, id="the check returned nothing"),
-    ],
-)
-def test_the_state_of_a_gate_is_what_its_execution_assigned_last(
-    step_functions: RunningExecution, pages: list[Any], gate: Any
-) -> None:
-    step_functions.says(GetExecutionHistory=[THROTTLE, *pages])
-
-    assert step_functions.executions.gate(ARN, 20) == gate
-
-
-def test_all_that_runs_is_listed_and_each_can_be_stopped(step_functions: RunningExecution) -> None:
-    pages = [listed(NAME, more="page 2"), listed(*OTHERS)]
-    step_functions.says(ListExecutions=pages, StopExecution=[THROTTLE, {}])
-
-    assert step_functions.executions.running(20) == [EXECUTIONS + name for name in (NAME, *OTHERS)]
-    step_functions.executions.end(ARN, "The gate was deleted", 20)
-
-    error = step_functions.asked("StopExecution")[-1]["error"]
-    assert error == "LicenseConversion.Stopped", "so that the safety net leaves it"
-
-
-@pytest.mark.parametrize(
-    ("status", "error", "expected"),
-    [
-        ("SUCCEEDED", None, True),
-        ("FAILED", "LicenseConversion.Failed", True),
-        ("FAILED", "LicenseConversion.NoResponse", False),
-        ("FAILED", "States.Runtime", False),
-        ("TIMED_OUT", "States.Timeout", False),
-        ("ABORTED", None, False),
-        ("ABORTED", "LicenseConversion.Stopped", True),
-    ],
-)
-def test_an_execution_that_ended_with_an_error_of_ours_has_responded(
-    status: str, error: str | None, *, expected: bool
-) -> None:
-    assert has_responded({"status": status, "error": error}) is expected

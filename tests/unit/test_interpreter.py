@@ -2,69 +2,37 @@
 moments and pauses, what is lost to failures, tokens that are used up, conditions that are remembered, what is not modelled.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.simulation.clock import BEGINNING, VirtualClock
-from tests.simulation.interpreter import Done, Execution, Failed, Machine
+from tests.simulation.clock import BEGINNING
+from tests.simulation.interpreter import Machine
+from tests.unit.walk import Walk
 
 CHECK = "arn:aws:states:::lambda:invoke"
 SLEEP = "arn:aws:states:::aws-sdk:dynamodb:updateItem.waitForTaskToken"
 UNDEFINED = "States.QueryEvaluationError"
-HANGS = object()
 
 
-class Trial:
-    """One execution of a small definition. `said`: what each call says, one after the other, the last one for ever: a pair is an
-    error and its cause; HANGS is nothing.
-    """
-
-    def __init__(
-        self,
-        states: Mapping[str, Any],
-        *said: Any,
-        given: Any = None,
-        random: Callable[[], float] = lambda: 0.5,
-        **fields: Any,
-    ) -> None:
-        self.clock = VirtualClock()
-        self.calls: list[tuple[float, Any]] = []
-        self.done: list[Done] = []
-        """What each call says when it is done."""
-        self.lost: list[tuple[str, float, float]] = []
-        self.ended: list[Execution] = []
-        self._said = list(said or [{}])
-        definition = {"QueryLanguage": "JSONata", "StartAt": next(iter(states)), "States": states, **fields}
-        self.execution = Execution(
-            self.clock, self._invoke, machine=Machine(definition), name="one", arn="arn:one", text=json.dumps(given),
-            lost=lambda *what: self.lost.append(what), random=random, ended=self.ended.append,
-        )  # fmt: skip
-        self.execution.begin()
-
-    def _invoke(self, function: str, payload: str, done: Done, failed: Failed) -> None:
-        self.calls.append((self.clock.now, json.loads(payload)))
-        self.done.append(done)
-        result = self._said.pop(0) if len(self._said) > 1 else self._said[0]
-        if isinstance(result, tuple):
-            self.clock.after(0, lambda: failed(*result))
-        elif result is not HANGS:
-            self.clock.after(0, lambda: done(result))
-
-    def run(self) -> Execution:
-        self.clock.run_out()
-        return self.execution
-
-    @property
-    def way(self) -> list[str]:
-        return [name for name, _ in self.execution.entered]
+def trial(
+    states: Mapping[str, Any],
+    *said: Any,
+    given: Any = None,
+    random: Callable[[], float] = lambda: 0.5,
+    timeout: int = 90_000,
+) -> Walk:
+    """`said` by whatever is called."""
+    first = next(iter(states))
+    definition = {"QueryLanguage": "JSONata", "StartAt": first, "States": states, "TimeoutSeconds": timeout}
+    results: Any = said or [{}]
+    return Walk(Machine(definition), given, {"CheckTask": results, "UpdateItem:Token": results}, random)
 
 
 def output_of(states: Mapping[str, Any], given: Any = None) -> Any:
-    execution = Trial(states, given=given).run()
+    execution = trial(states, given=given).out().execution
     assert execution.status == "SUCCEEDED", (execution.error, execution.cause)
     return execution.output
 
@@ -123,7 +91,7 @@ def test_an_expression_does_not_see_what_another_one_has_assigned_for_itself() -
 
 @pytest.mark.parametrize("text", ["$eval('1')", "$exists"])
 def test_what_step_functions_does_not_evaluate_ends_the_execution(text: str) -> None:
-    execution = Trial(wait(0, f"{{% {text} %}}")).run()
+    execution = trial(wait(0, f"{{% {text} %}}")).out().execution
 
     assert execution.error == UNDEFINED
     assert f"executing the state 'Done'. The JSONata expression '{text}' " in execution.cause
@@ -131,8 +99,8 @@ def test_what_step_functions_does_not_evaluate_ends_the_execution(text: str) -> 
 
 @pytest.mark.parametrize("seconds", [-1, 1.5, "5", None, True, 10**9])
 def test_seconds_are_a_whole_number(seconds: Any) -> None:
-    assert Trial(wait("{% $states.input %}"), given=seconds).run().error == UNDEFINED
-    assert Trial(task(TimeoutSeconds="{% $states.input %}"), given=seconds).run().error == UNDEFINED
+    assert trial(wait("{% $states.input %}"), given=seconds).out().execution.error == UNDEFINED
+    assert trial(task(TimeoutSeconds="{% $states.input %}"), given=seconds).out().execution.error == UNDEFINED
 
 
 # Conditions, which are remembered
@@ -154,10 +122,10 @@ def test_a_condition_does_not_take_1_for_true() -> None:
 
 def test_a_condition_looks_at_the_clock_anew_each_time() -> None:
     states = choice(f"$millis() >= {round(1000 * BEGINNING.timestamp()) + 2500}")
-    trial = Trial({**states, "No": {"Type": "Wait", "Seconds": 1, "Next": "Choice"}})
-    trial.run()
+    walk = trial({**states, "No": {"Type": "Wait", "Seconds": 1, "Next": "Choice"}})
+    walk.out()
 
-    assert trial.way == ["Choice", "No"] * 3 + ["Choice", "Yes"]
+    assert walk.way == ["Choice", "No"] * 3 + ["Choice", "Yes"]
 
 
 def test_a_condition_sees_a_member_that_appears() -> None:
@@ -173,19 +141,17 @@ def test_a_condition_sees_a_member_that_appears() -> None:
 
 # Attempts
 
-ERROR = ("Some.Error", "")
-
 
 def test_a_task_times_out_and_what_its_call_says_then_is_too_late() -> None:
-    trial = Trial(task(TimeoutSeconds=5, Retry=[{"ErrorEquals": ["States.Timeout"], "IntervalSeconds": 1}]), HANGS)
-    trial.clock.run_for(7)
-    first, second = trial.done
-    assert [when for when, _ in trial.calls] == [0, 6]
+    walk = trial(task(TimeoutSeconds=5, Retry=[{"ErrorEquals": ["States.Timeout"], "IntervalSeconds": 1}]), None)
+    walk.clock.run_for(7)
+    first, second = walk.done
+    assert walk.times("CheckTask") == [0, 6]
     first("first")
-    assert trial.execution.status == "RUNNING"
+    assert walk.execution.status == "RUNNING"
     second("second")
 
-    assert trial.run().output["Payload"] == "second"
+    assert walk.out().execution.output["Payload"] == "second"
 
 
 @pytest.mark.parametrize(
@@ -198,10 +164,10 @@ def test_a_task_times_out_and_what_its_call_says_then_is_too_late() -> None:
     ],
 )
 def test_retries_come_as_often_and_as_late_as_is_said(retrier: Mapping[str, Any], attempts: list[float]) -> None:
-    trial = Trial(task(Retry=[{"ErrorEquals": ["States.ALL"], **retrier}]), ERROR, random=lambda: 0.25)
-    trial.run()
+    walk = trial(task(Retry=[{"ErrorEquals": ["States.ALL"], **retrier}]), "An.Error", random=lambda: 0.25)
+    walk.out()
 
-    assert [when for when, _ in trial.calls] == attempts
+    assert walk.times("CheckTask") == attempts
 
 
 def test_retries_are_counted_for_each_retrier_and_told_together() -> None:
@@ -209,71 +175,71 @@ def test_retries_are_counted_for_each_retrier_and_told_together() -> None:
         {"ErrorEquals": ["A"], "MaxAttempts": 1, "IntervalSeconds": 1},
         {"ErrorEquals": ["B"], "MaxAttempts": 1, "IntervalSeconds": 2},
     ]
-    trial = Trial(task("{% $states.context.State.RetryCount %}", Retry=retry), ("A", ""), ("B", ""), ("A", ""))
+    walk = trial(task("{% $states.context.State.RetryCount %}", Retry=retry), "A", "B", "A")
 
-    assert trial.run().error == "A"
-    assert trial.calls == [(0, 0), (1, 1), (3, 2)]
+    assert walk.out().execution.error == "A"
+    assert list(zip(walk.times("CheckTask"), walk.payloads, strict=True)) == [(0, 0), (1, 1), (3, 2)]
 
 
 def test_a_retry_evaluates_the_arguments_anew_and_is_time_that_is_lost() -> None:
     payload = {"now": "{% $millis() %}", "entered": "{% $toMillis($states.context.State.EnteredTime) %}"}
-    trial = Trial(task(payload, Retry=[{"ErrorEquals": ["A"]}]), ("A", ""), {})
-    trial.run()
+    walk = trial(task(payload, Retry=[{"ErrorEquals": ["A"]}]), "A", {})
+    walk.out()
 
-    assert [told["now"] - told["entered"] for _, told in trial.calls] == [0, 1000]
-    assert trial.lost == [("Check", 0, 1), ("Check", 0, 1)]
+    assert [told["now"] - told["entered"] for told in walk.payloads] == [0, 1000]
+    assert walk.lost == [("Check", 0, 1), ("Check", 0, 1)]
 
 
 @pytest.mark.parametrize(("error", "caught"), [("States.Timeout", True), ("States.Runtime", False)])
 def test_a_catch_of_all_errors_leaves_what_states_all_does_not_match(error: str, *, caught: bool) -> None:
-    trial = Trial(task(Catch=ALL), (error, "why"))
+    walk = trial(task(Catch=ALL), error)
 
-    assert (trial.run().error, trial.way[1:]) == (("", ["Done"]) if caught else (error, []))
+    assert (walk.out().execution.error, walk.way[1:]) == (("", ["Done"]) if caught else (error, []))
 
 
 # Task tokens
 
 
 def test_a_token_is_good_for_one_call() -> None:
-    trial = Trial(sleep(TimeoutSeconds=60))
-    trial.clock.run_for(10)
-    token = trial.execution.token
-    assert trial.execution.status == "RUNNING"  # the call of the service has come back, and is none of the token's
-    assert trial.calls == [(0, {"TableName": "Waiting", "Token": token})]
-    assert trial.execution.call_back(token, 1)
-    assert not trial.execution.call_back(token, 2)
-    assert not trial.execution.call_back("", 2)
+    walk = trial(sleep(TimeoutSeconds=60))
+    walk.clock.run_for(10)
+    token = walk.execution.token
+    assert walk.execution.status == "RUNNING"  # the call of the service has come back, and is none of the token's
+    assert walk.payloads == [{"TableName": "Waiting", "Token": token}]
+    assert walk.execution.call_back(token, 1)
+    assert not walk.execution.call_back(token, 2)
+    assert not walk.execution.call_back("", 2)
 
-    assert (trial.run().output, trial.execution.stopped) == (1, 10)
+    assert (walk.out().execution.output, walk.execution.stopped) == (1, 10)
 
 
 @pytest.mark.parametrize("fields", [{"Catch": ALL}, {"Retry": [{"ErrorEquals": ["States.Timeout"], "MaxAttempts": 1}]}])
 def test_a_token_is_used_up_by_a_time_out_which_is_no_lost_time(fields: Mapping[str, Any]) -> None:
-    trial = Trial(sleep(TimeoutSeconds=60, **fields))
-    token = trial.execution.token
-    trial.run()
+    walk = trial(sleep(TimeoutSeconds=60, **fields))
+    token = walk.execution.token
+    walk.out()
 
-    assert not trial.execution.call_back(token, 1)
-    assert trial.lost == []
+    assert not walk.execution.call_back(token, 1)
+    assert walk.lost == []
 
 
 def test_a_token_that_was_called_back_outlives_a_failure_of_the_call_of_the_service() -> None:
-    trial = Trial(sleep(), ("Lost.Reply", ""))
-    assert trial.execution.call_back(trial.execution.token, "woken")
+    walk = trial(sleep(), "Lost.Reply")
+    assert walk.execution.call_back(walk.execution.token, "woken")
 
-    assert trial.run().output == "woken"
+    assert walk.out().execution.output == "woken"
 
 
 def test_a_token_is_new_for_each_attempt() -> None:
-    trial = Trial(sleep(Retry=[{"ErrorEquals": ["A"]}]), ("A", ""), {})
-    trial.clock.run_for(5)
-    first, second = (told["Token"] for _, told in trial.calls)
+    walk = trial(sleep(Retry=[{"ErrorEquals": ["A"]}]), "A", {})
+    walk.clock.run_for(5)
+    first, second = (told["Token"] for told in walk.payloads)
     assert first != second
-    assert not trial.execution.call_back(first)
-    assert trial.execution.call_back(second)
+    assert not walk.execution.call_back(first)
+    assert walk.execution.call_back(second)
 
-    assert trial.run().status == "SUCCEEDED"
-    assert trial.lost == [("Sleep", 0, 1)]
+    assert walk.out().execution.status == "SUCCEEDED"
+    assert walk.lost == [("Sleep", 0, 1)]
 
 
 # Ends
@@ -281,21 +247,21 @@ def test_a_token_is_new_for_each_attempt() -> None:
 
 @pytest.mark.parametrize("end", [("TIMED_OUT", "States.Timeout", 30), ("ABORTED", "stopped", 10)])
 def test_an_execution_ends_whatever_runs_and_goes_nowhere_then(end: tuple[str, str, int]) -> None:
-    trial = Trial(wait(60), TimeoutSeconds=30)
+    walk = trial(wait(60), timeout=30)
     if end[0] == "ABORTED":
-        trial.clock.run_for(10)
-        trial.execution.end("ABORTED", error="stopped")
-    execution = trial.run()
+        walk.clock.run_for(10)
+        walk.execution.end("ABORTED", error="stopped")
+    execution = walk.out().execution
 
     assert (execution.status, execution.error, execution.stopped) == end
-    assert (trial.way, trial.ended) == (["Wait"], [execution])
+    assert (walk.way, walk.ended) == (["Wait"], [execution])
 
 
 def test_a_wait_is_time_that_is_lost() -> None:
-    trial = Trial(wait(60))
-    trial.run()
+    walk = trial(wait(60))
+    walk.out()
 
-    assert trial.lost == [("Wait", 0, 60)]
+    assert walk.lost == [("Wait", 0, 60)]
 
 
 # What is not modelled

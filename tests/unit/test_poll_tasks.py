@@ -2,8 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -68,11 +67,9 @@ class WaitingAccount(PolledAccount):
         self.woken(token)
         return True
 
-    def poller(self, map_: Callable[..., Iterable[bool]] = map) -> Poller:
-        return Poller(self.table, self, self.call_back, "owner", clock=self.clock, sleep=self.sleep, map_=map_)
-
     def poll(self, seconds: float = ONCE) -> None:
-        self.poller().run(self.clock() + seconds)
+        poller = Poller(self.table, self, self.call_back, "owner", clock=self.clock, sleep=self.sleep)
+        poller.run(self.clock() + seconds)
 
     @property
     def results(self) -> dict[str, list[Any]]:
@@ -102,15 +99,6 @@ def result(task_id: str, status: str = SUCCEEDED, **more: str) -> dict[str, str]
 
 
 class TestLease:
-    def test_is_renewed_before_a_poll_every_ten_seconds(self) -> None:
-        account, calls = waiting(50), list[str]()
-        account.table.called = calls.append
-
-        account.poll(EVERY * 3)
-
-        assert calls.count("renew_lease") == 2
-        assert account.calls == [IN_PROGRESS] * 3
-
     def test_is_renewed_every_ten_seconds_of_a_poll_that_takes_longer(self) -> None:
         account, renewed = waiting(400), list[float]()
         account.listing(FAULT)
@@ -122,15 +110,6 @@ class TestLease:
         assert renewed[-1] > 40
         pauses = [after - before for before, after in pairwise(renewed)]
         assert all(RENEW_SECONDS <= pause < RENEW_SECONDS + 1 for pause in pauses)
-
-    def test_is_not_renewed_while_license_manager_does_not_answer(self) -> None:
-        account, calls = waiting(50), list[str]()
-        account.denied[IN_PROGRESS] = THROTTLE
-        account.table.called = calls.append
-
-        account.poll()
-
-        assert calls.count("renew_lease") == 1
 
     def test_that_is_lost_ends_the_poller_which_leaves_it_to_the_other(self) -> None:
         account = waiting(50)
@@ -181,26 +160,20 @@ class TestNobodyWaits:
 
 
 class TestAQuarterOfAnHourIsOver:
-    def test_the_lease_is_given_back_and_one_gate_is_woken_to_start_the_next_poller(self) -> None:
-        account = waiting(50)
-        free: list[bool] = []
+    def test_the_lease_is_given_back_and_gates_are_woken_until_one_takes_its_token_and_starts_the_next_poller(
+        self,
+    ) -> None:
+        account, free = waiting(50), list[bool]()
+        account.used_up = {f"token of gate of lct-{number}" for number in range(3)}
+        account.refused = {"token of gate of lct-3": REFUSED}
         account.woken = lambda _: free.append(account.table.until == 0)
 
         account.poll(QUARTER)
 
         assert QUARTER <= account.seconds < QUARTER + EVERY
-        assert account.called == [("token of gate of lct-0", [])]
-        assert free == [True]
-
-    def test_gates_are_woken_until_a_token_is_taken(self) -> None:
-        account = waiting(50)
-        account.used_up = {f"token of gate of lct-{number}" for number in range(3)}
-        account.refused = {"token of gate of lct-3": REFUSED}
-
-        account.poll()
-
         assert account.called == [("token of gate of lct-4", [])]
         assert len(account.tried) == 5
+        assert free == [True]
 
     def test_a_poll_that_is_under_way_ends_ten_seconds_before_the_function_does(self) -> None:
         account = waiting(5)
@@ -267,25 +240,17 @@ class TestHowOften:
 
 
 class TestNews:
-    def test_is_what_is_terminal_and_a_status_that_nobody_documents_is_counted(self, said: Callable[[], Said]) -> None:
+    def test_is_what_is_terminal_and_all_its_gates_have_it(self, said: Callable[[], Said]) -> None:
         account = waiting(50)
+        account.register("another", "lct-3")
         account.tasks |= {"lct-3": SUCCEEDED, "lct-4": FAILED, "lct-5": "PAUSED", "lct-7": ""}
         account.hidden = {"lct-6"}
 
-        account.poll(EVERY)
-
-        assert account.results.keys() == {"gate of lct-3", "gate of lct-4"}
-        assert said().metrics["UnknownStatuses"] == 2
-
-    def test_all_gates_of_one_task_have_it(self) -> None:
-        account = waiting(5)
-        account.register("another", "lct-2")
-        account.tasks["lct-2"] = SUCCEEDED
-
         account.poll()
 
-        assert account.results == {gate: [[result("lct-2")]] for gate in ("gate of lct-2", "another")}
-        assert account.calls.count("lct-2") == 1
+        assert account.results.keys() == {"gate of lct-3", "another", "gate of lct-4"}
+        assert account.results["another"] == account.results["gate of lct-3"] == [[result("lct-3")]]
+        assert said().metrics["UnknownStatuses"] == 2, "statuses that nobody documents"
 
     def test_goes_out_a_hundred_gates_at_a_time_while_a_long_poll_goes_on(self) -> None:
         account = waiting(250, SUCCEEDED)
@@ -299,22 +264,15 @@ class TestNews:
 
 
 class TestARefusedTask:
-    def test_is_one_call_that_says_ask_yourself(self) -> None:
+    def test_is_its_gates_to_ask_for_and_asked_for_again_once_the_gate_has_registered_again(self) -> None:
         account = waiting(20)
         account.hidden, account.denied["lct-3"] = {"lct-3"}, AccessDenied("no")
+        account.after(EVERY, lambda: account.register("gate of lct-3", "lct-3", token="token of again"))
 
-        account.poll(EVERY * 10)
+        account.poll(EVERY * 5)
 
-        assert account.results == {"gate of lct-3": [[{"LicenseConversionTaskId": "lct-3"}]]}
-        assert account.calls.count("lct-3") == 1
-
-    def test_is_asked_for_again_once_its_gate_has_registered_again(self) -> None:
-        account = waiting(20)
-        account.hidden, account.denied["lct-3"] = {"lct-3"}, AccessDenied("no")
-        account.woken = lambda token: account.register("gate of lct-3", "lct-3", token=f"{token}, again")
-
-        account.poll(EVERY * 2)
-
+        ask_yourself = [[{"LicenseConversionTaskId": "lct-3"}]]
+        assert account.results == {"gate of lct-3": ask_yourself, "again": ask_yourself}
         assert account.calls.count("lct-3") == 2
 
     def test_is_the_fleets_to_ask_for_too(self) -> None:
@@ -426,14 +384,6 @@ class TestDelivery:
         assert "gate of lct-3" not in account.table.items
         assert read.count("registration") == 1
 
-    def test_removes_no_registration_that_the_gate_has_written_since(self) -> None:
-        account = waiting(1, SUCCEEDED)
-        account.woken = lambda _: account.register("gate of lct-0", "lct-0", token="newer")
-
-        account.poll()
-
-        assert ("newer", []) in account.called, "by the poller that ends, which found it in the table"
-
     @pytest.mark.parametrize("again", ["", "newer"], ids=["ended", "used up again"])
     def test_to_a_gate_that_is_gone_is_no_trouble(self, again: str, said: Callable[[], Said]) -> None:
         account = waiting(2, SUCCEEDED)
@@ -495,16 +445,6 @@ class TestDelivery:
 
         assert len(account.results) == 29
         assert account.table.items.keys() == set()
-
-    def test_to_many_gates_is_made_by_many_threads_and_a_fault_in_one_keeps_no_other_from_its_result(self) -> None:
-        account = waiting(300, SUCCEEDED)
-        account.refused = {f"token of gate of lct-{number}": REFUSED for number in range(0, 300, 3)}
-        account.table.called = lambda call: _raise(TableUnavailable()) if call == "remove" else None
-
-        with ThreadPoolExecutor(10) as threads:
-            account.poller(threads.map).run(NOW + ONCE)
-
-        assert len(account.results) == 200
 
     def test_of_the_same_gate_is_made_once_a_poll_though_it_registers_again_meanwhile(self) -> None:
         account = waiting(250, SUCCEEDED)

@@ -148,11 +148,6 @@ def test_properties_that_are_no_object_are_refused(given_: Any) -> None:
     assert refusal(given_).endswith(" is not allowed: it must be an object.")
 
 
-def test_only_what_is_given_is_parsed() -> None:
-    assert parse_all(PROPERTIES, {"HowMany": "5"}, "property") == {"HowMany": 5}
-    assert parse_all(PROPERTIES, {}, "property") == {}
-
-
 @given(
     given_=st.dictionaries(st.sampled_from([p.name for p in PROPERTIES]) | any_text, any_json, max_size=3) | any_json
 )
