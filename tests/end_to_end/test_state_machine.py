@@ -11,7 +11,7 @@ import pytest
 
 from license_conversion.gate import JITTER, LONGEST_SLEEP
 from poll_tasks import FLEET_SECONDS
-from tests.end_to_end.application import EXAMPLES, Application, history_of, states_in
+from tests.end_to_end.application import EXAMPLES, Application, NamedExecutions, states_in
 from tests.eventually import eventually
 from tests.local_cloud.stacks import Stack
 
@@ -38,13 +38,12 @@ EVENTS_OF_AN_EXECUTION = 25_000
 Json = dict[str, Any]
 
 
-class NamedExecutions:
-    """Executions by the name of what happens to them; `tasks` are the conversion tasks by the same name."""
+class Waiting(NamedExecutions):
+    """`tasks` are the conversion tasks by the same name."""
 
     def __init__(self, application: Application) -> None:
-        self.application = application
+        super().__init__(application)
         self.tasks: dict[str, str] = {}
-        self.arns: dict[str, str] = {}
         vpc = str(application.cloud.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"])
         self.examples = {
             path.stem: application.cloud.stacks.create(
@@ -65,27 +64,7 @@ class NamedExecutions:
 
     def start(self, name: str, execution_input: Json, example: str = "") -> None:
         """One execution of the gate, or of an example's state machine."""
-        machine = self.example(example).outputs["StateMachineArn"] if example else ""
-        self.arns[name] = self.application.start(execution_input, machine)
-
-    def ended(self, name: str) -> Json:
-        return self.application.finish(self.arns[name])
-
-    def output(self, name: str) -> Any:
-        ended = self.ended(name)
-        assert ended["status"] == "SUCCEEDED", ended
-        return json.loads(ended["output"])
-
-    def failure(self, name: str) -> tuple[str, str]:
-        ended = self.ended(name)
-        assert ended["status"] == "FAILED", ended
-        return ended["error"], ended.get("cause", "")
-
-    def history(self, name: str) -> list[Json]:
-        return history_of(self.application.cloud, self.arns[name])
-
-    def entered(self, name: str) -> list[str]:
-        return states_in(self.history(name))
+        self.begin(name, execution_input, self.example(example).outputs["StateMachineArn"] if example else "")
 
     def failed_task(self, name: str) -> Json:
         (failed,) = (one["taskFailedEventDetails"] for one in self.history(name) if one["type"] == "TaskFailed")
@@ -99,8 +78,8 @@ class NamedExecutions:
 
 
 @pytest.fixture(scope="module")
-def executions(application: Application) -> NamedExecutions:
-    run = NamedExecutions(application)
+def executions(application: Application) -> Waiting:
+    run = Waiting(application)
     add, start = run.add, run.start
     never = float("inf")
     run.example("event-to-sns")
@@ -150,7 +129,7 @@ def executions(application: Application) -> NamedExecutions:
     return run
 
 
-def _instances(run: NamedExecutions, count: int) -> list[Json]:
+def _instances(run: Waiting, count: int) -> list[Json]:
     """What the example is told of an instance, once for each."""
     ec2 = run.application.cloud.client("ec2")
     group = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]["GroupId"]
@@ -160,7 +139,7 @@ def _instances(run: NamedExecutions, count: int) -> list[Json]:
     return [{"InstanceId": instance["InstanceId"], "SecurityGroupIds": [group]} for instance in instances]
 
 
-def _groups(run: NamedExecutions, name: str) -> tuple[list[str], list[str]]:
+def _groups(run: Waiting, name: str) -> tuple[list[str], list[str]]:
     """The groups of an execution's instance as they were before, and as they are now."""
     asked = json.loads(run.ended(name)["input"])
     found = run.application.cloud.client("ec2").describe_instances(InstanceIds=[asked["InstanceId"]])
@@ -168,7 +147,7 @@ def _groups(run: NamedExecutions, name: str) -> tuple[list[str], list[str]]:
     return asked["SecurityGroupIds"], [group["GroupId"] for group in now]
 
 
-def _subscribe(run: NamedExecutions) -> None:
+def _subscribe(run: Waiting) -> None:
     """A queue that hears of what the example's topic gets."""
     sqs, topic = run.application.cloud.client("sqs"), run.example("event-to-sns").outputs["TopicArn"]
     queue = sqs.create_queue(QueueName="ends")["QueueUrl"]
@@ -178,13 +157,13 @@ def _subscribe(run: NamedExecutions) -> None:
     )
 
 
-def _create_stack(run: NamedExecutions, name: str, task_id: str) -> None:
+def _create_stack(run: Waiting, name: str, task_id: str) -> None:
     template, parameters = EXAMPLES / "stack-gate.yaml", {"LicenseConversionTaskId": task_id}
     run.application.cloud.stacks.create(name, template, parameters, wait=False)
 
 
 class TestOutput:
-    def test_is_the_finished_task_in_the_shape_of_the_api(self, executions: NamedExecutions) -> None:
+    def test_is_the_finished_task_in_the_shape_of_the_api(self, executions: Waiting) -> None:
         output = executions.output("waits")
 
         assert output == {
@@ -200,7 +179,7 @@ class TestOutput:
 
 
 class TestErrors:
-    def test_of_a_failed_conversion_has_the_task_as_its_cause(self, executions: NamedExecutions) -> None:
+    def test_of_a_failed_conversion_has_the_task_as_its_cause(self, executions: Waiting) -> None:
         error, cause = executions.failure("fails")
 
         assert error == "LicenseConversion.Failed"
@@ -211,12 +190,12 @@ class TestErrors:
 
 
 class TestCallersThatWaitForTheExecution:
-    def test_go_on_with_the_task(self, executions: NamedExecutions) -> None:
+    def test_go_on_with_the_task(self, executions: Waiting) -> None:
         assert executions.output("sync-waits")["LicenseConversionTaskId"] == executions.tasks["sync-waits"]
         before, now = _groups(executions, "sync-waits")
         assert now == before
 
-    def test_choose_what_to_do_after_a_failure(self, executions: NamedExecutions) -> None:
+    def test_choose_what_to_do_after_a_failure(self, executions: Waiting) -> None:
         error, cause = executions.failure("sync-fails")
 
         assert error == "LicenseConversion.Failed"
@@ -224,7 +203,7 @@ class TestCallersThatWaitForTheExecution:
         before, now = _groups(executions, "sync-fails")
         assert now == before
 
-    def test_choose_what_to_do_though_the_cause_that_they_get_is_cut(self, executions: NamedExecutions) -> None:
+    def test_choose_what_to_do_though_the_cause_that_they_get_is_cut(self, executions: Waiting) -> None:
         error, cause = executions.failure("sync-said-much")
 
         with pytest.raises(json.JSONDecodeError):
@@ -234,7 +213,7 @@ class TestCallersThatWaitForTheExecution:
         before, now = _groups(executions, "sync-said-much")
         assert now == before
 
-    def test_choose_what_to_do_after_a_time_out(self, executions: NamedExecutions) -> None:
+    def test_choose_what_to_do_after_a_time_out(self, executions: Waiting) -> None:
         error, cause = executions.failure("sync-times-out")
 
         assert error == "LicenseConversion.TimedOut"
@@ -244,7 +223,7 @@ class TestCallersThatWaitForTheExecution:
 
 
 class TestCallersWithATaskToken:
-    def test_get_the_task(self, executions: NamedExecutions) -> None:
+    def test_get_the_task(self, executions: Waiting) -> None:
         output = executions.output("callback-waits")
 
         assert output["LicenseConversionTaskId"] == executions.tasks["callback-waits"]
@@ -258,15 +237,13 @@ class TestCallersWithATaskToken:
             ("callback-refused", "RequestRefused", "LicenseConversion.InvalidRequest"),
         ],
     )
-    def test_catch_each_error_by_its_name(
-        self, executions: NamedExecutions, name: str, caught: str, gates: str
-    ) -> None:
+    def test_catch_each_error_by_its_name(self, executions: Waiting, name: str, caught: str, gates: str) -> None:
         assert executions.failure(name)[0] == caught
         failed, gate = executions.failed_task(name), executions.gate_of(name)
         assert (failed["error"], failed["cause"]) == (gate["error"], gate["cause"])
         assert gate["error"] == gates
 
-    def test_see_whose_role_was_denied_what(self, executions: NamedExecutions) -> None:
+    def test_see_whose_role_was_denied_what(self, executions: Waiting) -> None:
         error, cause = executions.failure("callback-denied")
 
         assert error == "GateHasNoAccess"
@@ -275,24 +252,24 @@ class TestCallersWithATaskToken:
 
 
 class TestCallersWithALoopOfTheirOwn:
-    def test_wait_as_long_as_the_task_function_says(self, executions: NamedExecutions) -> None:
+    def test_wait_as_long_as_the_task_function_says(self, executions: Waiting) -> None:
         output = executions.output("own-loop-waits")
 
         assert output["LicenseConversionTaskId"] == executions.tasks["own-loop-waits"]
         assert "SecondsUntilNextCheck" not in output
         assert executions.entered("own-loop-waits").count("Look at Task") > 1
 
-    def test_see_a_failure(self, executions: NamedExecutions) -> None:
+    def test_see_a_failure(self, executions: Waiting) -> None:
         error, cause = executions.failure("own-loop-fails")
 
         assert error == "ConversionFailed"
         assert json.loads(cause)["StatusMessage"] == SAID
 
     @pytest.mark.parametrize(("name", "error"), [("refused", "InvalidRequest"), ("denied", "AccessDenied")])
-    def test_catch_a_refusal_by_its_name(self, executions: NamedExecutions, name: str, error: str) -> None:
+    def test_catch_a_refusal_by_its_name(self, executions: Waiting, name: str, error: str) -> None:
         assert executions.failure(f"own-loop-{name}")[0] == f"LicenseConversion.{error}"
 
-    def test_wait_throttles_out(self, executions: NamedExecutions) -> None:
+    def test_wait_throttles_out(self, executions: Waiting) -> None:
         assert executions.output("own-loop-throttled")["Status"] == "SUCCEEDED"
         looks = [
             json.loads(event["taskSucceededEventDetails"]["output"])["Payload"]
@@ -302,7 +279,7 @@ class TestCallersWithALoopOfTheirOwn:
         assert looks[0].keys() == {"LicenseConversionTaskId", "SecondsUntilNextCheck"}
 
 
-def test_a_map_tells_of_each_task_though_some_failed(executions: NamedExecutions) -> None:
+def test_a_map_tells_of_each_task_though_some_failed(executions: Waiting) -> None:
     error, cause = executions.failure("map")
 
     assert error == "SomeNotConverted"
@@ -318,7 +295,7 @@ def test_a_map_tells_of_each_task_though_some_failed(executions: NamedExecutions
 class TestEvents:
     @pytest.fixture(scope="class")
     @classmethod
-    def events(cls, executions: NamedExecutions) -> dict[str, list[Json]]:
+    def events(cls, executions: Waiting) -> dict[str, list[Json]]:
         """What the queue got, by the name of the task that it is about."""
         for name in executions.arns:
             executions.ended(name)
@@ -353,7 +330,7 @@ class TestEvents:
         assert execution.startswith(f"{machine.replace(':stateMachine:', ':execution:')}:")
 
     def test_carry_the_output_and_name_the_stack_that_waited(
-        self, executions: NamedExecutions, events: dict[str, list[Json]]
+        self, executions: Waiting, events: dict[str, list[Json]]
     ) -> None:
         assert events["waits"][0]["detail"] == executions.output("waits")
         detail = events["stack-waits"][0]["detail"]
@@ -368,7 +345,7 @@ class TestEvents:
 
 
 class TestHistories:
-    def test_of_the_longest_wait_stay_below_the_limit(self, executions: NamedExecutions) -> None:
+    def test_of_the_longest_wait_stay_below_the_limit(self, executions: Waiting) -> None:
         events = executions.history("waits")
         first, *_, last = checks = [event["id"] for event in events if states_in([event]) == ["Check Task"]]
         per_turn = (last - first) // (len(checks) - 1)
@@ -381,7 +358,7 @@ class TestHistories:
         assert around + per_turn * turns < EVENTS_OF_AN_EXECUTION
 
 
-def test_no_log_line_contains_a_task_token(executions: NamedExecutions) -> None:
+def test_no_log_line_contains_a_task_token(executions: Waiting) -> None:
     steps, tokens = executions.application.cloud.client("stepfunctions"), []
     for execution in executions.application.executions():
         given = json.loads(steps.describe_execution(executionArn=execution["executionArn"])["input"])
