@@ -197,8 +197,8 @@ class Ways:
 @pytest.fixture(scope="module")
 def run() -> Iterator[AllWaysGone]:
     with cloud_for_tests() as cloud:
-        for parameter in ("LogLevel=INFO", "LogLevel=DEBUG"):
-            options = ("--no-confirm-changeset", "--no-progressbar", "--parameter-overrides", parameter)
+        for tracing in ("PassThrough", "Active"):
+            options = ("--no-confirm-changeset", "--no-progressbar", "--parameter-overrides", f"Tracing={tracing}")
             cloud.stacks.sam("deploy", *options)
         Ways(cloud).go(cloud.stacks.describe(NAME))
         names = {name: logical_id for logical_id, name in physical_ids(cloud, "AWS::IAM::Role").items()}
@@ -272,7 +272,7 @@ DEPLOYER_NEVER_SEEN = _named("""
     iam:GetRole iam:GetRolePolicy lambda:GetFunctionCodeSigningConfig lambda:GetRuntimeManagementConfig
     lambda:ListTags lambda:GetFunctionEventInvokeConfig states:DescribeStateMachine states:ListTagsForResource
     logs:ListTagsForResource events:DescribeRule cloudwatch:GetDashboard sqs:ListQueueTags ssm:GetParameters
-    dynamodb:DescribeTable dynamodb:DescribeTimeToLive dynamodb:DescribeContinuousBackups
+    dynamodb:DescribeTimeToLive dynamodb:DescribeContinuousBackups
     dynamodb:ListTagsOfResource dynamodb:DescribeContributorInsights dynamodb:DescribeKinesisStreamingDestination
     dynamodb:GetResourcePolicy lambda:GetFunctionRecursionConfig lambda:GetFunctionScalingConfig
     logs:DescribeIndexPolicies logs:DescribeResourcePolicies logs:GetDataProtectionPolicy
