@@ -66,9 +66,6 @@ class LocalStack:
             "GATEWAY_SERVER": "loopback",
             "LOCALSTACK_HOST": f"127.0.0.1:{self._port}",
             "SERVICES": ",".join(_SERVICES),
-            "STRICT_SERVICE_LOADING": "1",
-            "EAGER_SERVICE_LOADING": "0",
-            "PERSISTENCE": "0",
             "DISABLE_EVENTS": "1",
             "SKIP_SSL_CERT_DOWNLOAD": "1",
             "DNS_ADDRESS": "0",
@@ -82,7 +79,6 @@ class LocalStack:
             "PROVIDER_OVERRIDE_STEPFUNCTIONS": "converting",
             "PROVIDER_OVERRIDE_EC2": "converting",
             "CFN_IGNORE_UNSUPPORTED_RESOURCE_TYPES": "0",
-            "CFN_PER_RESOURCE_TIMEOUT": "300",
         }
         python = ROOT / ".local/localstack/bin/python"
         with self.log.open("wb") as log:
