@@ -31,7 +31,7 @@ class SentCall:
 
 
 Reply = tuple[int, Any]
-"""A status, and a body: text, or what JSON can say."""
+"""A status, and a body: text, bytes, or what JSON can say. An exception in place of the body is raised: the network's."""
 
 
 def refusal(code: str, message: str = "It said so.", status: int = 400) -> Reply:
@@ -71,8 +71,10 @@ class Network:
         left = self._answers.get(operation) or [(200, ASSUMED if operation == "AssumeRole" else "{}")]
         reply = left.pop(0) if len(left) > 1 else left[0]
         status, body = reply(said) if callable(reply) else reply
-        text = body if isinstance(body, str) else json.dumps(body)
-        raw = HTTPResponse(body=io.BytesIO(text.encode()), preload_content=False)
+        if isinstance(body, Exception):
+            raise body
+        text = body if isinstance(body, str | bytes) else json.dumps(body)
+        raw = HTTPResponse(body=io.BytesIO(text.encode() if isinstance(text, str) else text), preload_content=False)
         return AWSResponse(request.url, status, HTTPHeaders(), raw)
 
 

@@ -15,6 +15,8 @@ from tests.simulation.memory_registrations import MemoryRegistrations
 from tests.unit.fake_license_manager import FakeLicenseManager
 
 TASK_ID = "lct-0123456789abcdef0"
+TASK = {"LicenseConversionTaskId": TASK_ID}
+HANDLE = {"WaitConditionHandle": "https://handles.s3.amazonaws.com/key?Signature=facade"}
 INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
 SERVICE_TOKEN = "arn:aws:lambda:us-east-1:123456789012:function:gate"
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:gate:Gate-1"
@@ -77,13 +79,8 @@ class OneGate:
             self.input = {"Stack": {"Event": stack, "RequestedAt": BEGAN.isoformat()}}
         self.state: dict[str, Any] = {"Waiter": waiter or ("CALLER" if properties is None else "STACK"), **NOT_READ_YET}
         poll = Poll(self.license_manager, lambda: self.now().timestamp(), self._sleep)
-        self.task_check = TaskCheck(
-            SETTINGS,
-            lambda _: poll,
-            lambda _: self.registrations,
-            self.now,
-            lambda: self.share,
-        )
+        registrations = self.registrations
+        self.task_check = TaskCheck(SETTINGS, lambda _: poll, lambda _: registrations, self.now, lambda: self.share)
 
     def now(self) -> datetime:
         return BEGAN + timedelta(seconds=self.seconds)
@@ -97,12 +94,7 @@ class OneGate:
             raise TableUnavailable("The table of registrations does not answer")
 
     def check(
-        self,
-        says: Any = None,
-        *results: Any,
-        at: float | None = None,
-        tries: int = 0,
-        entered: datetime | None = None,
+        self, says: Any = None, *results: Any, at: float | None = None, tries: int = 0, entered: datetime | None = None
     ) -> dict[str, Any]:
         """The state after one check, `at` so many seconds. License Manager `says` something else from now on; the poller has sent
         the `results`.
@@ -118,10 +110,22 @@ class OneGate:
             "EnteredAt": (entered or self.now()).isoformat(),
             "Tries": tries,
         }
-        self.state = json.loads(json.dumps(handle(self.task_check, json.loads(json.dumps(event)), CONTEXT)))
+        found = json.loads(json.dumps(handle(self.task_check, json.loads(json.dumps(event)), CONTEXT)))
+        self.state = {**{name: self.state[name] for name in ("Waiter", *NOT_READ_YET)}, **found}  # as *Check Task* does
         if "Registration" in self.state:
             self.registered_at = self.now().isoformat()
         return self.state
+
+    def sleep(self, says: Any = None, *, at: float | None = None) -> int:
+        """The seconds until the next check, after this one."""
+        self.check(says, at=at)
+        return self.sleeps
+
+    @property
+    def sleeps(self) -> int:
+        """The seconds until the next check; 0 at the end."""
+        until = self.state.get("NextCheckAt", self.now().isoformat())
+        return round((datetime.fromisoformat(until) - self.now()).total_seconds())
 
     def woken(self, *results: Any, at: float | None = None) -> dict[str, Any]:
         """The state after a check that the poller has woken with results, or that woke by itself; what was asked before is

@@ -5,11 +5,10 @@ would be there for the next one.
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import boto3
 import botocore.session
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
@@ -20,40 +19,43 @@ from tests.unit.network import ASSUMED, Network
 
 HANDLERS = Path(__file__).parents[2] / "handlers"
 PROGRAM = "import sys, {module}; print('botocore.session' in sys.modules)"
-MAKE_CALLS = ["check_task", "custom_resource", "poll_tasks"]
+IN_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "gate"}
+READER = "arn:aws:iam::210987654321:role/reader"
 
 
-def brings_boto3(module: str, **environment: str) -> bool:
-    told = {"PYTHONPATH": str(HANDLERS), "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1", **environment}
-    ran = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", PROGRAM.format(module=module)],
-        env=os.environ | told,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    return ran.stdout.strip() == "True"
+def reads(account: Account) -> Callable[[], object]:
+    """A call of a client of this account, which is made now."""
+    client = aws.client("license-manager", attempts=1, account=account)
+    return lambda: client.get_license_conversion_task(LicenseConversionTaskId="lct-1")
 
 
-@pytest.mark.parametrize("module", MAKE_CALLS)
-def test_a_function_that_makes_calls_takes_over_the_cost_of_a_client_when_lambda_starts_it(module: str) -> None:
-    assert brings_boto3(module, AWS_LAMBDA_FUNCTION_NAME="gate")
+@pytest.mark.parametrize(
+    ("module", "where", "brought"),
+    [
+        *((module, IN_LAMBDA, "True") for module in ("check_task", "custom_resource", "poll_tasks")),
+        *((module, {}, "False") for module in ("check_task", "custom_resource", "poll_tasks")),
+        ("respond", IN_LAMBDA, "False"),
+    ],
+)
+def test_boto3_comes_with_the_start_of_a_function_that_makes_calls_in_lambda_and_nowhere_else(
+    module: str, where: dict[str, str], brought: str
+) -> None:
+    """The start takes over the cost of a client; the responder does without."""
+    environment = os.environ | {"PYTHONPATH": str(HANDLERS), **where}
+    command = [sys.executable, "-c", PROGRAM.format(module=module)]
+    ran = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
+
+    assert ran.stdout.strip() == brought
 
 
-def test_the_responder_starts_without_boto3() -> None:
-    assert not brings_boto3("respond", AWS_LAMBDA_FUNCTION_NAME="gate")
-
-
-@pytest.mark.parametrize("module", MAKE_CALLS)
-def test_elsewhere_than_in_lambda_no_import_brings_boto3(module: str) -> None:
-    assert not brings_boto3(module)
-
-
-@pytest.mark.parametrize("attempts", [1, 4])
-def test_a_call_is_tried_as_often_as_its_maker_says(attempts: int) -> None:
-    config = aws.client("stepfunctions", attempts=attempts).meta.config
+@pytest.mark.parametrize(("attempts", "quick"), [(1, True), (4, False)])
+def test_a_call_is_tried_as_often_as_its_maker_says_and_given_up_sooner_where_it_can_be_done_without(
+    attempts: int, quick: bool
+) -> None:
+    config = aws.client("stepfunctions", attempts=attempts, quick=quick).meta.config
 
     assert config.retries == {"mode": "standard", "total_max_attempts": attempts}
+    assert ((config.connect_timeout, config.read_timeout) == (1, 1)) is quick
 
 
 def test_a_call_that_hangs_leaves_time_for_two_more_in_one_attempt_of_the_state_machine() -> None:
@@ -62,40 +64,26 @@ def test_a_call_that_hangs_leaves_time_for_two_more_in_one_attempt_of_the_state_
     assert 0 < (config.connect_timeout + config.read_timeout) * 3 <= ATTEMPT_SECONDS
 
 
-def test_a_call_that_a_check_can_do_without_is_given_up_after_a_second() -> None:
-    config = aws.client("dynamodb", attempts=1, quick=True).meta.config
+@pytest.mark.parametrize("role", ["", READER])
+@pytest.mark.parametrize(("region", "expected"), [("", "us-east-1"), ("eu-central-1", "eu-central-1")])
+def test_a_client_is_of_the_functions_own_region_unless_the_account_says_another(
+    network: Network, role: str, region: str, expected: str
+) -> None:
+    client = aws.client("license-manager", attempts=1, account=Account(role, region=region))
 
-    assert (config.connect_timeout, config.read_timeout) == (1, 1)
-
-
-def test_a_client_is_of_the_functions_own_region_unless_the_account_says_another() -> None:
-    own = aws.client("license-manager", attempts=1)
-    other = aws.client("license-manager", attempts=1, account=Account(region="eu-central-1"))
-
-    assert (own.meta.region_name, other.meta.region_name) == ("us-east-1", "eu-central-1")
-
-
-@pytest.mark.parametrize("region", ["", "eu-central-1"])
-def test_a_role_is_assumed_with_the_first_call_and_not_before_it(region: str) -> None:
-    """A role that cannot be assumed is an answer of that call, which the gate knows how to read."""
-    role = Account("arn:aws:iam::123456789012:role/reader", "an id", region)
-    client = aws.client("license-manager", attempts=1, account=role)
-
-    assert client.meta.region_name == (region or "us-east-1")
+    assert client.meta.region_name == expected
     assert client.meta.config.retries["total_max_attempts"] == 1
+    assert not network.calls, "a role that cannot be assumed is an answer of the first call, which the gate can read"
 
 
 @pytest.mark.parametrize("external_id", ["", "an-id"])
 def test_a_role_is_assumed_under_our_name_and_with_what_its_trust_policy_asks_for(
     network: Network, external_id: str
 ) -> None:
-    role = Account("arn:aws:iam::210987654321:role/reader", external_id, "eu-central-1")
-    network.answers("GetLicenseConversionTask", {"LicenseConversionTaskId": "lct-1"})
-
-    aws.client("license-manager", attempts=1, account=role).get_license_conversion_task(LicenseConversionTaskId="lct-1")
+    reads(Account(READER, external_id, "eu-central-1"))()
 
     assumed, asked_for = network.calls
-    expected = {"RoleArn": role.role_arn, "RoleSessionName": "license-conversion-gate", "ExternalId": external_id}
+    expected = {"RoleArn": READER, "RoleSessionName": "license-conversion-gate", "ExternalId": external_id}
     assert {name: assumed.said.get(name, "") for name in expected} == expected
     assert assumed.signed_by == "AKIATESTTESTTESTTEST"
     assert asked_for.signed_by == "ASIAOFTHEROLE"
@@ -104,10 +92,9 @@ def test_a_role_is_assumed_under_our_name_and_with_what_its_trust_policy_asks_fo
 def test_a_role_is_assumed_with_as_many_tries_as_the_call_itself_has(network: Network) -> None:
     """A check has no time for more."""
     network.answers("AssumeRole", "<ErrorResponse/>", status=503)
-    client = aws.client("license-manager", attempts=1, account=Account("arn:aws:iam::210987654321:role/reader"))
 
     with pytest.raises(ClientError):
-        client.get_license_conversion_task(LicenseConversionTaskId="lct-1")
+        reads(Account(READER))()
 
     assert network.operations() == ["AssumeRole"]
 
@@ -116,10 +103,10 @@ def test_credentials_of_a_role_are_renewed_shortly_before_they_expire(network: N
     soon = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
     expiring = ASSUMED.replace("2099-01-01T00:00:00Z", soon)
     network.answers("AssumeRole", expiring, ASSUMED.replace("ASIAOFTHEROLE", "ASIARENEWED"))
-    client = aws.client("license-manager", attempts=1, account=Account("arn:aws:iam::210987654321:role/reader"))
+    read = reads(Account(READER))
 
     for _ in range(3):
-        client.get_license_conversion_task(LicenseConversionTaskId="lct-1")
+        read()
 
     keys = [call.signed_by for call in network.calls if call.operation != "AssumeRole"]
     assert keys == ["ASIAOFTHEROLE", "ASIARENEWED", "ASIARENEWED"]
@@ -128,54 +115,34 @@ def test_credentials_of_a_role_are_renewed_shortly_before_they_expire(network: N
 
 def test_thirty_accounts_take_one_session(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session takes 9 MB of the 256 that a function has."""
-    made: list[botocore.session.Session] = []
+    made: list[object] = []
     make = botocore.session.get_session
 
-    def get_session(*what: Any, **more: Any) -> botocore.session.Session:
-        made.append(make(*what, **more))
+    def get_session() -> object:
+        made.append(make())
         return made[-1]
 
     monkeypatch.setattr(botocore.session, "get_session", get_session)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.Session())
 
     for number in range(30):
-        reader = Account(f"arn:aws:iam::{number:012}:role/reader")
-        aws.client("license-manager", attempts=1, account=reader).get_license_conversion_task(
-            LicenseConversionTaskId="l"
-        )
+        reads(Account(f"arn:aws:iam::{number:012}:role/reader"))()
 
     assert network.operations().count("AssumeRole") == 30
-    assert len(made) <= 2, "boto3's own, and one for all roles"
+    assert len(made) == 1
 
 
 def test_clients_of_two_accounts_do_not_share_credentials(network: Network) -> None:
     """Two external ids of one role are two accounts: each has to convince the role's trust policy by itself."""
-    role = "arn:aws:iam::210987654321:role/reader"
     network.answers("AssumeRole", ASSUMED, ASSUMED.replace("ASIAOFTHEROLE", "ASIAWITHANID"))
-    accounts = Account(), Account(role), Account(role, "an-id")
-    clients = [aws.client("license-manager", attempts=1, account=account) for account in accounts]
+    of_each = [reads(account) for account in (Account(), Account(READER), Account(READER, "an-id"))]
 
-    for client in (*clients, *clients):
-        client.get_license_conversion_task(LicenseConversionTaskId="lct-1")
+    for read in of_each * 2:
+        read()
 
     assumed = [call.said.get("ExternalId") for call in network.calls if call.operation == "AssumeRole"]
     keys = [call.signed_by for call in network.calls if call.operation != "AssumeRole"]
     assert assumed == [None, "an-id"]
     assert keys == ["AKIATESTTESTTESTTEST", "ASIAOFTHEROLE", "ASIAWITHANID"] * 2
-
-
-def test_what_a_function_prepares_is_a_client_of_each_service_and_only_in_lambda(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    made: list[str] = []
-    monkeypatch.setattr(boto3, "client", lambda service, **_: made.append(service))
-
-    monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME", raising=False)
-    aws.prepare("events")
-    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "gate")
-    aws.prepare("dynamodb", "license-manager")
-
-    assert made == ["dynamodb", "license-manager"]
 
 
 def test_what_a_service_says_and_what_it_does_not_say_are_both_failures() -> None:

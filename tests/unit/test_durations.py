@@ -1,40 +1,24 @@
 """How long each way to a response takes, added up from the definition and the template, is what docs/operations.md says of it."""
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from license_conversion.request import ATTEMPT_SECONDS
-from tests.template import RESOURCES
+from tests.template import FUNCTIONS, ROOT, STATES
 
-ROOT = Path(__file__).parents[2]
 TABLE = (ROOT / "docs" / "operations.md").read_text().split("## What breaks, and who responds")[1].split("\n#")[0]
-STATES: dict[str, Any] = json.loads((ROOT / "statemachine" / "gate.asl.json").read_text())["States"]
-FUNCTIONS = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 LAMBDA_PAUSES = (60, 120)
 """Seconds before Lambda's second and third try of an asynchronous invocation.
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html"""
 
 
-def row(begins: str) -> str:
-    (found,) = (line for line in TABLE.splitlines() if line.startswith(f"| {begins}"))
-    return found
-
-
-def asynchronous(function: str, option: str) -> int:
-    return int(FUNCTIONS[function]["EventInvokeConfig"][option])
-
-
 def tries(function: str) -> int:
-    return 1 + asynchronous(function, "MaximumRetryAttempts")
+    return 1 + int(FUNCTIONS[function]["EventInvokeConfig"]["MaximumRetryAttempts"])
 
 
 def minutes(function: str) -> int:
     """How old Lambda lets an event become."""
-    return asynchronous(function, "MaximumEventAgeInSeconds") // 60
+    return int(FUNCTIONS[function]["EventInvokeConfig"]["MaximumEventAgeInSeconds"]) // 60
 
 
 def worst(function: str) -> float:
@@ -65,7 +49,9 @@ CLAIMS = [
 
 @pytest.mark.parametrize(("begins", "claim", "times"), CLAIMS)
 def test_how_long_each_way_to_a_response_takes_is_said(begins: str, claim: str, times: int) -> None:
-    assert row(begins).count(claim) == times
+    (row,) = (line for line in TABLE.splitlines() if line.startswith(f"| {begins}"))
+
+    assert row.count(claim) == times
 
 
 def test_what_is_said_in_words_alone_is_so() -> None:

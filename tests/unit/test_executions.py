@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -78,22 +78,18 @@ def test_step_functions_takes_every_name_in_which_so_no_url_can_be(logical_id: s
 
 ARN = ARNS + NAME
 BEFORE, REQUESTED, AFTER = "2026-11-22T17:39:54Z", "2026-11-22T17:39:55Z", "2026-11-22T17:39:56Z"
+NO_REPLY: Reply = 0, ReadTimeoutError(endpoint_url="https://states")
 THROTTLE = refusal("ThrottlingException")
 ERRORS = (ClientError, ReadTimeoutError)
 
 
-def no_reply(_: Mapping[str, Any]) -> Reply:
-    raise ReadTimeoutError(endpoint_url="https://states")
-
-
-Answer = Reply | dict[str, Any] | Callable[[Mapping[str, Any]], Reply]
 beyond_reach = pytest.mark.parametrize(
     "trouble",
     [
         pytest.param(THROTTLE, id="a throttle"),
         pytest.param(refusal("AccessDeniedException"), id="a denial"),
         pytest.param(refusal("InternalFailure", status=500), id="a fault"),
-        pytest.param(no_reply, id="no reply in time"),
+        pytest.param(NO_REPLY, id="no reply in time"),
     ],
 )
 
@@ -125,7 +121,7 @@ def test_an_execution_begins_with_its_input_under_its_name(step_functions: StepF
 
 @beyond_reach
 def test_a_start_that_fails_is_tried_for_as_long_as_there_is_time_and_then_raised(
-    step_functions: StepFunctions, trouble: Answer
+    step_functions: StepFunctions, trouble: Reply
 ) -> None:
     """Lambda then delivers the request again."""
     step_functions.network.answers("StartExecution", trouble)
@@ -138,7 +134,7 @@ def test_a_start_that_fails_is_tried_for_as_long_as_there_is_time_and_then_raise
 
 
 def test_an_execution_that_began_without_a_reply_is_joined_at_the_second_try(step_functions: StepFunctions) -> None:
-    step_functions.network.answers("StartExecution", no_reply, refusal("ExecutionAlreadyExists"))
+    step_functions.network.answers("StartExecution", NO_REPLY, refusal("ExecutionAlreadyExists"))
 
     step_functions.executions().begin(EVENT, {}, 20)
 
@@ -258,7 +254,7 @@ def test_an_execution_whose_input_is_none_of_ours_keeps_no_request_from_its_resp
 @beyond_reach
 @pytest.mark.parametrize("operation", ["ListExecutions", "DescribeExecution", "GetExecutionHistory", "StopExecution"])
 def test_executions_that_cannot_be_found_or_stopped_are_logged_and_no_error(
-    step_functions: StepFunctions, operation: str, trouble: Answer, caplog: pytest.LogCaptureFixture
+    step_functions: StepFunctions, operation: str, trouble: Reply, caplog: pytest.LogCaptureFixture
 ) -> None:
     step_functions.has(began(""), {"Task": {"LicenseConversionTaskId": TASK_ID}}, NAME)
     step_functions.network.answers(operation, trouble)

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,15 @@ from tests.unit.network import Network
 NOW = 1_795_369_195.0
 GATES = [f"gate-{number:03}" for number in range(300)]
 LANGUAGE = {"SET", "REMOVE", "AND", "OR", "attribute_exists", "attribute_not_exists"}
-WAIT_FOR_RESULT = compiled(
-    json.loads((Path(__file__).parents[2] / "statemachine" / "gate.asl.json").read_text())["States"]["Wait for Result"][
-        "Arguments"
-    ]
-)
+STATES = json.loads((Path(__file__).parents[2] / "statemachine" / "gate.asl.json").read_text())["States"]
+WAIT_FOR_RESULT = compiled(STATES["Wait for Result"]["Arguments"])
 
 
 def written(key: dict[str, Any], tasks: str, token: str, now: float, seconds: int) -> dict[str, Any]:
     """What the state machine writes of a gate that sleeps so many seconds."""
     surroundings = Surroundings(lambda: now)
-    surroundings.bind("gate", {"Registration": key, "Pending": tasks, "SecondsUntilNextCheck": seconds})
+    next_check = datetime.fromtimestamp(now + seconds, UTC).isoformat()
+    surroundings.bind("gate", {"Registration": key, "Pending": tasks, "NextCheckAt": next_check})
     surroundings.bind("states", {"context": {"Task": {"Token": token}}})
     return {**filled(WAIT_FOR_RESULT, surroundings), "TableName": "registrations"}
 
@@ -55,13 +54,14 @@ class RegistrationTable:
 class DynamoDB:
     """`invoked` are the payloads of the pollers that were started."""
 
-    client: Any
+    client: Any = None
     invoked: list[dict[str, str]] = field(default_factory=list)
+    owners: list[str] = field(default_factory=list)
     operations: list[str] = field(default_factory=list)
 
-    def table(self, account: Account = Account(), poll_function: str = "poll") -> RegistrationTable:  # noqa: B008 - frozen
-        registrations = Registrations("registrations", account, poll_function)
-        return RegistrationTable(registrations, lambda arguments: self.client.update_item(**arguments))
+    def table(self, account: Account = Account()) -> RegistrationTable:  # noqa: B008 - frozen
+        registrations = Registrations("registrations", account, "poll")
+        return RegistrationTable(registrations, lambda arguments: self.client.update_item(**arguments), self.owners)
 
     def called(self, event_name: str, params: dict[str, Any], **_: Any) -> None:
         """Each call of each client. DynamoDB refuses an expression with a reserved word, and a name or value too many; moto does
@@ -70,6 +70,7 @@ class DynamoDB:
         self.operations.append(event_name.removeprefix("provide-client-params."))
         if event_name.endswith("lambda.Invoke"):
             self.invoked.append(json.loads(params["Payload"]))
+            self.owners.append(self.invoked[-1]["Owner"])
         words = set(re.findall(r"[#:]?\w+", " ".join(params[name] for name in params if name.endswith("Expression"))))
         assert {word for word in words if word[0] == ":"} == params.get("ExpressionAttributeValues", {}).keys()
         assert {word for word in words if word[0] == "#"} == params.get("ExpressionAttributeNames", {}).keys()
@@ -80,7 +81,7 @@ class DynamoDB:
 @pytest.fixture
 def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDB]:
     """As the template has it."""
-    dynamodb = DynamoDB(None)
+    dynamodb = DynamoDB()
     handlers = [*botocore.handlers.BUILTIN_HANDLERS, ("provide-client-params", dynamodb.called)]
     monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", handlers)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
@@ -95,27 +96,13 @@ def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDB]:
 @pytest.fixture(params=["DynamoDB", "memory"])
 def table(request: pytest.FixtureRequest) -> RegistrationTable:
     """The fake of the other tests is held to the same."""
-    if request.param == "memory":
-        memory = MemoryRegistrations()
-        table = RegistrationTable(memory, lambda arguments: memory.register(arguments, NOW))
-        memory.start_poller = table.owners.append
-        return table
-    dynamodb: DynamoDB = request.getfixturevalue("dynamodb")
-    table = dynamodb.table()
-    table.owners = Owners(dynamodb)
+    if request.param == "DynamoDB":
+        dynamodb: DynamoDB = request.getfixturevalue("dynamodb")
+        return dynamodb.table()
+    memory = MemoryRegistrations()
+    table = RegistrationTable(memory, lambda arguments: memory.register(arguments, NOW))
+    memory.start_poller = table.owners.append
     return table
-
-
-class Owners(list[str]):
-    """Of the pollers that Lambda was asked for."""
-
-    def __init__(self, dynamodb: DynamoDB) -> None:
-        self._dynamodb = dynamodb
-
-    def __eq__(self, other: object) -> bool:
-        return [event["Owner"] for event in self._dynamodb.invoked] == other
-
-    __hash__ = None
 
 
 # Registrations
@@ -127,13 +114,6 @@ def test_what_the_state_machine_writes_of_a_gate_the_poller_reads(table: Registr
     assert list(table.of_account.waiting(NOW)) == [Registration("one", ["lct-1", "lct-2"], "t" * 2048, NOW)]
     assert table.of_account.registration("one") == Registration("one", ["lct-1", "lct-2"], "t" * 2048, NOW)
     assert table.of_account.registration("another") is None
-
-
-def test_a_gate_that_registers_again_is_there_once_with_its_new_token(table: RegistrationTable) -> None:
-    table.register("one", "lct-1 lct-2", "token")
-    table.register("one", "lct-2", "newer", NOW + 100)
-
-    assert list(table.of_account.waiting(NOW)) == [Registration("one", ["lct-2"], "newer", NOW + 100)]
 
 
 def test_a_registration_is_removed_on_the_condition_of_its_token(table: RegistrationTable) -> None:
@@ -177,6 +157,7 @@ def test_the_lease_is_renewed_on_the_condition_that_it_is_still_ones_own(table: 
     assert table.of_account.renew_lease("one", NOW + 20)
     assert not table.of_account.take_lease("two", NOW + LEASE + 19)
     assert not table.of_account.renew_lease("two", NOW + 20)
+    assert table.of_account.renew_lease("one", NOW + 10 * LEASE), "a poller that stood still, where no other took it"
 
 
 def test_a_lease_is_taken_over_once_though_the_pollers_event_is_delivered_twice(table: RegistrationTable) -> None:
@@ -186,36 +167,17 @@ def test_a_lease_is_taken_over_once_though_the_pollers_event_is_delivered_twice(
     assert table.of_account.renew_lease("first delivery", NOW + 20)
 
 
-def test_the_lease_is_lost_to_whoever_takes_it_once_it_is_over(table: RegistrationTable) -> None:
+def test_the_lease_is_lost_to_whoever_takes_it_once_it_is_over_and_given_back_by_nobody_else(
+    table: RegistrationTable,
+) -> None:
     table.of_account.take_lease("one", NOW)
 
     assert table.of_account.take_lease("two", NOW + LEASE)
     assert not table.of_account.renew_lease("one", NOW + LEASE)
     table.of_account.give_lease_back("one")
     assert not table.of_account.take_lease("three", NOW + LEASE)
-
-
-def test_of_two_pollers_one_has_the_lease_whoever_renews_it_first(table: RegistrationTable) -> None:
-    table.of_account.take_lease("one", NOW)
-    table.of_account.take_lease("two", NOW + LEASE)
-
-    for second in range(0, 300, 5):
-        renewed = [table.of_account.renew_lease(owner, NOW + LEASE + second) for owner in ("one", "two")]
-        assert renewed == [False, True]
-
-
-def test_a_lease_that_was_given_back_is_free_at_once(table: RegistrationTable) -> None:
-    table.of_account.take_lease("one", NOW)
-    table.of_account.give_lease_back("one")
-
-    assert table.of_account.take_lease("two", NOW)
-
-
-def test_a_lease_that_nobody_has_taken_meanwhile_is_renewed_late(table: RegistrationTable) -> None:
-    """A poller that stood still has nothing to fear from itself."""
-    table.of_account.take_lease("one", NOW)
-
-    assert table.of_account.renew_lease("one", NOW + 10 * LEASE)
+    table.of_account.give_lease_back("two")
+    assert table.of_account.take_lease("three", NOW + LEASE)
 
 
 def test_a_poll_is_noted_by_whoever_has_the_lease_and_read_by_each_check_whether_it_takes_the_lease_or_not(
@@ -235,21 +197,16 @@ def test_a_poll_is_noted_by_whoever_has_the_lease_and_read_by_each_check_whether
 # What DynamoDB alone has
 
 
-def test_a_poller_is_started_for_the_account_with_the_owner_of_the_lease(dynamodb: DynamoDB) -> None:
-    account = Account("arn:role", "external", "us-west-2")
-    dynamodb.table(account).of_account.look_after_poller("gate", NOW)
-
-    (event,) = dynamodb.invoked
-    assert event.pop("Owner") == f"gate@{NOW:.3f}"
-    assert event == {"RoleArn": "arn:role", "ExternalId": "external", "Region": "us-west-2"}
-
-
-def test_a_poller_that_cannot_be_started_is_no_error_and_in_the_log(
+def test_a_poller_is_started_for_the_account_with_the_owner_of_the_lease_and_may_fail_to_start(
     dynamodb: DynamoDB, lines: Callable[[], str]
 ) -> None:
-    assert dynamodb.table().of_account.look_after_poller("gate", NOW) == LastPoll()
+    account = Account("arn:role", "external", "us-west-2")
 
-    assert "The poller could not be started" in lines()
+    assert dynamodb.table(account).of_account.look_after_poller("gate", NOW) == LastPoll()
+
+    named = {"RoleArn": "arn:role", "ExternalId": "external", "Region": "us-west-2"}
+    assert dynamodb.invoked == [{**named, "Owner": f"gate@{NOW:.3f}"}]
+    assert "The poller could not be started" in lines(), "moto has no such function"
 
 
 def test_gates_are_spread_over_partitions_and_all_of_them_are_found(dynamodb: DynamoDB) -> None:
@@ -321,15 +278,12 @@ class TestSlots:
         accounts = [Account(f"arn:role-{number}") for number in range(MOST_POLLERS + 1)]
         return [Registrations("registrations", account) for account in accounts]
 
-    def test_at_most_twenty_pollers_have_one(self, pollers: list[Registrations]) -> None:
-        assert [poller.take_slot(NOW) for poller in pollers] == [True] * MOST_POLLERS + [False]
-
-    def test_the_slot_of_a_poller_that_was_killed_is_free_after_thirty_seconds(
+    def test_at_most_twenty_pollers_have_one_and_that_of_one_that_was_killed_is_free_after_thirty_seconds(
         self, pollers: list[Registrations]
     ) -> None:
         *running, late = pollers
         for poller in running:
-            poller.take_slot(NOW)
+            assert poller.take_slot(NOW)
             poller.take_lease("owner", NOW)
         for poller in running[1:]:
             assert poller.renew_lease("owner", NOW + 20)
@@ -356,26 +310,23 @@ class TestSlots:
         assert pollers[MOST_POLLERS].take_slot(NOW + LEASE)
 
 
-CALLS: dict[str, Callable[[Registrations], Any]] = {
-    "look_after_poller": lambda table: table.look_after_poller("one", NOW),
-    "take_lease": lambda table: table.take_lease("one", NOW),
-    "take_over": lambda table: table.take_over("one", "two"),
-    "take_slot": lambda table: table.take_slot(NOW),
-    "renew_lease": lambda table: table.renew_lease("one", NOW),
-    "give_lease_back": lambda table: table.give_lease_back("one"),
-    "note_poll": lambda table: table.note_poll("one", NOW, 1.0),
-    "waiting": lambda table: list(table.waiting(NOW)),
-    "registration": lambda table: table.registration("one"),
-    "remove": lambda table: table.remove(Registration("one", ["lct-1"], "the-token", NOW)),
-}
-
-
-@pytest.mark.parametrize("call", CALLS)
-def test_a_table_that_is_gone_is_unavailable_and_no_token_is_in_the_error(dynamodb: DynamoDB, call: str) -> None:
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda table: table.take_lease("one", NOW),
+        lambda table: list(table.waiting(NOW)),
+        lambda table: table.registration("one"),
+        lambda table: table.remove(Registration("one", ["lct-1"], "the-token", NOW)),
+    ],
+    ids=["update", "query", "get", "delete"],
+)
+def test_a_table_that_is_gone_is_unavailable_and_no_token_is_in_the_error(
+    dynamodb: DynamoDB, call: Callable[[Registrations], Any]
+) -> None:
     dynamodb.client.delete_table(TableName="registrations")
 
     with pytest.raises(TableUnavailable) as error:
-        CALLS[call](Registrations("registrations", Account()))
+        call(Registrations("registrations", Account()))
 
     assert "the-token" not in str(error.value)
 

@@ -31,7 +31,7 @@ BEGAN = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
 def test_no_figure_of_a_gates_end_depends_on_two_clocks_agreeing(
     outcome: str, end_time: str | None, lag: dict[str, float], said: Callable[[], Said]
 ) -> None:
-    telemetry.ended(outcome, 60, BEGAN, end_time)
+    telemetry.ended(outcome, "", 60, "", began=BEGAN, end_time=end_time)
     telemetry.flush()
 
     ended = "Gates" + outcome.title().replace("_", "")
@@ -39,7 +39,7 @@ def test_no_figure_of_a_gates_end_depends_on_two_clocks_agreeing(
 
 
 def test_a_gate_that_did_not_even_begin_has_no_lag(said: Callable[[], Said]) -> None:
-    telemetry.ended("SUCCEEDED", 60, None, "2026-11-22T17:40:50Z")
+    telemetry.ended("SUCCEEDED", "", 60, "", end_time="2026-11-22T17:40:50Z")
     telemetry.flush()
 
     assert "DetectionLag" not in said().metrics
