@@ -291,18 +291,19 @@ def test_sending_ends_when_cloudformation_has_given_up_and_says_whether_it_still
     assert "c0ffee" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("said", "seconds"), [("90", 90), (90, 90), ("1", 1), ("3600", 3600)], ids=repr)
-def test_when_cloudformation_gives_up_is_known_of_properties_that_nobody_has_checked(said: Any, seconds: int) -> None:
-    assert service_timeout({"ResourceProperties": {"ServiceTimeout": said}}) == seconds
-
-
 @pytest.mark.parametrize(
-    "properties",
-    [None, [], "text", 5, {}, *({"ServiceTimeout": bad} for bad in ("0", "3601", "soon", "-5", "", [90], None))],
+    ("properties", "seconds"),
+    [
+        *(({"ServiceTimeout": said}, int(said)) for said in ("90", 90, "1", "3600")),
+        *(({"ServiceTimeout": bad}, 3600) for bad in ("0", "3601", "soon", "-5", "", [90], None)),
+        *((none, 3600) for none in (None, [], "text", 5, {})),
+    ],
     ids=repr,
 )
-def test_properties_that_say_no_time_leave_the_hour_that_cloudformation_waits(properties: Any) -> None:
-    assert service_timeout({"ResourceProperties": properties}) == 3600
+def test_when_cloudformation_gives_up_is_known_of_properties_that_nobody_has_checked(
+    properties: Any, seconds: int
+) -> None:
+    assert service_timeout({"ResourceProperties": properties}) == seconds
 
 
 # When it was requested
