@@ -291,12 +291,15 @@ def test_sending_ends_when_cloudformation_has_given_up_and_says_whether_it_still
     assert "c0ffee" not in str(raised.value)
 
 
+NO_PROPERTIES: list[Any] = [None, [], "text", 5, {}]
+
+
 @pytest.mark.parametrize(
     ("properties", "seconds"),
     [
         *(({"ServiceTimeout": said}, int(said)) for said in ("90", 90, "1", "3600")),
         *(({"ServiceTimeout": bad}, 3600) for bad in ("0", "3601", "soon", "-5", "", [90], None)),
-        *((none, 3600) for none in (None, [], "text", 5, {})),
+        *((none, 3600) for none in NO_PROPERTIES),
     ],
     ids=repr,
 )
