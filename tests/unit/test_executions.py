@@ -294,9 +294,6 @@ def test_the_search_for_executions_ends_when_its_time_is_up(
     assert 20 <= step_functions.monotonic() <= 20 + 7, "one call more, which takes seven seconds at most"
 
 
-# For the responder, whose tests have the rest
-
-
 def test_an_execution_that_goes_on_running_is_an_error_so_that_lambda_tries_again(
     step_functions: StepFunctions,
 ) -> None:

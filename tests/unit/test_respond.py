@@ -538,21 +538,17 @@ def test_a_record_that_says_little_and_a_function_without_its_settings_are_no_re
     )
 
 
-def test_refused_properties_get_the_response_that_the_function_gives(outside: Outside) -> None:
-    """It may have sent it, and not have been able to say so."""
-    properties = {"LicenseConversionTaskId": TASK_ID, "OnFailure": "fail"}
+def test_refused_properties_get_the_response_that_the_function_gives_unless_they_cannot_be_read(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The function may have sent it, and not have been able to say so."""
+    outside.gives_up(ResourceProperties={"LicenseConversionTaskId": TASK_ID, "OnFailure": "fail"})
 
-    outside.gives_up(ResourceProperties=properties)
-
-    told = outside.heard()[STACK]
-    assert told["Reason"] == "OnFailure: 'fail' is not allowed: it must be FAIL or CONTINUE."
-    assert told["PhysicalResourceId"] == NO_ID
+    reason = "OnFailure: 'fail' is not allowed: it must be FAIL or CONTINUE."
+    assert outside.heard()[STACK] == {**FAILURE, "Reason": reason, "PhysicalResourceId": NO_ID}
     assert outside.network.calls == []
 
-
-def test_a_request_that_cannot_be_read_is_no_refused_one(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "license_conversion.request", None)
-
     outside.gives_up(ResourceProperties={"OnFailure": "fail"})
 
     assert outside.heard()[STACK]["Reason"].startswith("The gate itself broke before it could wait for a task.")

@@ -333,11 +333,8 @@ def test_a_request_was_made_when_its_url_was_signed(url: str, ago: timedelta) ->
     [
         pytest.param(url_signed("20261122T153959Z"), id="longer ago than it is good for"),
         pytest.param(url_signed("20261122T174500Z"), id="in the future, by a clock that is off"),
-        pytest.param(url_signed("20261123T173955Z"), id="in the far future"),
-        pytest.param(url_signed("00010101T000000Z"), id="year 1"),
         pytest.param(url_signed("99991231T235959Z"), id="year 9999"),
         pytest.param(url_signed("20261399T173955Z"), id="a date that does not exist"),
-        pytest.param(url_signed("2026-11-22"), id="another form"),
         pytest.param(url_signed("20261122T173955Z%0A"), id="a newline at the end"),
         pytest.param("https://bucket/key?Expires=1&Signature=b", id="an end long ago"),
         pytest.param("https://bucket/key?Expires=soon&Signature=b", id="an end that is none"),
