@@ -24,7 +24,7 @@ from tests.model.cloudformation import GAP, next_handle
 from tests.model.faults import Fault
 from tests.model.who_waits import FUNCTION, SECRET, Resource, State
 from tests.model.world import OTHER, OWN, World
-from tests.simulation.interpreter import Execution
+from tests.simulation.interpreter import OWN_CALLS, Execution
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "2000"))
 PARTS = 4
@@ -137,7 +137,7 @@ faults = st.one_of(
     st.tuples(st.just("Invoke CheckTask"), st.just(Fault.SLOW)),
     st.tuples(st.sampled_from(("ListExecutions", "DescribeExecution", "GetTask")), st.just(Fault.STALE)),
     st.tuples(
-        st.sampled_from(("PutMetricData", "PutEvents", "Register")),
+        st.sampled_from((*OWN_CALLS, "Register")),
         st.sampled_from((Fault.REFUSED, Fault.SLOW, Fault.LOST)),
     ),
     st.tuples(st.sampled_from(("GetTask", "Poll", "PollList")), st.just(Fault.DENIED)),
@@ -146,7 +146,7 @@ weathers = st.one_of(
     st.tuples(st.sampled_from(("Table", "Register")), st.sampled_from(no_crashes)),
     st.tuples(st.sampled_from(("SendTaskSuccess", "Invoke PollTasks")), st.sampled_from((Fault.REFUSED, Fault.LOST))),
     st.tuples(st.sampled_from(("GetTask", "Poll", "PollList")), st.just(Fault.DENIED)),
-    st.tuples(st.sampled_from(("PutEvents", "PutMetricData")), st.sampled_from((Fault.REFUSED, Fault.SLOW))),
+    st.tuples(st.sampled_from(OWN_CALLS), st.sampled_from((Fault.REFUSED, Fault.SLOW))),
     st.tuples(st.sampled_from(("GetTask", "ListTasks")), st.sampled_from((*no_crashes, Fault.STALE))),
     st.tuples(st.sampled_from(("Put", "CallBack")), st.sampled_from(no_crashes)),
     st.tuples(st.just("Invoke CustomResource"), st.just(Fault.THROTTLED)),
