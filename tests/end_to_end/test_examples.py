@@ -19,8 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from license_conversion.request import STACK_PROPERTIES
-from tests.end_to_end.application import EXAMPLES, READER, ROOT, Application, history_of
+from tests.end_to_end.application import EXAMPLES, READER, ROOT, Application, NamedExecutions, states_in
 from tests.local_cloud.clients import ACCOUNT, REGION
 from tests.local_cloud.stacks import Stack
 
@@ -101,16 +100,6 @@ def test_the_list_of_commands_that_no_test_runs_has_none_that_is_not_there() -> 
     assert len(RUN) >= 25
     for beginning in NOT_RUN:
         assert [command for _, command in GIVEN if command.startswith(beginning)]
-
-
-@pytest.mark.parametrize("page", [*PAGES, *(ROOT / "docs").glob("*.md")], ids=lambda path: path.name)
-def test_a_block_that_is_pasted_whole_deploys_once(page: Path) -> None:
-    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL)
-
-    assert (
-        max((len(re.findall(r"^ *(?:make|sam|aws \w+) deploy\b", block, re.MULTILINE)) for block in blocks), default=0)
-        <= 1
-    )
 
 
 def test_the_command_that_deploys_roles_says_that_it_may() -> None:
@@ -264,46 +253,24 @@ def test_an_expression_is_one_line_to_step_functions(path: Path) -> None:
     assert [node.value for node in nodes if node.value.startswith("{%") and "\n" in node.value] == []
 
 
-class Callers:
-    """State machines of the examples, at the gate or at something in its place, and their executions by name."""
-
-    def __init__(self, application: Application) -> None:
-        self.application = application
-        self.step_functions = application.cloud.client("stepfunctions")
-        self.arns: dict[str, str] = {}
-        self._stacks: dict[str, Stack] = {}
+class Callers(NamedExecutions):
+    """State machines of the examples, at the gate or at something in its place."""
 
     def at(self, example: str, gate: str = "", *changes: tuple[str, str]) -> Stack:
         """The example's stack; `gate` is the ARN of what is in the gate's place."""
-        name = f"caller-{len(self._stacks)}"
-        template = (EXAMPLES / f"{example}.yaml").read_text()
+        cloud, template = self.application.cloud, (EXAMPLES / f"{example}.yaml").read_text()
         for old, new in ((IMPORTED, gate), *changes) if gate else changes:
             assert old in template
             template = template.replace(old, new)
-        vpc = self.application.cloud.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
-        parameters = {"VpcId": vpc} if "VpcId:" in template else {}
-        self._stacks[name] = self.application.cloud.stacks.create(name, template, parameters)
-        assert self._stacks[name].status == "CREATE_COMPLETE", self._stacks[name].failures
-        return self._stacks[name]
+        vpc = cloud.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
+        stack = cloud.stacks.create(
+            f"caller-{gate.rpartition(':')[2] or example}", template, {"VpcId": vpc} if "VpcId:" in template else {}
+        )
+        assert stack.status == "CREATE_COMPLETE", stack.failures
+        return stack
 
     def start(self, name: str, stack: Stack, **given: Any) -> None:
-        self.arns[name] = self.application.start(given, stack.outputs["StateMachineArn"])
-
-    def failure(self, name: str) -> tuple[str, str]:
-        ended = self.application.finish(self.arns[name])
-        assert ended["status"] == "FAILED", ended
-        return ended["error"], ended["cause"]
-
-    def history(self, name: str) -> list[Json]:
-        return history_of(self.application.cloud, self.arns[name])
-
-    def entered(self, name: str) -> dict[str, str]:
-        """The states that were entered, and when."""
-        return {
-            event["stateEnteredEventDetails"]["name"]: event["timestamp"].strftime("%Y%m%d%H%M%S")
-            for event in self.history(name)
-            if "stateEnteredEventDetails" in event
-        }
+        self.begin(name, given, stack.outputs["StateMachineArn"])
 
     def instance(self) -> tuple[str, list[str]]:
         ec2 = self.application.cloud.client("ec2")
@@ -320,7 +287,9 @@ class Callers:
         chain = {f"State{number}": state for number, state in enumerate(states)}
         definition = json.dumps({"StartAt": "State0", "States": chain})
         role = "arn:aws:iam::000000000000:role/gate"
-        created = self.step_functions.create_state_machine(name=name, definition=definition, roleArn=role)
+        created = self.application.cloud.client("stepfunctions").create_state_machine(
+            name=name, definition=definition, roleArn=role
+        )
         return str(created["stateMachineArn"])
 
 
@@ -425,7 +394,8 @@ def test_traffic_comes_again_unless_the_conversion_may_still_run(
         for event in callers.history(error)
         if event.get("taskScheduledEventDetails", {}).get("resource") == "describeExecution"
     )
-    assert callers.entered(error)["Wait at Gate"] in asked  # the name is of this entry, so another one's is another
+    (entered,) = (event["timestamp"] for event in callers.history(error) if states_in([event]) == ["Wait at Gate"])
+    assert entered.strftime("%Y%m%d%H%M%S") in asked  # the name is of this entry, so another one's is another
 
 
 def test_a_loop_of_ones_own_ends_whatever_the_task_came_without(callers: Callers) -> None:
@@ -473,14 +443,6 @@ def test_the_terraform_example_gives_the_stack_parameters_that_it_has_and_reads_
     assert given
     assert set(given) <= set(wrapped["Parameters"])
     assert set(re.findall(r'outputs\["(\w+)"\]', TERRAFORM)) <= set(wrapped["Outputs"])
-
-
-def test_the_cdk_page_has_each_property_of_a_gate_in_camel_case() -> None:
-    told = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", (CDK / "README.md").read_text(), re.MULTILINE))
-    names = {one.name for one in STACK_PROPERTIES} - {"ServiceToken", "ServiceTimeout"}
-
-    assert set(told.values()) == names
-    assert all(name[0].upper() + name[1:] == property_name for name, property_name in told.items())
 
 
 def _synthesise(folder: Path) -> Path:
