@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 import yaml
 
-from license_conversion.request import STACK_PROPERTIES
 from tests.end_to_end.application import EXAMPLES, READER, ROOT, Application, NamedExecutions, states_in
 from tests.local_cloud.clients import ACCOUNT, REGION
 from tests.local_cloud.stacks import Stack
@@ -444,14 +443,6 @@ def test_the_terraform_example_gives_the_stack_parameters_that_it_has_and_reads_
     assert given
     assert set(given) <= set(wrapped["Parameters"])
     assert set(re.findall(r'outputs\["(\w+)"\]', TERRAFORM)) <= set(wrapped["Outputs"])
-
-
-def test_the_cdk_page_has_each_property_of_a_gate_in_camel_case() -> None:
-    told = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", (CDK / "README.md").read_text(), re.MULTILINE))
-    names = {one.name for one in STACK_PROPERTIES} - {"ServiceToken", "ServiceTimeout"}
-
-    assert set(told.values()) == names
-    assert all(name[0].upper() + name[1:] == property_name for name, property_name in told.items())
 
 
 def _synthesise(folder: Path) -> Path:
