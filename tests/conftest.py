@@ -42,7 +42,7 @@ REAL_AWS = (
 
 END_TO_END = "tests/end_to_end/test_"
 CLOUDS = (
-    ("dashboard", "verify", "story", "parameters"),
+    ("dashboard", "verify", "parameters"),
     ("permissions", "safety_net", "local_cloud", "demo", "release"),
     ("state_machine", "stack_gate", "broken_gate", "our_interpreter"),
     ("upgrade", "poller", "convert_and_gate", "examples"),
