@@ -31,18 +31,24 @@ FUNCTIONS = {
 MACHINE = {"Comment", "QueryLanguage", "StartAt", "TimeoutSeconds", "States"}
 FIELDS = {
     "Choice": {"Choices", "Default"},
-    "Pass": {"Assign", "Output", "Next", "End"},
-    "Wait": {"Seconds", "Assign", "Output", "Next", "End"},
-    "Task": {"Resource", "Arguments", "TimeoutSeconds", "Retry", "Catch", "Assign", "Output", "Next", "End"},
+    "Pass": {"Assign", "Output", "Next"},
+    "Wait": {"Seconds", "Assign", "Output", "Next"},
+    "Task": {"Resource", "Arguments", "TimeoutSeconds", "Retry", "Catch", "Assign", "Output", "Next"},
     "Succeed": {"Output"},
     "Fail": {"Error", "Cause"},
 }
 RULE = {"Comment", "Condition", "Assign", "Next"}
 RETRIER = {
-    *("Comment", "ErrorEquals", "IntervalSeconds", "BackoffRate", "MaxAttempts", "MaxDelaySeconds", "JitterStrategy"),
+    "Comment",
+    "ErrorEquals",
+    "IntervalSeconds",
+    "BackoffRate",
+    "MaxAttempts",
+    "MaxDelaySeconds",
+    "JitterStrategy",
 }
 CATCHER = {"Comment", "ErrorEquals", "Assign", "Next"}
-LITERAL = {"Type", "Comment", "Resource", "Retry", "Next", "End", "Default"}
+LITERAL = {"Type", "Comment", "Resource", "Retry", "Next", "Default"}
 """Fields of a state in which there are no expressions."""
 MOST_BYTES = 262_144
 """Of a state's arguments, result or output, and of what one state assigns.
@@ -136,11 +142,6 @@ class Execution:
         self._states: Data = {}
         """`$states`. Never changed, only replaced."""
         self._step = 0
-
-    @property
-    def variables(self) -> Data:
-        """As they are now."""
-        return {name: value for name, value in self._surroundings.values.items() if name != "states"}
 
     def begin(self) -> None:
         if self.status != "RUNNING":
@@ -402,9 +403,7 @@ def _prepared(name: str, state: Mapping[str, Any]) -> Data:
         _refuse_unknown(name, catcher, CATCHER)
     for rule in (*state.get("Retry", ()), *state.get("Catch", ())):
         assert "States.TaskFailed" not in rule["ErrorEquals"], f"{name}: States.TaskFailed is not modelled"
-        assert "States.ALL" not in rule["ErrorEquals"] or len(rule["ErrorEquals"]) == 1, (
-            f"{name}: States.ALL goes alone"
-        )
+        assert "States.ALL" not in rule["ErrorEquals"] or len(rule["ErrorEquals"]) == 1, f"{name}: it goes alone"
     for fields in (state, *state.get("Choices", ()), *state.get("Catch", ())):
         assert "states" not in fields.get("Assign", {}), name
     if state["Type"] == "Task":

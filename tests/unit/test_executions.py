@@ -14,17 +14,13 @@ from license_conversion import executions
 from license_conversion.executions import Executions
 from license_conversion.fleet import fleet_id
 from tests.unit.network import Network, Reply, refusal
+from tests.unit.one_gate import STACK_EVENT as EVENT
+from tests.unit.one_gate import TASK_ID
 
-TASK_ID, OTHER = "lct-0123456789abcdef0", "lct-other"
+OTHER = "lct-other"
 FLEET = fleet_id([TASK_ID, OTHER])
 REFUSED = "license-conversion-gate-refused"
 MADE_UP = "stack-Gate-1ABCDEFGHIJKL"
-EVENT = {
-    "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/gate/0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0",
-    "LogicalResourceId": "Gate",
-    "RequestId": "7bfe2d54-710d-4a5c-b1d1-0f0f0f0f0f0f",
-    "ResponseURL": "https://bucket.s3.amazonaws.com/key?X-Amz-Date=20261122T173955Z&X-Amz-Signature=c0ffee",
-}
 DELETE = {**EVENT, "RequestType": "Delete", "RequestId": "the Delete", "PhysicalResourceId": TASK_ID}
 UPDATE = {**EVENT, "RequestType": "Update", "RequestId": "the Update", "PhysicalResourceId": "lct-before"}
 BOTH = pytest.mark.parametrize("event", [DELETE, UPDATE], ids=["a Delete", "an Update"])
@@ -50,8 +46,12 @@ def test_a_request_that_differs_has_another_name(changed: dict[str, str]) -> Non
     assert named(**changed) != NAME
 
 
-def test_every_delivery_of_a_request_has_the_same_name() -> None:
-    assert executions.name({**EVENT, "RequestType": "Create", "ResourceProperties": {"anything": "else"}}) == NAME
+def test_every_delivery_of_a_request_has_the_same_name_which_begins_with_the_resource() -> None:
+    """For people who read the list."""
+    again = {**EVENT, "RequestType": "Create", "ResourceProperties": {"anything": "else"}}
+
+    assert executions.name(again) == NAME
+    assert NAME.startswith("Gate-")
 
 
 @pytest.mark.parametrize("length", [16, 17, 255])
@@ -59,10 +59,6 @@ def test_resources_whose_long_names_begin_alike_have_different_names(length: int
     beginning = "G" * (length - 1)
 
     assert named(LogicalResourceId=f"{beginning}a") != named(LogicalResourceId=f"{beginning}b")
-
-
-def test_a_name_begins_with_the_resource_for_whoever_reads_the_list() -> None:
-    assert NAME.startswith("Gate-")
 
 
 @given(

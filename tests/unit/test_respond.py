@@ -19,13 +19,12 @@ from tests.context import Context
 from tests.local_cloud.answers import AnswersReceiver
 from tests.unit.conftest import Said
 from tests.unit.network import Network, Reply, refusal
+from tests.unit.one_gate import STACK_EVENT, TASK_ID
 
-TASK_ID = "lct-0123456789abcdef0"
-STACK_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/mine/0f1e2d3c"
 STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LicenseConversionGate-0f1e2d3c"
 ARNS = f"{STATE_MACHINE.replace(':stateMachine:', ':execution:')}:"
 ARN = f"{ARNS}Gate-1"
-WHOSE = {"stack_id": STACK_ID, "logical_resource_id": "Gate", "request_type": "Create"}
+WHOSE = {"stack_id": STACK_EVENT["StackId"], "logical_resource_id": "Gate", "request_type": "Create"}
 STACK, HANDLE, TOKEN = "STACK", "HANDLE", "TASK_TOKEN"
 CALLER = {"LicenseConversionTaskId": TASK_ID, "TaskToken": "a token"}
 
@@ -46,7 +45,7 @@ AT_ONCE = {**WAITS, "Response": SUCCESS}
 RUNTIME = {"status": "FAILED", "error": "States.Runtime", "cause": "The path '$.Nowhere' is not there"}
 NOT_TAKEN = {"status": "FAILED", "error": "LicenseConversion.NoResponse", "cause": "NobodyListens"}
 BY_HAND = {"status": "ABORTED", "error": "Operator", "cause": "I wanted it to end"}
-OWN_ID = "license-conversion-gate-responder"
+OWN_ID, NO_ID = "license-conversion-gate-responder", "license-conversion-gate-refused"
 APPLICATIONS_STACK = """<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>gate</StackName>
 <CreationTime>2026-11-25T12:00:00Z</CreationTime><StackStatus>{}</StackStatus></member></Stacks></DescribeStacksResult>
 </DescribeStacksResponse>"""
@@ -123,15 +122,9 @@ class Outside:
 
     def request(self, name: str = "stack", **members: Any) -> dict[str, Any]:
         """The event of a stack that waits."""
-        return {
-            "RequestType": "Create",
-            "StackId": STACK_ID,
-            "RequestId": name,
-            "LogicalResourceId": "Gate",
-            "ResponseURL": self.answers.issue(name),
-            "ResourceProperties": {"LicenseConversionTaskId": TASK_ID},
-            **members,
-        }
+        properties = {"LicenseConversionTaskId": TASK_ID}
+        url = self.answers.issue(name)
+        return {**STACK_EVENT, "RequestId": name, "ResponseURL": url, "ResourceProperties": properties, **members}
 
     def of(self, waiter: str) -> dict[str, Any]:
         """The input of an execution for which a stack, a stack with a handle or a caller waits."""
@@ -311,19 +304,14 @@ def test_a_cause_of_any_length_leaves_room_for_the_task_and_the_execution(outsid
 
 
 @pytest.mark.parametrize(
-    ("event", "gate", "physical_id", "expected"),
-    [
-        ({"RequestType": "Update", "PhysicalResourceId": "lct-before"}, BROKEN, TASK_ID, "lct-before"),
-        ({}, {**BROKEN, "Task": {}}, TASK_ID, TASK_ID),
-        ({}, {**BROKEN, "Task": {}}, "", "license-conversion-gate-refused"),
-        ({}, {**BROKEN, "Task": {"LicenseConversionTaskId": "lct-newest"}}, "", "lct-newest"),
-    ],
-    ids=["an Update keeps the resource's", "the one that was asked for", "no task was named", "a check has named it"],
+    ("task", "asked_for", "expected"),
+    [({}, TASK_ID, TASK_ID), ({}, "", NO_ID), ({"LicenseConversionTaskId": "lct-newest"}, "", "lct-newest")],
+    ids=["the one that was asked for", "no task was named", "a check has named it"],
 )
 def test_a_gate_that_broke_has_the_id_that_is_known(
-    outside: Outside, event: dict[str, str], gate: dict[str, Any], physical_id: str, expected: str
+    outside: Outside, task: dict[str, str], asked_for: str, expected: str
 ) -> None:
-    by_state(of_stack(outside.request(**event), PhysicalResourceId=physical_id), gate)
+    by_state(of_stack(outside.request(), PhysicalResourceId=asked_for), {**BROKEN, "Task": task})
 
     assert outside.heard()[STACK]["PhysicalResourceId"] == expected
 
@@ -591,7 +579,7 @@ def test_a_request_that_was_given_up_before_its_task_was_known_has_an_id_all_the
 ) -> None:
     outside.gives_up(ResourceProperties=properties)
 
-    assert outside.heard()[STACK]["PhysicalResourceId"] == "license-conversion-gate-refused"
+    assert outside.heard()[STACK]["PhysicalResourceId"] == NO_ID
 
 
 def test_a_record_that_says_little_and_a_function_without_its_settings_are_no_reason_for_silence(
@@ -616,7 +604,7 @@ def test_refused_properties_get_the_response_that_the_function_gives(outside: Ou
 
     told = outside.heard()[STACK]
     assert told["Reason"] == "OnFailure: 'fail' is not allowed: it must be FAIL or CONTINUE."
-    assert told["PhysicalResourceId"] == "license-conversion-gate-refused"
+    assert told["PhysicalResourceId"] == NO_ID
     assert outside.network.calls == []
 
 
@@ -673,12 +661,11 @@ def test_a_request_whose_execution_step_functions_ended_gets_its_response_here(o
 
     responds(record(event))
 
-    assert outside.heard()[STACK]["Status"] == "FAILED"
+    assert outside.heard().keys() == {STACK}
 
 
 @pytest.mark.parametrize(
-    ("broken", "error"),
-    [("boto3", "ModuleNotFoundError"), ("settings", "KeyError"), ("rights", "ClientError")],
+    ("broken", "error"), [("boto3", "ModuleNotFoundError"), ("settings", "KeyError"), ("rights", "ClientError")]
 )
 def test_a_request_gets_a_response_where_it_cannot_be_known_whether_it_has_an_execution(
     outside: Outside, said: Callable[[], Said], monkeypatch: pytest.MonkeyPatch, broken: str, error: str
@@ -759,10 +746,7 @@ def test_a_deletion_responds_to_all_who_wait_and_then_stops_their_executions(
     assert {"level": "INFO", "message": own["Reason"]} in said().lines
 
 
-@pytest.mark.parametrize(
-    "status",
-    ["UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"],
-)
+@pytest.mark.parametrize("status", ["UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"])
 def test_nobody_gets_a_response_where_the_resource_goes_alone(outside: Outside, status: str) -> None:
     """By an update to a release that has no such resource, for example."""
     outside.stack_is(status)
@@ -842,14 +826,3 @@ def test_a_deletion_keeps_time_for_its_own_response_and_says_how_many_gates_were
     assert own["Status"] == "SUCCESS"
     assert not own["Reason"].endswith(" 0 were left")
     assert outside.monotonic() <= seconds - 1.5 - 5
-
-
-def test_the_deletion_goes_on_without_its_settings(
-    outside: Outside, monkeypatch: pytest.MonkeyPatch, said: Callable[[], Said]
-) -> None:
-    monkeypatch.delenv("GATE_STATE_MACHINE_ARN")
-
-    own = outside.deploys("Delete")
-
-    assert (own["Status"], own["Reason"]) == ("SUCCESS", "0 gates that waited were ended with a response, 0 were left")
-    assert {"level": "ERROR", "message": "Not every gate that waits could be looked for: KeyError"} in said().lines

@@ -101,6 +101,15 @@ def test_a_response_goes_to_nobody_whose_certificate_is_not_trusted(s3: S3, monk
     assert s3.receiver.answers() == []
 
 
+@pytest.mark.parametrize("where", ["[bucket", "bucket:port", "a..b", "\ud800", "bucket/ \n"], ids=ascii)
+def test_a_url_that_is_none_is_a_response_that_is_not_taken(s3: S3, where: str) -> None:
+    with pytest.raises(ResponseNotTaken) as raised:
+        s3.deliver(3, f"https://{where}/?X-Amz-Signature=c0ffee")
+
+    assert "c0ffee" not in str(raised.value)
+    assert s3.pauses == [0.5, 1], "another would come too late"
+
+
 def test_a_response_is_never_sent_in_the_clear(s3: S3) -> None:
     """Whatever the URL says."""
     assert s3.deliver(url=s3.url.replace("https://", "http://")) == 1

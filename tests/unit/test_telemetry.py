@@ -58,40 +58,6 @@ def test_a_gate_that_did_not_even_begin_has_no_lag(said: Callable[[], Said]) -> 
     assert "DetectionLag" not in said().metrics
 
 
-def test_a_metric_of_nought_is_none(said: Callable[[], Said]) -> None:
-    """A check that was not throttled must not make a line."""
-    telemetry.count("Throttles", False)
-    telemetry.flush()
-
-    assert said() == Said()
-
-
-@pytest.mark.parametrize(("trouble", "level"), [("", "INFO"), ("License Manager answered SlowDown", "WARNING")])
-def test_a_check_that_leaves_the_gate_waiting_is_a_line(trouble: str, level: str, said: Callable[[], Said]) -> None:
-    telemetry.begin(SimpleNamespace(aws_request_id="r"), execution="arn:execution", stack_id=None)
-    telemetry.waits("IN_PROGRESS", 0.44, 5, trouble)
-
-    (line,) = said().lines
-    assert line.pop("message").endswith(trouble or "The gate waits")
-    assert line == {
-        "level": level,
-        "request_id": "r",
-        "execution": "arn:execution",
-        "status": "IN_PROGRESS",
-        "waited_seconds": 0.4,
-        "seconds_until_next_check": 5,
-    }
-
-
-def test_a_poll_is_counted_at_once_because_the_poller_goes_on(said: Callable[[], Said]) -> None:
-    telemetry.begin(SimpleNamespace(aws_request_id="r"))
-    telemetry.polled(7, 1.26)
-
-    printed = said()
-    assert printed.metrics == {"GatesWaiting": 7, "SecondsToPoll": 1.26}
-    assert [(line["gates"], line["poll_seconds"]) for line in printed.lines] == [(7, 1.3)]
-
-
 def test_what_runs_without_the_layer_counts_as_the_other_functions_do(capsys: pytest.CaptureFixture[str]) -> None:
     plain_telemetry.count("ResponderRuns", 2)
     plain = json.loads(capsys.readouterr().out)
