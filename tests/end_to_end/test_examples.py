@@ -328,13 +328,13 @@ def test_a_caller_by_token_catches_whatever_becomes_of_the_gate(
 def test_a_map_of_any_size_tells_what_failed_in_json(callers: Callers) -> None:
     cause = json.dumps({"LicenseConversionTaskId": "lct-1", "StatusMessage": 'No "AMI" of yours. ' * 60})
     gate = callers.broken_gate("fails-always", calls_back("LicenseConversion.Failed", cause))
-    tasks = [f"lct-{number:017}" for number in range(100)]
+    tasks = [f"lct-{number:017}" for number in range(40)]
     callers.start("map", callers.at("state-machine-map", gate), LicenseConversionTaskIds=tasks, TimeoutSeconds=9)
 
     error, told = callers.failure("map")
     assert (error, len(told) < 32_768) == ("SomeNotConverted", True)
     found = json.loads(told)
-    assert (found["Tasks"], found["NotConverted"], len(found["First"])) == (100, 100, 20)
+    assert (found["Tasks"], found["NotConverted"], len(found["First"])) == (40, 40, 20)
 
 
 @pytest.mark.parametrize(
