@@ -89,6 +89,19 @@ def packaged(cloud: LocalCloud) -> str:
     return re.sub(r"DefinitionS3Location: (\S+)", lambda found: f"{location}{stored(found[1])}}}", text)
 
 
+def run_instance(cloud: LocalCloud) -> dict[str, Any]:
+    """As an example of a state machine is told of it."""
+    ec2 = cloud.client("ec2")
+    group = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]["GroupId"]
+    (started,) = ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1, SecurityGroupIds=[group])["Instances"]
+    return {"InstanceId": started["InstanceId"], "SecurityGroupIds": [group]}
+
+
+def groups_of(cloud: LocalCloud, instance_id: str) -> list[str]:
+    found = cloud.client("ec2").describe_instances(InstanceIds=[instance_id])
+    return [group["GroupId"] for group in found["Reservations"][0]["Instances"][0]["SecurityGroups"]]
+
+
 @dataclass(frozen=True)
 class Application:
     """The deployed gate on its local cloud."""

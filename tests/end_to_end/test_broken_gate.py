@@ -32,14 +32,6 @@ import time
 def handler(event, context):
     time.sleep(60)
 """
-DIES_AFTERWARDS = """
-import os, signal
-import custom_resource
-
-def handler(event, context):
-    custom_resource.handler(event, context)
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
 WORKS_ONCE = """
 import check_task, os, signal
 
@@ -140,7 +132,6 @@ def gate(application: Application) -> BrokenGate:
     gate.create(gate.copy(function, "too-slow", SLOW, Timeout=1), add(duration=FOREVER))
     gate.responder = gate.copy("RespondFunction", "responder-killed", KILLED)
     gate.create(gate.copy(function, "given-up-by-all", KILLED, given_up=gate.responder), add(duration=FOREVER))
-    gate.create(gate.copy(function, "dies-when-it-has-begun", DIES_AFTERWARDS), add(duration=12))
     check = "CheckTaskFunction"
     gate.create(
         gate.with_broken(check, "check-without-its-layer", Layers=[]), add(duration=FOREVER), ServiceTimeout=SOON
@@ -188,13 +179,6 @@ def test_a_check_that_fails_until_it_would_be_too_late_ends_the_gate(gate: Broke
         assert part in reason
     assert [answer["Status"] for answer in gate.answers(name)] == ["FAILED", "SUCCESS"]
     assert stack.status == "ROLLBACK_COMPLETE"
-
-
-def test_an_execution_that_has_begun_gives_the_only_response(gate: BrokenGate) -> None:
-    stack = gate.ended("dies-when-it-has-begun")
-
-    assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
-    assert [answer["Status"] for answer in gate.answers(stack.name)] == ["SUCCESS"]
 
 
 def test_a_responder_that_fails_is_tried_until_a_release_mends_it(gate: BrokenGate) -> None:
