@@ -196,10 +196,7 @@ def test_what_the_responder_cannot_handle_waits_in_the_dead_letter_queue_and_is_
 ) -> None:
     """As docs/operations.md says it: receive a message, give its event to the function again, delete the message."""
     sqs, lambda_ = gate.cloud.client("sqs"), gate.cloud.client("lambda")
-    found = gate.cloud.client("cloudformation").describe_stack_resource(
-        StackName=gate.application.stack.id, LogicalResourceId="DeadLetterQueue"
-    )
-    queue = found["StackResourceDetail"]["PhysicalResourceId"]
+    queue = gate.application.physical_id("DeadLetterQueue")
     for kind in ("Create", "Delete"):
         (message,) = eventually(lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages"))
         record = json.loads(message["Body"])
