@@ -11,7 +11,7 @@ import pytest
 
 from license_conversion.gate import JITTER, LONGEST_SLEEP
 from poll_tasks import FLEET_SECONDS
-from tests.end_to_end.application import EXAMPLES, Application, NamedExecutions, states_in
+from tests.end_to_end.application import EXAMPLES, Application, NamedExecutions, groups_of, run_instance, states_in
 from tests.eventually import eventually
 from tests.local_cloud.stacks import Stack
 
@@ -98,7 +98,6 @@ def executions(application: Application) -> CallersOfTheGate:
     start("waits", request("waits"))
     start("fails", request("fails"))
 
-    instances = iter(_instances(run, 3))
     for caller in ("sync", "callback", "own-loop"):
         for what, members, more in (
             ("waits", {"duration": 7}, {}),
@@ -107,7 +106,7 @@ def executions(application: Application) -> CallersOfTheGate:
         ):
             if (caller, what) != ("own-loop", "times-out"):
                 add(name := f"{caller}-{what}", **members)
-                given = request(name, **more, **(next(instances) if caller == "sync" else {}))
+                given = request(name, **more, **(run_instance(application.cloud) if caller == "sync" else {}))
                 start(name, given, f"state-machine-{caller}")
     refused = {"LicenseConversionTaskId": "lct_1", "TimeoutSeconds": MANY}
     start("callback-refused", refused, "state-machine-callback")
@@ -127,22 +126,10 @@ def executions(application: Application) -> CallersOfTheGate:
     return run
 
 
-def _instances(run: CallersOfTheGate, count: int) -> list[Json]:
-    """What the example is told of an instance, once for each."""
-    ec2 = run.application.cloud.client("ec2")
-    group = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]["GroupId"]
-    instances = ec2.run_instances(
-        ImageId="ami-0123456789abcdef0", MinCount=count, MaxCount=count, SecurityGroupIds=[group]
-    )["Instances"]
-    return [{"InstanceId": instance["InstanceId"], "SecurityGroupIds": [group]} for instance in instances]
-
-
 def _groups(run: CallersOfTheGate, name: str) -> tuple[list[str], list[str]]:
     """The groups of an execution's instance as they were before, and as they are now."""
     asked = json.loads(run.ended(name)["input"])
-    found = run.application.cloud.client("ec2").describe_instances(InstanceIds=[asked["InstanceId"]])
-    now = found["Reservations"][0]["Instances"][0]["SecurityGroups"]
-    return asked["SecurityGroupIds"], [group["GroupId"] for group in now]
+    return asked["SecurityGroupIds"], groups_of(run.application.cloud, asked["InstanceId"])
 
 
 def _subscribe(run: CallersOfTheGate) -> None:
