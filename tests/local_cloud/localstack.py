@@ -72,6 +72,7 @@ class LocalStack:
             "SQS_ENDPOINT_STRATEGY": "path",
             "LAMBDA_RUNTIME_EXECUTOR": "emulator",
             "LAMBDA_RETRY_BASE_DELAY": "1",  # seconds; AWS: 60
+            "LAMBDA_KEEPALIVE_MS": "60000",  # of an idle sandbox, which has 40 MB
             "PROVIDER_OVERRIDE_CLOUDFORMATION": "lifecycles",
             "PROVIDER_OVERRIDE_S3": "contained",
             "PROVIDER_OVERRIDE_DYNAMODB": "contained",
