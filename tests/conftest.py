@@ -12,7 +12,6 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.local_cloud import parse_once
 
-parse_once.regions()
 parse_once.services()
 
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
