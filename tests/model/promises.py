@@ -324,7 +324,10 @@ class Promises:
             return
         kind, cause = outcome["Error"].removeprefix("LicenseConversion."), outcome["Cause"]
         self._check_failure(caller, kind, caller.deadline, cause)
-        if kind in ("Failed", "TimedOut") and not (cause.startswith("{") and "Status" in json.loads(cause)):
+        task = json.loads(cause) if cause.startswith("{") else {}
+        if (kind == "TimedOut" and not task) or (
+            kind == "Failed" and task.get("Status") not in ("FAILED", "IN_PROGRESS")
+        ):
             self._fail(f"{caller} gets a Cause without the task: {cause}")
 
     # The safety net

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.aims import SHORT, Aim, repeated
 from benchmarks.bounds import SHARE, Bound
 from benchmarks.functions import Reuse
-from benchmarks.gates import STATE_SECONDS, Gates, Transitions, Trouble
+from benchmarks.gates import Gates, Trouble
 from benchmarks.peers import CdkProvider, Crhelper
 from benchmarks.rate_limit import LimitedClient
 from benchmarks.runs import Case, run
@@ -87,17 +87,6 @@ def test_a_function_that_the_benchmark_does_not_know_ends_no_gate() -> None:
 
     with pytest.raises(NotImplementedError, match="Another"):
         clock.run_out()
-
-
-def test_states_are_entered_at_once_until_the_burst_is_used_up_then_at_the_rate() -> None:
-    clock = VirtualClock()
-    transitions = Transitions(clock, rate=10, burst=20)
-
-    assert {transitions.seconds() for _ in range(20)} == {STATE_SECONDS}
-    assert [transitions.seconds() for _ in range(10)][-1] == pytest.approx(1)
-    clock.run_for(2)
-    assert {transitions.seconds() for _ in range(10)} == {STATE_SECONDS}
-    assert [transitions.seconds() for _ in range(10)][-1] == pytest.approx(1)
 
 
 def test_a_throttle_fails_the_cdk_providers_waits_and_crhelpers_and_none_of_ours() -> None:
