@@ -70,7 +70,7 @@ def perform(faults: Faults, call: str, what: Callable[[Fault | None], Json], quo
     return faults.meets(call, within_quota, failure)
 
 
-class StepFunctions:
+class ModelledStepFunctions:
     """What our functions call. Reads are eventually consistent where a fault says so: what began or ended less than
     CONSISTENT_AFTER seconds ago is not seen yet. `hear` takes a task token's call: whether somebody still waits for it.
 

@@ -325,9 +325,8 @@ class Promises:
         kind, cause = outcome["Error"].removeprefix("LicenseConversion."), outcome["Cause"]
         self._check_failure(caller, kind, caller.deadline, cause)
         task = json.loads(cause) if cause.startswith("{") else {}
-        if (kind == "TimedOut" and not task) or (
-            kind == "Failed" and task.get("Status") not in ("FAILED", "IN_PROGRESS")
-        ):
+        told = task.get("Status") in ("FAILED", "IN_PROGRESS") if kind == "Failed" else bool(task)
+        if kind in ("Failed", "TimedOut") and not told:
             self._fail(f"{caller} gets a Cause without the task: {cause}")
 
     # The safety net

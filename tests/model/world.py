@@ -35,13 +35,13 @@ from license_conversion.response import deliver
 from license_conversion.settings import Settings
 from poll_tasks import LAST_SECONDS, Poller
 from tests.context import Context
-from tests.model.aws_clients import STATE_MACHINE, UNLIMITED, LicenseManagerClient, StepFunctions, perform
+from tests.model.aws_clients import STATE_MACHINE, UNLIMITED, LicenseManagerClient, ModelledStepFunctions, perform
 from tests.model.cloudformation import CloudFormation
 from tests.model.faults import LATENCY, SLOW_SECONDS, Fault, Faults
 from tests.model.promises import Promises
 from tests.model.who_waits import SECRET, Caller, LifecycleRequest, Waiter
 from tests.simulation.clock import Killed, Process, VirtualClock
-from tests.simulation.interpreter import Done, Execution, Failed, Machine, gate
+from tests.simulation.interpreter import OWN_CALLS, Done, Execution, Failed, Machine, gate
 from tests.simulation.memory_registrations import MemoryRegistrations
 
 POLL_SECONDS = 900.0
@@ -121,7 +121,7 @@ class World:
             self.clock, self.faults, self._license_manager_is_asked, self._throttled, self._denied
         )
         self.table = MemoryRegistrations(self._start_poller)
-        self.step_functions = StepFunctions(
+        self.step_functions = ModelledStepFunctions(
             self.clock, self.faults, start=self._start, stopping=self._stopping, hurt=self._hurt, hear=self._called_back
         )
         self.promises = Promises(self.clock, self.license_manager, self._in_flight, self.fail)
@@ -478,7 +478,7 @@ class World:
     def _invoke(self, waiter: Waiter, function: str, payload: str, done: Done, failed: Failed) -> None:
         if function == "UpdateItem:Token":
             return self._register(payload, failed)
-        if function in ("PutMetricData", "PutEvents"):
+        if function in OWN_CALLS:
             return self._call(waiter, function, payload, done, failed)
         fault = self.faults.next(f"Invoke {function}")
         if fault:

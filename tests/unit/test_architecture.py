@@ -62,6 +62,7 @@ def test_imports_have_no_circles() -> None:
     }
 
     assert imports["gate"] >= {"reason", "poll", "registrations"}
+    assert imports["telemetry"] == {"plain_telemetry"}, "an error in a type of the domain breaks no other function"
     assert list(TopologicalSorter(imports).static_order())
 
 

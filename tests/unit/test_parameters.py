@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from moto.cloudformation.parsing import parse_condition
 from samcli.cli.types import CfnParameterOverridesType  # type: ignore[import-untyped]
 from samcli.commands.deploy.deploy_context import DeployContext  # type: ignore[import-untyped]
 
@@ -66,23 +67,9 @@ def test_of_a_role_to_assume_the_account_alone_can_be_a_wildcard(right: bool, ar
 )
 def test_subnets_come_with_security_groups(subnets: str, groups: str, right: bool) -> None:
     (assertion,) = TEMPLATE["Rules"]["SubnetsWithSecurityGroups"]["Assertions"]
+    given: Any = {"SubnetIds": subnets, "SecurityGroupIds": groups}
 
-    assert evaluated(assertion["Assert"], {"SubnetIds": subnets, "SecurityGroupIds": groups}) is right
-
-
-def evaluated(function: Any, parameters: Mapping[str, str]) -> Any:
-    """What CloudFormation makes of a rule's function."""
-    if isinstance(function, str):
-        return function
-    ((name, arguments),) = function.items()
-    if name == "Ref":
-        return parameters[arguments]
-    values = [evaluated(argument, parameters) for argument in arguments]
-    if name == "Fn::Equals":
-        return values[0] == values[1]
-    if name == "Fn::Not":
-        return not values[0]
-    return {"Fn::And": all, "Fn::Or": any}[name](values)
+    assert parse_condition(assertion["Assert"], given, {}) is right
 
 
 def test_subnets_and_security_groups_are_lists_without_spaces() -> None:

@@ -83,8 +83,8 @@ def test_it_responds_though_every_other_module_is_broken_and_there_is_no_layer(
     """-I -S: no site-packages, so neither the layer nor boto3, which only executions and task tokens need."""
     outside = Outside(answers, network)
     event = {
-        "state": {"Input": outside.of_stack(), "Gate": {**BROKEN, "Waiter": STACK}, "Execution": ARN},
-        "state, for a handle": {"Input": outside.of_handle(), "Gate": {**BROKEN, "Waiter": HANDLE}, "Execution": ARN},
+        "state": {"Input": outside.of(STACK), "Gate": BROKEN, "Execution": ARN},
+        "state, for a handle": {"Input": outside.of(HANDLE), "Gate": {**BROKEN, "Waiter": HANDLE}, "Execution": ARN},
         "record": record(outside.request()),
         "deployment": {**outside.request(), "ResourceType": "Custom::LicenseConversionGateResponder"},
     }[door]

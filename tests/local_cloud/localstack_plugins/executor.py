@@ -6,6 +6,7 @@ touched, what it was before, what is to be cleaned up later), and the attributes
 
 import json
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,35 +25,32 @@ from localstack.services.cloudformation.resource_provider import (
     ResourceProviderExecutor,
     ResourceProviderPayload,
 )
-from localstack.services.cloudformation.v2.entities import ChangeSet, Stack
+from localstack.services.cloudformation.v2.entities import ChangeSet
 
-from tests.local_cloud.localstack_plugins import observability, resources, tables
+from tests.local_cloud.localstack_plugins import resources
 
 _OURS: dict[str, type[ResourceProvider]] = {
-    "AWS::CloudFormation::CustomResource": resources.CustomResource,
     "AWS::CloudFormation::WaitCondition": resources.WaitCondition,
     "AWS::CloudFormation::WaitConditionHandle": resources.WaitConditionHandle,
-    "AWS::CloudWatch::Dashboard": observability.Dashboard,
-    "AWS::DynamoDB::Table": tables.Table,
-    "AWS::Logs::QueryDefinition": observability.QueryDefinition,
+    "AWS::CloudWatch::Dashboard": resources.Dashboard,
+    "AWS::Logs::QueryDefinition": resources.QueryDefinition,
 }
-_POLL_SECONDS = 0.2
 _FAILED = (ResourceStatus.CREATE_FAILED, ResourceStatus.UPDATE_FAILED)
 
 
-def _type_of(resource_type: str) -> str:
-    return "AWS::CloudFormation::CustomResource" if resource_type.startswith("Custom::") else resource_type
+def _is_custom(resource_type: str) -> bool:
+    return resource_type.startswith("Custom::") or resource_type == "AWS::CloudFormation::CustomResource"
 
 
 class Providers(ResourceProviderExecutor):  # type: ignore[misc]
     """Ours before LocalStack's, and looked at more often than every five seconds."""
 
     def deploy_loop(self, *arguments: Any, **options: Any) -> ProgressEvent:
-        return super().deploy_loop(*arguments, **{"sleep_time": _POLL_SECONDS, **options})
+        return super().deploy_loop(*arguments, **{"sleep_time": 0.2, **options})
 
     @staticmethod
     def try_load_resource_provider(resource_type: str) -> ResourceProvider | None:
-        ours = _OURS.get(_type_of(resource_type))
+        ours = resources.CustomResource if _is_custom(resource_type) else _OURS.get(resource_type)
         return ours() if ours else ResourceProviderExecutor.try_load_resource_provider(resource_type)
 
 
@@ -78,6 +76,7 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
         self.changes: list[Change] = []
         self.cleanups: list[Callable[[], bool]] = []
         self.failed_resource: str | None = None
+        self.finished = threading.Event()
 
     def run(self) -> str | None:
         """Deploy; return why it failed, or None."""
@@ -89,8 +88,6 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
         except Exception as error:
             return str(error) or type(error).__name__
         return None
-
-    # What LocalStack's engine calls
 
     def create_resource_provider_payload(self, *arguments: Any, **options: Any) -> ResourceProviderPayload | None:
         payload = super().create_resource_provider_payload(*arguments, **options)
@@ -115,12 +112,8 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
         verb = special_action or {"Add": "CREATE", "Modify": "UPDATE", "Remove": "DELETE"}[action.value]
         end = "COMPLETE" if event_status == OperationStatus.SUCCESS else event_status.name
         known = self.resources.get(logical_resource_id) or self.stack.resolved_resources.get(logical_resource_id, {})
-        self.stack.set_resource_status(
-            logical_resource_id=logical_resource_id,
-            physical_resource_id=known.get("PhysicalResourceId"),
-            resource_type=resource_type,
-            status=ResourceStatus(f"{verb}_{end}"),
-            resource_status_reason=reason or None,
+        self._report(
+            logical_resource_id, {**known, "Type": resource_type}, ResourceStatus(f"{verb}_{end}"), reason or None
         )
 
     def _defer_action(self, name: str, action: Callable[[], None]) -> None:
@@ -147,58 +140,37 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
             if not replaced:
                 new.setdefault("PhysicalResourceId", old["PhysicalResourceId"])
         elif replaced or self._is_another(old, new):
-            self.cleanups.append(lambda: self.remove(name, old, superseded=True))
+            self.cleanups.append(lambda: self.remove(name, old))
 
     def _execute_resource_action(self, *arguments: Any, **options: Any) -> ProgressEvent:
         event = super()._execute_resource_action(*arguments, **options)
         resource = self.resources.get(options["logical_resource_id"])
-        if (
-            event.status == OperationStatus.FAILED
-            and resource
-            and (event.resource_model or {}).get("PhysicalResourceId")
-        ):
+        if event.status == OperationStatus.FAILED and resource and "PhysicalResourceId" in (event.resource_model or ()):
             # A custom resource that failed still has an id, by which it will be updated back or deleted.
             resource["PhysicalResourceId"] = event.resource_model["PhysicalResourceId"]
         return event
 
     def _resolve_attribute(self, arguments: str | list[str], select_before: bool) -> Any:
         """LocalStack would cut dotted names short, and prefer a property of the same name to the attribute."""
-        name, attribute = (
-            arguments.split(".", 1) if isinstance(arguments, str) else (arguments[0], ".".join(arguments[1:]))
-        )
+        name, attribute = (arguments if isinstance(arguments, str) else ".".join(arguments)).split(".", 1)
         node = self._get_node_resource_for(name, self._change_set.update_model.node_template)
-        if _type_of(node.type_.value) != "AWS::CloudFormation::CustomResource":
+        if not _is_custom(node.type_.value):
             return super()._resolve_attribute(arguments, select_before)
         known = self._before_resolved_resources if select_before else self.resources
         return resources.CustomResource.attribute(known[name], attribute)
 
-    def visit_node_intrinsic_function_fn_import_value(self, node_intrinsic_function: Any) -> Any:
-        """LocalStack would leave the property out."""
-        delta = super().visit_node_intrinsic_function_fn_import_value(node_intrinsic_function)
-        name = self.visit(node_intrinsic_function.arguments).after
-        if is_nothing(delta.after) and not is_nothing(name):
-            raise ValueError(f"No export named {name} found.")
-        return delta
-
-    # What the provider calls
-
     @staticmethod
     def _is_another(old: dict[str, Any], new: dict[str, Any]) -> bool:
-        return _type_of(new["Type"]).endswith("::CustomResource") and (
-            old["PhysicalResourceId"] != new["PhysicalResourceId"]
-        )
+        return _is_custom(new["Type"]) and old["PhysicalResourceId"] != new["PhysicalResourceId"]
 
-    def remove(self, name: str, resource: dict[str, Any], *, superseded: bool = False) -> bool:
-        """Delete one resource that was created; ``superseded`` by a newer one of the same name. False if it failed."""
-        if _is_retained(self.stack, name):
-            return True
-        self._report(name, resource, ResourceStatus.DELETE_IN_PROGRESS, superseded=superseded)
+    def remove(self, name: str, resource: dict[str, Any]) -> bool:
+        """Delete one resource that was created. False if it failed."""
+        self._report(name, resource, ResourceStatus.DELETE_IN_PROGRESS)
         event = self._act(ChangeAction.Remove, name, resource, PreprocProperties(resource["Properties"]), None)
-        if event.status == OperationStatus.FAILED:
-            self._report(name, resource, ResourceStatus.DELETE_FAILED, event.message, superseded=superseded)
-            return False
-        self._report(name, resource, ResourceStatus.DELETE_COMPLETE, superseded=superseded)
-        return True
+        failed = event.status == OperationStatus.FAILED
+        status = ResourceStatus.DELETE_FAILED if failed else ResourceStatus.DELETE_COMPLETE
+        self._report(name, resource, status, event.message if failed else None)
+        return not failed
 
     def restore(self, change: Change) -> str | None:
         """Update a resource back to what it was; return why that failed, or None. What is left over joins the clean-up."""
@@ -209,14 +181,14 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
         failed = new["ResourceStatus"] in _FAILED
         if change.replaced:
             if not failed and "PhysicalResourceId" in new:
-                self.cleanups.append(lambda: self.remove(change.name, new, superseded=True))
+                self.cleanups.append(lambda: self.remove(change.name, new))
             self.resources[change.name] = old
             return None
         if failed and self._is_another(old, new):
             return f"The failed update of {change.name} answered with a new physical id."
         assert change.before is not None
-        custom = _type_of(new["Type"]).endswith("::CustomResource")
-        wanted = old["Properties"]["ResourceProperties"] if custom else change.before.properties.properties
+        properties = change.before.properties.properties
+        wanted = old["Properties"]["ResourceProperties"] if _is_custom(new["Type"]) else properties
         current = new["Properties"] or old["Properties"]
         self._report(change.name, new, ResourceStatus.UPDATE_IN_PROGRESS)
         event = self._act(ChangeAction.Modify, change.name, new, PreprocProperties(current), PreprocProperties(wanted))
@@ -225,7 +197,7 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
             return str(event.message)
         restored = self.resources[change.name]
         if self._is_another(new, restored):
-            self.cleanups.append(lambda: self.remove(change.name, new, superseded=True))
+            self.cleanups.append(lambda: self.remove(change.name, new))
         self._report(change.name, restored, ResourceStatus.UPDATE_COMPLETE)
         return None
 
@@ -242,23 +214,14 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
             after_properties=after, part_of_replacement=action == ChangeAction.Remove,
         )  # fmt: skip
 
-    def _report(
-        self,
-        name: str,
-        resource: dict[str, Any],
-        status: ResourceStatus,
-        reason: str | None = None,
-        *,
-        superseded: bool = False,
-    ) -> None:
-        states = self.stack.resource_states
-        current = states.get(name)
-        states.setdefault(name, {})
+    def _report(self, name: str, resource: dict[str, Any], status: ResourceStatus, reason: str | None = None) -> None:
+        physical_id, states = resource.get("PhysicalResourceId"), self.stack.resource_states
+        current = states.setdefault(name, {})
         self.stack.set_resource_status(
-            logical_resource_id=name, physical_resource_id=resource.get("PhysicalResourceId"),
-            resource_type=resource["Type"], status=status, resource_status_reason=reason,
+            logical_resource_id=name, physical_resource_id=physical_id, resource_type=resource["Type"], status=status,
+            resource_status_reason=reason,
         )  # fmt: skip
-        if superseded and current is not None:
+        if status.startswith("DELETE_") and current.get("PhysicalResourceId") != physical_id:
             states[name] = current  # the newer one's state stays what describe-stack-resources shows
 
 
@@ -274,8 +237,3 @@ def _put_waits_last(change_set: ChangeSet) -> None:
     }:
         waiting |= more
     change_set.update_model.node_template.resources.resources.sort(key=lambda node: node.name in waiting)
-
-
-def _is_retained(stack: Stack, name: str) -> bool:
-    template: dict[str, Any] = stack.processed_template or stack.template or {}
-    return bool(template.get("Resources", {}).get(name, {}).get("DeletionPolicy") == "Retain")
