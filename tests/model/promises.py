@@ -324,8 +324,9 @@ class Promises:
             return
         kind, cause = outcome["Error"].removeprefix("LicenseConversion."), outcome["Cause"]
         self._check_failure(caller, kind, caller.deadline, cause)
-        said = json.loads(cause) if kind in ("Failed", "TimedOut") else {}
-        if (kind == "Failed" and "Status" not in said) or (kind == "TimedOut" and not said):
+        task = json.loads(cause) if cause.startswith("{") else {}
+        told = task.get("Status") in ("FAILED", "IN_PROGRESS") if kind == "Failed" else bool(task)
+        if kind in ("Failed", "TimedOut") and not told:
             self._fail(f"{caller} gets a Cause without the task: {cause}")
 
     # The safety net

@@ -201,9 +201,8 @@ class World:
             table: Any = FaultyTable(self, quick=False)
             license_manager, now, sleep = LicenseManager(ROLE), self.clock.timestamp, self.clock.sleep
             try:
-                if table.take_slot(now()):
-                    poller = Poller(table, license_manager, self._call_gate_back, owner, clock=now, sleep=sleep)
-                    poller.run(now() + POLL_SECONDS - LAST_SECONDS)
+                poller = Poller(table, license_manager, self._call_gate_back, owner, clock=now, sleep=sleep)
+                poller.run(now() + POLL_SECONDS - LAST_SECONDS)
             except (TableUnavailable, Killed):
                 pass
             except Exception as unforeseen:
@@ -222,11 +221,9 @@ class World:
         return bool(perform(self.faults, "SendTaskSuccess", call)["taken"])
 
     def _without(self, result: Any) -> Any:
-        return (
-            {name: value for name, value in result.items() if name != self.lacks}
-            if isinstance(result, dict)
-            else result
-        )
+        if not isinstance(result, dict):
+            return result
+        return {name: value for name, value in result.items() if name != self.lacks}
 
     def kill_pollers(self) -> None:
         """Wherever they are."""
