@@ -22,7 +22,7 @@ from tests.model.cloudformation import GAP, next_handle
 from tests.model.faults import Fault
 from tests.model.who_waits import FUNCTION, SECRET, Resource, State
 from tests.model.world import World
-from tests.simulation.interpreter import Execution
+from tests.simulation.interpreter import OWN_CALLS, Execution
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "2000"))
 PARTS = 4
@@ -136,14 +136,14 @@ faults = one_of(
     (invokes, (Fault.REFUSED, Fault.THROTTLED, Fault.LOST, Fault.SLOW_FAILURE)),
     (("Invoke CheckTask",), (Fault.SLOW,)),
     ((*reads, "GetTask"), (Fault.STALE,)),
-    (("PutMetricData", "PutEvents", "Register"), (Fault.REFUSED, Fault.SLOW, Fault.LOST)),
+    ((*OWN_CALLS, "Register"), (Fault.REFUSED, Fault.SLOW, Fault.LOST)),
     (polls, (Fault.DENIED,)),
 )
 weathers = one_of(
     (("Table", "Register"), no_crashes),
     (("SendTaskSuccess", "Invoke PollTasks"), (Fault.REFUSED, Fault.LOST)),
     (polls, (Fault.DENIED,)),
-    (("PutEvents", "PutMetricData"), (Fault.REFUSED, Fault.SLOW)),
+    (OWN_CALLS, (Fault.REFUSED, Fault.SLOW)),
     (asks, (*no_crashes, Fault.STALE)),
     (("Put", "CallBack"), no_crashes),
     (("Invoke CustomResource",), (Fault.THROTTLED,)),

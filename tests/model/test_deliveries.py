@@ -11,7 +11,7 @@ from tests.model.cloudformation import next_handle
 from tests.model.faults import Fault
 from tests.model.who_waits import FUNCTION, Resource, State
 from tests.model.world import World
-from tests.simulation.interpreter import Execution, gate
+from tests.simulation.interpreter import OWN_CALLS, Execution, gate
 
 TASK = "lct-00000000000000001"
 OTHER = TASK[:-1] + "2"
@@ -208,7 +208,7 @@ def test_checks_that_fail_leave_time_for_a_response(
 
 @pytest.mark.parametrize("service_timeout", TIMEOUTS)
 @pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.REFUSED, Fault.SLOW, Fault.SLOW_FAILURE, Fault.LOST])
-@pytest.mark.parametrize("call", ["Invoke CheckTask", "Invoke Respond", "PutEvents", "PutMetricData", "Put"])
+@pytest.mark.parametrize("call", ["Invoke CheckTask", "Invoke Respond", "Put", *OWN_CALLS])
 def test_one_fault_at_any_step_leaves_the_response_in_time(
     world: World, service_timeout: int, fault: Fault, call: str
 ) -> None:

@@ -41,7 +41,7 @@ from tests.model.faults import LATENCY, SLOW_SECONDS, Fault, Faults
 from tests.model.promises import Promises
 from tests.model.who_waits import SECRET, Caller, LifecycleRequest, Waiter
 from tests.simulation.clock import Killed, Process, VirtualClock
-from tests.simulation.interpreter import Done, Execution, Failed, Machine, gate
+from tests.simulation.interpreter import OWN_CALLS, Done, Execution, Failed, Machine, gate
 from tests.simulation.memory_registrations import MemoryRegistrations
 
 POLL_SECONDS = 900.0
@@ -478,7 +478,7 @@ class World:
     def _invoke(self, waiter: Waiter, function: str, payload: str, done: Done, failed: Failed) -> None:
         if function == "UpdateItem:Token":
             return self._register(payload, failed)
-        if function in ("PutMetricData", "PutEvents"):
+        if function in OWN_CALLS:
             return self._call(waiter, function, payload, done, failed)
         fault = self.faults.next(f"Invoke {function}")
         if fault:

@@ -21,13 +21,22 @@ if TYPE_CHECKING:  # LocalStack's process, which reads a table below, has no gre
 
 FILE = Path(__file__).parents[2] / "statemachine" / "gate.asl.json"
 LAMBDA = "arn:aws:states:::lambda:invoke"
-FUNCTIONS = {
-    LAMBDA: "",
-    "arn:aws:states:::aws-sdk:dynamodb:updateItem.waitForTaskToken": "UpdateItem:Token",
-    "arn:aws:states:::events:putEvents": "PutEvents",
-    "arn:aws:states:::aws-sdk:cloudwatch:putMetricData": "PutMetricData",
-}
-"""What `invoke` is given as the function for each resource; a Lambda function has a name of its own."""
+RESOURCE = re.compile(r"arn:[^:]+:states:::(?:aws-sdk:)?\w+:(\w+)(\.waitForTaskToken)?")
+
+
+def function_of(resource: str) -> str:
+    """What `invoke` is given as the function: `PutEvents`, or `UpdateItem:Token`; a Lambda function has a name of its own."""
+    known = RESOURCE.fullmatch(resource)
+    assert known, f"{resource} is not modelled"
+    return known[1][0].upper() + known[1][1:] + (":Token" if known[2] else "")
+
+
+OWN_CALLS = tuple(
+    function_of(one["Resource"])
+    for one in json.loads(FILE.read_text())["States"].values()
+    if one["Type"] == "Task" and not one["Resource"].endswith((":lambda:invoke", ".waitForTaskToken"))
+)
+"""What the state machine asks of AWS itself, and goes on with when the call has returned."""
 MACHINE = {"Comment", "QueryLanguage", "StartAt", "TimeoutSeconds", "States"}
 FIELDS = {
     "Choice": {"Choices", "Default"},
@@ -310,7 +319,7 @@ class Attempt:
             self._measure(arguments)
         except StateError as failure:
             return self._fail(failure)
-        function = FUNCTIONS[self._state["Resource"]]
+        function = function_of(self._state["Resource"])
         if self._state["Resource"] == LAMBDA:
             function = arguments["FunctionName"].rsplit(":", 1)[-1]
 
@@ -407,7 +416,7 @@ def _prepared(name: str, state: Mapping[str, Any]) -> Data:
     for fields in (state, *state.get("Choices", ()), *state.get("Catch", ())):
         assert "states" not in fields.get("Assign", {}), name
     if state["Type"] == "Task":
-        assert state["Resource"] in FUNCTIONS, f"{name}: {state['Resource']} is not modelled"
+        function_of(state["Resource"])
         if state["Resource"] == LAMBDA:
             _refuse_unknown(name, state["Arguments"], {"FunctionName", "Payload"})
     return prepared
