@@ -507,6 +507,7 @@ def test_a_request_that_lambda_gave_up_fails_with_what_was_asked_for_and_where_t
         "3): Runtime.ImportModuleError: Unable to import module"
     )
     assert outside.heard() == {STACK: {**FAILURE, "Reason": reason}}
+    assert outside.monotonic() == respond.LOOK_AGAIN_SECONDS, "that there is no execution is no failure to try again"
     line = {**WHOSE, "request_type": request_type, "level": "INFO", "message": "The stack got its response"}
     printed = said()
     assert printed.lines == [{**line, "status": "FAILED"}]
