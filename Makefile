@@ -37,8 +37,7 @@ CDK := $(if $(shell command -v node),.local/cdk/.installed)
 # What is wrong in a decision, in the definition or in a page is found here; in the template, a role or an example by `make test`.
 .PHONY: quick
 quick: $(VENV)/.development ## what to run at each change, a minute: lint, types, unit tests, the model; no cloud, no build
-	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy $(TYPED)
+	@$(MAKE) --no-print-directory lint
 	@HYPOTHESIS_PROFILE=quick MODEL_EXAMPLES=100 MODEL_SEED=1 $(BIN)/python -m pytest --numprocesses $$(nproc) \
 		-m "not slow" $(PYTEST) tests/unit tests/model
 
@@ -67,13 +66,14 @@ SERVICES := cloudformation.v2 cloudwatch ec2 events iam kms lambda_ logs s3 sns 
 coverage: setup build ## which lines of handlers/ the unit tests do not run
 	@$(BIN)/python -m pytest --cov --numprocesses 2 tests/unit
 
-TYPED := handlers tests scripts benchmarks demo
+.PHONY: lint
+lint: $(VENV)/.development # before each commit too: .pre-commit-config.yaml
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy handlers tests scripts benchmarks demo
 
 .PHONY: check
 check: $(VENV)/.development .local/scanners/.installed ## lint, types, templates, the state machine, weaknesses
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(TYPED)
+	@$(MAKE) --no-print-directory lint
 	$(BIN)/sam validate --lint
 	$(BIN)/cfn-lint template.yaml examples/*.yaml --regions $(ONE_OF_EACH_PARTITION)
 	.local/scanners/bin/checkov --file template.yaml examples/*.yaml examples/terraform/main.tf
@@ -137,8 +137,8 @@ deploy: build ## deploy to your account: make deploy PARAMETERS="LogLevel=DEBUG 
 	$(BIN)/sam deploy --no-confirm-changeset $(REGION) $(if $(PARAMETERS),--parameter-overrides $(patsubst %=,%='""',$(PARAMETERS)))
 
 .PHONY: verify
-verify: $(VENV)/.demo ## try what is deployed in your account: three minutes, less than a cent (STACK, AWS_REGION, TASK_TOKEN_ROLE, YES=1)
-	@$(BIN)/python scripts/verify.py $(STACK:%=--stack %) $(REGION) $(TASK_TOKEN_ROLE:%=--task-token-role %) $(if $(filter 1,$(YES)),--yes)
+verify: $(VENV)/.demo ## try what is deployed in your account: three minutes, less than a cent (STACK, AWS_REGION, YES=1)
+	@$(BIN)/python scripts/verify.py $(STACK:%=--stack %) $(REGION) $(if $(filter 1,$(YES)),--yes)
 
 .PHONY: delete
 delete: $(VENV)/.demo ## delete it from your account, unless a gate waits (FORCE=1: also then; docs/upgrading.md)
@@ -186,9 +186,8 @@ LAMBDA_PYTHON := $(shell python3.13 -c "import ensurepip" 2>/dev/null && echo py
 	@touch $@
 
 .PHONY: reference
-reference: $(VENV)/.demo ## write the schemas, the reference tables and the drawing from the code
-	PYTHONPATH=handlers:. $(BIN)/python scripts/write_reference.py
-	$(BIN)/python scripts/draw_state_machine.py
+reference: $(VENV)/.demo ## write the schemas, tables, counts and the drawing from the code
+	@PYTHONPATH=handlers:. $(BIN)/python scripts/write_reference.py
 
 .PHONY: picture
 picture: cloud build ## record the demo, and draw it for README.md

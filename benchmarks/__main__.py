@@ -1,19 +1,20 @@
 """`make benchmark`: runs every case, and writes docs/benchmarks.md (between its markers) and its chart."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 os.environ["POWERTOOLS_LOG_LEVEL"] = "CRITICAL"
 
-from benchmarks import pool
 from benchmarks.aims import AIMS, ANY, HOUR_LONG, LONE, SEEDS, SHORT, Aim, repeated
 from benchmarks.bounds import Bound
 from benchmarks.gates import Trouble
 from benchmarks.peers import PEERS, Peer
 from benchmarks.plot import lag_chart
-from benchmarks.runs import Case, Result, together
+from benchmarks.runs import Case, Result, run, together
 
 DOCS = Path(__file__).parent.parent / "docs"
 BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
@@ -60,7 +61,8 @@ BOUNDS = (
     ("10,000 gates at once, 20 to 60 min", Bound(10_000, begin=1200, seconds=2400)),
     ("10,000 gates at once, 2 to 10 min", Bound(10_000, begin=120, seconds=480)),
 )
-Run = Callable[[Case, type[Peer] | None], Result]
+Way = type[Peer] | None
+Run = Callable[[Case, Way], Result]
 
 
 def _row(name: str, result: Result) -> str:
@@ -107,7 +109,7 @@ def _against_peers(against: Against, run: Run) -> Iterator[str]:
     yield ""
     if against.chart:
         rows = [
-            (one.way, one.lag(0.5), one.lag(0.99), f"{one.failed / one.waits:.0%} failed" if one.failed else "")
+            (one.way, one.lag(0.5), one.lag(0.99), f", {one.failed / one.waits:.0%} failed" if one.failed else "")
             for one in results
         ]
         (DOCS / against.chart).write_text(lag_chart(f"{against.title}: seconds until the end is seen", rows))
@@ -128,23 +130,30 @@ def _limits(run: Run) -> Iterator[str]:
         yield _row(name, run(case, None))
 
 
+def _results(jobs: Iterable[tuple[Case, Way]]) -> Mapping[tuple[Case, Way], Result]:
+    """Each case once, on all processors. The largest first, so that no processor is left with one at the end."""
+    todo = sorted(dict.fromkeys(jobs), key=lambda job: -job[0].waits)
+    found = {}
+    with ProcessPoolExecutor() as pool:
+        for job, result in zip(todo, pool.map(run, *zip(*todo, strict=True)), strict=True):
+            found[job] = result
+            if result.waits > 1:
+                sys.stderr.write(f"{result.way}: {result.case}\n")
+    return found
+
+
 def main() -> None:
     jobs = [
         *((case, None) for aim in AIMS for case in aim.cases),
         *((case, peer) for against in AGAINST for case in against.cases for peer in WAYS),
         *((case, None) for case in LIMITS.values()),
     ]
-    found = pool.results(jobs)
+    found = _results(jobs)
 
-    def run(case: Case, peer: type[Peer] | None) -> Result:
-        return found[case, peer]
+    def result(case: Case, way: Way) -> Result:
+        return found[case, way]
 
-    parts = (
-        _aims(run),
-        _bounds(run),
-        *(_against_peers(against, run) for against in AGAINST),
-        _limits(run),
-    )
+    parts = (_aims(result), _bounds(result), *(_against_peers(one, result) for one in AGAINST), _limits(result))
     lines = [line for part in parts for line in (*part, "")]
     seeds = ", ".join(map(str, SEEDS))
     page = DOCS / "benchmarks.md"

@@ -1,19 +1,15 @@
 """The physical bound: the least lag that License Manager's limit allows at all, whoever asks and whatever is shared.
+docs/benchmarks.md has the three formulas.
 
-N waits begin at once, their tasks end evenly within T seconds, the first one after B; R requests a second, pages of P.
+*A Get for each end*: what ends faster than it can be told waits, the last one for N / R - T seconds.
 
-*A Get for each end*: ends come at N / T a second and are told at R. What comes faster than it can be told waits, the last one
-for N / R - T seconds; no end is told sooner than a call takes.
-
-*Listings*: a page's token comes with the page before it, so that pages are read one after another, each in 1 / R seconds or in
-what it takes (`page_seconds`). Tasks are listed in the order in which they started, not in that of their ends, so an end is on
-any page, and is seen when its page is read again. Where x of the tasks run, the shorter of the two listings, what runs and what
-has ended, has min(x, 1 - x) N / P pages; so the p99 of the lag is that of U min(x, 1 - x) K, where U and x are even from 0 to
-1 and K is the time of a listing of N. That is 0.43 K.
+*Listings*: a page's token comes with the page before it. Tasks are listed in the order in which they started, so an end is on any
+page, and is seen when its page is read again. Where x of the tasks run, the shorter of the two listings, what runs and what has
+ended, has min(x, 1 - x) N / P pages: the p99 of the lag is that of U min(x, 1 - x) K, where U and x are even from 0 to 1 and K is
+the time of a listing of N.
 
 *Within so many calls*: a look at what runs takes a page for each P of the tasks that still run: with a look each second that is
-(B + T / 2) N / P pages in all. Of C calls a wait one is a Get for its end, where that is the faster way to tell ends; the others
-pay for the looks, and an end waits until the next one.
+(B + T / 2) N / P pages in all.
 """
 
 import math

@@ -7,15 +7,13 @@ from random import Random
 Draw = Callable[[Random], float]
 """Seconds from a task's start to its end."""
 
-MINUTE, HOUR = 60.0, 3600.0
-
-
-MOSTLY = 0.95
+MINUTE = 60.0
+NINETEEN_OF_TWENTY = 0.95
 
 
 def _tail(random: Random) -> float:
     """Nineteen of twenty take 2 to 20 minutes; the others up to 12 hours, as many in each doubling."""
-    if random.random() < MOSTLY:
+    if random.random() < NINETEEN_OF_TWENTY:
         return random.uniform(2 * MINUTE, 20 * MINUTE)
     return 20 * MINUTE * math.pow(36, random.random())
 

@@ -43,7 +43,6 @@ class Function(Generic[S]):
     start: Callable[[], S]
     reuse: Reuse = "last freed"
     bill: Bill = field(default_factory=Bill)
-    sandboxes: int = 0
     _busy: int = 0
     _free: list[Sandbox[S]] = field(default_factory=list)
     _random: Random = field(default_factory=lambda: Random(1))  # noqa: S311 - a simulation
@@ -70,7 +69,6 @@ class Function(Generic[S]):
             sandbox = self._free.pop(which[self.reuse])
         else:
             sandbox = Sandbox(self.start())
-            self.sandboxes += 1
             self.clock.sleep(COLD_START_SECONDS)
         self.clock.sleep(INVOCATION_SECONDS)
         work(sandbox.state)

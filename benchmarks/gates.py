@@ -12,7 +12,6 @@ from typing import Any
 from benchmarks.functions import Function, Reuse
 from benchmarks.rate_limit import LimitedClient
 from benchmarks.table import BenchmarkRegistrations
-from benchmarks.tally import Tally
 from check_task import TaskCheck
 from license_conversion import telemetry
 from license_conversion.errors import GateError, TableUnavailable
@@ -115,8 +114,8 @@ class Gates:
         table: Any = self.table
         return TaskCheck(settings, lambda _: poll, lambda _: table, self._clock.utc, self._random.random)
 
-    def wait(self, tally: Tally, task_ids: list[str], execution_input: dict[str, Any]) -> None:
-        """One execution from now on. `tally` is told which tasks a check saw ended, and how the execution ends."""
+    def wait(self, task_ids: list[str], execution_input: dict[str, Any]) -> None:
+        """One execution from now on."""
         name = f"{len(self._executions)}"
 
         def invoke(function: str, payload: str, done: Done, failed: Failed) -> None:
@@ -124,7 +123,7 @@ class Gates:
             execution.assigned.clear()
             match function:
                 case "CheckTask":
-                    check = partial(self._check, tally, task_ids, payload, done, failed)
+                    check = partial(self._check, task_ids, payload, done, failed)
                     self._clock.after(0, check, lives=CHECK_SECONDS)
                 case "UpdateItem:Token":
                     self._clock.after(0, lambda: self._register(json.loads(payload), failed))
@@ -134,20 +133,16 @@ class Gates:
                     raise NotImplementedError(function)
 
         execution = self._executions[name] = Execution(
-            self._clock,
-            invoke,
-            machine=self._machine,
-            name=name,
-            arn=f"{STATE_MACHINE}:{name}",
-            text=json.dumps(execution_input),
-            lost=lambda *_: None,
-            random=self._random.random,
-            ended=lambda execution: tally.end(passed=execution.status == "SUCCEEDED"),
+            self._clock, invoke, machine=self._machine, name=name, arn=f"{STATE_MACHINE}:{name}",
+            text=json.dumps(execution_input), lost=lambda *_: None, random=self._random.random, ended=self._ended,
             seconds_to_enter=self.transitions.seconds,
-        )
+        )  # fmt: skip
         execution.begin()
 
-    def _check(self, tally: Tally, task_ids: Iterable[str], payload: str, done: Done, failed: Failed) -> None:
+    def _ended(self, execution: Execution) -> None:
+        self._service.failed += execution.status != "SUCCEEDED"
+
+    def _check(self, task_ids: Iterable[str], payload: str, done: Done, failed: Failed) -> None:
         def check(task_check: TaskCheck) -> None:
             try:
                 state = task_check.for_state_machine(json.loads(payload))
@@ -155,7 +150,7 @@ class Gates:
                 return failed(error.name, str(error))
             finally:
                 telemetry.metrics.clear_metrics()  # no operator reads them here
-            tally.seen(set(task_ids).difference(state["Pending"].split()))
+            self._service.seen(set(task_ids).difference(state["Pending"].split()))
             return done(state)
 
         if not self.check.invoke(check):
@@ -198,7 +193,6 @@ class Gates:
         """As the threads of the poller do, which end with it."""
         todo = deque(zip(*arguments, strict=True))
         results: list[bool] = []
-
         failures: list[TableUnavailable] = []
 
         def work_on() -> None:

@@ -1,7 +1,5 @@
-"""Other ways to wait, as far as they meet License Manager. Each check is one GetLicenseConversionTask.
-
-Their functions run on a bill like ours, at the same seconds an invocation; what is not charged to them is said in the
-assumptions. The limits of their own (an hour, a function policy's size) are modelled only where they end a wait.
+"""Other ways to wait, as far as they meet License Manager. Each check is one GetLicenseConversionTask; their functions run on a
+bill like ours, at the same seconds an invocation. docs/benchmarks.md says where each constant comes from, and what is left out.
 """
 
 from abc import ABC, abstractmethod
@@ -14,13 +12,10 @@ from botocore.exceptions import ClientError
 
 from benchmarks.functions import INVOCATION_SECONDS, MEMORY_GB, Bill
 from benchmarks.rate_limit import CALL_SECONDS, LimitedClient
-from benchmarks.tally import Tally
 from license_conversion.lifecycle import Lifecycle
 from tests.simulation.clock import VirtualClock
 
-MINUTE = 60.0
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 CRHELPERS = Lifecycle.mro()[1]
 """CfnResource, by way of ours: an import of crhelper that comes first would make it clients."""
 
@@ -61,41 +56,35 @@ class Peer(ABC):
     def pause(self, progress: Progress) -> float:
         """Seconds until the next one."""
 
-    def wait(self, tally: Tally, task_id: str) -> None:
+    def wait(self, task_id: str) -> None:
         progress = Progress(task_id, self._clock.now)
-        self._clock.after(self.first(), lambda: self._check(tally, progress))
+        self._clock.after(self.first(), lambda: self._check(progress))
 
-    def _check(self, tally: Tally, progress: Progress) -> None:
+    def _check(self, progress: Progress) -> None:
         self.transitions += self.transitions_a_check
         for bill, memory in zip(self.bills, self.functions_gb, strict=False):
             bill.invocations += 1
             bill.gb_seconds += (CALL_SECONDS + INVOCATION_SECONDS) * memory
-        self._clock.after(CALL_SECONDS, lambda: self._answered(tally, progress, status))
+        self._clock.after(CALL_SECONDS, lambda: self._answered(progress, status))
         try:
             status = self._service.ask(progress.task_id)
         except ClientError:
             status = ""
 
-    def _answered(self, tally: Tally, progress: Progress, status: str) -> None:
+    def _answered(self, progress: Progress, status: str) -> None:
         progress.throttles = 0 if status else progress.throttles + 1
         if status == "SUCCEEDED":
-            tally.seen([progress.task_id])
-            tally.end(passed=True)
+            self._service.seen([progress.task_id])
         elif (not status and self.throttle_fails) or self._clock.now - progress.began > self.longest:
-            tally.end(passed=False)
+            self._service.failed += 1
         else:
             progress.pause = self.pause(progress)
-            self._clock.after(progress.pause, lambda: self._check(tally, progress))
+            self._clock.after(progress.pause, lambda: self._check(progress))
 
 
 class Crhelper(Peer):
-    """Its own polling. crhelper 2.0.12, crhelper/resource_helper.py:
-
-    - `CfnResource.__init__`: `polling_interval=2`; `_put_rule`: `rate({} {})`, in minutes, a rule of its own for each wait;
-    - `_wrap_function`: any error of the poll function, so a throttle too, is `FAILED`, and `_polling_init` answers with that;
-    - nothing ends the polling: CloudFormation does, after an hour.
-
-    When in its period a rule that was just made fires first is not documented: here anywhere in its second half.
+    """Its own polling: any error of the poll function, so a throttle too, is FAILED. When in its period a rule that was just made
+    fires first is not documented: here anywhere in its second half.
     """
 
     name = "crhelper's polling"
@@ -112,14 +101,8 @@ class Crhelper(Peer):
 
 
 class CdkProvider(Peer):
-    """Its waiter state machine. aws-cdk-lib 2.275.0, custom-resources/lib/provider-framework:
-
-    - util.ts, `calculateRetryPolicy`: `DEFAULT_INTERVAL` 5 seconds, `backoffRate` 1, and total time-out / interval attempts. The
-      time-out is 30 minutes when nothing is said (`DEFAULT_TIMEOUT`); here it is an hour, all that a stack waits;
-    - waiter-state-machine.ts: one Task with a `Retry` on States.ALL, so that a check is one transition;
-    - runtime/framework.ts, `isComplete`: not complete is an error of the class `Retry`;
-    - runtime/cfn-response.ts, `safeHandler`: any other error, so a throttle in the user's function too, is answered `FAILED`;
-    - provider.ts, `createFunction`: says no memory, so Lambda's 128 MB, and invokes the user's function and waits for it.
+    """Its waiter state machine: one Task with a Retry, so that a check is one transition. An error of the user's function, so a
+    throttle too, is FAILED. Its default of 30 minutes is an hour here, all that a stack waits.
     """
 
     name = "CDK Provider"

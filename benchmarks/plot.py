@@ -7,16 +7,15 @@ from xml.sax.saxutils import escape
 LEFT, ROW, WIDTH, TOP, BAR = 190, 44, 760, 46, 14
 LEAST, MOST = 1.0, 10_000.0
 TICKS = (1, 10, 60, 600, 3600)
-COLOURS = {"p50": "#7aa6c2", "p99": "#1f4e79"}
+P50, P99 = "#7aa6c2", "#1f4e79"
 
 
 def lag_chart(title: str, rows: Sequence[tuple[str, float, float, str]]) -> str:
     """An SVG. Each row is a name, the p50 and the p99 in seconds, and a remark at the end of the bar."""
-    height = TOP + ROW * len(rows) + 30
-    bottom = height - 30
+    bottom = TOP + ROW * len(rows)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">',
-        f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 30}" font-family="sans-serif" font-size="12">',
+        f'<rect width="{WIDTH}" height="{bottom + 30}" fill="#fff"/>',
         f'<text x="10" y="18" font-size="14" font-weight="bold">{escape(title)}</text>',
     ]
     for tick in TICKS:
@@ -26,17 +25,10 @@ def lag_chart(title: str, rows: Sequence[tuple[str, float, float, str]]) -> str:
     for row, (name, p50, p99, remark) in enumerate(rows):
         y = TOP + ROW * row
         parts.append(f'<text x="{LEFT - 8}" y="{y + BAR + 4}" text-anchor="end">{escape(name)}</text>')
-        for offset, (label, seconds) in enumerate((("p50", p50), ("p99", p99))):
-            if math.isnan(seconds):
-                continue
-            end, top = _x(seconds), y + offset * BAR
-            parts.append(
-                f'<rect x="{LEFT}" y="{top}" width="{end - LEFT:.1f}" height="{BAR - 2}" fill="{COLOURS[label]}"/>'
-            )
-            said = f"{label} {seconds:.0f} s" + (f", {remark}" if label == "p99" and remark else "")
-            parts.append(f'<text x="{end + 5:.1f}" y="{top + BAR - 4}" fill="#333">{escape(said)}</text>')
-        if math.isnan(p50):
-            parts.append(f'<text x="{LEFT + 5}" y="{y + BAR}" fill="#a00">{escape(remark)}</text>')
+        for top, colour, seconds, said in ((y, P50, p50, "p50 {}"), (y + BAR, P99, p99, f"p99 {{}}{remark}")):
+            end, words = _x(seconds), escape(said.format(f"{seconds:.0f} s"))
+            parts.append(f'<rect x="{LEFT}" y="{top}" width="{end - LEFT:.1f}" height="{BAR - 2}" fill="{colour}"/>')
+            parts.append(f'<text x="{end + 5:.1f}" y="{top + BAR - 4}" fill="#333">{words}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 

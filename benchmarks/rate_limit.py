@@ -1,5 +1,7 @@
 """A License Manager behind one rate limit, in virtual time: the client that the real adapter calls."""
 
+from collections.abc import Iterable
+
 from tests.simulation.clock import VirtualClock
 from tests.simulation.license_manager.client import Client, error
 from tests.simulation.license_manager.service import ConversionService, Json
@@ -12,13 +14,15 @@ TASK_SECONDS = 0.0005
 
 class LimitedClient(Client):
     """Of an account's tasks, listed in the order in which they start. The limit is met, and the answer made, as a request comes
-    in.
+    in. It is told when a wait has seen a task's end, and how many waits failed.
     """
 
     def __init__(self, clock: VirtualClock, rate: float, page: int) -> None:
         super().__init__(ConversionService(clock=clock.monotonic, page_size=page, seed=None))
         self.calls = 0
         self.throttles = 0
+        self.lags: dict[str, float] = {}
+        self.failed = 0
         self._bucket = TokenBucket(clock.monotonic, rate, rate)
         self._clock = clock
 
@@ -28,6 +32,10 @@ class LimitedClient(Client):
 
     def end_of(self, task_id: str) -> float:
         return self.service.known[task_id].end_time
+
+    def seen(self, tasks: Iterable[str]) -> None:
+        for task_id in tasks:
+            self.lags.setdefault(task_id, self._clock.now - self.end_of(task_id))
 
     def ask(self, task_id: str) -> str:
         """The status at once, for a loop that keeps its own time."""

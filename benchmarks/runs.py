@@ -1,6 +1,6 @@
 """One run: so many waits, these conversions, this limit; and what it came to."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from io import StringIO
@@ -11,7 +11,6 @@ from benchmarks.functions import Reuse
 from benchmarks.gates import NO_TROUBLE, Gates, Trouble
 from benchmarks.peers import Peer
 from benchmarks.rate_limit import LimitedClient
-from benchmarks.tally import Tally
 from tests.simulation.clock import VirtualClock
 
 TRANSITION = 0.025 / 1000
@@ -52,7 +51,6 @@ class Result:
     throttles: float
     failed: int
     dollars: float
-    checks: float
     waits: int
 
     @property
@@ -76,7 +74,6 @@ def run(case: Case, peer: type[Peer] | None = None) -> Result:
     """Deterministic: the same case has the same result."""
     clock = VirtualClock()
     service = LimitedClient(clock, case.rate, case.page)
-    tally = Tally(clock, service)
     conversions, jitter = Random(case.seed), Random(case.seed + 1)  # noqa: S311 - a simulation
     ours = Gates(clock, service, jitter, reuse=case.reuse, trouble=case.trouble)
     theirs = peer(clock, service, jitter) if peer else None
@@ -89,13 +86,13 @@ def run(case: Case, peer: type[Peer] | None = None) -> Result:
     def wait(number: int) -> None:
         task_id = begin(number)
         if theirs:
-            theirs.wait(tally, task_id)
+            theirs.wait(task_id)
         else:
-            ours.wait(tally, [task_id], {"LicenseConversionTaskId": task_id, "TimeoutSeconds": case.timeout})
+            ours.wait([task_id], {"LicenseConversionTaskId": task_id, "TimeoutSeconds": case.timeout})
 
     if case.fleet:
         tasks = [begin(number) for number in range(case.waits)]
-        ours.wait(tally, tasks, {"LicenseConversionTaskIds": tasks, "TimeoutSeconds": case.timeout})
+        ours.wait(tasks, {"LicenseConversionTaskIds": tasks, "TimeoutSeconds": case.timeout})
     for number in range(0 if case.fleet else case.waits):
         clock.after(case.spread * number / case.waits, lambda number=number: wait(number))  # type: ignore[misc]
     with redirect_stdout(StringIO()):  # metrics, which nobody reads here
@@ -104,30 +101,24 @@ def run(case: Case, peer: type[Peer] | None = None) -> Result:
     transitions = theirs.transitions if theirs else ours.transitions.entered
     dollars = transitions * TRANSITION + ours.table.dollars
     dollars += sum(bill.invocations * INVOCATION + bill.gb_seconds * GB_SECOND for bill in bills)
-    return Result(
-        case,
-        peer.name if peer else OURS,
-        tuple((service.end_of(task_id), lag) for task_id, lag in tally.lags.items()),
-        service.calls / case.waits,
-        service.throttles / case.waits,
-        tally.failed,
-        dollars / case.waits,
-        bills[0].invocations / case.waits,
-        case.waits,
-    )
+    ends = tuple((service.end_of(task_id), lag) for task_id, lag in service.lags.items())
+    calls, throttles = service.calls / case.waits, service.throttles / case.waits
+    way = peer.name if peer else OURS
+    return Result(case, way, ends, calls, throttles, service.failed, dollars / case.waits, case.waits)
 
 
 def together(results: Sequence[Result]) -> Result:
     """Several runs of as many waits as one."""
-    first, runs = results[0], len(results)
-    return Result(
-        first.case,
-        first.way,
-        tuple(end for one in results for end in one.ends),
-        sum(one.calls for one in results) / runs,
-        sum(one.throttles for one in results) / runs,
-        sum(one.failed for one in results),
-        sum(one.dollars for one in results) / runs,
-        sum(one.checks for one in results) / runs,
-        sum(one.waits for one in results),
+
+    def mean(of: Callable[[Result], float]) -> float:
+        return sum(of(one) for one in results) / len(results)
+
+    return replace(
+        results[0],
+        ends=tuple(end for one in results for end in one.ends),
+        calls=mean(lambda one: one.calls),
+        throttles=mean(lambda one: one.throttles),
+        failed=sum(one.failed for one in results),
+        dollars=mean(lambda one: one.dollars),
+        waits=sum(one.waits for one in results),
     )

@@ -1,6 +1,5 @@
 """``make demo`` and ``make local``: ``python -m demo show`` shows the gate, ``up`` keeps the cloud for you."""
 
-import argparse
 import signal
 import sys
 from types import FrameType
@@ -27,17 +26,11 @@ def _leave(number: int, _: FrameType | None) -> None:
     """Unwind every ``with`` block, and let no second Ctrl-C cut that short."""
     for each in _LEAVE:
         signal.signal(each, signal.SIG_IGN)
+    print("\nStopping ...", file=sys.stderr)
     raise SystemExit(_BY_A_SIGNAL + number)
 
 
 if __name__ == "__main__":
     for each in _LEAVE:
         signal.signal(each, _leave)
-    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("command", choices=("show", "up"))
-    try:
-        main(parser.parse_args().command)
-    except SystemExit as left:
-        if isinstance(left.code, int) and left.code > _BY_A_SIGNAL:
-            print("\nStopped. Nothing is left running.", file=sys.stderr)
-        raise
+    main(sys.argv[1])

@@ -1,7 +1,7 @@
 """What a person sees: headings, a line for each thing that happens, and one line that ticks while something waits.
 
-On a terminal the ticking line comes and goes below the others. In a pipe or a log it is left out, and whatever takes a
-while is announced: what stays to be read is otherwise the same in both, line by line.
+On a terminal the ticking line comes and goes below the others. In a pipe or a log it is left out, and what takes a while is
+announced: the rest is the same in both, line by line.
 """
 
 import contextlib
@@ -34,9 +34,9 @@ class Screen:
         self.say(text)
         self.line()
 
-    def say(self, text: str) -> None:
-        """A paragraph, wrapped at words."""
-        for line in self._wrapped(text, _INDENT):
+    def say(self, *paragraphs: str) -> None:
+        """Wrapped at words. An empty one is a line between two others."""
+        for line in (line for text in paragraphs for line in self._wrapped(text, _INDENT) or [""]):
             self.line(line)
 
     def line(self, text: str = "", style: str = "") -> None:
@@ -49,14 +49,10 @@ class Screen:
         self._print(Text.assemble(when, (f"{who:<15}  ", "dim"), (what, style_of(what))))
 
     def table(self, rows: Iterable[tuple[str, str]]) -> None:
-        """Names and values; a long value is wrapped in its own column."""
+        """Names and values."""
         rows = list(rows)
         widest = max(len(name) for name, _ in rows)
-        for name, value in rows:
-            first, *rest = self._wrapped(value, _INDENT + " " * (widest + 2)) or [""]
-            self.line(f"{_INDENT}{name:<{widest}}  {first.lstrip()}".rstrip())
-            for line in rest:
-                self.line(line)
+        self.say(*(f"{name:<{widest}}  {value}" for name, value in rows))
 
     @contextlib.contextmanager
     def step(self, doing: str, done: str) -> Iterator[None]:
@@ -71,13 +67,13 @@ class Screen:
     @contextlib.contextmanager
     def ticking(self, sentence: Callable[[], str]) -> Iterator[None]:
         """While the block lasts, show the sentence in the last line, asked for anew ten times a second."""
-        if not self._ticks:
-            yield
-            return
 
         def line() -> Text:
             return Text(f"{_INDENT}{sentence()}"[: self._width - 1], style="yellow", no_wrap=True)
 
+        if not self._ticks:
+            yield
+            return
         with Live(get_renderable=line, console=self._console, refresh_per_second=10, transient=True):
             yield
 
@@ -85,19 +81,17 @@ class Screen:
         self._console.print(text, soft_wrap=True)
 
     def _wrapped(self, text: str, indent: str) -> list[str]:
-        """A long word, an ARN perhaps, stays whole: somebody wants to copy it."""
+        """A long word, an ARN perhaps, stays whole: it is there to be copied."""
         return textwrap.wrap(
             text, self._width, initial_indent=indent, subsequent_indent=indent,
             break_on_hyphens=False, break_long_words=False,
         )  # fmt: skip
 
 
-def plain_console(width: int | None, *, file: IO[str] | None = None, record: bool = False) -> Console:
+def plain_console(width: int | None, *, file: IO[str] | None = None) -> Console:
     """A console that shows what it is given, as it is; ``width`` in columns, None for the terminal's own."""
     terminal = (file or sys.stdout).isatty()
-    return Console(
-        file=file, width=width, record=record, force_terminal=terminal, highlight=False, markup=False, emoji=False
-    )
+    return Console(file=file, width=width, force_terminal=terminal, highlight=False, markup=False, emoji=False)
 
 
 def style_of(what: str) -> str:

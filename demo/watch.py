@@ -1,4 +1,4 @@
-"""What happens around one stack that waits: as CloudFormation, the gate and License Manager tell it, in order of time."""
+"""What happens around one stack that waits: what CloudFormation, the gate and License Manager report, in order of time."""
 
 import json
 import time
@@ -7,10 +7,6 @@ from dataclasses import dataclass
 
 from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.stacks import Stack
-
-_CLOUDFORMATION, _STATE_MACHINE, _GATE, _POLLER, _LICENSE_MANAGER = (
-    "CloudFormation", "State machine", "The gate", "The poller", "License Manager",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, order=True)
@@ -23,7 +19,7 @@ class Moment:
 
 
 class Narrator:
-    """Look again and again; each thing that happened is told once."""
+    """Look again and again; each thing that happened is reported once."""
 
     def __init__(self, cloud: LocalCloud, state_machine_arn: str, stack: Stack, task_id: str) -> None:
         self.stack = stack
@@ -32,11 +28,10 @@ class Narrator:
         self._state_machine_arn = state_machine_arn
         self._task_id = task_id
         self._began = time.time()
-        self._told: set[Moment] = set()
+        self._reported: set[Moment] = set()
         self._execution = ""
         self._execution_ended = False
         self._state = ""
-        self._status = ""
 
     @property
     def ended(self) -> bool:
@@ -46,41 +41,31 @@ class Narrator:
     def look(self) -> list[Moment]:
         """What is new since the last look, oldest first."""
         self.stack = self._cloud.stacks.describe(self.stack.id)
-        found = {*self._stack_events(), *self._responses(), *self._task_status(), *self._states()}
-        new = sorted(found - self._told)
-        self._told |= found
+        found = {*self._stack_events(), *self._responses(), self._task_status(), *self._states()}
+        new = sorted(found - self._reported)
+        self._reported |= found
         return new
 
     def sentence(self) -> str:
-        """Who waits for what, and how long already."""
-        task = f"task {self._status}" if self._status else ""
-        told = " · ".join(part for part in (self._who_waits(), task, self._state) if part)
-        return f"{time.time() - self._began:.1f} s  {told}"
-
-    def _who_waits(self) -> str:
-        latest = {
-            event["LogicalResourceId"]: event["ResourceStatus"]
-            for event in self.stack.events
-            if event.get("PhysicalResourceId") != self.stack.id
-        }
-        return " and ".join(f"{name} waits" for name, status in latest.items() if status.endswith("_IN_PROGRESS"))
+        """What the stack and its gate are doing, and for how long already."""
+        doing = " · ".join(part for part in (f"stack {self.stack.status}", self._state) if part)
+        return f"{time.time() - self._began:.1f} s  {doing}"
 
     def _stack_events(self) -> Iterator[Moment]:
         for event in self.stack.events:
             own = "stack " if event.get("PhysicalResourceId") == self.stack.id else ""
             what = f"{own}{event['LogicalResourceId']} {event['ResourceStatus']}"
-            yield Moment(event["Timestamp"].timestamp(), _CLOUDFORMATION, what)
+            yield Moment(event["Timestamp"].timestamp(), "CloudFormation", what)
 
     def _responses(self) -> Iterator[Moment]:
         for one in self._cloud.answers(self.stack.id):
             verb = "signals" if "UniqueId" in one.json else "responds to"
-            yield Moment(one.at, _GATE, f"{verb} {one.key.split('|')[1]}: {one.json['Status']}")
+            yield Moment(one.at, "The gate", f"{verb} {one.key.split('|')[1]}: {one.json['Status']}")
 
-    def _task_status(self) -> Iterator[Moment]:
+    def _task_status(self) -> Moment:
         task = self._cloud.client("license-manager").get_license_conversion_task(LicenseConversionTaskId=self._task_id)
-        self._status = task["Status"]
         at = task["EndTime"] if "EndTime" in task else task["StartTime"]
-        yield Moment(at.timestamp(), _LICENSE_MANAGER, f"task {task['Status']}")
+        return Moment(at.timestamp(), "License Manager", f"task {task['Status']}")
 
     def _states(self) -> Iterator[Moment]:
         self._execution = self._execution or self._find_execution()
@@ -91,9 +76,9 @@ class Narrator:
             at = event["timestamp"].timestamp()
             if event["type"] in {"TaskStateEntered", "WaitStateEntered"}:
                 self._state = event["stateEnteredEventDetails"]["name"]
-                yield Moment(at, _STATE_MACHINE, self._state)
+                yield Moment(at, "State machine", self._state)
             elif event["type"] == "TaskSucceeded" and self._state == "Wait for Result":
-                yield Moment(at, _POLLER, "calls the gate back")
+                yield Moment(at, "The poller", "calls the gate back")
             elif event["type"] in {"ExecutionSucceeded", "ExecutionFailed", "ExecutionAborted"}:
                 self._execution_ended, self._state = True, ""
 

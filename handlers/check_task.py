@@ -7,14 +7,14 @@ machine with a loop of its own, which sends a request and gets the task.
 import random
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from typing import Any
 
 from license_conversion import aws, telemetry
-from license_conversion.conversion import Conversion, ConversionTask, utc_now
+from license_conversion.conversion import ConversionTask, utc_now
 from license_conversion.errors import GateError, InvalidRequest
-from license_conversion.fleet import Fleet
+from license_conversion.fleet import Conversion, Fleet
 from license_conversion.gate import Ended, Gate, Outcome, Wait, Waiting, refused
 from license_conversion.license_manager import LicenseManager
 from license_conversion.poll import Poll
@@ -23,8 +23,6 @@ from license_conversion.request import Account, Request, Times
 from license_conversion.settings import Settings
 
 OURS = {"Input", "Gate", "Results", "RegisteredAt", "EnteredAt", "Tries", "StartedAt", "Execution"}
-KEPT = ("Waiter", "GiveUpAt", "AttemptSeconds", "PauseSeconds")
-"""The members of a gate's state that stay where its request cannot be read."""
 CALLERS_SECONDS = 10
 """A caller with a loop of its own checks again after so many seconds."""
 MOST_ACCOUNTS = 20
@@ -55,12 +53,12 @@ class TaskCheck:
         self._clock, self._random = clock, random_
 
     def for_state_machine(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """The gate's state after this check.
+        """The gate's state after this check; what is not in it stays as the state machine has it.
 
-        Always `Waiter`, `GiveUpAt`, `AttemptSeconds`, `PauseSeconds` and `Ended`; after a request that can be read also what the
-        next check needs: `Pending` (the ids that are waited for) and `Task` or `FailedTasks`.
+        Always `Ended`; after a request that can be read also `GiveUpAt`, `AttemptSeconds` and `PauseSeconds`, and what the next
+        check needs: `Pending` (the ids that are waited for) and `Task` or `FailedTasks`.
 
-        While it waits: `SecondsUntilNextCheck`; the key of its `Registration`, if it registers; a `Response`, where the stack
+        While it waits: `NextCheckAt`; the key of its `Registration`, if it registers; a `Response`, where the stack
         gets one at once because a handle is signalled at the end. Once it has ended: `Passed`, `Output` (the task's shape),
         `Error` and `Cause`, the `Response` that a stack gets, and the `Event` for the bus.
 
@@ -68,23 +66,23 @@ class TaskCheck:
         """
         before, stack = event["Gate"], _stack(event)
         stack_event = stack.get("Event", {})
-        kept = {name: before[name] for name in KEPT}
         first = "Pending" not in before
         try:
             given = stack_event["ResourceProperties"] if stack else event["Input"]
             request = Request.from_properties(given) if stack else Request.from_input(given)
         except InvalidRequest as error:
             telemetry.count("GatesStarted", first)
-            return kept | _ended_state(_told(refused(error, ConversionTask.unseen())), stack_event)
+            return _ended_state(_told(refused(error, ConversionTask.unseen())), stack_event)
         began = datetime.fromisoformat(stack["RequestedAt"] if stack else event["StartedAt"])
         times = request.times(began, responds=before["Waiter"] == "STACK")
         found = self._checked(request, event, began, times)
         telemetry.count("GatesStarted", first)  # here: a refusal that is not believed yet is an error, and comes again
         known = found.known
-        state = {**kept, "Pending": " ".join(known.pending), **known.carried()}
+        state = {"Pending": " ".join(known.pending), **known.carried()}
         if isinstance(found, Ended):
             return state | times.state() | _ended_state(_told(found, began), stack_event)
-        state |= {"Ended": False, "SecondsUntilNextCheck": found.seconds}
+        next_check = self._clock() + timedelta(seconds=found.seconds)
+        state |= {"Ended": False, "NextCheckAt": next_check.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
         if found.registers:
             state["Registration"] = self._registrations(request.account).key(_name(event["Execution"]))
         if request.wait_condition_handle and before["Waiter"] == "STACK" and known.task_id:
@@ -139,9 +137,10 @@ class TaskCheck:
 
 def _told(ended: Ended, began: datetime | None = None) -> Ended:
     """Logs and counts a gate's end. None: the gate did not even begin to wait."""
-    telemetry.ends(ended.outcome, ended.known.status_word, ended.waited_seconds, ended.reason)
-    end_time = ended.known.carried().get("Task", {}).get("EndTime")
-    telemetry.ended(ended.outcome, ended.waited_seconds, began, end_time)
+    known, end_time = ended.known, ended.known.carried().get("Task", {}).get("EndTime")
+    telemetry.ended(
+        ended.outcome, known.status_word, ended.waited_seconds, ended.reason, began=began, end_time=end_time
+    )
     return ended
 
 

@@ -17,8 +17,6 @@ from license_conversion.request import Request
 from license_conversion.response import deliver, requested_at, seconds_left, unusable
 from license_conversion.settings import Settings
 
-WHO_INVOKES = """CloudFormation invokes this function, with a ResponseURL that it has signed: a Custom::LicenseConversionTask \
-names it as its ServiceToken."""
 ENOUGH_TO_RESPOND = 20.0
 """Seconds of an invocation that a Delete's search for executions leaves for its response."""
 
@@ -42,8 +40,7 @@ def provider(
             request = Request.from_properties(event.get("ResourceProperties"))
         except InvalidRequest as error:
             telemetry.count("GatesStarted")
-            telemetry.count("GatesRefused")
-            telemetry.ends("REFUSED", "", 0, str(error))
+            telemetry.ended("REFUSED", "", 0, str(error))
             raise
         requested = requested_at(event, clock())
         if event["RequestType"] == "Update":
@@ -98,7 +95,10 @@ def handle(helper: Lifecycle, event: Any, context: Any) -> None:
         if wrong := unusable(said):
             telemetry.count("MalformedEvents")
             telemetry.logger.error(f"The event is none of CloudFormation's: {', '.join(wrong)} cannot be used")
-            raise InvalidRequest(f"{', '.join(wrong)} cannot be used. {WHO_INVOKES}")
+            raise InvalidRequest(
+                f"{', '.join(wrong)} cannot be used. CloudFormation invokes this function, with a ResponseURL that it has "
+                "signed: a Custom::LicenseConversionTask names it as its ServiceToken."
+            )
         helper(dict(said), context)
     except ResponseNotTaken as error:
         telemetry.count("ResponsesNotTaken")

@@ -64,17 +64,16 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
         elif event.get("ResourceType") == OWN_RESOURCE:
             _own_resource(event, until)
         elif event != {"StayActive": True}:
-            _gate(event, until)
+            _gate(event)
     except ResponseNotTaken as error:
         count("ResponsesNotTaken")
         log("ERROR", f"The response was not taken: {error}")
         raise
 
 
-def _gate(event: Mapping[str, Any], until: float) -> None:
+def _gate(event: Mapping[str, Any]) -> None:
     """`event` has the execution's `Input`, its ARN as `Execution`, and the state of its `Gate`."""
-    gate = event["Gate"]
-    seconds = min(_left(until), gate["AttemptSeconds"] - START_SECONDS)
+    gate, seconds = event["Gate"], event["Gate"]["AttemptSeconds"] - START_SECONDS
     _respond(_executions(), Recipients(event["Execution"], event["Input"], gate), gate["Waiter"], "", seconds)
 
 

@@ -1,23 +1,13 @@
-"""Draws statemachine/gate.asl.json as a Mermaid flowchart into docs/state-machine.md, between markers.
+"""Draws a state machine as a Mermaid flowchart, for docs/state-machine.md (scripts/write_reference.py)."""
 
-`make reference` runs it; a test compares. A diamond is a Choice, a slanted box a Wait, a box with double sides a Task, a
-rounded one an end; dotted arrows are errors that are caught.
-"""
-
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-DEFINITION = ROOT / "statemachine" / "gate.asl.json"
-PAGE = ROOT / "docs" / "state-machine.md"
-BEGIN, END = "<!-- drawn by scripts/draw_state_machine.py -->", "<!-- end of the drawing -->"
 SHAPES = {"Choice": "{{{}}}", "Task": "[[{}]]", "Wait": "[/{}/]", "Pass": "[{}]", "Succeed": "([{}])", "Fail": "([{}])"}
 
 
 def flowchart(definition: Mapping[str, Any]) -> str:
-    """Its states in the file's order, then the ways from each. A rule of a Choice is told by its Comment."""
+    """Its states in the file's order, then the ways from each. The Comment of a Choice's rule is the label of its way."""
     states: Mapping[str, Any] = definition["States"]
     ids = {name: f"s{number}" for number, name in enumerate(states)}
     boxes = [ids[name] + SHAPES[state["Type"]].format(f'"{name}"') for name, state in states.items()]
@@ -33,14 +23,3 @@ def flowchart(definition: Mapping[str, Any]) -> str:
         arrows += [("-. error .->", target) for target in dict.fromkeys(one["Next"] for one in state.get("Catch", ()))]
         ways += [f"{ids[name]} {arrow} {ids[target]}" for arrow, target in arrows]
     return "\n    ".join(["flowchart TD", *boxes, *ways])
-
-
-def page() -> str:
-    """The page with the drawing that it should have."""
-    before, rest = PAGE.read_text().split(BEGIN)
-    drawing = flowchart(json.loads(DEFINITION.read_text()))
-    return f"{before}{BEGIN}\n```mermaid\n{drawing}\n```\n{END}{rest.split(END)[1]}"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page())

@@ -1,46 +1,32 @@
-"""Records `make demo` and draws its first scene as a terminal for README.md. `make picture` runs it.
-
-What the demo takes a while for is announced as in a pipe; a terminal shows a line that ticks instead.
-"""
+"""Records `make demo` and draws its first scene as a terminal for README.md. `make picture` runs it."""
 
 import io
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-from rich.terminal_theme import TerminalTheme
-from rich.text import Text
+from xml.sax.saxutils import escape
 
 from demo import scenes
-from demo.screen import Screen, plain_console
+from demo.screen import Screen, plain_console, style_of
 
 PICTURE = Path(__file__).parents[1] / "docs" / "demo.svg"
 COLUMNS = 60
 """Wide enough for each moment of the scene, narrow enough to be read on a phone."""
-# Ground, text, and the eight colours of a terminal from black to white.
-THEME = TerminalTheme(
-    (22, 27, 34), (230, 237, 243),
-    [(72, 79, 88), (255, 123, 114), (63, 185, 80), (210, 153, 34), (88, 166, 255), (188, 140, 255), (57, 197, 207),
-     (177, 186, 196)],
-)  # fmt: skip
-# rich's own asks for a font of somebody's server, which a picture on a page may not load.
-FRAME = """\
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" role="img">
-<title>What make demo shows of a stack that waits for a conversion</title>
-<style>
-text {{ font: {char_height}px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }}
-{styles}
-</style>
-<rect width="{width}" height="{height:.0f}" rx="10" fill="FILL"/>
-<g fill="#8b949e"><circle cx="24" cy="22" r="6"/><circle cx="44" cy="22" r="6"/><circle cx="64" cy="22" r="6"/></g>
-<g transform="translate({terminal_x}, {terminal_y})">
-{matrix}
-</g>
-</svg>
-""".replace("FILL", THEME.background_color.hex)
 COMMAND = "$ make demo"
 PAUSE = "Wait for Result"
+FRAME = """\
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 750 {height}" role="img">
+<title>What make demo shows of a stack that waits for a conversion</title>
+<style>
+text {{ font: 20px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; fill: #e6edf3 }}
+.green {{ fill: #3fb950 }}
+.bold {{ font-weight: bold }}
+</style>
+<rect width="750" height="{height}" rx="10" fill="#161b22"/>
+<g fill="#8b949e"><circle cx="24" cy="22" r="6"/><circle cx="44" cy="22" r="6"/><circle cx="64" cy="22" r="6"/></g>
+{lines}
+</svg>
+"""
 
 
 def first_scene(lines: Sequence[str]) -> slice:
@@ -50,25 +36,23 @@ def first_scene(lines: Sequence[str]) -> slice:
     return slice(first, last + 1)
 
 
-def draw(lines: Iterable[Text]) -> str:
-    """The lines as an SVG of a terminal in which somebody has said `make demo`."""
-    console = plain_console(COLUMNS, file=io.StringIO(), record=True)
-    for line in (Text(COMMAND, style="bold"), Text("…", style="dim"), *lines):
-        console.print(line)
-    drawn = console.export_svg(theme=THEME, code_format=FRAME, unique_id="demo")
-    drawn = re.sub(r'<text [^>]*>\n</text>| clip-path="[^"]+"', "", drawn)  # ends of lines, and frames around each
-    return drawn.replace("</text><text", "</text>\n<text") + "\n"
-
-
-def main() -> None:
-    console = plain_console(COLUMNS, record=True)
-    scenes.run(Screen(console))
-    lines = Text.from_ansi(console.export_text(styles=True)).split("\n")
-    scene = lines[first_scene([line.plain for line in lines])]
-    if not any(PAUSE in line.plain for line in scene):
-        sys.exit("No check found the conversion running, so the picture would show no gate that waits: record again.")
-    PICTURE.write_text(draw(scene))
+def draw(scene: Iterable[str]) -> str:
+    """The lines as an SVG of a terminal in which `make demo` was typed. `textLength`: another font is as wide."""
+    lines = [COMMAND, "…", *scene]
+    texts = [
+        f'<text class="{style_of(line) if line[0] == " " else "bold"}" x="9" y="{61 + 24 * row}" '
+        f'textLength="{12.2 * len(line):.1f}" xml:space="preserve">{escape(line)}</text>'
+        for row, line in enumerate(lines)
+        if line
+    ]
+    return FRAME.format(height=75 + 24 * len(lines), lines="\n".join(texts))
 
 
 if __name__ == "__main__":
-    main()
+    told = io.StringIO()
+    scenes.run(Screen(plain_console(COLUMNS, file=told)))
+    every = told.getvalue().splitlines()
+    scene = every[first_scene(every)]
+    if not any(PAUSE in line for line in scene):
+        sys.exit("No check found the conversion running, so the picture would show no gate that waits: record again.")
+    PICTURE.write_text(draw(scene))

@@ -6,6 +6,7 @@ and what pip notes of an installation (`layers/dependencies/Makefile` removes it
 """
 
 import hashlib
+import io
 import os
 import re
 import subprocess
@@ -74,8 +75,10 @@ def reasons_against() -> list[str]:
 
 def build(folder: Path) -> Path:
     """The release's zip file, written to `folder`."""
-    content = {path: (ROOT / path).read_bytes() for path in _tracked(*COPIED)}
-    content["handlers.zip"] = _zip(_handlers())
+    content = _tracked(*COPIED)
+    content["handlers.zip"] = _zip(
+        {path.removeprefix("handlers/"): data for path, data in _tracked("handlers/*.py").items()}
+    )
     content["respond.zip"] = _zip(_made(ROOT / "handlers", "RespondFunction"))
     content["dependencies.zip"] = _zip(_made(LAYER, "DependenciesLayer"))
     for name, made in (("template.yaml", PACKED), ("README.md", WITHOUT_A_CLONE)):
@@ -96,10 +99,6 @@ def released(text: str, made: Mapping[str, str]) -> str:
     return text
 
 
-def _handlers() -> dict[str, bytes]:
-    return {path.removeprefix("handlers/"): (ROOT / path).read_bytes() for path in _tracked("handlers/*.py")}
-
-
 def _made(source: Path, logical_id: str) -> dict[str, bytes]:
     """What the Makefile in `source` makes of it, as `sam build` has it made."""
     with tempfile.TemporaryDirectory() as name:
@@ -115,8 +114,9 @@ def _made(source: Path, logical_id: str) -> dict[str, bytes]:
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def _tracked(*paths: str) -> list[str]:
-    return _output("git", "ls-files", "-z", "--", *paths).split("\0")[:-1]
+def _tracked(*paths: str) -> dict[str, bytes]:
+    names = _output("git", "ls-files", "-z", "--", *paths).split("\0")[:-1]
+    return {name: (ROOT / name).read_bytes() for name in names}
 
 
 def _output(*command: str) -> str:
@@ -124,15 +124,14 @@ def _output(*command: str) -> str:
 
 
 def _zip(content: Mapping[str, bytes]) -> bytes:
-    with tempfile.TemporaryFile() as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            for path, data in sorted(content.items()):
-                entry = zipfile.ZipInfo(path, EPOCH)
-                entry.external_attr = MODE
-                entry.create_system = 3  # Unix, whatever this is: the modes are Unix's
-                archive.writestr(entry, data)
-        file.seek(0)
-        return file.read()
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for path, data in sorted(content.items()):
+            entry = zipfile.ZipInfo(path, EPOCH)
+            entry.external_attr = MODE
+            entry.create_system = 3  # Unix, whatever this is: the modes are Unix's
+            archive.writestr(entry, data)
+    return file.getvalue()
 
 
 if __name__ == "__main__":

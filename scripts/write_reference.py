@@ -1,26 +1,37 @@
-"""Writes what must not drift from the code: the JSON Schemas, the tables of properties and attributes in docs/reference.md, and
-the outputs of the example that shows every attribute.
+"""Writes what must not drift from the code: the JSON Schemas, the tables of properties, attributes and states, the drawing of the
+state machine, the outputs of the example that shows every attribute, and how many resources there are and what alarms cost.
 
 `make reference` runs it; a test compares.
 """
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from license_conversion.conversion import ATTRIBUTES
 from license_conversion.properties import Property
 from license_conversion.request import EXECUTION_INPUT, STACK_PROPERTIES
+from scripts.draw_state_machine import flowchart
 
 ROOT = Path(__file__).parents[1]
-REFERENCE = ROOT / "docs" / "reference.md"
+DOCS = ROOT / "docs"
+DEFINITION = ROOT / "statemachine" / "gate.asl.json"
 EXAMPLE = ROOT / "examples" / "stack-gate.yaml"
 SCHEMAS: Mapping[str, tuple[str, Sequence[Property]]] = {
     "stack-properties": ("Properties of Custom::LicenseConversionTask", STACK_PROPERTIES),
     "execution-input": ("Input of the state machine LicenseConversionGate, and of its check function", EXECUTION_INPUT),
 }
+COUNTED = {
+    "functions": "AWS::Serverless::Function",
+    "roles": "AWS::IAM::Role",
+    "log groups": "AWS::Logs::LogGroup",
+    "alarms": "AWS::CloudWatch::Alarm",
+    "saved queries": "AWS::Logs::QueryDefinition",
+}
+"""What docs/getting-started.md and docs/cost.md count."""
 FUNCTION: dict[str, Any] = {
     "type": "object",
     "minProperties": 1,
@@ -51,19 +62,19 @@ def schema(title: str, properties: Sequence[Property]) -> dict[str, Any]:
 
 def _schema(one: Property, of_template: bool) -> dict[str, Any]:
     """An optional member that is null is as good as absent."""
-    options = _options(one.kind.schema())
-    options += [] if one.default == "required" else [{"type": "null"}]
+    options = _options(one) + ([] if one.default == "required" else [{"type": "null"}])
     if of_template:
         options = [_with_computed_items(option) for option in options] + COMPUTED
     return options[0] if len(options) == 1 else {"anyOf": options}
 
 
-def _options(said: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(said.get("anyOf", [said]))
+def _options(one: Property) -> list[dict[str, Any]]:
+    allowed = one.kind.schema()
+    return list(allowed.get("anyOf", [allowed]))
 
 
-def _with_computed_items(said: dict[str, Any]) -> dict[str, Any]:
-    return {**said, "items": {"anyOf": [said["items"], *COMPUTED]}} if "items" in said else said
+def _with_computed_items(option: dict[str, Any]) -> dict[str, Any]:
+    return {**option, "items": {"anyOf": [option["items"], *COMPUTED]}} if "items" in option else option
 
 
 def editors_schema() -> dict[str, Any]:
@@ -71,59 +82,64 @@ def editors_schema() -> dict[str, Any]:
     gate = {
         "type": "object",
         "properties": {
-            one.name: {"description": one.meaning, "anyOf": [AS_AN_EDITOR_SEES, FUNCTION, *_options(one.kind.schema())]}
+            one.name: {"description": one.meaning, "anyOf": [AS_AN_EDITOR_SEES, FUNCTION, *_options(one)]}
             for one in STACK_PROPERTIES
         },
         "required": ["ServiceToken"],
         "additionalProperties": False,
     }
     is_gate = {"properties": {"Type": {"const": "Custom::LicenseConversionTask"}}, "required": ["Type"]}
+    resource = {"if": is_gate, "then": {"properties": {"Properties": gate}}}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "A CloudFormation template with gates",
         "type": "object",
-        "properties": {
-            "Resources": {
-                "type": "object",
-                "additionalProperties": {"if": is_gate, "then": {"properties": {"Properties": gate}}},
-            }
-        },
+        "properties": {"Resources": {"type": "object", "additionalProperties": resource}},
     }
 
 
-def table(properties: Sequence[Property]) -> str:
-    """The properties as a Markdown table."""
-    rows = [
-        f"| `{one.name}` | {_cell(one.kind.allowed)} | {_default(one.default)} | {_cell(one.meaning)} |"
-        for one in properties
-    ]
-    return "\n".join(["| Name | Allowed | Default | Meaning |", "| --- | --- | --- | --- |", *rows])
+def table(head: str, rows: Iterable[Sequence[str]]) -> str:
+    """In Markdown."""
+    lines = (" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows)
+    return "\n".join([f"| {head} |", re.sub(r"[\w ]+", " --- ", f"|{head}|"), *(f"| {line} |" for line in lines)])
 
 
-def attributes() -> str:
-    """What Fn::GetAtt knows as a Markdown table."""
-    rows = [f"| `{name}` | {meaning} |" for name, meaning in ATTRIBUTES.items()]
-    return "\n".join(["| Attribute | Meaning |", "| --- | --- |", *rows])
+def _row(one: Property) -> tuple[str, ...]:
+    default = f"`{one.default}`" if re.fullmatch(r"[A-Z0-9]+", one.default) else one.default or "-"
+    return f"`{one.name}`", one.kind.allowed, default, one.meaning
 
 
-def outputs() -> str:
-    """An output of a template for each attribute. The demo and the tests read them by these names."""
-    return "\n".join(
-        f"  {name.replace('LicenseContext.', '')}: {{ Value: !GetAtt Gate.{name} }}" for name in ATTRIBUTES
+def counted(page: str) -> str:
+    """The page with as many of each resource as the template has, and with what its alarms cost."""
+    kinds = Counter(re.findall(r"^    Type: (\S+)", (ROOT / "template.yaml").read_text(), re.MULTILINE))
+    for name, kind in COUNTED.items():
+        page = re.sub(rf"\b\d+ {name}\b", f"{kinds[kind]} {name}", page)
+    cost, dashboard = kinds[COUNTED["alarms"]] * 0.1, 3
+    page = re.sub(r"(alarms, \$0\.10 each \|) \$[\d.]+", rf"\1 ${cost:.2f}", page)
+    return re.sub(
+        r"(alarms and dashboard are) \$[\d.]+ to \$[\d.]+", rf"\1 ${cost:.2f} to ${cost + dashboard:.2f}", page
     )
 
 
 def files() -> dict[Path, str]:
     """Every generated file with the text that it should have."""
-    reference = REFERENCE.read_text()
-    written = {}
+    reference, written = (DOCS / "reference.md").read_text(), {}
     for name, (title, properties) in SCHEMAS.items():
         written[ROOT / "schemas" / f"{name}.schema.json"] = json.dumps(schema(title, properties), indent=2) + "\n"
         known = {one.name for one in STACK_PROPERTIES} - {"TimeoutSeconds"} if properties is EXECUTION_INPUT else set()
-        reference = _with(reference, name, table([one for one in properties if one.name not in known]))
+        rows = [_row(one) for one in properties if one.name not in known]
+        reference = _with(reference, name, table("Name | Allowed | Default | Meaning", rows))
     written[ROOT / "schemas" / "template.schema.json"] = json.dumps(editors_schema(), indent=2) + "\n"
-    written[REFERENCE] = _with(reference, "attributes", attributes())
-    written[EXAMPLE] = _with(EXAMPLE.read_text(), "every attribute", outputs(), "  # {}")
+    attributes = table("Attribute | Meaning", [(f"`{name}`", meaning) for name, meaning in ATTRIBUTES.items()])
+    written[DOCS / "reference.md"] = _with(reference, "attributes", attributes)
+    outputs = [f"  {name.replace('LicenseContext.', '')}: {{ Value: !GetAtt Gate.{name} }}" for name in ATTRIBUTES]
+    written[EXAMPLE] = _with(EXAMPLE.read_text(), "every attribute", "\n".join(outputs), "  # {}")
+    definition = json.loads(DEFINITION.read_text())
+    states = table("State | What it is for", [(name, one["Comment"]) for name, one in definition["States"].items()])
+    drawing = f"```mermaid\n{flowchart(definition)}\n```\n\n{states}"
+    written[DOCS / "state-machine.md"] = _with((DOCS / "state-machine.md").read_text(), "states", drawing)
+    for page in (DOCS / "getting-started.md", DOCS / "cost.md"):
+        written[page] = counted(page.read_text())
     return written
 
 
@@ -132,14 +148,6 @@ def _with(page: str, name: str, text: str, comment: str = "<!-- {} -->") -> str:
     begin, end = (comment.format(f"{name}: {what}") for what in ("written by scripts/write_reference.py", "end"))
     before, rest = page.split(begin)
     return f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def _default(text: str) -> str:
-    return f"`{text}`" if re.fullmatch(r"[A-Z0-9]+", text) else _cell(text) or "-"
 
 
 if __name__ == "__main__":

@@ -11,11 +11,6 @@ LONGEST_PAUSE = 0.5
 """Seconds between two questions. What is asked about has the same processor."""
 
 
-def longer(pause: float) -> float:
-    """The next pause: the longer it has taken, the less often it is asked, and what is over in a moment is seen at once."""
-    return max(pause, min(LONGEST_PAUSE, pause * 1.25))
-
-
 def eventually(
     what: Callable[[], T], seconds: float = LONG, pause: float = 0.05, until: Callable[[T], object] = bool
 ) -> T:
@@ -27,5 +22,5 @@ def eventually(
         if time.monotonic() > deadline:
             raise TimeoutError(f"Still {found!r} after {seconds} seconds")
         time.sleep(pause)
-        pause = longer(pause)
+        pause = max(pause, min(LONGEST_PAUSE, pause * 1.25))
     return found

@@ -1,13 +1,13 @@
 """What License Manager says of a conversion: its status, its attributes, its output. Pure.
 
-A gate waits for one task, or for a fleet of them (fleet.py), and reads both by the one Protocol `Conversion`.
+A gate waits for one task, or for a fleet of them; fleet.py has the type of either, and reads the same properties.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from license_conversion.text import shorten
 
@@ -55,60 +55,6 @@ class Status(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
-class Conversion(Protocol):
-    """What is known of the task, or the tasks, that a gate waits for."""
-
-    @property
-    def task_id(self) -> str:
-        """The physical id; `""` before the newest task of a resource is known."""
-
-    @property
-    def pending(self) -> tuple[str, ...]:
-        """The ids of the tasks that are waited for."""
-
-    @property
-    def status(self) -> Status: ...
-    @property
-    def terminal(self) -> bool: ...
-    @property
-    def seen(self) -> bool:
-        """Whether License Manager has said how it stands."""
-
-    @property
-    def runs(self) -> bool:
-        """Whether License Manager has said that it is in progress."""
-
-    @property
-    def status_word(self) -> str:
-        """The status as the service gives it, for people."""
-
-    @property
-    def status_message(self) -> str: ...
-    @property
-    def label(self) -> str:
-        """Which task or tasks it is, for people."""
-
-    @property
-    def command(self) -> str:
-        """What shows a person more, without the region."""
-
-    @property
-    def arns(self) -> list[str]:
-        """The resources, for an event."""
-
-    def output(self, limit: int) -> dict[str, Any]:
-        """The shape in at most `limit` bytes."""
-
-    def attributes(self) -> dict[str, str]:
-        """What Fn::GetAtt finds: each name is there, and each value is a string."""
-
-    def carried(self) -> dict[str, Any]:
-        """What the state machine keeps of it until the next check."""
-
-    def after(self, tasks: "Iterable[ConversionTask]", unseen: int = 0) -> "Conversion":
-        """The same, after these tasks were seen, and so many were not that should have been."""
-
-
 @dataclass(frozen=True)
 class ConversionTask:
     """One answer of GetLicenseConversionTask, in the service's own shape.
@@ -147,14 +93,17 @@ class ConversionTask:
         return cls({"LicenseConversionTaskId": result, "Status": "SUCCEEDED"} if isinstance(result, str) else result)
 
     def after(self, tasks: "Iterable[ConversionTask]", unseen: int = 0) -> "ConversionTask":  # noqa: ARG002 - a fleet's
+        """The same, after these tasks were seen, and so many were not that should have been."""
         return next((task for task in tasks if task.task_id == self.task_id and task.seen), self)
 
     @property
     def pending(self) -> tuple[str, ...]:
+        """The ids of the tasks that are waited for."""
         return (self.task_id,) if self.task_id and not self.terminal else ()
 
     @property
     def task_id(self) -> str:
+        """The physical id; `""` before the newest task of a resource is known."""
         return str(self.shape.get("LicenseConversionTaskId", ""))
 
     @property
@@ -166,6 +115,7 @@ class ConversionTask:
 
     @property
     def seen(self) -> bool:
+        """Whether License Manager has said how it stands."""
         return "Status" in self.shape
 
     @property
@@ -174,6 +124,7 @@ class ConversionTask:
 
     @property
     def status_word(self) -> str:
+        """The status as the service gives it, for people."""
         return str(self.shape.get("Status", "")) or "no status"
 
     @property
@@ -193,23 +144,28 @@ class ConversionTask:
 
     @property
     def label(self) -> str:
+        """Which task it is, for people."""
         resource = self.shape.get("ResourceArn") or "an unknown resource"
         return f"task {self.task_id} of {resource}" if self.task_id else str(resource)
 
     @property
     def command(self) -> str:
+        """What shows a person more, without the region."""
         if self.task_id:
             return f"aws license-manager get-license-conversion-task --license-conversion-task-id {self.task_id}"
         return f"{LIST_TASKS} --filters Name=ResourceArns,Values={self.shape.get('ResourceArn', '')}"
 
     @property
     def arns(self) -> list[str]:
+        """The resources, for an event."""
         return [self.shape["ResourceArn"]] if "ResourceArn" in self.shape else []
 
     def output(self, _limit: int) -> dict[str, Any]:
+        """The shape, of a fleet in at most `limit` bytes."""
         return dict(self.shape)  # one task always fits
 
     def carried(self) -> dict[str, Any]:
+        """What the state machine keeps of it until the next check."""
         return {"Task": dict(self.shape)}
 
     @property
@@ -218,6 +174,7 @@ class ConversionTask:
         return datetime.fromisoformat(started) if started else None
 
     def attributes(self) -> dict[str, str]:
+        """What Fn::GetAtt finds: each name is there, and each value is a string."""
         return {name: self._attribute(name) for name in ATTRIBUTES}
 
     def _attribute(self, name: str) -> str:

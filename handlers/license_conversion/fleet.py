@@ -140,6 +140,10 @@ class Fleet:
         return replace(self, pending=pending, failed=failed, unseen=unseen)
 
 
+Conversion = ConversionTask | Fleet
+"""What a gate waits for."""
+
+
 def _fitting(parts: Iterable[str], limit: int) -> list[str]:
     """As many whole parts as fit, with what separates them, into `limit` bytes of JSON."""
     fitting: list[str] = []

@@ -9,8 +9,9 @@ from enum import StrEnum
 from typing import Any
 
 from license_conversion import reason, telemetry
-from license_conversion.conversion import Conversion, ConversionTask, Status
+from license_conversion.conversion import ConversionTask, Status
 from license_conversion.errors import GateError, StillUnknown, TableUnavailable
+from license_conversion.fleet import Conversion
 from license_conversion.poll import Poll
 from license_conversion.registrations import LastPoll, Registrations
 from license_conversion.request import Request, Times

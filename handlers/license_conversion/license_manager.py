@@ -65,10 +65,6 @@ class Page:
     token: str
     """Of the next page; `""` after the last."""
 
-    @property
-    def tasks(self) -> list[ConversionTask]:
-        return [ConversionTask.from_answer(task_id, answer) for task_id, answer in self.answers.items()]
-
 
 class LicenseManager:
     """License Manager of one account and region.
@@ -100,7 +96,7 @@ class LicenseManager:
         token = ""
         for _ in range(MOST_PAGES):
             page = self._page("ResourceArns", resource_arn, token)
-            tasks += page.tasks
+            tasks += (ConversionTask.from_answer(task_id, answer) for task_id, answer in page.answers.items())
             token = page.token
             if not token:
                 break
@@ -113,9 +109,9 @@ class LicenseManager:
         return max(tasks, key=lambda task: (not task.terminal, task.start_time or EARLIEST))
 
     def page_of(self, status: Status, token: str = "") -> Page:
-        """A page of the tasks that have this status: the first one, or the one that `token` names."""
+        """A page of the tasks that say this status: the first one, or the one that `token` names. The filter is not believed."""
         page = self._page("Status", status, token)
-        return Page({i: task for i, task in page.answers.items() if task.get("Status", status) == status}, page.token)
+        return Page({i: task for i, task in page.answers.items() if task.get("Status") == status}, page.token)
 
     def _page(self, name: str, value: str, token: str) -> Page:
         """botocore has no paginator for this operation; the service documents neither page size nor order."""

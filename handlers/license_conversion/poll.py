@@ -85,7 +85,7 @@ class Poll:
             for status in (Status.SUCCEEDED, Status.FAILED):
                 for task_id, task in self._listed(status, len(self.unseen) // SAVES).items():
                     del self.unseen[task_id]
-                    yield task_id, ConversionTask.from_answer(task_id, {"Status": str(status), **task})
+                    yield task_id, ConversionTask.from_answer(task_id, task)
             left = list(self.unseen)
             first = self._turn % max(1, len(left))
             for task_id in [*left[first:], *left[:first]][: max(MOST_SINGLES, 2 * self._pages[Status.IN_PROGRESS])]:

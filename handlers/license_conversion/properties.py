@@ -1,4 +1,5 @@
-"""The kinds of value that a property can have: what is taken, how it is said, and its JSON Schema.
+"""The kinds of value that a property can have. Each `parse`s a value to its own type, or raises a ValueError whose text, if it
+has any, says what is wrong; says what is `allowed`, as the end of the sentence "it must be"; and has its JSON `schema`.
 
 CloudFormation sends every scalar as a string, Step Functions sends JSON: both forms of a number are taken.
 """
@@ -7,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Protocol
+from typing import Any
 
 from license_conversion.errors import InvalidRequest
 
@@ -15,20 +16,6 @@ SHOWN_CHARACTERS = 100
 """How much of a refused value a message repeats, so that the message stays a sentence."""
 NEAR = 0.65
 """How much of a name, from 0 to 1, has to be right for a hint at the known one."""
-
-
-class Kind(Protocol):
-    """One kind of value."""
-
-    @property
-    def allowed(self) -> str:
-        """What is allowed, as the end of the sentence "… is not allowed: it must be"."""
-
-    def parse(self, value: Any) -> Any:
-        """The value in its own type. ValueError when it is not allowed; its text, if any, says what is wrong with the value."""
-
-    def schema(self) -> dict[str, Any]:
-        """The same as JSON Schema."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +150,9 @@ class ScalarOrList:
         """It cannot say the length of a list's values together."""
         scalar = {"type": ["string", "number", "boolean"], "maxLength": self.most}
         return {"anyOf": [scalar, {"type": "array", "items": scalar}]}
+
+
+Kind = Text | Integer | ListOf | OneOf | ScalarOrList
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ nothing that no check has seen.
 
 from datetime import timedelta
 
-from license_conversion.conversion import Conversion
+from license_conversion.fleet import Conversion
 
 LONGER_WITH_HANDLE = "To wait longer raise TimeoutSeconds and the wait condition's Timeout (12 hours at most)"
 LONGER = "To wait longer raise TimeoutSeconds and ServiceTimeout (59 minutes at most), or name a WaitConditionHandle (12 hours)"

@@ -52,20 +52,18 @@ def waits(status: str, waited_seconds: float, sleeps_seconds: int, trouble: str)
         logger.info("The gate waits", extra=said)
 
 
-def ends(outcome: str, status: str, waited_seconds: float, reason: str) -> None:
-    """The line of a gate's end."""
+def ended(
+    outcome: str, status: str, waited_seconds: float, reason: str, *, began: datetime | None = None, end_time: Any = None
+) -> None:  # fmt: skip
+    """A gate's end. `end_time` is when the conversion ended, as License Manager says it, if it does."""
     said = {"outcome": outcome, "status": status, "waited_seconds": round(waited_seconds, 1), "reason": reason}
     logger.info(f"The gate ends: {outcome}", extra=said)
-
-
-def ended(outcome: str, waited_seconds: float, started_at: datetime | None = None, end_time: Any = None) -> None:
-    """The metrics of a gate's end. `end_time` is when the conversion ended, as License Manager says it, if it does."""
     count(ENDED_METRIC[outcome])
     metrics.add_metric("SecondsWaited", MetricUnit.Seconds, waited_seconds)
     with suppress(TypeError, ValueError):  # a fleet has no EndTime, and License Manager may give none
         task_ended = datetime.fromisoformat(end_time)
-        if started_at and task_ended >= started_at and outcome in ("SUCCEEDED", "FAILED"):
-            late = waited_seconds - (task_ended - started_at).total_seconds()
+        if began and task_ended >= began and outcome in ("SUCCEEDED", "FAILED"):
+            late = waited_seconds - (task_ended - began).total_seconds()
             if late >= 0:  # two clocks
                 metrics.add_metric("DetectionLag", MetricUnit.Seconds, late)
 

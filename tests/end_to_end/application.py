@@ -47,6 +47,12 @@ def states_in(history: Iterable[Mapping[str, Any]]) -> list[str]:
     return [event["stateEnteredEventDetails"]["name"] for event in history if "stateEnteredEventDetails" in event]
 
 
+def until_it_runs(cloud: LocalCloud, function: str) -> None:
+    """A function that was made or changed. boto3's waiter for it asks once a second."""
+    read = partial(cloud.client("lambda").get_function_configuration, FunctionName=function)
+    eventually(read, until=lambda found: (found["State"], found.get("LastUpdateStatus")) == ("Active", "Successful"))
+
+
 @dataclass(frozen=True)
 class Application:
     """The deployed gate on its local cloud."""
@@ -57,6 +63,15 @@ class Application:
     @property
     def state_machine_arn(self) -> str:
         return self.stack.outputs["StateMachineArn"]
+
+    @property
+    def template(self) -> str:
+        """As SAM has packaged it."""
+        return str(self.cloud.client("cloudformation").get_template(StackName=self.stack.id)["TemplateBody"])
+
+    def beside(self, name: str, parameters: Mapping[str, str] | None = None) -> Stack:
+        """The application once more: the other tests go on with theirs."""
+        return self.cloud.stacks.create(name, self.template, parameters)
 
     def function_arn(self, logical_id: str) -> str:
         found = self.cloud.client("cloudformation").describe_stack_resource(

@@ -4,8 +4,9 @@ import json
 import platform
 
 import pytest
+from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
-from tests.end_to_end.application import BUILT, NAME, Application
+from tests.end_to_end.application import NAME, Application
 from tests.local_cloud.clients import ACCOUNT, REGION
 from tests.local_cloud.cloud import LocalCloud
 
@@ -44,35 +45,31 @@ def parameters(cloud: LocalCloud) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def organisations(cloud: LocalCloud, parameters: dict[str, str]) -> Application:
-    return Application(cloud, cloud.stacks.deploy(WITH_EVERYTHING, BUILT, parameters))
+def organisations(application: Application, parameters: dict[str, str]) -> Application:
+    stack = application.beside(WITH_EVERYTHING, parameters)
+    assert stack.status == "CREATE_COMPLETE", stack.failures
+    return Application(application.cloud, stack)
 
 
-def test_every_parameter_of_the_template_is_set(cloud: LocalCloud, parameters: dict[str, str]) -> None:
-    known = cloud.client("cloudformation").get_template_summary(TemplateBody=BUILT.read_text())["Parameters"]
-
-    assert set(parameters) == {one["ParameterKey"] for one in known}
+def test_every_parameter_of_the_template_is_set(application: Application, parameters: dict[str, str]) -> None:
+    assert set(parameters) == set(yaml_parse(application.template)["Parameters"])
 
 
-def test_a_gate_there_waits_for_a_task(organisations: Application) -> None:
-    task_id = organisations.cloud.license_manager.add_task(duration=2)
-
-    ended = organisations.finish(organisations.start({"LicenseConversionTaskId": task_id}))
-
-    assert ended["status"] == "SUCCEEDED", ended["cause"]
-    assert json.loads(ended["output"])["Status"] == "SUCCEEDED"
-
-
-def test_a_role_in_any_account_is_one_of_the_own_organization(organisations: Application) -> None:
+def test_a_gate_there_waits_for_a_task_and_a_role_in_any_account_is_one_of_the_own_organization(
+    organisations: Application,
+) -> None:
     """This account is in none. The role itself would let everybody in who comes from it."""
     cloud = organisations.cloud
     trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     role = cloud.client("iam").create_role(RoleName=READER, AssumeRolePolicyDocument=document)["Role"]["Arn"]
-    task_id = cloud.license_manager.add_task(duration=2)
+    task = {"LicenseConversionTaskId": cloud.license_manager.add_task(duration=2)}
+    waits, refused = organisations.start(task), organisations.start({**task, "RoleArn": role})
 
-    ended = organisations.finish(organisations.start({"LicenseConversionTaskId": task_id, "RoleArn": role}))
-
+    ended = organisations.finish(waits)
+    assert ended["status"] == "SUCCEEDED", ended["cause"]
+    assert json.loads(ended["output"])["Status"] == "SUCCEEDED"
+    ended = organisations.finish(refused)
     assert (ended["status"], ended["error"]) == ("FAILED", "LicenseConversion.AccessDenied")
     assert "sts:AssumeRole" in ended["cause"]
 
@@ -92,9 +89,7 @@ def test_its_functions_are_in_the_network_and_under_the_boundary(
 
     assert len(functions) == 4
     for function in functions:
-        assert ",".join(sorted(function["VpcConfig"]["SubnetIds"])) == ",".join(
-            sorted(parameters["SubnetIds"].split(","))
-        )
+        assert sorted(function["VpcConfig"]["SubnetIds"]) == sorted(parameters["SubnetIds"].split(","))
         assert function["VpcConfig"]["SecurityGroupIds"] == [parameters["SecurityGroupIds"]]
     boundaries = {role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn") for role in roles}
     assert boundaries == {parameters["PermissionsBoundaryArn"]}

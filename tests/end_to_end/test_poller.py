@@ -10,8 +10,8 @@ from tests.end_to_end.application import Application, history_of, states_in
 from tests.eventually import eventually
 
 GATES = 8
-SOON = 60
-"""The gates' TimeoutSeconds: such a gate wakes by itself within 55 seconds, and within 120 where it may wait for longer."""
+SOON = 40
+"""The gates' TimeoutSeconds: such a gate wakes by itself within 35 seconds, and within 120 where it may wait for longer."""
 LONG = 900
 
 
@@ -57,7 +57,7 @@ class WaitingGates:
 def wait(application: Application) -> Iterator[Callable[[int], WaitingGates]]:
     yield lambda timeout: WaitingGates(application, timeout)
     application.cloud.license_manager.faults.clear()
-    application.cloud.dynamodb.away = False
+    application.cloud.tables_are_away.clear()
 
 
 def test_gates_that_are_throttled_are_called_back_by_one_poller_whose_tokens_no_log_shows(
@@ -91,7 +91,7 @@ def test_a_poller_that_is_killed_fails_no_gate(application: Application, wait: C
 
 
 def test_a_table_that_is_away_fails_no_gate(application: Application, wait: Callable[[int], WaitingGates]) -> None:
-    application.cloud.dynamodb.away = True
+    application.cloud.tables_are_away.set()
     gates = wait(SOON)
     eventually(gates.all_sleep)
 

@@ -102,13 +102,12 @@ def stopped(application: Application) -> StackThatWaits:
 def mistaken(application: Application) -> Iterator[StackThatWaits]:
     """A release whose executions end with States.QueryEvaluationError after the first check: no Choice catches that."""
     cloud = application.cloud
-    template = cloud.client("cloudformation").get_template(StackName=application.stack.id)["TemplateBody"]
-    (key,) = re.findall(r"Key: '?(\w+)", template)
+    (key,) = re.findall(r"Key: '?(\w+)", application.template)
     s3 = cloud.client("s3")
     definition = json.loads(s3.get_object(Bucket=ARTIFACTS, Key=key)["Body"].read())
     definition["States"]["Route"]["Choices"][-1]["Condition"] = "{% $gate.Registration.Nowhere %}"
     s3.put_object(Bucket=ARTIFACTS, Key="mistaken-states", Body=json.dumps(definition))
-    gate = cloud.stacks.create(MISTAKEN, template.replace(key, "mistaken-states"))
+    gate = cloud.stacks.create(MISTAKEN, application.template.replace(key, "mistaken-states"))
     assert gate.status == "CREATE_COMPLETE"
     waiting = StackThatWaits(cloud, gate)
     yield waiting

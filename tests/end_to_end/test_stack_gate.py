@@ -5,7 +5,7 @@ The stacks of this module are all created at once, because each of them spends i
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import unquote
 
@@ -13,14 +13,11 @@ import pytest
 
 from tests.end_to_end.application import EXAMPLES, Application, history_of, states_in
 from tests.eventually import eventually
-from tests.local_cloud.answers import DATE, SERVICE_TIMEOUT
 from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.stacks import Stack
 
 STACK_GATE = EXAMPLES / "stack-gate.yaml"
 LONG = EXAMPLES / "long-conversion.yaml"
-MINUTES = 300
-"""Seconds: no expectation."""
 SAID = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI."
 
 
@@ -38,6 +35,11 @@ class NamedStacks:
             name, template, {"LicenseConversionTaskId": task_id, **parameters}, wait=False  # type: ignore[arg-type]
         )  # fmt: skip
 
+    def update(self, name: str, task_id: str) -> None:
+        """To another task, once the stack waits no more."""
+        stack = self.ended(name)
+        self.cloud.stacks.update(stack.id, STACK_GATE, {"LicenseConversionTaskId": task_id}, wait=False)
+
     def ended(self, name: str) -> Stack:
         return self.cloud.stacks.wait_for(self._stacks[name].id)
 
@@ -46,18 +48,18 @@ class NamedStacks:
 def stacks(application: Application) -> NamedStacks:
     add = application.cloud.license_manager.add_task
     stacks = NamedStacks(application)
+    clock = {"TimeoutSeconds": "600", "WaitConditionTimeout": "660"}
+    failed = {"end_status": "FAILED", "status_message": SAID}
+    stacks.create("updated", add(duration=0))
+    stacks.create("rolled-back", add(duration=0))
     stacks.create("waits", add(duration=7))
     stacks.create("already-terminal", add(duration=0))
-    stacks.create("fails", add(duration=8, end_status="FAILED", status_message=SAID))
-    stacks.create("long", add(duration=9), LONG, TimeoutSeconds="600", WaitConditionTimeout="660")
-    stacks.create(
-        "long-fails",
-        add(duration=9, end_status="FAILED", status_message=SAID),
-        LONG,
-        TimeoutSeconds="600",
-        WaitConditionTimeout="660",
-    )
+    stacks.create("fails", add(duration=8, **failed))
+    stacks.create("long", add(duration=9), LONG, **clock)
+    stacks.create("long-fails", add(duration=9, **failed), LONG, **clock)
     stacks.create("deleted-in-flight", add(duration=float("inf")))
+    stacks.update("updated", add(duration=6))
+    stacks.update("rolled-back", add(duration=3, **failed))
     return stacks
 
 
@@ -81,14 +83,6 @@ def test_a_stack_waits_for_a_running_task_and_gets_its_attributes(stacks: NamedS
         assert datetime.fromisoformat(stack.outputs[member]).tzinfo is not None
     noted = stacks.cloud.client("ssm").get_parameter(Name=_physical_id(stacks.cloud, stack, "BilledAs"))
     assert noted["Parameter"]["Value"] == "RunInstances:0002"
-
-
-def test_the_response_comes_after_the_tasks_end_and_not_long_after_it(stacks: NamedStacks) -> None:
-    stack = stacks.ended("waits")
-
-    response = next(one for one in stacks.cloud.answers(stack.id) if one.json["Status"] == "SUCCESS")
-    # A busy machine polls late. How close it comes is tested on a clock that no machine moves.
-    assert 0 <= response.at - datetime.fromisoformat(stack.outputs["EndTime"]).timestamp() < 60
 
 
 def test_a_terminal_task_is_one_execution_that_waits_for_nothing(stacks: NamedStacks, application: Application) -> None:
@@ -148,99 +142,31 @@ def test_a_delete_while_the_create_is_in_flight_stops_the_execution(
     assert stacks.cloud.stacks.wait_for(stack.id).status == "DELETE_COMPLETE"
 
 
-@pytest.mark.parametrize(("name", "hidden"), [("without-its-timeout", SERVICE_TIMEOUT), ("without-a-date", DATE)])
-def test_a_stack_waits_though_its_requests_lack_what_aws_does_not_document(
-    application: Application, name: str, hidden: str
-) -> None:
-    cloud = application.cloud
-    cloud.hide(hidden, stack=name)
-    task = cloud.license_manager.add_task(duration=3)
+def test_an_update_to_another_task_gates_and_replaces_the_id(stacks: NamedStacks) -> None:
+    updated = stacks.ended("updated")
 
-    stack = cloud.stacks.create(name, STACK_GATE, {"LicenseConversionTaskId": task})
-
-    assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
-    (sent,) = cloud.requests(stack.id)
-    had = {SERVICE_TIMEOUT: SERVICE_TIMEOUT in sent.request["ResourceProperties"], DATE: DATE in sent.url}
-    assert had == {SERVICE_TIMEOUT: True, DATE: True} | {hidden: False}
-
-
-def test_an_update_to_another_task_gates_and_replaces_the_id(application: Application) -> None:
-    cloud, add = application.cloud, application.cloud.license_manager.add_task
-    first, second = add(duration=0), add(duration=6)
-    stack = cloud.stacks.create("updated", STACK_GATE, {"LicenseConversionTaskId": first})
-
-    updated = cloud.stacks.update(stack.id, STACK_GATE, {"LicenseConversionTaskId": second})
-
-    assert (updated.status, updated.outputs["Task"]) == ("UPDATE_COMPLETE", second)
-    deletes = [one.request for one in cloud.requests(stack.id) if one.request["RequestType"] == "Delete"]
+    task, first = updated.outputs["Task"], stacks.tasks["updated"]
+    assert (updated.status, updated.outputs["LicenseConversionTaskId"]) == ("UPDATE_COMPLETE", task)
+    assert task != first
+    deletes = [one.request for one in stacks.cloud.requests(updated.id) if one.request["RequestType"] == "Delete"]
     assert [delete["PhysicalResourceId"] for delete in deletes] == [first]
 
 
-def test_an_update_that_fails_rolls_back_to_the_finished_task(application: Application) -> None:
-    cloud, add = application.cloud, application.cloud.license_manager.add_task
-    first, second = add(duration=0), add(duration=3, end_status="FAILED")
-    stack = cloud.stacks.create("rolled-back", STACK_GATE, {"LicenseConversionTaskId": first})
-
-    updated = cloud.stacks.update(stack.id, STACK_GATE, {"LicenseConversionTaskId": second})
+def test_an_update_that_fails_rolls_back_to_the_finished_task(stacks: NamedStacks) -> None:
+    updated, first = stacks.ended("rolled-back"), stacks.tasks["rolled-back"]
 
     assert updated.status == "UPDATE_ROLLBACK_COMPLETE"
     assert updated.outputs["Task"] == first
-    assert [(one["Status"], one["PhysicalResourceId"]) for one in cloud.told(stack.id)] == [
+    assert [(one["Status"], one["PhysicalResourceId"]) for one in stacks.cloud.told(updated.id)] == [
         ("SUCCESS", first),
         ("FAILED", first),
         ("SUCCESS", first),
     ]
 
 
-SEEN_AFTER = 2
-"""Seconds until an execution is listed: a Delete that comes sooner leaves its execution to end by itself."""
-
-
-@pytest.fixture
-def quotas(application: Application) -> Iterator[Callable[[], dict[str, int]]]:
-    """One execution begins in a second, ten states of all are entered, the first calls that find or stop one are throttled, and
-    executions are seen late. How many were held back since this was asked last.
-    """
-    quotas = {
-        "StartExecution": (1.0, 1.0, 0), "StateTransition": (10.0, 1.0, 0),
-        "ListExecutions": (1e6, 1e6, 4), "StopExecution": (1e6, 1e6, 4),
-    }  # fmt: skip
-
-    def held_back() -> dict[str, int]:
-        return {what: application.cloud.limit(what, *quota) for what, quota in quotas.items()}
-
-    held_back()
-    application.cloud.see_late(SEEN_AFTER)
-    yield held_back
-    application.cloud.see_late(0)
-    for what in quotas:
-        application.cloud.limit(what)
-
-
-def test_stacks_that_come_and_go_at_once_leave_no_execution_though_step_functions_throttles(
-    application: Application, quotas: Callable[[], dict[str, int]]
-) -> None:
-    cloud = application.cloud
-    given = {"LicenseConversionTaskId": cloud.license_manager.add_task(duration=float("inf"))}
-    stacks = [cloud.stacks.create(f"at-once-{number}", STACK_GATE, given, wait=False) for number in range(5)]
-    eventually(lambda: all(_running_for(application, stack) for stack in stacks), MINUTES)
-    at_first = quotas()
-    time.sleep(SEEN_AFTER)
-
-    for stack in stacks:
-        cloud.stacks.delete(stack.id, wait=False)
-
-    assert [cloud.stacks.wait_for(stack.id).status for stack in stacks] == ["DELETE_COMPLETE"] * 5
-    assert [_running_for(application, stack) for stack in stacks] == [[]] * 5
-    assert at_first["StartExecution"]
-    assert at_first["StateTransition"]
-    at_last = quotas()
-    assert (at_last["ListExecutions"], at_last["StopExecution"]) == (4, 4)
-
-
 def test_every_stack_gets_its_response_though_the_runtime_is_killed_again_and_again(application: Application) -> None:
     cloud = application.cloud
-    tasks = [cloud.license_manager.add_task(duration=10 + number) for number in range(5)]
+    tasks = [cloud.license_manager.add_task(duration=5 + number) for number in range(5)]
     names = [
         cloud.stacks.create(f"killed-{number}", STACK_GATE, {"LicenseConversionTaskId": task}, wait=False).id
         for number, task in enumerate(tasks)

@@ -4,8 +4,8 @@ The executions of this module are all started at once, because each of them spen
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -24,8 +24,6 @@ KEY = "LicenseConversionTaskId"
 ANNOUNCED = [
     ("waits", 0),
     ("fails", 1),
-    ("continues", 1),
-    ("times-out", 2),
     ("sync-waits", 0),
     ("callback-fails", 1),
     ("callback-times-out", 2),
@@ -117,45 +115,35 @@ def executions(application: Application) -> NamedExecutions:
     def request(name: str, **more: Any) -> Json:
         return {"LicenseConversionTaskId": run.tasks[name], "TimeoutSeconds": MANY, **more}
 
-    tasks_of: dict[str, Json] = {
-        "waits": {"duration": never},
-        "already-terminal": {"duration": 0},
-        "fails": {"duration": 3, "end_status": "FAILED", "status_message": SAID},
-        "continues": {"duration": 3, "end_status": "FAILED", "status_message": SAID},
-        "times-out": {"duration": never},
-        "said-much": {"duration": 3, "end_status": "FAILED", "status_message": "\N{GRINNING FACE}" * 20_000},
-    }
-    for name, members in tasks_of.items():
-        add(name, **members)
-    start("waits", request("waits", TimeoutSeconds=MANY))
-    start("already-terminal", request("already-terminal"))
-    start("fails", request("fails"))
-    start("continues", request("continues", OnFailure="CONTINUE"))
-    start("times-out", request("times-out", TimeoutSeconds="6"))
-    start("said-much", request("said-much"))
-    start("unknown-id", {"LicenseConversionTaskId": UNKNOWN})
-    start("misspelt", {"LicenseConversionTaskId": UNKNOWN, "TimoutSeconds": 7200})
-    start("no-object", [UNKNOWN])
-    start("not-a-stack", {"LicenseConversionTaskId": UNKNOWN, "Stack": "mine"})
+    def spoilt(name: str, fault: str, times: int = 1) -> Json:
+        """A request for a task of its own, whose next looks meet the fault: a denial is believed after its grace."""
+        run.application.cloud.license_manager.faults.queue(fault, times=times, task_id=add(name, duration=0))
+        return request(name)
 
+    add("waits", duration=never)
+    add("fails", duration=3, end_status="FAILED", status_message=SAID)
+    add("said-much", duration=3, end_status="FAILED", status_message="\N{GRINNING FACE}" * 20_000)
+    start("waits", request("waits"))
+    start("fails", request("fails"))
+
+    instances = iter(_instances(run, 4))
     for caller in ("sync", "callback", "own-loop"):
-        instances: Iterator[Json] = iter(_instances(run, 5) if caller == "sync" else [{}] * 4)
-        cases: tuple[tuple[str, Json, int], ...] = (
-            ("waits", {"duration": 7}, MANY),
-            ("fails", {"duration": 3, "end_status": "FAILED", "status_message": SAID}, MANY),
-            ("times-out", {"duration": never}, 6),
-        )
-        for what, members, timeout in cases:
+        for what, members, more in (
+            ("waits", {"duration": 7}, {}),
+            ("fails", {"duration": 3, "end_status": "FAILED", "status_message": SAID}, {}),
+            ("times-out", {"duration": never}, {"TimeoutSeconds": 6}),
+        ):
             if (caller, what) != ("own-loop", "times-out"):
-                name = f"{caller}-{what}"
-                add(name, **members)
-                known = {"LicenseConversionTaskId": run.tasks[name]}
-                given = known if caller == "own-loop" else {**known, "TimeoutSeconds": timeout, **next(instances)}
+                add(name := f"{caller}-{what}", **members)
+                given = request(name, **more, **(next(instances) if caller == "sync" else {}))
                 start(name, given, f"state-machine-{caller}")
-        refused = {"LicenseConversionTaskId": "lct_1", "TimeoutSeconds": MANY, **next(instances)}
-        start(f"{caller}-refused", refused, f"state-machine-{caller}")
-        if caller == "sync":
-            start("sync-said-much", request("said-much", **next(instances)), "state-machine-sync")
+    start("sync-said-much", request("said-much", **next(instances)), "state-machine-sync")
+    refused = {"LicenseConversionTaskId": "lct_1", "TimeoutSeconds": MANY}
+    start("callback-refused", refused, "state-machine-callback")
+    start("own-loop-refused", refused, "state-machine-own-loop")
+    start("callback-denied", spoilt("callback-denied", "AuthorizationException", 50), "state-machine-callback")
+    start("own-loop-denied", spoilt("own-loop-denied", "AccessDeniedException"), "state-machine-own-loop")
+    start("own-loop-throttled", spoilt("own-loop-throttled", "RateLimitExceededException"), "state-machine-own-loop")
 
     tasks = [add("map-waits", duration=3), add("map-fails", duration=0, end_status="FAILED", status_message=SAID)]
     start("map", {"LicenseConversionTaskIds": [*tasks, UNKNOWN], "TimeoutSeconds": MANY}, "state-machine-map")
@@ -164,9 +152,10 @@ def executions(application: Application) -> NamedExecutions:
 
     impatient = _impatient(run)
     for name, end in (("gone-succeeds", "SUCCEEDED"), ("gone-fails", "FAILED")):
-        start(name, {"LicenseConversionTaskId": add(name, duration=20, end_status=end)}, stateMachineArn=impatient)
+        start(name, {"LicenseConversionTaskId": add(name, duration=10, end_status=end)}, stateMachineArn=impatient)
 
-    start("no-bus", request("already-terminal"), stateMachineArn=nowhere)
+    add("no-bus", duration=0)
+    start("no-bus", request("no-bus"), stateMachineArn=nowhere)
 
     for name, duration in (("stack-waits", 6), ("stack-terminal", 0)):
         _create_stack(run, name, add(name, duration=duration))
@@ -267,18 +256,6 @@ class TestOutput:
         for name in ("StartTime", "LicenseConversionTime", "EndTime"):
             assert datetime.strptime(output[name], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
 
-    def test_of_a_failed_conversion_that_may_fail_is_the_task_too(self, executions: NamedExecutions) -> None:
-        output = executions.output("continues")
-
-        assert (output["Status"], output["StatusMessage"]) == ("FAILED", SAID)
-        assert "LicenseConversionTime" not in output
-
-    def test_of_a_terminal_task_comes_after_one_check(self, executions: NamedExecutions) -> None:
-        executions.output("already-terminal")
-
-        entered = _entered(executions.history(executions.arns["already-terminal"]))
-        assert [state for state in entered if "Check" in state] == ["Check Task"]
-
 
 class TestErrors:
     def test_of_a_failed_conversion_has_the_task_as_its_cause(self, executions: NamedExecutions) -> None:
@@ -290,67 +267,12 @@ class TestErrors:
         assert task["StatusMessage"] == SAID
         assert task["SourceLicenseContext"] == {"UsageOperation": "RunInstances:0800"}
 
-    def test_of_a_wait_that_ran_out_has_the_last_check_as_its_cause(self, executions: NamedExecutions) -> None:
-        error, cause = executions.failure("times-out")
-
-        assert error == "LicenseConversion.TimedOut"
-        task = json.loads(cause)
-        assert (task["LicenseConversionTaskId"], task["Status"]) == (executions.tasks["times-out"], "IN_PROGRESS")
-        assert "EndTime" not in task
-
-    def test_of_a_wait_that_ran_out_comes_with_one_check_at_the_deadline(self, executions: NamedExecutions) -> None:
-        ended = executions.ended("times-out")
-        deadline = ended["startDate"] + timedelta(seconds=6)
-
-        history = executions.history(executions.arns["times-out"])
-        checks = [event["timestamp"] for event in history if _name(event) == "Check Task"]
-        assert ended["stopDate"] >= deadline
-        assert (
-            sum(at >= deadline for at in checks) <= 1
-        )  # none, where the one before it was so slow that it ended there
-
-    def test_stay_json_however_much_license_manager_says(self, executions: NamedExecutions) -> None:
-        error, cause = executions.failure("said-much")
-
-        assert error == "LicenseConversion.Failed"
-        assert len(cause) <= 32_768
-        assert json.loads(cause)["StatusMessage"].endswith("… (shortened)")
-
-    @pytest.mark.parametrize(
-        ("name", "sentence"),
-        [
-            ("unknown-id", f"License Manager refuses the task id {UNKNOWN}: "),
-            ("misspelt", "'TimoutSeconds' is not a known input member. Did you mean TimeoutSeconds? "),
-            ("no-object", "must be an object."),
-            ("not-a-stack", "'Stack' is not a known input member."),
-        ],
-    )
-    def test_of_a_refused_request_have_a_sentence_as_their_cause(
-        self, executions: NamedExecutions, name: str, sentence: str
-    ) -> None:
-        error, cause = executions.failure(name)
-
-        assert error == "LicenseConversion.InvalidRequest"
-        assert sentence in cause
-        assert cause.endswith(".")
-
 
 class TestCallersThatWaitForTheExecution:
     def test_go_on_with_the_task(self, executions: NamedExecutions) -> None:
         assert executions.output("sync-waits")["LicenseConversionTaskId"] == executions.tasks["sync-waits"]
         before, now = _groups(executions, "sync-waits")
         assert now == before
-
-    def test_find_error_and_cause_inside_the_cause_of_their_task(self, executions: NamedExecutions) -> None:
-        executions.failure("sync-fails")
-
-        (failed,) = (
-            event for event in executions.history(executions.arns["sync-fails"]) if event["type"] == "TaskFailed"
-        )
-        assert failed["taskFailedEventDetails"]["error"] == "States.TaskFailed"
-        gate = json.loads(failed["taskFailedEventDetails"]["cause"])
-        assert gate["Error"] == "LicenseConversion.Failed"
-        assert json.loads(gate["Cause"])["StatusMessage"] == SAID
 
     def test_choose_what_to_do_after_a_failure(self, executions: NamedExecutions) -> None:
         error, cause = executions.failure("sync-fails")
@@ -379,12 +301,6 @@ class TestCallersThatWaitForTheExecution:
         closed = executions.example("state-machine-sync").outputs["ClosedGroupId"]
         assert _groups(executions, "sync-times-out")[1] == [closed]
 
-    def test_choose_what_to_do_after_a_refusal(self, executions: NamedExecutions) -> None:
-        error, cause = executions.failure("sync-refused")
-
-        assert error == "LicenseConversion.InvalidRequest"
-        assert "'lct_1' is not allowed" in cause
-
 
 class TestCallersWithATaskToken:
     def test_get_the_task(self, executions: NamedExecutions) -> None:
@@ -410,6 +326,13 @@ class TestCallersWithATaskToken:
         details = failed["taskFailedEventDetails"]
         assert (details["error"], details["cause"]) == (gate["error"], gate["cause"])
         assert gate["error"] == gates
+
+    def test_see_whose_role_was_denied_what(self, executions: NamedExecutions) -> None:
+        error, cause = executions.failure("callback-denied")
+
+        assert error == "GateHasNoAccess"
+        assert "license-manager:GetLicenseConversionTask is denied to arn:aws:iam::" in cause
+        assert "CheckTaskRole" in cause
 
     def test_that_have_gone_break_nothing(self, executions: NamedExecutions) -> None:
         for name in ("gone-succeeds", "gone-fails"):
@@ -437,11 +360,18 @@ class TestCallersWithALoopOfTheirOwn:
         assert error == "ConversionFailed"
         assert json.loads(cause)["StatusMessage"] == SAID
 
-    def test_catch_a_refusal_by_its_name(self, executions: NamedExecutions) -> None:
-        error, cause = executions.failure("own-loop-refused")
+    @pytest.mark.parametrize(("name", "error"), [("refused", "InvalidRequest"), ("denied", "AccessDenied")])
+    def test_catch_a_refusal_by_its_name(self, executions: NamedExecutions, name: str, error: str) -> None:
+        assert executions.failure(f"own-loop-{name}")[0] == f"LicenseConversion.{error}"
 
-        assert error == "LicenseConversion.InvalidRequest"
-        assert cause.startswith("LicenseConversionTaskId: 'lct_1' is not allowed")
+    def test_wait_throttles_out(self, executions: NamedExecutions) -> None:
+        assert executions.output("own-loop-throttled")["Status"] == "SUCCEEDED"
+        looks = [
+            json.loads(event["taskSucceededEventDetails"]["output"])["Payload"]
+            for event in executions.history(executions.arns["own-loop-throttled"])
+            if event["type"] == "TaskSucceeded"
+        ]
+        assert looks[0].keys() == {"LicenseConversionTaskId", "SecondsUntilNextCheck"}
 
 
 class TestMaps:
@@ -546,51 +476,6 @@ def _entered(history: list[Json]) -> list[str]:
 
 def _name(event: Mapping[str, Any]) -> str:
     return str(event.get("stateEnteredEventDetails", {}).get("name", ""))
-
-
-class TestDenials:
-    @staticmethod
-    def spoilt(executions: NamedExecutions, name: str, fault: str, times: int = 1) -> Json:
-        """A request for a task of its own, whose next looks meet the fault: a denial is believed after its grace."""
-        task = executions.add(name, duration=0)
-        executions.application.cloud.license_manager.faults.queue(fault, times=times, task_id=task)
-        return {"LicenseConversionTaskId": task}
-
-    def test_name_the_action_and_the_role(self, executions: NamedExecutions) -> None:
-        executions.start("denied", self.spoilt(executions, "denied", "AccessDeniedException", 50))
-
-        error, cause = executions.failure("denied")
-
-        assert error == "LicenseConversion.AccessDenied"
-        assert "license-manager:GetLicenseConversionTask is denied to arn:aws:iam::" in cause
-        assert "CheckTaskRole" in cause
-
-    def test_are_caught_by_name(self, executions: NamedExecutions) -> None:
-        request = self.spoilt(executions, "callback-denied", "AuthorizationException", 50) | {"TimeoutSeconds": MANY}
-        executions.start("callback-denied", request, "state-machine-callback")
-
-        error, cause = executions.failure("callback-denied")
-
-        assert error == "GateHasNoAccess"
-        assert "license-manager:GetLicenseConversionTask is denied to" in cause
-
-    def test_are_caught_by_name_in_a_loop_of_ones_own(self, executions: NamedExecutions) -> None:
-        request = self.spoilt(executions, "own-loop-denied", "AccessDeniedException")
-        executions.start("own-loop-denied", request, "state-machine-own-loop")
-
-        assert executions.failure("own-loop-denied")[0] == "LicenseConversion.AccessDenied"
-
-    def test_are_no_throttle_which_a_loop_of_ones_own_waits_out(self, executions: NamedExecutions) -> None:
-        request = self.spoilt(executions, "own-loop-throttled", "RateLimitExceededException")
-        executions.start("own-loop-throttled", request, "state-machine-own-loop")
-
-        assert executions.output("own-loop-throttled")["Status"] == "SUCCEEDED"
-        looks = [
-            json.loads(event["taskSucceededEventDetails"]["output"])["Payload"]
-            for event in executions.history(executions.arns["own-loop-throttled"])
-            if event["type"] == "TaskSucceeded"
-        ]
-        assert looks[0].keys() == {"LicenseConversionTaskId", "SecondsUntilNextCheck"}
 
 
 def test_no_log_line_contains_a_task_token(executions: NamedExecutions) -> None:

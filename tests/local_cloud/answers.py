@@ -1,13 +1,12 @@
 """Where CloudFormation's presigned URLs lead: an HTTPS receiver on loopback that takes the PUTs of our functions.
 
-It stands in for the S3 buckets behind a custom resource's ``ResponseURL`` and behind a wait condition's handle. Like S3
-it takes a PUT only under a URL that was issued, character for character and while it is valid, with an empty Content-Type
-and a Content-Length. Unlike S3 it keeps every PUT it ever received, refused ones too, and can be told to misbehave.
-Standard library alone, because it runs both inside LocalStack's virtual environment and inside the tests' own.
+It stands in for the S3 buckets behind a custom resource's ``ResponseURL`` and behind a wait condition's handle. Like S3 it takes
+a PUT only under a URL that was issued, character for character, with an empty Content-Type and a Content-Length. Unlike S3 it
+keeps every PUT it ever received, refused ones too, and can be told to misbehave. It runs inside LocalStack's virtual
+environment, where `cloud` asks it, and inside the tests' own.
 """
 
 import base64
-import datetime
 import json
 import secrets
 import socket
@@ -15,22 +14,18 @@ import ssl
 import struct
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.message import Message
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from typing import Any, Self
+from urllib.parse import quote, unquote, urlsplit
 
-_CONTROL = "/_local_cloud"
 _URL_SECONDS = 7200
 _HANDLE_SECONDS = 86400
-
-SERVICE_TIMEOUT, DATE = "ServiceTimeout", "X-Amz-Date"
-"""What requests have without that AWS documents it, and what `AnswersReceiver.hide` leaves out of them."""
 
 RESET = "reset"
 """Cut the connection with a TCP reset, nothing taken."""
@@ -54,14 +49,6 @@ class Answer:
     at: float
 
     @property
-    def stack_id(self) -> str:
-        return self.key.split("|")[0]
-
-    @property
-    def request_id(self) -> str:
-        return self.key.split("|")[-1]
-
-    @property
     def json(self) -> Any:
         return json.loads(self.body)
 
@@ -73,7 +60,6 @@ class Issued:
     key: str
     url: str
     request: Mapping[str, Any]
-    at: float
 
     @property
     def signature(self) -> str:
@@ -82,53 +68,39 @@ class Issued:
 
 
 class AnswersReceiver:
-    """Listens from construction to ``close``; everything it offers may be called from any thread."""
+    """Listens from construction until its `with` block ends; everything it offers may be called from any thread."""
 
-    def __init__(self, certificate: Path, port: int = 0, clock: Callable[[], float] = time.time) -> None:
-        """``certificate`` is one PEM file: private key, certificate, chain, good for 127.0.0.1. Port 0: any free one.
-
-        ``clock`` gives the epoch seconds by which a URL is issued and expires.
-        """
-        self._clock = clock
+    def __init__(self, certificate: Path) -> None:
+        """``certificate`` is one PEM file: private key, certificate, chain, good for 127.0.0.1."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
-        self._server = _Server(("127.0.0.1", port), _Handler, context, self)
+        self._server = _Server(context, self)
         self._changed = threading.Condition()
         self._issued: list[Issued] = []
         self._answers: list[Answer] = []
         self._misbehaviour: list[tuple[str, Misbehaviour]] = []
-        self._hidden: dict[str, frozenset[str]] = {}
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="answers", daemon=True)
-        self._thread.start()
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), name="answers", daemon=True).start()
 
     @property
     def url(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
+        return f"https://127.0.0.1:{self._server.server_address[1]}"
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def __enter__(self) -> "AnswersReceiver":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._server.shutdown()
+        self._server.server_close()
 
     def issue(self, key: str, request: Mapping[str, Any] | None = None, *, handle: bool = False) -> str:
         """A URL that looks like S3's presigned ones, under which one request may be answered.
 
         That of a ``handle`` has the older form: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-waitcondition.html
         """
-        now = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC)
-        if handle or DATE in self.hidden_from(key):
-            seconds = _HANDLE_SECONDS if handle else _URL_SECONDS
+        now = datetime.now(UTC)
+        if handle:
             signature = quote(base64.b64encode(secrets.token_bytes(20)), safe="")
-            query = f"AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE&Expires={int(self._clock()) + seconds}&Signature={signature}"
+            query = f"AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE&Expires={int(now.timestamp()) + _HANDLE_SECONDS}&Signature={signature}"
         else:
             query = (
                 f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date={now:%Y%m%dT%H%M%SZ}"
@@ -138,12 +110,12 @@ class AnswersReceiver:
             )
         url = f"{self.url}/{quote(key, safe='/')}?{query}"
         with self._changed:
-            self._issued.append(Issued(key, url, dict(request or {}), time.time()))
+            self._issued.append(Issued(key, url, dict(request or {})))
         return url
 
-    def issued(self) -> list[Issued]:
+    def issued(self, key_part: str = "") -> list[Issued]:
         with self._changed:
-            return list(self._issued)
+            return [one for one in self._issued if key_part in one.key]
 
     def answers(self, key_part: str = "") -> list[Answer]:
         """Every PUT so far whose key contains ``key_part`` (a stack id, a request id), oldest first."""
@@ -155,17 +127,13 @@ class AnswersReceiver:
         key: str,
         seconds: float,
         cancelled: threading.Event | None = None,
-        enough: Callable[[list[Answer]], bool] = bool,
+        enough: Callable[[list[Answer]], object] = bool,
     ) -> list[Answer]:
-        """The answers taken under ``key`` as soon as they are ``enough``; what there is when time or patience runs out.
-
-        Only those since its last URL was issued count: CloudFormation may use a request id again.
-        """
+        """The answers taken under ``key`` as soon as they are ``enough``; what there is when time or patience runs out."""
         deadline = time.monotonic() + seconds
-        since = max((one.at for one in self.issued() if one.key == key), default=0.0)
         while True:
             with self._changed:
-                taken = [one for one in self._answers if one.key == key and one.taken and one.at >= since]
+                taken = [one for one in self._answers if one.key == key and one.taken]
                 left = deadline - time.monotonic()
                 if enough(taken) or left <= 0 or (cancelled and cancelled.is_set()):
                     return taken
@@ -181,17 +149,7 @@ class AnswersReceiver:
             else:
                 self._misbehaviour.clear()
 
-    def hide(self, *names: str, key_part: str) -> None:
-        """Leave ``SERVICE_TIMEOUT`` or ``DATE`` out of the requests whose key will contain ``key_part``."""
-        with self._changed:
-            self._hidden[key_part] = frozenset(names)
-
-    def hidden_from(self, key: str) -> frozenset[str]:
-        with self._changed:
-            return frozenset().union(*(names for part, names in self._hidden.items() if part in key))
-
-    def _next_misbehaviour(self, target: str) -> Misbehaviour | None:
-        key = _key(target)
+    def _next_misbehaviour(self, key: str) -> Misbehaviour | None:
         with self._changed:
             for place, (key_part, kind) in enumerate(self._misbehaviour):
                 if key_part in key:
@@ -209,8 +167,8 @@ class AnswersReceiver:
             return HTTPStatus.NOT_IMPLEMENTED
         if "Content-Length" not in headers:
             return HTTPStatus.LENGTH_REQUIRED
-        issued = target in {one.url.removeprefix(self.url) for one in self.issued()}
-        if not issued or headers.get("Content-Type") or self._clock() >= _expiry(target):
+        issued = any(one.url == self.url + target for one in self.issued())
+        if not issued or headers.get("Content-Type"):
             return HTTPStatus.FORBIDDEN
         return HTTPStatus.OK
 
@@ -220,49 +178,14 @@ class AnswersReceiver:
             self._changed.notify_all()
 
 
-class AnswersClient:
-    """The same questions and orders, asked of a receiver in another process."""
-
-    def __init__(self, url: str, authority: Path) -> None:
-        """``authority`` is the PEM file of the certificate authority that the receiver's certificate comes from."""
-        self._url = url
-        self._context = ssl.create_default_context(cafile=authority)
-
-    def answers(self, key_part: str = "") -> list[Answer]:
-        return [Answer(**one) for one in self._ask("answers") if key_part in one["key"]]
-
-    def issued(self, key_part: str = "") -> list[Issued]:
-        return [Issued(**one) for one in self._ask("issued") if key_part in one["key"]]
-
-    def misbehave(self, *kinds: Misbehaviour, key_part: str = "") -> None:
-        self._ask("misbehave", kinds, key_part=key_part)
-
-    def hide(self, *names: str, key_part: str) -> None:
-        self._ask("hide", names, key_part=key_part)
-
-    def _ask(self, what: str, order: Sequence[Misbehaviour] | None = None, **options: str) -> Any:
-        data = None if order is None else json.dumps([order, options]).encode()
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._context)
-        )
-        with opener.open(f"{self._url}{_CONTROL}/{what}", data, timeout=10) as reply:
-            return json.load(reply)
-
-
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(
-        self,
-        address: tuple[str, int],
-        handler: type[BaseHTTPRequestHandler],
-        context: ssl.SSLContext,
-        receiver: AnswersReceiver,
-    ) -> None:
+    def __init__(self, context: ssl.SSLContext, receiver: AnswersReceiver) -> None:
         self.context = context
         self.receiver = receiver
-        super().__init__(address, handler)
+        super().__init__(("127.0.0.1", 0), _Handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
@@ -283,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode(errors="replace")
-        kind = self.server.receiver._next_misbehaviour(self.path)
+        kind = self.server.receiver._next_misbehaviour(_key(self.path))
         status = int(self.server.receiver._status(self.path, self.headers))
         good = status == HTTPStatus.OK
         if kind is None:
@@ -298,38 +221,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._take(body, kind, taken=good and kind == LOST)
             self._leave(kind)
 
-    def do_GET(self) -> None:
-        receiver = self.server.receiver
-        if self.path == f"{_CONTROL}/answers":
-            self._reply(200, [asdict(answer) for answer in receiver.answers()])
-        elif self.path == f"{_CONTROL}/issued":
-            self._reply(200, [asdict(one) for one in receiver.issued()])
-        else:
-            self._reply(404)
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        receiver = self.server.receiver
-        orders: dict[str, Callable[..., None]] = {
-            f"{_CONTROL}/misbehave": receiver.misbehave,
-            f"{_CONTROL}/hide": receiver.hide,
-        }
-        if self.path in orders:
-            order, options = json.loads(body)
-            orders[self.path](*order, **options)
-            self._reply(200, [])
-        else:
-            self._reply(404)
-
     def _take(self, body: str, outcome: str, *, taken: bool) -> None:
         self.server.receiver._record(Answer(_key(self.path), body, outcome, taken, time.time()))
 
-    def _reply(self, status: int, content: object = None) -> None:
-        body = b"" if content is None else json.dumps(content).encode()
+    def _reply(self, status: int) -> None:
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", "0")
         self.end_headers()
-        self.wfile.write(body)
 
     def _leave(self, kind: str) -> None:
         if kind == TIMEOUT:
@@ -343,12 +241,3 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _key(target: str) -> str:
     return unquote(urlsplit(target).path).removeprefix("/")
-
-
-def _expiry(target: str) -> float:
-    """Epoch seconds after which S3 takes nothing under this URL, of either form."""
-    said = {name: values[0] for name, values in parse_qs(urlsplit(target).query).items()}
-    if "Expires" in said:
-        return float(said["Expires"])
-    signed = datetime.datetime.strptime(said[DATE], "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC)
-    return signed.timestamp() + int(said["X-Amz-Expires"])

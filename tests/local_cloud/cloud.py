@@ -13,28 +13,25 @@ import importlib.util
 import json
 import os
 import platform
+import secrets
 import shutil
 import subprocess
 import tempfile
 import threading
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import trustme
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.local_cloud import ROOT, iam
-from tests.local_cloud.answers import Answer, AnswersClient, Issued, Misbehaviour
-from tests.local_cloud.clients import ACCOUNT, REGION, ROOT_USER, Clients, Credentials
-from tests.local_cloud.dynamodb import DynamoDBServer
+from tests.local_cloud import ROOT, inside
+from tests.local_cloud.answers import Answer, Issued, Misbehaviour
+from tests.local_cloud.clients import REGION, ROOT_USER, Clients, Credentials
 from tests.local_cloud.iam.judge import Verdict
-from tests.local_cloud.iam.needs import AwsCall
 from tests.local_cloud.iam.person import policy_of
-from tests.local_cloud.license_manager import LicenseManagerServer
-from tests.local_cloud.localstack import DIRECT, LocalStack
-from tests.local_cloud.localstack_plugins.cloud_settings import CONSISTENCY, QUOTAS, CloudSettings
+from tests.local_cloud.license_manager_server import LicenseManagerServer
+from tests.local_cloud.localstack import LocalStack
+from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
 from tests.local_cloud.stacks import Stacks
 
 _FIRST_CALLS = (
@@ -48,14 +45,13 @@ class LocalCloud:
 
     POLICY_ENGINE = ROOT / ".local/iam"
 
-    def __init__(self, *, port: int = 0, retry_seconds: int = 1) -> None:
-        """``retry_seconds`` before Lambda's first retry of an asynchronous event, twice that before the second; AWS: 60."""
+    def __init__(self) -> None:
         self.license_manager = LicenseManagerServer(instance_state=self._instance_state)
-        self.dynamodb = DynamoDBServer()
-        self.localstack = LocalStack(port, retry_seconds)
+        self.localstack = LocalStack()
         self._folder = Path()
         self._resources = contextlib.ExitStack()
         self._people: dict[str, Credentials] = {}
+        self._gatekeeper: Any = None
 
     # Life
 
@@ -64,19 +60,17 @@ class LocalCloud:
             self._folder = Path(tempfile.mkdtemp(prefix="local-cloud-"))
             starting.callback(shutil.rmtree, self._folder, ignore_errors=True)
             starting.enter_context(self.license_manager)
-            starting.enter_context(self.dynamodb)
             settings = self._settings()
             starting.callback(self.localstack.stop)
             self.localstack.start(self._folder, settings)
-            self._clients = Clients(
-                self.localstack.endpoint_url,
-                {"license-manager": self.license_manager.url, "dynamodb": self.dynamodb.url},
-            )
+            self._clients = Clients(self.localstack.endpoint_url, {"license-manager": self.license_manager.url})
             self.stacks = Stacks(self._clients, self._environment_for_sam)
+            within = inside.connected(int(settings.inside_file.read_text()), settings.inside_key)
+            self._receiver: Any = within.receiver()  # type: ignore[attr-defined]
+            self.tables_are_away: Any = within.tables_are_away()  # type: ignore[attr-defined]
             if settings.node:
-                self.license_manager.denial = partial(self._denial, "license-manager")
-                self.dynamodb.denial = partial(self._denial, "dynamodb")
-            self._answers = AnswersClient(settings.answers_url_file.read_text(), settings.authority)
+                self._gatekeeper = within.gatekeeper()  # type: ignore[attr-defined]
+                self.license_manager.denial = self._gatekeeper.denial_beside
             threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
             self._resources = starting.pop_all()
         return self
@@ -96,13 +90,12 @@ class LocalCloud:
             runtime_python=_RUNTIME_PYTHON,
             certificate=self._folder / "certificate.pem",
             authority=self._folder / "authority.pem",
-            answers_url_file=self._folder / "answers.url",
             license_manager_url=self.license_manager.url,
-            dynamodb_url=self.dynamodb.url,
+            inside_file=self._folder / "inside",
+            inside_key=secrets.token_hex(),
             sandboxes=self._folder / "sandboxes",
             node=self.node() if self.can_check_permissions() else "",
             policy_engine=self.POLICY_ENGINE,
-            verdicts_file=self._folder / "verdicts.jsonl",
         )
 
     @staticmethod
@@ -131,13 +124,8 @@ class LocalCloud:
             with contextlib.suppress(BotoCoreError, ClientError):  # the cloud may be gone already
                 getattr(self._clients.new(service), operation)()
 
-    def _instance_state(self, instance_id: str) -> str | None:
-        try:
-            found = self.client("ec2").describe_instance_status(InstanceIds=[instance_id], IncludeAllInstances=True)
-        except ClientError as error:
-            if error.response["Error"]["Code"].startswith("InvalidInstanceID"):
-                return None
-            raise
+    def _instance_state(self, instance_id: str) -> str:
+        found = self.client("ec2").describe_instance_status(InstanceIds=[instance_id], IncludeAllInstances=True)
         return str(found["InstanceStatuses"][0]["InstanceState"]["Name"])
 
     # Addresses
@@ -147,7 +135,6 @@ class LocalCloud:
         return {
             "AWS_ENDPOINT_URL": self.localstack.endpoint_url,
             "AWS_ENDPOINT_URL_LICENSE_MANAGER": self.license_manager.url,
-            "AWS_ENDPOINT_URL_DYNAMODB": self.dynamodb.url,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ACCESS_KEY_ID": ROOT_USER.access_key_id,
@@ -188,25 +175,17 @@ class LocalCloud:
         return {**own, **self.environment, **person, **quiet, "SAM_CLI_POLL_DELAY": "0.5"}
 
     def verdicts(self) -> list[Verdict]:
-        """Each call that was judged, once for each principal, action, resource and context; oldest first."""
-        return Verdict.read(self._folder / "verdicts.jsonl")
-
-    def _denial(self, service: str, operation: str, parameters: Any, region: str, access_key: str) -> str:
-        """What IAM says to a call of a service that is not LocalStack's."""
-        call = AwsCall(service, operation, parameters, ACCOUNT, region)
-        asked = json.dumps({"access_key": access_key, "call": asdict(call)}).encode()
-        with DIRECT.open(f"{self.localstack.endpoint_url}{iam.PATH}", asked, timeout=30) as reply:
-            return str(json.load(reply)["denial"])
+        return self._gatekeeper.verdicts() if self._gatekeeper else []
 
     def client(self, service: str, of: Credentials = ROOT_USER) -> Any:
-        """A boto3 client of this cloud; ``license-manager`` and ``dynamodb`` are those beside it."""
+        """A boto3 client of this cloud; ``license-manager`` is the one beside it."""
         return self._clients.get(service, of)
 
     # What happened
 
     def answers(self, request_or_stack: str = "") -> list[Answer]:
         """Every PUT to a presigned URL, refused ones too, oldest first; of one request id, stack id or logical id."""
-        return self._answers.answers(request_or_stack)
+        return list(self._receiver.answers(request_or_stack))
 
     def told(self, request_or_stack: str = "") -> list[Any]:
         """What was said under presigned URLs, each different answer once: a sender that hears nothing in time says it again."""
@@ -214,32 +193,15 @@ class LocalCloud:
 
     def requests(self, request_or_stack: str = "") -> list[Issued]:
         """Every lifecycle event that CloudFormation sent: the event without its ResponseURL, and the URL beside it."""
-        return [one for one in self._answers.issued(request_or_stack) if one.request]
+        return [one for one in self._receiver.issued(request_or_stack) if one.request]
 
     def handles(self, stack: str = "") -> list[Issued]:
         """The URL of every wait condition handle, of one stack id or logical id."""
-        return [one for one in self._answers.issued(stack) if not one.request]
+        return [one for one in self._receiver.issued(stack) if not one.request]
 
     def misbehave(self, *kinds: Misbehaviour, stack: str) -> None:
         """What the next PUTs for the stack of this name meet instead of 200; see ``answers``."""
-        self._answers.misbehave(*kinds, key_part=f":stack/{stack}/")
-
-    def limit(self, operation: str, per_second: float = 1e6, at_once: float = 1e6, refused: int = 0) -> int:
-        """Step Functions takes no more calls of it, and not the first ones that are `refused`, those of the account's root aside,
-        which are how a test looks on; or, with StateTransition, enters no more states. With `Invoke:<function>`, Lambda refuses
-        them because that function is Inactive. Return how many were held back before.
-        """
-        order = json.dumps([operation, per_second, at_once, refused]).encode()
-        with DIRECT.open(f"{self.localstack.endpoint_url}{QUOTAS}", order, timeout=30) as reply:
-            return int(json.load(reply))
-
-    def see_late(self, seconds: float) -> None:
-        """What Step Functions began or ended less than that ago is not seen yet, but by the account's root."""
-        DIRECT.open(f"{self.localstack.endpoint_url}{CONSISTENCY}", json.dumps(seconds).encode(), timeout=30).close()
-
-    def hide(self, *names: str, stack: str) -> None:
-        """Leave out of the requests of the stack of this name what AWS does not document; see ``answers``."""
-        self._answers.hide(*names, key_part=f":stack/{stack}/")
+        self._receiver.misbehave(*kinds, key_part=f":stack/{stack}/")
 
     def log_lines(self) -> list[str]:
         """Every line that any function has logged, in CloudWatch Logs' order group by group."""

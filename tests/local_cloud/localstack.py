@@ -16,7 +16,7 @@ from tests.local_cloud.localstack_plugins.cloud_settings import KILLED, CloudSet
 
 _PLUGINS = Path(__file__).parent / "localstack_plugins"
 _SERVICES = (
-    "cloudformation", "cloudwatch", "ec2", "events", "iam", "kms", "lambda", "logs", "s3", "sns", "sqs", "ssm",
+    "cloudformation", "cloudwatch", "dynamodb", "ec2", "events", "iam", "kms", "lambda", "logs", "s3", "sns", "sqs", "ssm",
     "stepfunctions", "sts",
 )  # fmt: skip
 _START_SECONDS = 60
@@ -24,13 +24,10 @@ DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class LocalStack:
-    """One that keeps everything in `folder`; without a `port`, on one that is free. `retry_seconds` before Lambda's first retry
-    of an asynchronous event.
-    """
+    """One on a port that is free."""
 
-    def __init__(self, port: int, retry_seconds: int) -> None:
-        self._port = port or _free_port()
-        self._retry_seconds = retry_seconds
+    def __init__(self) -> None:
+        (self._port,) = free_ports(1)
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -43,13 +40,13 @@ class LocalStack:
         return self._folder / "localstack.log"
 
     def start(self, folder: Path, settings: CloudSettings) -> None:
-        """Come back when it answers. Raise RuntimeError with the end of its log if it does not start."""
+        """Come back when it answers. It keeps everything in `folder`."""
         self._folder = folder
         try:
             self._start(settings)
         except TimeoutError:  # another process took the port that was free a moment ago
             self.stop()
-            self._port = _free_port()
+            (self._port,) = free_ports(1)
             self._start(settings)
 
     def _start(self, settings: CloudSettings) -> None:
@@ -77,9 +74,10 @@ class LocalStack:
             "DNS_ADDRESS": "0",
             "SQS_ENDPOINT_STRATEGY": "path",
             "LAMBDA_RUNTIME_EXECUTOR": "emulator",
-            "LAMBDA_RETRY_BASE_DELAY": str(self._retry_seconds),
+            "LAMBDA_RETRY_BASE_DELAY": "1",  # seconds; AWS: 60
             "PROVIDER_OVERRIDE_CLOUDFORMATION": "lifecycles",
             "PROVIDER_OVERRIDE_S3": "contained",
+            "PROVIDER_OVERRIDE_DYNAMODB": "contained",
             "PROVIDER_OVERRIDE_STEPFUNCTIONS": "converting",
             "PROVIDER_OVERRIDE_EC2": "converting",
             "CFN_IGNORE_UNSUPPORTED_RESOURCE_TYPES": "0",
@@ -138,9 +136,12 @@ class LocalStack:
         return killed
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
 
 
 def _is_alive(pid: int) -> bool:

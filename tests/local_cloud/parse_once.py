@@ -1,7 +1,5 @@
-"""Two thirds of what LocalStack's interpreter of our state machine did was parsing: jsonpath_ng makes its parser anew for each
-path, and each execution reads the whole definition again. A fifth of what it does before it can begin is that botocore reads
-its list of regions, and each service's file, anew for each session. And each state that calls a function makes a client of its
-own for it.
+"""What botocore and LocalStack read or parse again and again, once: botocore its list of regions and each service's file for each
+session, LocalStack the whole definition for each execution.
 """
 
 from copy import deepcopy
@@ -10,8 +8,6 @@ from typing import Any
 
 import botocore.loaders
 import botocore.session
-import jsonpath_ng
-import jsonpath_ng.ext
 
 
 def regions() -> None:
@@ -38,14 +34,6 @@ def services() -> None:
     finder.list_available_services = list_available_services
 
 
-def json_paths() -> None:
-    """For whoever imports jsonpath_ng's `parse` from now on."""
-    modules: tuple[Any, ...] = (jsonpath_ng, jsonpath_ng.ext)
-    for module in modules:
-        if not hasattr(module.parse, "cache_info"):
-            module.parse = cache(module.parse)
-
-
 def definitions(asl_parser: Any) -> None:
     """`asl_parser` is LocalStack's module. Each execution has a program of its own: it keeps state there."""
     parse_once = cache(asl_parser.AmazonStateLanguageParser.parse)
@@ -55,16 +43,3 @@ def definitions(asl_parser: Any) -> None:
         return deepcopy(program), tree
 
     asl_parser.AmazonStateLanguageParser.parse = staticmethod(parse)
-
-
-def clients(module: Any) -> None:
-    """`module` makes the clients of an interpreter: each one with the credentials of the state machine's role, once."""
-    make, made = module.boto_client_for, dict[tuple[str, str, str], Any]()
-
-    def boto_client_for(service: str, region: str, state_credentials: Any) -> Any:
-        whose = (service, region, str(state_credentials.role_arn))
-        if whose not in made:
-            made[whose] = make(service=service, region=region, state_credentials=state_credentials)
-        return made[whose]
-
-    module.boto_client_for = boto_client_for

@@ -21,31 +21,19 @@ PAGE = 2
 MOST_RESULTS = 1000
 UNKNOWN = "PENDING_APPROVAL"
 NOWHERE = "the region of tasks that no list has"
-NOT_OF_A_BARE_ONE = (
-    "ResourceArn", "SourceLicenseContext", "DestinationLicenseContext", "StatusMessage", "LicenseConversionTime", "EndTime",
-)  # fmt: skip
 CALLS = {"GetLicenseConversionTask": "GetTask", "ListLicenseConversionTasks": "ListTasks"}
 """License Manager's operations by what faults call them."""
 
 
-class ExecutionAlreadyExists(ClientError):  # noqa: N818 - the service's name
-    """As botocore makes it from the service's model."""
+EXCEPTIONS: dict[str, type[ClientError]] = {
+    name: type(name, (ClientError,), {})
+    for name in ("ExecutionAlreadyExists", "ExecutionDoesNotExist", "TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
+}
+"""As botocore makes them from the service's model. A token that is used up is answered with TaskTimedOut."""
 
 
-class ExecutionDoesNotExist(ClientError):  # noqa: N818 - the service's name
-    """As botocore makes it from the service's model."""
-
-
-class TaskTimedOut(ClientError):  # noqa: N818 - the service's name
-    """As botocore makes it from the service's model: also what a token that is used up is answered."""
-
-
-class TaskDoesNotExist(ClientError):  # noqa: N818 - the service's name
-    """As botocore makes it from the service's model."""
-
-
-class InvalidToken(ClientError):  # noqa: N818 - the service's name
-    """As botocore makes it from the service's model."""
+def refusal(name: str, call: str) -> Exception:
+    return error(name, call, kind=EXCEPTIONS[name])
 
 
 class Quota:
@@ -81,7 +69,7 @@ def perform(faults: Faults, call: str, what: Callable[[Fault | None], Any], quot
     return result
 
 
-class StepFunctions:
+class ModelledStepFunctions:
     """What our functions call. Reads are eventually consistent where a fault says so: what began or ended less than
     CONSISTENT_AFTER seconds ago is not seen yet. `hear` takes a task token's call: whether somebody still waits for it.
 
@@ -89,21 +77,12 @@ class StepFunctions:
     https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
     """
 
-    exceptions = SimpleNamespace(
-        ExecutionAlreadyExists=ExecutionAlreadyExists, ExecutionDoesNotExist=ExecutionDoesNotExist,
-        TaskTimedOut=TaskTimedOut, TaskDoesNotExist=TaskDoesNotExist, InvalidToken=InvalidToken,
-    )  # fmt: skip
+    exceptions = SimpleNamespace(**EXCEPTIONS)
 
     def __init__(
-        self,
-        clock: VirtualClock,
-        faults: Faults,
-        *,
-        start: Callable[[str, str, str], Execution],
-        stopping: Callable[[Execution], None],
-        hurt: Callable[[str], None],
-        hear: Callable[[str, dict[str, Any]], bool],
-    ) -> None:
+        self, clock: VirtualClock, faults: Faults, *, start: Callable[[str, str, str], Execution],
+        stopping: Callable[[Execution], None], hurt: Callable[[str], None], hear: Callable[[str, Json], bool],
+    ) -> None:  # fmt: skip
         self._clock, self._faults = clock, faults
         self._start, self._stopping, self._hurt, self._hear = start, stopping, hurt, hear
         self.executions: dict[str, Execution] = {}
@@ -114,35 +93,39 @@ class StepFunctions:
         self.executions[execution.name] = execution
         self._clock.after(0, execution.begin)
 
-    def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> dict[str, Any]:  # noqa: A002, N803
+    def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> Json:  # noqa: A002, N803
         assert stateMachineArn == STATE_MACHINE
         assert 1 <= len(name) <= 80
 
-        def start(_fault: Fault | None) -> dict[str, Any]:
+        def start(_fault: Fault | None) -> Json:
             found = self.executions.get(name)
             if not found:
                 arn = f"{STATE_MACHINE.replace('stateMachine', 'execution')}:{name}"
                 found = self._start(name, arn, input)
                 self.begin(found)
             elif found.status != "RUNNING" or found.input != input:
-                raise error("ExecutionAlreadyExists", "StartExecution", kind=ExecutionAlreadyExists)
+                raise refusal("ExecutionAlreadyExists", "StartExecution")
             return {"executionArn": found.arn, "startDate": found.start_date}
 
+        return self._perform("StartExecution", start, "ExecutionAlreadyExists")
+
+    def _perform(self, call: str, what: Callable[[Fault | None], Json], foreseen: str = "") -> Json:
+        """What does not do what it should, or does not say that it did, has hurt its caller; not so what is `foreseen`."""
         try:
-            result: dict[str, Any] = perform(self._faults, "StartExecution", start, self.quotas["StartExecution"])
+            result: Json = perform(self._faults, call, what, self.quotas.get(call))
         except (ClientError, ReadTimeoutError) as failed:
-            if not isinstance(failed, ExecutionAlreadyExists):
-                self._hurt("StartExecution")
+            if type(failed).__name__ != foreseen:
+                self._hurt(call)
             raise
         return result
 
-    def describe_execution(self, *, executionArn: str) -> dict[str, Any]:  # noqa: N803
+    def describe_execution(self, *, executionArn: str) -> Json:  # noqa: N803
 
-        def describe(fault: Fault | None) -> dict[str, Any]:
+        def describe(fault: Fault | None) -> Json:
             found = self._found(executionArn)
             if fault is Fault.STALE and self._clock.now - found.started < CONSISTENT_AFTER:
                 self._hurt("DescribeExecution")
-                raise error("ExecutionDoesNotExist", "DescribeExecution", kind=ExecutionDoesNotExist)
+                raise refusal("ExecutionDoesNotExist", "DescribeExecution")
             said = {"executionArn": found.arn, "name": found.name, "status": found.status, "input": found.input}
             if fault is Fault.STALE and self._has_just_ended(found):
                 self._hurt("DescribeExecution")
@@ -151,31 +134,18 @@ class StepFunctions:
             tells = found.error and found.status != "ABORTED"
             return {**said, "error": found.error, "cause": found.cause} if tells else said
 
-        try:
-            result: dict[str, Any] = perform(
-                self._faults, "DescribeExecution", describe, self.quotas["DescribeExecution"]
-            )
-        except (ClientError, ReadTimeoutError) as failed:
-            if not isinstance(failed, ExecutionDoesNotExist):
-                self._hurt("DescribeExecution")
-            raise
-        return result
+        return self._perform("DescribeExecution", describe, "ExecutionDoesNotExist")
 
-    def stop_execution(self, *, executionArn: str, error: str, cause: str) -> dict[str, Any]:  # noqa: N803
+    def stop_execution(self, *, executionArn: str, error: str, cause: str) -> Json:  # noqa: N803
 
-        def stop(fault: Fault | None) -> dict[str, Any]:
+        def stop(_fault: Fault | None) -> Json:
             found = self._found(executionArn)
             if found.status == "RUNNING":
                 self._stopping(found)
                 found.end("ABORTED", error=error, cause=cause)
             return {}
 
-        try:
-            result: dict[str, Any] = perform(self._faults, "StopExecution", stop)
-        except (ClientError, ReadTimeoutError):
-            self._hurt("StopExecution")
-            raise
-        return result
+        return self._perform("StopExecution", stop)
 
     def _has_just_ended(self, execution: Execution) -> bool:
         return execution.status != "RUNNING" and self._clock.now - execution.stopped < CONSISTENT_AFTER
@@ -183,23 +153,18 @@ class StepFunctions:
     def _found(self, arn: str) -> Execution:
         found = self.executions.get(arn.rsplit(":", 1)[1])
         if not found:
-            raise error("ExecutionDoesNotExist", "DescribeExecution", kind=ExecutionDoesNotExist)
+            raise refusal("ExecutionDoesNotExist", "DescribeExecution")
         return found
 
     def list_executions(
         self, *, stateMachineArn: str, statusFilter: str, maxResults: int, nextToken: str = "inf"  # noqa: N803
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> Json:  # fmt: skip
         """Newest first, few a page: what is listed is read page by page, while the world goes on. A page goes on after the last
         execution of the one before, whatever has ended meanwhile.
         """
         assert stateMachineArn == STATE_MACHINE
         assert maxResults <= MOST_RESULTS
-        try:
-            fault = perform(self._faults, "ListExecutions", lambda fault: fault, self.quotas["ListExecutions"])
-        except (ClientError, ReadTimeoutError):
-            self._hurt("ListExecutions")
-            raise
-        stale = fault is Fault.STALE
+        stale = self._perform("ListExecutions", lambda fault: {"stale": fault is Fault.STALE})["stale"]
         listed = [
             (number, e)
             for number, e in reversed([*enumerate(self.executions.values())])
@@ -210,23 +175,19 @@ class StepFunctions:
         if stale:
             page = [e for e in page if self._clock.now - e.started >= CONSISTENT_AFTER]
             self._hurt("ListExecutions, stale")
-        return {
-            "executions": [
-                {"name": e.name, "startDate": e.start_date, "status": e.status, "executionArn": e.arn} for e in page
-            ],
-            **more,
-        }
+        said = [{"name": e.name, "startDate": e.start_date, "status": e.status, "executionArn": e.arn} for e in page]
+        return {"executions": said, **more}
 
     def get_execution_history(
         self, *, executionArn: str, reverseOrder: bool, maxResults: int, includeExecutionData: bool,  # noqa: N803
         nextToken: str = "0",  # noqa: N803
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> Json:  # fmt: skip
         """Few events a page, and what a state assigned where it was left."""
         assert reverseOrder
         assert includeExecutionData
         assert maxResults <= MOST_RESULTS
 
-        def history(_fault: Fault | None) -> dict[str, Any]:
+        def history(_fault: Fault | None) -> Json:
             found, first = self._found(executionArn), int(nextToken)
             details = {"error": found.error, "cause": found.cause}
             aborted = {"type": "ExecutionAborted", "executionAbortedEventDetails": details}
@@ -242,32 +203,21 @@ class StepFunctions:
             more = {"nextToken": str(first + PAGE)} if len(events) > PAGE else {}
             return {"events": events[:PAGE], **more}
 
-        try:
-            result: dict[str, Any] = perform(self._faults, "GetExecutionHistory", history)
-        except (ClientError, ReadTimeoutError):
-            self._hurt("GetExecutionHistory")
-            raise
-        return result
+        return self._perform("GetExecutionHistory", history)
 
-    def send_task_success(self, *, taskToken: str, output: str) -> dict[str, Any]:  # noqa: N803
+    def send_task_success(self, *, taskToken: str, output: str) -> Json:  # noqa: N803
         return self._call_back("SendTaskSuccess", taskToken, {"Output": json.loads(output)})
 
-    def send_task_failure(self, *, taskToken: str, error: str, cause: str) -> dict[str, Any]:  # noqa: N803
+    def send_task_failure(self, *, taskToken: str, error: str, cause: str) -> Json:  # noqa: N803
         return self._call_back("SendTaskFailure", taskToken, {"Error": error, "Cause": cause})
 
-    def _call_back(self, call: str, token: str, verdict: dict[str, Any]) -> dict[str, Any]:
-        def tell(_fault: Fault | None) -> dict[str, Any]:
+    def _call_back(self, call: str, token: str, verdict: Json) -> Json:
+        def tell(_fault: Fault | None) -> Json:
             if not self._hear(token, verdict):
-                raise error("TaskTimedOut", call, kind=TaskTimedOut)
+                raise refusal("TaskTimedOut", call)
             return {}
 
-        try:
-            result: dict[str, Any] = perform(self._faults, "CallBack", tell)
-        except (ClientError, ReadTimeoutError) as failed:
-            if not isinstance(failed, TaskTimedOut):
-                self._hurt("CallBack")
-            raise
-        return result
+        return self._perform("CallBack", tell, "TaskTimedOut")
 
 
 def resource_arn(task_id: str) -> str:
@@ -289,12 +239,11 @@ class LicenseManagerClient(Client):
         self._throttled, self._denied = throttled, denied
         self.quota = Quota(clock)
 
-    def add(self, task_id: str, *, began: float = 0, seconds: float, end: str, bare: bool = False) -> None:
-        """A conversion: when it began and ends, and how. DENIED is one that may not be read; of a bare one little is told."""
+    def add(self, task_id: str, *, began: float = 0, seconds: float, end: str) -> None:
+        """A conversion: when it began and ends, and how. DENIED is one that may not be read."""
         self.service.add_task(
             task_id, start_time=began, duration=seconds, end_status=end, status_message=f"It {end}.",
-            resource_arn=resource_arn(task_id), without=NOT_OF_A_BARE_ONE if bare else (),
-            region=NOWHERE if end == "DENIED" else None,
+            resource_arn=resource_arn(task_id), region=NOWHERE if end == "DENIED" else None,
         )  # fmt: skip
 
     def _call(self, operation: str, parameters: Json) -> Json:

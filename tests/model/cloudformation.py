@@ -14,18 +14,13 @@ from tests.model.who_waits import SECRET, LifecycleRequest, Resource, State, Wai
 from tests.simulation.clock import VirtualClock
 
 GAP = 2.0
-MALFORMED = "/of-no-request"
-"""Where a response to an event that is no request would go."""
 
 
 class CloudFormation:
-    """Sends requests, takes responses and signals. `send` delivers an event. `signature` is the version in which URLs are
-    signed: the older one says when they expire, and not when they were signed.
-    """
+    """Sends requests, takes responses and signals. `send` delivers an event."""
 
     def __init__(self, clock: VirtualClock, promises: Promises, send: Callable[[LifecycleRequest], None]) -> None:
         self._clock, self._promises, self._send = clock, promises, send
-        self.signature = 4
         self.requests: list[LifecycleRequest] = []
         self.resources = [
             Resource(f"arn:aws:cloudformation:us-east-1:123456789012:stack/my-stack/{n}", logical_id)
@@ -66,7 +61,7 @@ class CloudFormation:
     def continue_rollback(self, resource: Resource, *, same_request_id: bool) -> None:
         request = resource.current
         assert request
-        assert request.old_properties is not None
+        assert request.old_properties
         again = request if same_request_id else None
         self._roll_back(resource, str(request.physical_id), request.old_properties, again)
 
@@ -98,23 +93,12 @@ class CloudFormation:
         self._soon(resource, lambda: self._request(resource, "Delete", properties, physical_id))
 
     def _request(
-        self,
-        resource: Resource,
-        kind: str,
-        properties: dict[str, Any],
-        physical_id: str | None,
-        *,
-        old: dict[str, Any] | None = None,
-        again: LifecycleRequest | None = None,
-    ) -> None:
+        self, resource: Resource, kind: str, properties: dict[str, Any], physical_id: str | None, *,
+        old: dict[str, Any] | None = None, again: LifecycleRequest | None = None,
+    ) -> None:  # fmt: skip
         resource.generation += 1
         number = len(self.requests) + 1
-        signed = self._clock.utc()
-        signature = (
-            f"X-Amz-Date={signed:%Y%m%dT%H%M%SZ}&X-Amz-Expires=7200&X-Amz-Signature={SECRET}{number}"
-            if self.signature == 4
-            else f"AWSAccessKeyId=AKIA&Expires={int(signed.timestamp()) + 7200}&Signature={SECRET}{number}"
-        )
+        signature = f"X-Amz-Date={self._clock.utc():%Y%m%dT%H%M%SZ}&X-Amz-Expires=7200&X-Amz-Signature={SECRET}{number}"
         request = LifecycleRequest(
             resource=resource, number=number, kind=kind, physical_id=physical_id, properties=properties, old_properties=old,
             request_id=again.request_id if again else f"request-{number}", requested=self._clock.now,
@@ -136,8 +120,6 @@ class CloudFormation:
     def taken(self, address: str, body: str, sender: Waiter | None) -> None:
         """A PUT has arrived."""
         path = urlsplit(address).path
-        if path == MALFORMED:
-            return
         if path.startswith("/h"):
             self._promises.signalled(path, body, sender)
             return
@@ -176,7 +158,7 @@ class CloudFormation:
                 resource.state = State.ABSENT if succeeds else State.DELETE_FAILED
 
     def _updated(self, request: LifecycleRequest, physical_id: str) -> None:
-        resource, old_id = request.resource, resource_id(request)
+        resource, old_id = request.resource, str(request.physical_id)
         replaced = physical_id != old_id
         if resource.then_fails and replaced and resource.undo_by_delete:
             self._clean_up(resource, physical_id, request.properties)
@@ -187,11 +169,6 @@ class CloudFormation:
             resource.state, resource.physical_id = State.READY, physical_id
             if replaced:
                 self._clean_up(resource, old_id, old)
-
-
-def resource_id(request: LifecycleRequest) -> str:
-    assert request.physical_id
-    return request.physical_id
 
 
 def next_handle(number: int) -> str:

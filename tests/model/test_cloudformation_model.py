@@ -8,6 +8,7 @@ import math
 import os
 import secrets
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -19,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from license_conversion.request import Account
 from tests.model.aws_clients import resource_arn
-from tests.model.cloudformation import GAP, MALFORMED, next_handle
+from tests.model.cloudformation import GAP, next_handle
 from tests.model.faults import Fault
 from tests.model.who_waits import FUNCTION, SECRET, Resource, State
 from tests.model.world import OTHER, OWN, World
@@ -48,6 +49,7 @@ so the bounds are about twice what is usual."""
 
 TASKS = tuple(f"lct-0000000000000000{n}" for n in range(1, 5))
 UNKNOWN_TASK = "lct-unknown0"
+OF_NO_REQUEST = f"https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com/r?X-Amz-Signature={SECRET}"
 CALLER = "arn:aws:states:us-east-1:123456789012:execution:Caller:one"
 FOR_EVER = 10.0**9
 HANDLE_SECONDS = 1000
@@ -81,7 +83,7 @@ class Wish:
             "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": CALLER,
         }
         if "handle, CONTINUE" in self.extra:
-            given["Stack"] = {"Event": addressed}
+            given["Stack"] = {"Event": {"RequestType": "Create", "ResponseURL": OF_NO_REQUEST}}
         return given
 
     def _common(self) -> dict[str, Any]:
@@ -150,7 +152,9 @@ weathers = st.one_of(
     st.tuples(st.just("Invoke CustomResource"), st.just(Fault.THROTTLED)),
     st.tuples(st.sampled_from(("ListExecutions", "DescribeExecution")), st.just(Fault.STALE)),
     st.tuples(st.just("StartExecution"), st.sampled_from((Fault.THROTTLED, Fault.REFUSED))),
-    st.tuples(st.just("ListExecutions"), st.sampled_from((Fault.THROTTLED, Fault.SLOW_REPLY))),
+    st.tuples(
+        st.sampled_from(("ListExecutions", "DescribeExecution")), st.sampled_from((Fault.THROTTLED, Fault.SLOW_REPLY))
+    ),
     st.tuples(
         st.sampled_from(("Invoke CheckTask", "Invoke Respond")),
         st.sampled_from((Fault.THROTTLED, Fault.REFUSED, Fault.SLOW)),
@@ -166,26 +170,28 @@ from_outside = st.sampled_from(
     )
 )
 which = st.integers(0, 7)
-addressed = {
-    "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/other/1", "RequestId": "other", "LogicalResourceId": "Other",
-    "ResponseURL": f"https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com{MALFORMED}?X-Amz-Signature={SECRET}",
-}  # fmt: skip
-malformed = st.sampled_from(
-    (
-        {"key1": "value1"},
-        {},
-        [],
-        addressed,
-        {**addressed, "RequestType": "Read"},
-        {"RequestType": "Create", "StackId": "1"},
-    )
-)
-
 One = TypeVar("One")
 
 
 def one(of: list[One], number: int) -> One:
     return of[number % len(of)]
+
+
+def happens(**given: Any) -> Callable[[Callable[..., None]], Any]:
+    """A rule after which time passes. Where it is `late`, the next event that is sent comes late."""
+
+    def decorate(what: Callable[..., None]) -> Any:
+        def then_time_passes(self: "StacksAtTheGate", then: float, late: float | None = None, **drawn: Any) -> None:
+            if late is not None:
+                self.world.lateness = [late]
+            what(self, **drawn)
+            self.world.run_for(then)
+
+        then_time_passes.__name__ = what.__name__
+        decorated: Any = rule(then=pauses, **given)
+        return decorated(then_time_passes)
+
+    return decorate
 
 
 class StacksAtTheGate(RuleBasedStateMachine):
@@ -206,19 +212,17 @@ class StacksAtTheGate(RuleBasedStateMachine):
         begins=st.tuples(*[mostly(-100.0, 150.0, 400.0)] * len(TASKS)),
         durations=st.tuples(*[st.sampled_from((100.0, 0.0, 103.0, 140.0, 300.0, 1000.0, FOR_EVER))] * len(TASKS)),
         ends=st.tuples(*[st.sampled_from((*("SUCCEEDED",) * 6, *("FAILED",) * 3, "DENIED"))] * len(TASKS)),
-        bare=st.booleans(),
-        signature=mostly(4, 4, 2),
         end_events=st.sampled_from((((0.5,),), ((0.5,), (0.0, 0.2), (0.5, 70.0), (70.0,)))),
     )
     def begin(
-        self, *, number: int, begins: tuple[float, ...], durations: tuple[float, ...], ends: tuple[str, ...], bare: bool,
-        signature: int, end_events: tuple[tuple[float, ...], ...],
+        self, *, number: int, begins: tuple[float, ...], durations: tuple[float, ...], ends: tuple[str, ...],
+        end_events: tuple[tuple[float, ...], ...],
     ) -> None:  # fmt: skip
         self.world = World(number)
         self._stack.enter_context(self.world.at_the_seams())
-        self.world.cloudformation.signature, self.world.end_events = signature, end_events
+        self.world.end_events = end_events
         for task_id, began, seconds, end in zip(TASKS, begins, durations, ends, strict=True):
-            self.world.license_manager.add(task_id, began=began, seconds=seconds, end=end, bare=bare)
+            self.world.license_manager.add(task_id, began=began, seconds=seconds, end=end)
         for task_id, began, seconds, end in zip(TASKS, begins, reversed(durations), reversed(ends), strict=True):
             self.world.other_license_manager.add(task_id, began=began, seconds=seconds, end=end)
         for resource in self.world.cloudformation.resources[::3]:
@@ -242,75 +246,50 @@ class StacksAtTheGate(RuleBasedStateMachine):
         self._handles += 1
         return wish.properties(self._handles)
 
-    def _late(self, seconds: float) -> None:
-        """The next event that is sent comes late."""
-        self.world.lateness = [seconds] if seconds else []
-
     @precondition(lambda self: self._free(State.ABSENT))
-    @rule(number=which, wish=wishes, late=lateness, then=pauses, keeps_failed=st.booleans())
-    def create(self, *, number: int, wish: Wish, late: float, then: float, keeps_failed: bool) -> None:
-        self._late(late)
+    @happens(number=which, wish=wishes, late=lateness, keeps_failed=st.booleans())
+    def create(self, *, number: int, wish: Wish, keeps_failed: bool) -> None:
         resource = one(self._free(State.ABSENT), number)
         self.world.cloudformation.create(resource, self._properties(wish), keeps_failed=keeps_failed)
-        self.world.run_for(then)
-
-    @precondition(lambda self: len(self._free(State.ABSENT)) > 1)
-    @rule(wish=wishes, then=pauses)
-    def create_together(self, *, wish: Wish, then: float) -> None:
-        """All that are not there, at the same instant."""
-        for resource in self._free(State.ABSENT):
-            self.world.cloudformation.create(resource, self._properties(wish), keeps_failed=True)
-        self.world.run_for(then)
 
     @precondition(lambda self: self._free(State.READY))
-    @rule(number=which, wish=wishes, late=lateness, then=pauses, fails=st.booleans(), by_delete=st.booleans())
-    def update(self, *, number: int, wish: Wish, late: float, then: float, fails: bool, by_delete: bool) -> None:
-        self._late(late)
+    @happens(number=which, wish=wishes, late=lateness, fails=st.booleans(), by_delete=st.booleans())
+    def update(self, *, number: int, wish: Wish, fails: bool, by_delete: bool) -> None:
         resource = one(self._free(State.READY), number)
         self.world.cloudformation.update(resource, self._properties(wish), then_fails=fails, undo_by_delete=by_delete)
-        self.world.run_for(then)
 
     @precondition(lambda self: self._open(State.CREATING, State.UPDATING))
-    @rule(number=which, late=lateness, then=pauses)
-    def cancel(self, *, number: int, late: float, then: float) -> None:
-        self._late(late)
+    @happens(number=which, late=lateness)
+    def cancel(self, *, number: int) -> None:
         self.world.cloudformation.cancel(one(self._open(State.CREATING, State.UPDATING), number))
-        self.world.run_for(then)
 
     deletable = (State.READY, State.CREATE_FAILED, State.ROLLBACK_FAILED, State.DELETE_FAILED)
 
     @precondition(lambda self: self._free(*self.deletable))
-    @rule(number=which, late=lateness, then=pauses)
-    def delete(self, *, number: int, late: float, then: float) -> None:
-        self._late(late)
+    @happens(number=which, late=lateness)
+    def delete(self, *, number: int) -> None:
         self.world.cloudformation.delete(one(self._free(*self.deletable), number))
-        self.world.run_for(then)
 
     @precondition(lambda self: self._free(State.CREATE_FAILED, State.ROLLBACK_FAILED))
-    @rule(number=which, late=lateness, then=pauses, same=st.booleans())
-    def try_again(self, *, number: int, late: float, then: float, same: bool) -> None:
-        self._late(late)
+    @happens(number=which, late=lateness, same=st.booleans())
+    def try_again(self, *, number: int, same: bool) -> None:
         resource = one(self._free(State.CREATE_FAILED, State.ROLLBACK_FAILED), number)
         if resource.state is State.CREATE_FAILED:
             self.world.cloudformation.retry_create(resource)
         else:
             self.world.cloudformation.continue_rollback(resource, same_request_id=same)
-        self.world.run_for(then)
 
     @precondition(lambda self: self._free(State.CREATE_FAILED))
-    @rule(number=which, wish=wishes, late=lateness, then=pauses)
-    def create_anew(self, *, number: int, wish: Wish, late: float, then: float) -> None:
-        self._late(late)
+    @happens(number=which, wish=wishes, late=lateness)
+    def create_anew(self, *, number: int, wish: Wish) -> None:
         resource = one(self._free(State.CREATE_FAILED), number)
         self.world.cloudformation.create_anew(resource, self._properties(wish))
-        self.world.run_for(then)
 
     # what a state machine does
 
-    @rule(wish=wishes, then=pauses, token=st.booleans(), hears=mostly(math.inf, 5.0, 200.0))
-    def call(self, *, wish: Wish, then: float, token: bool, hears: float) -> None:
+    @happens(wish=wishes, token=st.booleans(), hears=mostly(math.inf, 5.0, 200.0))
+    def call(self, *, wish: Wish, token: bool, hears: float) -> None:
         self.world.call(wish.input(), token=token, hears=hears)
-        self.world.run_for(then)
 
     # what goes wrong
 
@@ -318,21 +297,14 @@ class StacksAtTheGate(RuleBasedStateMachine):
         return [one for one in self.world.step_functions.executions.values() if one.status == "RUNNING"]
 
     @precondition(lambda self: self._running())
-    @rule(number=which, end=from_outside, then=pauses)
-    def end_from_outside(self, *, number: int, end: tuple[str, str], then: float) -> None:
+    @happens(number=which, end=from_outside)
+    def end_from_outside(self, *, number: int, end: tuple[str, str]) -> None:
         self.world.end_from_outside(one(self._running(), number), *end)
-        self.world.run_for(then)
-
-    @rule(event=malformed, then=pauses)
-    def malform(self, *, event: Any, then: float) -> None:
-        self.world.malform(event)
-        self.world.run_for(then)
 
     @precondition(lambda self: self.world.cloudformation.requests)
-    @rule(number=which, late=lateness, then=pauses)
-    def deliver_again(self, *, number: int, late: float, then: float) -> None:
-        self.world.deliver(one(self.world.cloudformation.requests, -1 - number), late)
-        self.world.run_for(then)
+    @happens(number=which, late=lateness)
+    def deliver_again(self, *, number: int) -> None:
+        self.world.deliver(one(self.world.cloudformation.requests, -1 - number))
 
     @rule(some=st.lists(faults, min_size=1, max_size=4))
     def arrange(self, some: list[tuple[str, Fault]]) -> None:
@@ -344,34 +316,21 @@ class StacksAtTheGate(RuleBasedStateMachine):
         """License Manager takes so many calls a second, until `settle`."""
         self.world.license_manager.quota.limit(rate)
 
-    @rule(
-        call=st.sampled_from(("StartExecution", "DescribeExecution", "ListExecutions")),
-        rate=st.sampled_from((0.1, 1.0)),
-    )
-    def limit_step_functions(self, call: str, rate: float) -> None:
-        """Its quotas are the account's, and others use them too."""
-        self.world.step_functions.quotas[call].limit(rate, size=1)
-
-    @rule(then=pauses)
-    def kill_pollers(self, then: float) -> None:
+    @happens()
+    def kill_pollers(self) -> None:
         self.world.kill_pollers()
-        self.world.run_for(then)
 
-    @rule(account=st.sampled_from((OWN, OTHER)), then=pauses)
-    def start_a_second_poller(self, account: Account, then: float) -> None:
+    @happens(account=st.sampled_from((OWN, OTHER)))
+    def start_a_second_poller(self, account: Account) -> None:
         """Lambda may deliver an event twice: two have the same lease."""
         self.world.run_poller(account, self.world.tables[account].owner)
-        self.world.run_for(then)
 
     @rule(weather=weathers, seconds=st.sampled_from((10.0, 45.0, 200.0, 1000.0)))
     def weather(self, weather: tuple[str, Fault], seconds: float) -> None:
         self.world.faults.weather[weather[0]] = (weather[1], self.world.clock.now + seconds)
 
-    # time
-
-    @rule(seconds=pauses)
-    def pause(self, seconds: float) -> None:
-        self.world.run_for(seconds)
+    @happens()
+    def nothing(self) -> None: ...
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):

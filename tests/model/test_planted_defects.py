@@ -47,7 +47,7 @@ def create(world: World, seconds: float = 100, end: str = "SUCCEEDED", **propert
 def delivered_twice(world: World) -> None:
     create(world)
     world.run_for(200)
-    world.deliver(world.cloudformation.requests[0], 0)
+    world.deliver(world.cloudformation.requests[0])
     world.run_for(200)
 
 
@@ -262,7 +262,7 @@ DEFINITION = {
         fleet_has_a_refused_id, '"MaxAttempts": 12', '"MaxAttempts": 0'
     ),
     "a gate never registers": Defect(
-        waits_alone, "$exists($gate.Registration) and $gate.SecondsUntilNextCheck > 7 %}", "false %}"
+        waits_alone, "$exists($gate.Registration) and $toMillis($gate.NextCheckAt)", "false and $toMillis($gate.NextCheckAt)"
     ),
     "a table that fails ends the gate": Defect(
         table_fails, '"registeredAt": ""\n          },\n          "Next": "Back Off"',

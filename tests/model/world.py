@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
 from functools import partial
 from io import StringIO
 from types import SimpleNamespace
@@ -33,17 +32,16 @@ from license_conversion.errors import GateError, ResponseNotTaken, TableUnavaila
 from license_conversion.executions import Executions
 from license_conversion.license_manager import LicenseManager
 from license_conversion.poll import Poll
-from license_conversion.registrations import LEASE, MOST_POLLERS
 from license_conversion.request import SHORTEST_ATTEMPT, Account
 from license_conversion.response import deliver
 from license_conversion.settings import Settings
 from poll_tasks import LAST_SECONDS, Poller
 from tests.context import Context
-from tests.model.aws_clients import STATE_MACHINE, LicenseManagerClient, StepFunctions, perform
-from tests.model.cloudformation import MALFORMED, CloudFormation
+from tests.model.aws_clients import STATE_MACHINE, LicenseManagerClient, ModelledStepFunctions, perform
+from tests.model.cloudformation import CloudFormation
 from tests.model.faults import LATENCY, SLOW_SECONDS, Fault, Faults
 from tests.model.promises import Promises
-from tests.model.who_waits import FUNCTION, SECRET, Caller, LifecycleRequest, Waiter
+from tests.model.who_waits import SECRET, Caller, LifecycleRequest, Waiter
 from tests.simulation.clock import Killed, Process, VirtualClock
 from tests.simulation.interpreter import Done, Execution, Failed, Machine, gate
 from tests.simulation.memory_registrations import MemoryRegistrations
@@ -126,19 +124,13 @@ class World:
         self.license_managers: dict[Account, LicenseManagerClient] = {}
         self.tables: dict[Account, MemoryRegistrations] = {}
         self.license_manager, self.other_license_manager = self.add_account(OWN), self.add_account(OTHER)
-        self.step_functions = StepFunctions(
-            self.clock,
-            self.faults,
-            start=self._start,
-            stopping=self._stopping,
-            hurt=self._hurt,
-            hear=self._called_back,
+        self.step_functions = ModelledStepFunctions(
+            self.clock, self.faults, start=self._start, stopping=self._stopping, hurt=self._hurt, hear=self._called_back
         )
         self.promises = Promises(self.clock, lambda waiter: self._manager(*waiter.account), self._in_flight, self.fail)
-        self.cloudformation = CloudFormation(self.clock, self.promises, self._deliver)
+        self.cloudformation = CloudFormation(self.clock, self.promises, self.deliver)
         self.callers: list[Caller] = []
         self.table = self.tables[OWN]
-        self.slots: dict[int, float] = dict.fromkeys(range(MOST_POLLERS), 0.0)
         self.pollers: list[Process] = []
         self.end_events: Sequence[Sequence[float]] = ((0.5,),)
         """How late EventBridge says that an execution has ended: once, or more than once."""
@@ -170,7 +162,6 @@ class World:
     def at_the_seams(self) -> Iterator[None]:
         """The outside of the handlers: connections, sleep, standard output and the log."""
         sleep, now = self.clock.sleep, self.clock.monotonic
-        watcher = Watcher(self.log)
         powertools = telemetry.logger.registered_handler
         assert isinstance(powertools, logging.StreamHandler)
         with ExitStack() as stack:
@@ -179,16 +170,17 @@ class World:
             clock = SimpleNamespace(sleep=sleep, time=now, monotonic=now)
             stack.enter_context(patch.object(response, "deliver", partial(deliver, sleep=sleep, monotonic=now)))
             stack.enter_context(patch.object(respond, "time", clock))
-            stack.enter_context(patch.object(respond, "datetime", SimpleNamespace(now=self._now)))
+            now_in = SimpleNamespace(now=lambda zone: self.clock.utc().astimezone(zone))
+            stack.enter_context(patch.object(respond, "datetime", now_in))
             stack.enter_context(patch.object(telemetry, "metrics", MetricsOfEach(self.clock, self.log)))
             stack.enter_context(patch.object(plain_telemetry, "sys", SimpleNamespace(stdout=self.log)))
-            stack.enter_context(patch.object(boto3, "client", self._client))
+            stack.enter_context(patch.object(boto3, "client", partial(self._client_of, "", "")))
             stack.enter_context(patch.object(botocore.session, "get_session", partial(SessionOfRoles, self._client_of)))
             stack.callback(aws._session_of_roles.cache_clear)
             stack.enter_context(patch.dict(os.environ, {"GATE_STATE_MACHINE_ARN": STATE_MACHINE}))
             before = powertools.setStream(self.log)
             # In place of pytest's own, which would keep every line of every order.
-            stack.enter_context(patch.object(logging.getLogger(), "handlers", [watcher]))
+            stack.enter_context(patch.object(logging.getLogger(), "handlers", [logging.StreamHandler(self.log)]))
             try:
                 yield
             finally:
@@ -265,14 +257,7 @@ class World:
                 poller.expires = self.clock.now
         self.pollers.clear()
 
-    def _now(self, zone: tzinfo) -> datetime:
-        return self.clock.utc().astimezone(zone)
-
-    def _client(self, service: str, *, region_name: str | None = None, **_: Any) -> Any:
-        """In place of boto3's."""
-        return self._client_of("", "", service, region_name)
-
-    def _client_of(self, role: str, external_id: str, service: str, region_name: str | None) -> Any:
+    def _client_of(self, role: str, external_id: str, service: str, *, region_name: str | None = None, **_: Any) -> Any:
         match service:
             case "stepfunctions":
                 return self.step_functions
@@ -288,13 +273,9 @@ class World:
 
     # Lambda
 
-    def _deliver(self, request: LifecycleRequest) -> None:
+    def deliver(self, request: LifecycleRequest) -> None:
         """An asynchronous invocation, retried once a minute after an error."""
-        late = self.lateness.pop() if self.lateness else 0.0
-        self.deliver(request, late)
-
-    def deliver(self, request: LifecycleRequest, late: float) -> None:
-        sent = self.clock.now
+        late, sent = self.lateness.pop() if self.lateness else 0.0, self.clock.now
         request.deliveries += 1
         request.counts_lost |= request.deliveries > 1
 
@@ -307,21 +288,6 @@ class World:
         given_up = partial(self._give_up, request)
         event = Event("CustomResource", json.dumps(request.event()), request, sent, ended, given_up, arrived)
         self.clock.after(late, lambda: self._attempt(event))
-
-    def malform(self, event: Any) -> None:
-        """An event that is none of CloudFormation's comes to the function. It must get no other request's response."""
-        resource = self.cloudformation.resources[0]
-        stranger = LifecycleRequest(
-            number=0, kind="", properties={}, requested=self.clock.now, resource=resource, request_id="",
-            physical_id=None, old_properties=None, url=MALFORMED,
-        )  # fmt: skip
-
-        def refused(_: Any, error: str) -> None:
-            if not error.startswith("LicenseConversion.InvalidRequest"):
-                self.fail(f"{event} is handled: {error}")
-            self._respond(self._record(stranger, event, 2, "RetriesExhausted", error), stranger, lambda _: None)
-
-        self._run("CustomResource", json.dumps(event), stranger, refused)
 
     def _attempt(self, event: Event, attempt: int = 1, throttles: int = 0) -> None:
         """It waits in Lambda's queue while it is throttled, until it is too old, and is tried again after an error.
@@ -363,29 +329,12 @@ class World:
         def done(_: float) -> None:
             request.responder = request.responder or self.clock.now
 
-        self.clock.after(
-            1.0,
-            lambda: self._respond(self._record(request, request.event(), attempts, condition, error), request, done),
-        )
-
-    @staticmethod
-    def _record(waiter: Waiter, event: Any, attempts: int, condition: str, error: str) -> dict[str, Any]:
         record = {
-            "version": "1.0",
-            "requestContext": {
-                "requestId": f"{waiter.number}",
-                "functionArn": f"{FUNCTION}:$LATEST",
-                "condition": condition,
-                "approximateInvokeCount": attempts,
-            },
-            "requestPayload": event,
+            "requestContext": {"condition": condition, "approximateInvokeCount": attempts},
+            "requestPayload": request.event(),
+            "responsePayload": {"errorType": "Error", "errorMessage": error} if error else None,
         }
-        if error:
-            record |= {
-                "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
-                "responsePayload": {"errorType": "Error", "errorMessage": error},
-            }
-        return record
+        self.clock.after(1.0, lambda: self._respond(record, request, done))
 
     def _respond(
         self, event: dict[str, Any], waiter: Waiter, done: Callable[[float], None], *, end: Execution | None = None
@@ -398,15 +347,9 @@ class World:
         self._attempt(Event("Respond", json.dumps(event), waiter, self.clock.now, done, given_up, end=end))
 
     def _run(
-        self,
-        function: str,
-        payload: str,
-        waiter: Waiter,
-        ended: Callable[[Any, str], None],
-        *,
-        hangs: bool = False,
+        self, function: str, payload: str, waiter: Waiter, ended: Callable[[Any, str], None], *, hangs: bool = False,
         end: Execution | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """One invocation. `ended(result, error)` is called afterwards, by no process of a function."""
         clock, began = self.clock, self.clock.now
 
@@ -725,30 +668,15 @@ class World:
 
 class FaultyTable:
     """What a check, which is `quick`, or a poller sees of the registrations of its account: each call meets its faults before
-    it is performed or after it. A poller has a slot of its own.
+    it is performed or after it.
     """
 
     def __init__(self, world: World, account: Account, *, quick: bool) -> None:
         self._world, self._table, self._quick = world, world.tables[account], quick
-        self._slot = -1
 
     def __getattr__(self, call: str) -> Any:
         what = getattr(self._table, call)
         return what if call == "key" else partial(self._call, what)
-
-    def take_slot(self, now: float) -> bool:
-        self._slot = self._call(lambda: next((n for n, until in self._world.slots.items() if until <= now), -1))
-        if self._slot < 0:
-            self._world.promises.meets("Poll")
-            return False
-        self._world.slots[self._slot] = now + LEASE
-        return True
-
-    def renew_lease(self, owner: str, now: float) -> bool:
-        renewed: bool = self._call(self._table.renew_lease, owner, now)
-        if renewed:
-            self._world.slots[self._slot] = now + LEASE
-        return renewed
 
     def _call(self, what: Callable[..., Any], *arguments: Any) -> Any:
         clock, fault = self._world.clock, self._world.faults.next("Table")
@@ -791,15 +719,15 @@ class Connection:
 class SessionOfRoles:
     """Stands where botocore's session would: a client that it makes is answered by the account of the role that it assumes."""
 
-    def __init__(self, client_of: Callable[[str, str, str, str], Any]) -> None:
+    def __init__(self, client_of: Callable[..., Any]) -> None:
         self._client_of = client_of
         self._credentials: Any = None
 
     def get_credentials(self) -> None: ...
 
-    def create_client(self, service: str, *, region_name: str, **_: Any) -> Any:
+    def create_client(self, service: str, **more: Any) -> Any:
         assumes = self._credentials._refresh_using.__self__._assume_kwargs
-        return self._client_of(assumes["RoleArn"], assumes.get("ExternalId", ""), service, region_name)
+        return self._client_of(assumes["RoleArn"], assumes.get("ExternalId", ""), service, **more)
 
 
 class MetricsOfEach:
@@ -834,14 +762,3 @@ class Log(StringIO):
             names = [metric["Name"] for one in line["_aws"]["CloudWatchMetrics"] for metric in one["Metrics"]]
             self._counted({name: sum(line[name]) if isinstance(line[name], list) else line[name] for name in names})
         return super().write(text)
-
-
-class Watcher(logging.Handler):
-    """Writes every record of every logger down, with what it carries."""
-
-    def __init__(self, log: StringIO) -> None:
-        super().__init__()
-        self._log = log
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._log.write(f"{self.format(record)}\n")

@@ -6,22 +6,21 @@ jsonata-python tells null and what is missing apart only while it evaluates: nul
 """
 
 import json
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from random import random as real_random
 from typing import Any
 
 from jsonata.functions import Functions
 from jsonata.jsonata import Jsonata
-from jsonata.parser import Parser
 from jsonata.utils import Utils
 
 OPEN, CLOSE = "{%", "%}"
 MOST_REMEMBERED = 10_000
 MISSING = object()
-MORE = ("predicate", "stages", "group", "focus", "index", "ancestor", "keep_array", "keep_singleton_array", "tuple")
-"""What a step of a path may have besides its name."""
+FACT = re.compile(r"\$([A-Za-z]\w*)((?:\.[A-Za-z]\w*)*)")
 
 Fact = tuple[str, ...]
 """The name of a variable, and of the members that lead from it."""
@@ -82,9 +81,11 @@ class Expression:
     def __init__(self, text: str) -> None:
         self.text = text
         self._jsonata = Jsonata(text)
-        self.facts = tuple(frozenset(_facts(self._jsonata.ast, set())))
+        self.facts = tuple({_fact(found) for found in FACT.finditer(text)})
         """What it reads: the value of each decides its result, unless it calls a function that is volatile."""
-        self._path = _only_path(self._jsonata.ast)
+        found = FACT.fullmatch(text)
+        self._path = _fact(found) if found else ()
+        """Of an expression that is nothing more: looked up in objects it is what it is in JSONata."""
         self._remembered: dict[tuple[Any, ...], Any] = {}
 
     def evaluate(self, surroundings: Surroundings) -> Any:
@@ -183,37 +184,8 @@ def _plain(value: Any) -> Any:
     raise TypeError(type(value))
 
 
-def _facts(node: Any, seen: set[int]) -> Iterator[Fact]:
-    """Of an expression's tree. A path stops at its first step that is more than a member's name."""
-    if isinstance(node, list | tuple):
-        for part in node:
-            yield from _facts(part, seen)
-        return
-    if not isinstance(node, Parser.Symbol) or id(node) in seen:
-        return
-    seen.add(id(node))
-    kind = getattr(node, "type", None)
-    if kind == "variable":
-        yield (str(node.value),)
-    steps = list(getattr(node, "steps", None) or ()) if kind == "path" else []
-    if steps and steps[0].type == "variable" and _is_simple(steps[0]):
-        members = [str(steps.pop(0).value)]
-        while steps and steps[0].type == "name" and _is_simple(steps[0]):
-            members.append(str(steps.pop(0).value))
-        yield tuple(members)
-    for name, part in vars(node).items():
-        yield from _facts(steps if name == "steps" else part, seen)
-
-
-def _only_path(tree: Any) -> Fact:
-    """The variable and the members that an expression is, and nothing more: looked up in objects it is what it is in JSONata."""
-    steps = tree.steps if tree.type == "path" and _is_simple(tree) else [tree]
-    is_path = steps[0].type == "variable" and all(step.type == "name" for step in steps[1:])
-    return tuple(str(step.value) for step in steps) if is_path and all(_is_simple(step) for step in steps) else ()
-
-
-def _is_simple(step: Any) -> bool:
-    return not any(getattr(step, name, None) for name in MORE)
+def _fact(found: re.Match[str]) -> Fact:
+    return found[1], *found[2].split(".")[1:]
 
 
 def _value_of(fact: Fact, values: Mapping[str, Any]) -> Any:

@@ -118,10 +118,22 @@ class OneGate:
             "EnteredAt": (entered or self.now()).isoformat(),
             "Tries": tries,
         }
-        self.state = json.loads(json.dumps(handle(self.task_check, json.loads(json.dumps(event)), CONTEXT)))
+        found = json.loads(json.dumps(handle(self.task_check, json.loads(json.dumps(event)), CONTEXT)))
+        self.state = {**{name: self.state[name] for name in ("Waiter", *NOT_READ_YET)}, **found}  # as *Check Task* does
         if "Registration" in self.state:
             self.registered_at = self.now().isoformat()
         return self.state
+
+    def sleep(self, says: Any = None, *, at: float | None = None) -> int:
+        """The seconds until the next check, after this one."""
+        self.check(says, at=at)
+        return self.sleeps
+
+    @property
+    def sleeps(self) -> int:
+        """The seconds until the next check; 0 at the end."""
+        until = self.state.get("NextCheckAt", self.now().isoformat())
+        return round((datetime.fromisoformat(until) - self.now()).total_seconds())
 
     def woken(self, *results: Any, at: float | None = None) -> dict[str, Any]:
         """The state after a check that the poller has woken with results, or that woke by itself; what was asked before is

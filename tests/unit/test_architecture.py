@@ -1,9 +1,7 @@
 """The size and the shape of the application: what a reader has to hold in mind."""
 
 import ast
-import json
 import sys
-from collections import Counter
 from collections.abc import Callable
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -14,19 +12,16 @@ import pytest
 
 from check_task import handler
 from license_conversion.conversion import utc_now
-from tests.template import RESOURCES
+from tests.template import ROOT, STATES, resources
 from tests.unit.network import Network
 from tests.unit.one_gate import CONTEXT, TASK_ID, first_check
 
-ROOT = Path(__file__).parents[2]
 MODULES = {path.stem: path for path in (ROOT / "handlers").rglob("*.py") if path.stem != "__init__"}
 STEMS = {str(path): stem for stem, path in MODULES.items()}
 HOUSE = ("check_task", "request", "gate", "reason", "registrations", "poll", "license_manager", "fleet", "conversion")
 """What one check enters, from above. A call to a file that stands above its caller is a climb."""
 NOT_COUNTED = {"telemetry", "aws", "errors", "text", "settings", "properties"}
 RUNNING = {"LicenseConversionTaskId": TASK_ID, "Status": "IN_PROGRESS"}
-TYPES = Counter(one["Type"] for one in RESOURCES.values())
-STATES = json.loads((ROOT / "statemachine" / "gate.asl.json").read_text())["States"]
 
 
 def lines(*paths: Path) -> int:
@@ -36,18 +31,15 @@ def lines(*paths: Path) -> int:
 @pytest.mark.parametrize(
     ("what", "count", "at_most"),
     [
-        (
-            "lines of handlers/",
-            lines(*MODULES.values()),
-            3610,
-        ),  # the aim is 2,700: never raise it, lower it with each step
+        # The aim is 2,700: never raise it, lower it with each step.
+        ("lines of handlers/", lines(*MODULES.values()), 3610),
         ("lines of the longest file", max(map(lines, MODULES.values())), 280),
         ("states", len(STATES), 12),
         ("lines of the definition", lines(ROOT / "statemachine" / "gate.asl.json"), 380),
         ("lines of the template", lines(ROOT / "template.yaml"), 1050),
-        ("functions", TYPES["AWS::Serverless::Function"], 4),
-        ("alarms", TYPES["AWS::CloudWatch::Alarm"], 16),
-        ("log groups", TYPES["AWS::Logs::LogGroup"], 2),
+        ("functions", len(resources("AWS::Serverless::Function")), 4),
+        ("alarms", len(resources("AWS::CloudWatch::Alarm")), 16),
+        ("log groups", len(resources("AWS::Logs::LogGroup")), 2),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -70,6 +62,7 @@ def test_imports_have_no_circles() -> None:
     }
 
     assert imports["gate"] >= {"reason", "poll", "registrations"}
+    assert imports["telemetry"] == {"plain_telemetry"}, "an error in a type of the domain breaks no other function"
     assert list(TopologicalSorter(imports).static_order())
 
 
@@ -109,7 +102,11 @@ def test_a_check_enters_eight_files_at_most_and_none_that_stands_above_the_one_t
     event = first_check(utc_now())
 
     first = Way(lambda: handler(event, CONTEXT))
-    last = Way(lambda: handler({**event, "Gate": first.result, "RegisteredAt": event["EnteredAt"]}, CONTEXT))
+    last = Way(
+        lambda: handler(
+            {**event, "Gate": {**event["Gate"], **first.result}, "RegisteredAt": event["EnteredAt"]}, CONTEXT
+        )
+    )
 
     assert "Registration" in first.result
     assert "FAILED" in last.result["Response"]["Reason"]

@@ -14,7 +14,6 @@ from benchmarks.gates import STATE_SECONDS, Gates, Transitions, Trouble
 from benchmarks.peers import CdkProvider, Crhelper
 from benchmarks.rate_limit import LimitedClient
 from benchmarks.runs import Case, run, together
-from benchmarks.tally import Tally
 from tests.simulation.clock import VirtualClock
 from tests.simulation.interpreter import FILE, gate
 
@@ -94,7 +93,7 @@ def test_a_function_that_the_benchmark_does_not_know_ends_no_gate() -> None:
     machine = gate(FILE.read_text().replace("${CheckTaskFunctionArn}", "Another"))
     gates = Gates(clock, service, Random(1), reuse="any", machine=machine)  # noqa: S311 - a simulation
 
-    gates.wait(Tally(clock, service), [task_id], {"LicenseConversionTaskId": task_id})
+    gates.wait([task_id], {"LicenseConversionTaskId": task_id})
 
     with pytest.raises(NotImplementedError, match="Another"):
         clock.run_out()
@@ -119,25 +118,26 @@ def test_a_throttle_fails_the_cdk_providers_waits_and_crhelpers_and_none_of_ours
     assert run(case).failed == 0
 
 
-def test_crhelper_polls_every_two_minutes() -> None:
-    assert Crhelper.interval == 120
-
-
 def test_the_cdk_providers_two_functions_are_on_the_bill() -> None:
     result = run(Case("10 min", 1), CdkProvider)
 
-    assert result.checks == pytest.approx(600 / 5.06, rel=0.02)
-    assert result.dollars > result.checks * (0.025 / 1000 + 2 * 0.20 / 1e6)
+    assert result.calls == pytest.approx(600 / 5.06, rel=0.02)
+    assert result.dollars > result.calls * (0.025 / 1000 + 2 * 0.20 / 1e6)
 
 
-def test_with_a_get_for_each_end_the_last_of_many_waits_until_all_before_it_are_told() -> None:
-    assert Bound(10_000, begin=120, seconds=480).asked == pytest.approx(0.99 * (1000 - 480), abs=0.1)
-    assert Bound(1000, begin=120, seconds=480).asked == pytest.approx(0.06)
-
-
-def test_a_listing_takes_the_time_of_its_pages() -> None:
-    assert Bound(10_000, begin=0, seconds=480).listed == pytest.approx(100 * 0.11 * SHARE + 0.11)
-    assert Bound(10_000, begin=0, seconds=480, rate=5).listed == pytest.approx(100 * 0.2 * SHARE + 0.2)
+@pytest.mark.parametrize(
+    ("bound", "asked", "listed"),
+    [
+        (Bound(1000, begin=120, seconds=480), 0.06, 10 * 0.11 * SHARE + 0.11),
+        (Bound(10_000, begin=120, seconds=480), 0.99 * (1000 - 480) + 0.06, 100 * 0.11 * SHARE + 0.11),
+        (Bound(10_000, begin=120, seconds=480, rate=5), 0.99 * (2000 - 480) + 0.06, 100 * 0.2 * SHARE + 0.2),
+    ],
+)
+def test_the_last_of_many_waits_until_all_before_it_are_told_and_a_listing_takes_the_time_of_its_pages(
+    bound: Bound, asked: float, listed: float
+) -> None:
+    assert bound.asked == pytest.approx(asked)
+    assert bound.listed == pytest.approx(listed)
 
 
 def test_with_twice_the_calls_an_end_is_seen_in_less_than_half_of_the_time() -> None:

@@ -1,18 +1,11 @@
 """How long each way to a response takes, added up from the definition and the template, is what docs/operations.md says of it."""
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from license_conversion.request import ATTEMPT_SECONDS
-from tests.template import RESOURCES
+from tests.template import FUNCTIONS, ROOT, STATES
 
-ROOT = Path(__file__).parents[2]
 TABLE = (ROOT / "docs" / "operations.md").read_text().split("## What breaks, and who responds")[1].split("\n#")[0]
-STATES: dict[str, Any] = json.loads((ROOT / "statemachine" / "gate.asl.json").read_text())["States"]
-FUNCTIONS = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 LAMBDA_PAUSES = (60, 120)
 """Seconds before Lambda's second and third try of an asynchronous invocation.

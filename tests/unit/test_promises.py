@@ -1,18 +1,16 @@
 """docs/promises.md has a row for each promise of the reference, and names files, states and tests that are there."""
 
 import ast
-import json
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.template import ROOT, STATES
+
 PROMISES = (ROOT / "docs" / "promises.md").read_text()
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 README = (ROOT / "README.md").read_text()
 FOLDERS = ("handlers", "handlers/license_conversion", "statemachine")
-STATES = json.loads((ROOT / "statemachine" / "gate.asl.json").read_text())["States"]
 
 
 def section(page: str, heading: str) -> str:

@@ -1,5 +1,7 @@
 """The kinds of value that a property can have."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from license_conversion.properties import (
     Text,
     parse_all,
 )
+from license_conversion.request import EXECUTION_INPUT
 from tests.unit.strategies import any_json, any_text
 
 WORD = Text(r"[a-z]+", "a word", 5)
@@ -32,27 +35,40 @@ PROPERTIES = (
 )
 
 
-@pytest.mark.parametrize(
-    ("kind", "value", "expected"),
-    [
-        pytest.param(WORD, "abc", "abc", id="a text of the form"),
-        pytest.param(WORD, "abcde", "abcde", id="a text of the greatest length"),
-        pytest.param(COUNT, 1, 1, id="the least number"),
-        pytest.param(COUNT, 3600, 3600, id="the greatest number"),
-        pytest.param(COUNT, "3600", 3600, id="a number as CloudFormation sends it"),
-        pytest.param(COUNT, "0005", 5, id="a number with noughts before it"),
-        pytest.param(COUNT, 60.0, 60, id="a whole number as JSON may have it"),
-        pytest.param(CHOICE, "CONTINUE", "CONTINUE", id="one of the words"),
-        pytest.param(WORDS, ["a"], ("a",), id="the shortest list"),
-        pytest.param(WORDS, ["a", "b", "c"], ("a", "b", "c"), id="the longest list"),
-        pytest.param(MARK, "", "", id="an empty mark"),
-        pytest.param(MARK, "a b\n5", "a b\n5", id="any characters, up to the greatest length"),
-        pytest.param(MARK, 12345, 12345, id="a number"),
-        pytest.param(MARK, True, True, id="a boolean"),
-        pytest.param(MARK, ["ab", "cde"], ["ab", "cde"], id="a list of the greatest length"),
-        pytest.param(MARK, [], [], id="an empty list"),
-    ],
-)
+def refusal(given_: Any, *, properties: tuple[Property, ...] = PROPERTIES, what: str = "property") -> str:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_all(properties, given_, what)
+    assert refused.value.__cause__ is None
+    return str(refused.value)
+
+
+TAKEN: list[tuple[Kind, Any, Any]] = [
+    (WORD, "abcde", "abcde"),
+    (COUNT, 1, 1),
+    (COUNT, 3600, 3600),
+    (COUNT, "3600", 3600),  # as CloudFormation sends it
+    (COUNT, "0005", 5),
+    (COUNT, 60.0, 60),  # a whole number as JSON may have it
+    (CHOICE, "CONTINUE", "CONTINUE"),
+    (WORDS, ["a"], ("a",)),
+    (WORDS, ["a", "b", "c"], ("a", "b", "c")),
+    (MARK, "", ""),
+    (MARK, "a b\n5", "a b\n5"),
+    (MARK, 12345, 12345),
+    (MARK, True, True),
+    (MARK, ["ab", "cde"], ["ab", "cde"]),
+    (MARK, [], []),
+]
+REFUSED: list[tuple[Kind, list[Any]]] = [
+    (WORD, ["", "abcdef", "abc\n", "abC", ["a"], None, b"abc"]),
+    (CHOICE, ["fail", "FAIL ", ["FAIL"], True]),
+    (MARK, ["abcdef", 123456, ["ab", "cdef"], None, ["a", None], [["a"]], {"a": "b"}]),
+    (COUNT, [0, 3601, "3601", "-1", "+1", "1.0", "1e3", "1\n", "true", 1.5, float("nan"), float("inf"), [5], None]),
+    (COUNT, [True, "1_000", " 1", "٣٦"]),  # int() takes them
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "expected"), TAKEN)
 def test_a_value_is_taken_in_its_own_type(kind: Kind, value: Any, expected: Any) -> None:
     parsed = kind.parse(value)
 
@@ -63,44 +79,9 @@ def test_a_value_is_taken_in_its_own_type(kind: Kind, value: Any, expected: Any)
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        pytest.param(WORD, "", id="an empty text"),
-        pytest.param(WORD, "abcdef", id="a text too long by one"),
-        pytest.param(WORD, "abc\n", id="a newline at the end"),
-        pytest.param(WORD, "abC", id="a character outside the form"),
-        pytest.param(WORD, ["a"], id="a list for a text"),
-        pytest.param(WORD, None, id="nothing for a text"),
-        pytest.param(WORD, b"abc", id="bytes for a text"),
-        pytest.param(MARK, "abcdef", id="a mark too long by one"),
-        pytest.param(MARK, 123456, id="a number too long by one"),
-        pytest.param(MARK, ["ab", "cdef"], id="a list too long by one in all"),
-        pytest.param(MARK, None, id="nothing for a mark"),
-        pytest.param(MARK, ["a", None], id="a list with nothing in it"),
-        pytest.param(MARK, [["a"]], id="a list in a list"),
-        pytest.param(MARK, {"a": "b"}, id="an object for a mark"),
+        *((kind, value) for kind, values in REFUSED for value in values),
         pytest.param(MARK, 10**5000, id="a number that Python writes no text of"),
-        pytest.param(COUNT, 0, id="below the least"),
-        pytest.param(COUNT, 3601, id="above the greatest"),
-        pytest.param(COUNT, "3601", id="above the greatest as text"),
-        pytest.param(COUNT, "-1", id="a negative number as text"),
-        pytest.param(COUNT, "+1", id="a plus sign"),
-        pytest.param(COUNT, "1.0", id="a decimal point"),
-        pytest.param(COUNT, "1e3", id="an exponent"),
-        pytest.param(COUNT, "1_000", id="an underscore, which int() takes"),
-        pytest.param(COUNT, " 1", id="a blank, which int() takes"),
-        pytest.param(COUNT, "1\n", id="a newline after a number"),
-        pytest.param(COUNT, "٣٦", id="digits that are not ASCII, which int() takes"),
         pytest.param(COUNT, "9" * 5000, id="more digits than int() takes"),
-        pytest.param(COUNT, True, id="true for 1"),
-        pytest.param(COUNT, "true", id="true as text"),
-        pytest.param(COUNT, 1.5, id="no whole number"),
-        pytest.param(COUNT, float("nan"), id="not a number"),
-        pytest.param(COUNT, float("inf"), id="infinity"),
-        pytest.param(COUNT, [5], id="a list for a number"),
-        pytest.param(COUNT, None, id="nothing for a number"),
-        pytest.param(CHOICE, "fail", id="the wrong case"),
-        pytest.param(CHOICE, "FAIL ", id="a blank at the end"),
-        pytest.param(CHOICE, ["FAIL"], id="a list for a choice"),
-        pytest.param(CHOICE, True, id="a boolean for a choice"),
     ],
 )
 def test_a_value_of_another_kind_is_refused(kind: Kind, value: Any) -> None:
@@ -108,164 +89,63 @@ def test_a_value_of_another_kind_is_refused(kind: Kind, value: Any) -> None:
         kind.parse(value)
 
 
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        pytest.param(WORD, "a word", id="text"),
-        pytest.param(COUNT, "a whole number from 1 to 3600", id="integer"),
-        pytest.param(CHOICE, "FAIL or CONTINUE", id="one of"),
-        pytest.param(
-            ScalarOrList(1024),
-            "a text, number or boolean, or a list of them, of at most 1,024 characters in all",
-            id="scalar or list",
-        ),
-    ],
-)
-def test_a_kind_says_what_it_allows(kind: Kind, expected: str) -> None:
-    assert kind.allowed == expected
+@pytest.mark.parametrize("one", EXECUTION_INPUT, ids=lambda one: one.name)
+def test_a_kind_is_said_as_the_json_schema_that_is_published(one: Property) -> None:
+    page = Path(__file__).parents[2] / "schemas" / "execution-input.schema.json"
+    *published, null = json.loads(page.read_text())["properties"][one.name]["anyOf"]
+
+    said = one.kind.schema()
+
+    assert (said.get("anyOf", [said]), null) == (published, {"type": "null"})
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected"),
+    ("value", "shown"),
     [
-        pytest.param(WORD, {"type": "string", "pattern": "^[a-z]+$", "maxLength": 5}, id="text"),
-        pytest.param(
-            COUNT,
-            {
-                "anyOf": [
-                    {"type": "integer", "minimum": 1, "maximum": 3600},
-                    {"type": "string", "pattern": "^[0-9]{1,9}$"},
-                ]
-            },
-            id="integer",
-        ),
-        pytest.param(CHOICE, {"enum": ["FAIL", "CONTINUE"]}, id="one of"),
-        pytest.param(
-            WORDS,
-            {"type": "array", "items": WORD.schema(), "minItems": 1, "maxItems": 3, "uniqueItems": True},
-            id="list",
-        ),
-        pytest.param(
-            MARK,
-            {
-                "anyOf": [
-                    {"type": ["string", "number", "boolean"], "maxLength": 5},
-                    {"type": "array", "items": {"type": ["string", "number", "boolean"], "maxLength": 5}},
-                ]
-            },
-            id="scalar or list",
-        ),
+        pytest.param("4000", "'4000'", id="as it is"),
+        pytest.param("a\n\ud800", r"'a\n\ud800'", id="a newline and half a character as what they are"),
+        pytest.param("X" * (SHOWN_CHARACTERS - 2), f"'{'X' * (SHOWN_CHARACTERS - 2)}'", id="as far as there is room"),
+        pytest.param("X" * (SHOWN_CHARACTERS - 1), f"'{'X' * (SHOWN_CHARACTERS - 1)}…", id="and no further"),
+        pytest.param({"a": "😀" * 10_000}, f"{{'a': '{'😀' * (SHOWN_CHARACTERS - 7)}…", id="a large object"),
+        pytest.param(["x"] * 10_000, "a list of 10000 values", id="how long a list is"),
+        pytest.param("https://bucket/?X-Amz-Signature=c0ffee", "the value (a URL, not shown)", id="no credential"),
     ],
 )
-def test_a_kind_is_said_as_json_schema(kind: Kind, expected: dict[str, Any]) -> None:
-    assert kind.schema() == expected
-
-
-def test_a_refusal_names_the_property_the_value_and_what_is_allowed() -> None:
-    with pytest.raises(InvalidRequest) as refusal:
-        parse_all(PROPERTIES, {"HowMany": "4000"}, "property")
-
-    assert str(refusal.value) == "HowMany: '4000' is not allowed: it must be a whole number from 1 to 3600."
-
-
-def test_a_url_in_the_wrong_place_is_not_repeated() -> None:
-    """It may be a credential."""
-    with pytest.raises(InvalidRequest) as refusal:
-        parse_all(PROPERTIES, {"Word": "https://bucket/?X-Amz-Signature=c0ffee"}, "property")
-
-    assert str(refusal.value) == "Word: the value (a URL, not shown) is not allowed: it must be a word."
-
-
-@pytest.mark.parametrize(("length", "mark"), [(SHOWN_CHARACTERS, ""), (SHOWN_CHARACTERS + 1, "…")])
-def test_a_value_is_shown_as_far_as_a_sentence_has_room_for_it(length: int, mark: str) -> None:
-    value = "X" * (length - 2)  # and two quotation marks
-
-    with pytest.raises(InvalidRequest) as refusal:
-        parse_all(PROPERTIES, {"Word": value}, "property")
-
-    assert str(refusal.value) == f"Word: {repr(value)[:SHOWN_CHARACTERS]}{mark} is not allowed: it must be a word."
+def test_a_refusal_names_the_property_what_there_is_room_for_of_the_value_and_what_is_allowed(
+    value: Any, shown: str
+) -> None:
+    assert refusal({"HowMany": value}) == f"HowMany: {shown} is not allowed: it must be a whole number from 1 to 3600."
 
 
 def test_a_refused_credential_is_not_repeated() -> None:
-    handle = Property("WaitConditionHandle", Text(r"https://\S+", "a URL", 40), "A handle.", secret=True)
+    handle = Property("Handle", Text(r"https://\S+", "a URL", 40), "A handle.", secret=True)
 
-    with pytest.raises(InvalidRequest) as refusal:
-        parse_all([handle], {"WaitConditionHandle": "http://bucket/?X-Amz-Signature=c0ffee"}, "property")
+    said = refusal({"Handle": "not-a-url-but-c0ffee"}, properties=(handle,))
 
-    assert "WaitConditionHandle" in str(refusal.value)
-    assert "it must be a URL" in str(refusal.value)
-    assert "c0ffee" not in str(refusal.value)
-    assert refusal.value.__cause__ is None
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        pytest.param("x" * 100_000, id="a long text"),
-        pytest.param({"a": "😀" * 10_000}, id="a large object"),
-    ],
-)
-def test_a_refusal_stays_a_sentence_however_large_the_value(value: Any) -> None:
-    with pytest.raises(InvalidRequest) as refusal:
-        parse_all(PROPERTIES, {"Word": value}, "property")
-
-    assert len(str(refusal.value)) < 250
-    assert str(refusal.value).endswith("… is not allowed: it must be a word.")
-
-
-def test_a_long_list_is_not_repeated_but_counted() -> None:
-    with pytest.raises(InvalidRequest) as refusal:
-        parse_all(PROPERTIES, {"Word": ["x"] * 10_000}, "property")
-
-    assert str(refusal.value) == "Word: a list of 10000 values is not allowed: it must be a word."
-
-
-def test_a_refusal_shows_a_newline_and_half_a_character_as_what_they_are() -> None:
-    with pytest.raises(InvalidRequest) as refusal:
-        parse_all(PROPERTIES, {"Word": "a\n\ud800"}, "property")
-
-    assert r"'a\n\ud800'" in str(refusal.value)
+    assert said == "Handle: the value (a credential, not shown) is not allowed: it must be a URL."
 
 
 @pytest.mark.parametrize(
     ("misspelt", "meant"),
-    [
-        pytest.param("HowMnay", "HowMany", id="letters swapped"),
-        pytest.param("OnFail", "OnFailure", id="cut short"),
-        pytest.param("howmany", "HowMany", id="the wrong case"),
-    ],
+    [("HowMnay", "HowMany"), ("OnFail", "OnFailure"), ("howmany", "HowMany")],
+    ids=["letters swapped", "cut short", "the wrong case"],
 )
 def test_a_misspelt_name_is_refused_with_the_name_that_was_probably_meant(misspelt: str, meant: str) -> None:
-    with pytest.raises(InvalidRequest) as refusal:
-        parse_all(PROPERTIES, {misspelt: "1"}, "property")
-
-    assert str(refusal.value) == (
+    assert refusal({misspelt: "1"}) == (
         f"'{misspelt}' is not a known property. Did you mean {meant}? Known are: Word, HowMany, OnFailure."
     )
 
 
-def test_a_name_like_no_other_is_refused_with_the_names_that_are_known() -> None:
-    with pytest.raises(InvalidRequest) as refusal:
-        parse_all(PROPERTIES, {"zzz": "1"}, "input member")
+@pytest.mark.parametrize("name", ["zzz", 5, None, True, 1.5, ("Word",)], ids=repr)
+def test_a_name_like_no_other_is_refused_with_the_names_that_are_known(name: Any) -> None:
+    said = refusal({name: "abc"}, what="input member")
 
-    assert str(refusal.value) == "'zzz' is not a known input member. Known are: Word, HowMany, OnFailure."
-
-
-@pytest.mark.parametrize("name", [5, None, True, 1.5, ("Word",), b"Word"], ids=repr)
-def test_a_name_that_is_no_text_is_refused(name: Any) -> None:
-    with pytest.raises(InvalidRequest, match="is not a known property"):
-        parse_all(PROPERTIES, {name: "abc"}, "property")
+    assert said.endswith(" is not a known input member. Known are: Word, HowMany, OnFailure.")
 
 
-@pytest.mark.parametrize("given_", [None, [], "Word", 5, True, [["Word", "abc"]]], ids=repr)
+@pytest.mark.parametrize("given_", [None, [], "Word", 5, [["Word", "abc"]]], ids=repr)
 def test_properties_that_are_no_object_are_refused(given_: Any) -> None:
-    with pytest.raises(InvalidRequest, match="must be an object"):
-        parse_all(PROPERTIES, given_, "property")
-
-
-def test_only_what_is_given_is_parsed() -> None:
-    assert parse_all(PROPERTIES, {"HowMany": "5"}, "property") == {"HowMany": 5}
-    assert parse_all(PROPERTIES, {}, "property") == {}
+    assert refusal(given_).endswith(" is not allowed: it must be an object.")
 
 
 @given(

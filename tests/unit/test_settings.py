@@ -13,15 +13,13 @@ NAMES = {
 }
 
 
-def test_the_settings_are_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in NAMES.values():
-        monkeypatch.setenv(name, f"the value of {name}")
-
-    assert vars(Settings.from_env()) == {setting: f"the value of {name}" for setting, name in NAMES.items()}
-
-
-def test_what_a_function_does_not_need_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_settings_are_what_the_environment_says_and_empty_where_it_says_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in NAMES.values():
         monkeypatch.delenv(name, raising=False)
-
     assert vars(Settings.from_env()) == dict.fromkeys(NAMES, "")
+
+    for name in NAMES.values():
+        monkeypatch.setenv(name, name)
+    assert vars(Settings.from_env()) == NAMES

@@ -2,15 +2,23 @@
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
+import botocore.session
 import pytest
 
-from license_conversion.errors import NobodyListens
-from tests.simulation.clock import BEGINNING, VirtualClock
-from tests.simulation.interpreter import Done, Execution, Failed, gate
+from license_conversion.errors import AccessDenied, GateError, InvalidRequest, NobodyListens
+from license_conversion.gate import RETRY_SECONDS
+from license_conversion.license_manager import NEW_ROLE
+from license_conversion.request import MARGIN, Times
+from tests.simulation.clock import BEGINNING
+from tests.simulation.interpreter import FILE, gate
+from tests.template import RESOURCES
+from tests.unit.walk import Walk
 
 URL = "https://answer.example/r?X-Amz-Signature=s"
 EVENT = {"RequestType": "Create", "ResponseURL": URL, "ResourceProperties": {}}
@@ -25,85 +33,40 @@ FAILED = {**ENDED, "Passed": False, "Error": "LicenseConversion.Failed", "Cause"
 REFUSED = {**FAILED, "Error": "LicenseConversion.InvalidRequest"}
 del REFUSED["Event"]
 PAUSE, ATTEMPT, GIVE_UP = 10, 25, 100
-SLEEPS = {"Ended": False, "SecondsUntilNextCheck": 7, "Pending": "lct-1"}
+SLEEPS = {"Ended": False, "NextCheckAt": "in 7", "Pending": "lct-1"}
+"""`NextCheckAt` is so many seconds after the check."""
 KEY = {"Account": {"S": "a"}, "Gate": {"S": "g"}}
-REGISTERS = {**SLEEPS, "SecondsUntilNextCheck": 110, "Registration": KEY}
+REGISTERS = {**SLEEPS, "NextCheckAt": "in 110", "Registration": KEY}
 NAMED = {"Response": SAID}
-THROTTLED, INACTIVE = "Lambda.TooManyRequestsException", "Lambda.CodeArtifactUserPendingException"
+THROTTLED = "Lambda.TooManyRequestsException"
 
 
-class Walk:
-    """An execution whose functions give one result after the other, the last one for ever. An error is a string; None hangs.
-    What is not said of a function, it does at once.
-    """
+class GateWalk(Walk):
+    """Of the real file."""
 
     def __init__(self, execution_input: Any, *checks: Any, **said: Any) -> None:
-        self.calls: list[tuple[float, str]] = []
-        self.payloads: list[dict[str, Any]] = []
-        self._said = {
-            "CheckTask": list(checks),
-            **{name: result if isinstance(result, list) else [result] for name, result in said.items()},
-        }
-        self.clock = VirtualClock()
-        self.execution = Execution(
-            self.clock,
-            self._invoke,
-            machine=gate(),
-            name="one",
-            arn="arn:one",
-            text=json.dumps(execution_input),
-            lost=lambda *_: None,
-        )
-        self.execution.begin()
+        others = {name: result if isinstance(result, list) else [result] for name, result in said.items()}
+        super().__init__(gate(), execution_input, {"CheckTask": checks, **others})
 
-    def _invoke(self, function: str, payload: str, done: Done, failed: Failed) -> None:
-        self.calls.append((self.clock.now, function))
-        given = json.loads(payload)
-        self.payloads.append(given)
-        said = self._said.get(function, [{}])
-        result = said.pop(0) if len(said) > 1 else said[0]
-        if isinstance(result, str):
-            self.clock.after(0, lambda: failed(result, "a cause"))
-        elif result is not None:
-            if function == "CheckTask":
-                kept = {"Waiter": given["Gate"]["Waiter"], "AttemptSeconds": ATTEMPT, "PauseSeconds": PAUSE}
-                result = {**kept, "GiveUpAt": given["Gate"]["GiveUpAt"], **result}
-            self.clock.after(0, lambda: done(result))
-
-    def out(self) -> "Walk":
-        self.clock.run_for(2 * 86400)
-        assert self.execution.status != "RUNNING"
-        return self
-
-    def given(self, function: str) -> list[dict[str, Any]]:
-        """What the function's calls were given."""
-        return [given for given, (_, called) in zip(self.payloads, self.calls, strict=True) if called == function]
-
-    def times(self, function: str) -> list[float]:
-        return [when for when, called in self.calls if called == function]
-
-    @property
-    def functions(self) -> list[str]:
-        return [called for _, called in self.calls]
-
-    @property
-    def metrics(self) -> list[str]:
-        return [one["MetricData"][0]["MetricName"] for one in self.given("PutMetricData")]
+    def result(self, function: str, given: Any, said: Any) -> Any:
+        """With the moment of the next check."""
+        sleeps = said.get("NextCheckAt", "").removeprefix("in ")
+        return {**said, "NextCheckAt": at(self.clock.now + float(sleeps))} if sleeps else said
 
 
 def stack(*checks: Any, event: Mapping[str, Any] = EVENT, **said: Any) -> Walk:
     opened = {
         "Waiter": "STACK", "Ended": False, "GiveUpAt": at(GIVE_UP), "AttemptSeconds": ATTEMPT, "PauseSeconds": PAUSE,
     }  # fmt: skip
-    return Walk({"Stack": {"Event": event, "Gate": opened}}, *checks, **said)
+    return GateWalk({"Stack": {"Event": event, "Gate": opened}}, *checks, **said)
 
 
 def caller(*checks: Any, **said: Any) -> Walk:
-    return Walk({"LicenseConversionTaskId": "lct-1"}, *checks, **said)
+    return GateWalk({"LicenseConversionTaskId": "lct-1"}, *checks, **said)
 
 
 def token(*checks: Any, **said: Any) -> Walk:
-    return Walk({"LicenseConversionTaskId": "lct-1", "TaskToken": "of-a-caller"}, *checks, **said)
+    return GateWalk({"LicenseConversionTaskId": "lct-1", "TaskToken": "of-a-caller"}, *checks, **said)
 
 
 def at(seconds: float) -> str:
@@ -244,7 +207,7 @@ def test_a_gate_that_is_not_called_back_wakes_by_itself_without_results() -> Non
 
 
 def test_a_gate_that_sleeps_for_no_longer_than_it_may_try_to_register_does_not_register() -> None:
-    walk = stack({**REGISTERS, "SecondsUntilNextCheck": 7}, ENDED).out()
+    walk = stack({**REGISTERS, "NextCheckAt": "in 7"}, ENDED).out()
 
     assert (walk.times("UpdateItem:Token"), walk.times("CheckTask")) == ([], [0, 7])
 
@@ -258,41 +221,63 @@ def test_results_are_given_to_one_check_and_not_to_the_next() -> None:
     assert [given["Results"] for given in walk.given("CheckTask")] == [[], ["lct-1"], []]
 
 
-@pytest.mark.parametrize(("seconds", "wakes_after"), [(110, 103), (8, 1)])
-def test_a_gate_that_cannot_register_tries_for_seconds_and_does_not_sleep_past_its_deadline(
-    seconds: int, wakes_after: int
-) -> None:
-    registers = {**REGISTERS, "SecondsUntilNextCheck": seconds}
+@pytest.mark.parametrize("seconds", [110, 8])
+def test_a_gate_that_cannot_register_checks_when_it_would_have_and_is_not_registered(seconds: int) -> None:
+    registers = {**REGISTERS, "NextCheckAt": f"in {seconds}"}
     refuses: Any = {"UpdateItem:Token": "DynamoDb.ProvisionedThroughputExceededException"}
     walk = stack(registers, ENDED, **refuses).out()
 
     assert len(walk.times("UpdateItem:Token")) == 4
-    assert walk.times("UpdateItem:Token")[-1] <= 7
-    assert walk.times("CheckTask")[1] == walk.times("UpdateItem:Token")[-1] + wakes_after
+    assert seconds <= walk.times("CheckTask")[1] < seconds + 1
     assert walk.given("CheckTask")[1]["RegisteredAt"] == ""
+
+
+def test_each_try_to_register_has_what_the_ones_before_it_have_left() -> None:
+    fails_once: Any = {"UpdateItem:Token": ["DynamoDb.InternalServerError", None]}
+    walk = stack(REGISTERS, ENDED, **fails_once).out()
+
+    assert len(walk.times("UpdateItem:Token")) == 2
+    assert 110 <= walk.times("CheckTask")[1] < 111
 
 
 # Something is broken
 
 
-@pytest.mark.parametrize("error", ["LicenseConversion.InvalidRequest", "LicenseConversion.AccessDenied"])
-def test_a_refusal_is_tried_again_after_five_seconds_and_the_check_knows_how_often(error: str) -> None:
-    walk = stack(error, error, ENDED).out()
+@pytest.mark.parametrize("error", [InvalidRequest, AccessDenied])
+def test_a_refusal_is_tried_again_for_as_long_as_its_grace_and_the_check_knows_how_often(
+    error: type[GateError],
+) -> None:
+    tries = NEW_ROLE // RETRY_SECONDS + 2
+    walk = stack(*[error.__name__] * tries, ENDED).out()
 
-    assert walk.times("CheckTask") == [0, 5, 10]
-    assert [(given["Tries"], given["EnteredAt"]) for given in walk.given("CheckTask")] == [(n, at(0)) for n in range(3)]
+    assert walk.times("CheckTask") == [RETRY_SECONDS * number for number in range(tries + 1)]
+    known = [(given["Tries"], given["EnteredAt"]) for given in walk.given("CheckTask")]
+    assert known == [(number, at(0)) for number in range(tries + 1)]
     assert walk.metrics == []
 
 
-def test_functions_that_are_inactive_cost_a_gate_time_and_no_outcome() -> None:
-    """40 to 106 seconds each, says one report:
-    https://github.com/aws-solutions-library-samples/accelerated-intelligent-document-processing-on-aws/issues/801
-    """
-    walk = token(*[INACTIVE] * 9, ENDED, Respond=[*[INACTIVE] * 20, {}]).out()
+@cache
+def lambdas_errors() -> list[str]:
+    """Every error that botocore's model of Invoke knows, by the name that Step Functions gives it."""
+    model = botocore.session.get_session().get_service_model("lambda")
+    return [f"Lambda.{shape.name}" for shape in model.operation_model("Invoke").error_shapes]
 
-    assert walk.times("CheckTask")[-1] >= 106
-    assert walk.times("Respond")[-1] - walk.times("Respond")[0] >= 106
-    assert walk.metrics == ["ChecksFailed"]
+
+UNMODELLED = [
+    # https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html#bp-lambda-serviceexception
+    *("Lambda.ClientExecutionTimeoutException", "Lambda.AWSLambdaException", "Lambda.SdkClientException"),
+    # Of a function that is Inactive: https://github.com/boto/boto3/issues/3788
+    *("Lambda.CodeArtifactUserPendingException", "Lambda.ResourceNotReadyException"),
+    *("Runtime.ImportModuleError", "Runtime.ExitError", "Sandbox.Timedout", "Lambda.Unknown"),
+]
+
+
+@pytest.mark.parametrize("error", [*lambdas_errors(), *UNMODELLED])
+def test_no_error_of_lambdas_ends_a_gate_or_is_retried_where_nobody_counts(error: str) -> None:
+    walk = token(error, ENDED, Respond=[error, {}]).out()
+
+    assert (walk.times("CheckTask"), walk.metrics) == ([0, 14], ["ChecksFailed"])
+    assert len(walk.times("Respond")) == 2
     assert (walk.execution.status, walk.execution.output) == ("SUCCEEDED", TASK)
 
 
@@ -339,32 +324,40 @@ def test_checks_that_fail_are_counted_at_the_first_failure_and_every_ten_minutes
 def test_a_caller_whose_request_no_check_has_read_is_given_up_at_its_own_time_out_where_it_is_one(
     given: Any, gives_up: int
 ) -> None:
-    walk = Walk({"TimeoutSeconds": given}, THROTTLED).out()
+    walk = GateWalk({"TimeoutSeconds": given}, THROTTLED).out()
 
-    # As for a request that has been read.
-    assert walk.given("CheckTask")[0]["Gate"]["GiveUpAt"] == at(gives_up + 12)
+    read = Times.of(BEGINNING, gives_up, MARGIN).state()
+    assert walk.given("CheckTask")[0]["Gate"] == {
+        "Waiter": "CALLER",
+        "Ended": False,
+        **read,
+        "GiveUpAt": at(gives_up + 12),
+    }
     assert walk.times("CheckTask")[-1] <= gives_up + 60
 
 
 def test_a_whole_day_of_checks_that_fail_fits_into_an_executions_history() -> None:
     """An event for each state that is entered and left, and three for each attempt."""
-    walk = Walk({"TimeoutSeconds": 86400}, THROTTLED).out()
+    walk = GateWalk({"TimeoutSeconds": 86400}, THROTTLED).out()
 
     assert 2 * len(walk.execution.entered) + 3 * len(walk.calls) < 25_000
 
 
-def test_a_response_that_was_not_sent_is_sent_again_for_an_hour_and_its_gate_says_so() -> None:
-    walk = stack(ENDED, Respond="ResponseNotTaken").out()
+@pytest.mark.parametrize(
+    ("said", "attempt", "cause"),
+    [("ResponseNotTaken", 0, "ResponseNotTaken: a cause"), (None, ATTEMPT, "States.Timeout: ")],
+)
+def test_a_response_that_was_not_sent_is_sent_again_for_an_hour_and_its_gate_says_so(
+    said: str | None, attempt: int, cause: str
+) -> None:
+    walk = stack(ENDED, Respond=said).out()
 
     times = walk.times("Respond")
-    assert len([when for when in times if when <= 30]) >= 4
-    assert times[-1] >= 3000
-    assert max(after - before for before, after in itertools.pairwise(times)) <= 30
+    assert len([when for when in times if when <= 30 + 4 * attempt]) >= 4
+    assert times[-1] >= 3600
+    assert max(after - before for before, after in itertools.pairwise(times)) <= 30 + attempt
     assert walk.metrics == ["GatesWithoutResponse"]
-    assert (walk.execution.error, walk.execution.cause) == (
-        "LicenseConversion.NoResponse",
-        "ResponseNotTaken: a cause",
-    )
+    assert (walk.execution.error, walk.execution.cause) == ("LicenseConversion.NoResponse", cause)
 
 
 def test_where_nobody_listens_nothing_is_sent_again() -> None:
@@ -386,7 +379,7 @@ def test_what_cannot_be_counted_keeps_no_gate_from_its_response_for_longer_than_
 
 @pytest.mark.parametrize("members", [{}, {"TaskToken": "of-a-caller"}], ids=["sync", "token"])
 def test_an_input_that_is_too_large_is_refused_in_words(members: Mapping[str, str]) -> None:
-    walk = Walk({**members, "LicenseConversionTaskIds": "x" * 262_000}, ENDED).out()
+    walk = GateWalk({**members, "LicenseConversionTaskIds": "x" * 262_000}, ENDED).out()
 
     assert [given["Input"] for given in walk.given("Respond")] == [members] * len(members)
     assert walk.execution.error == "LicenseConversion.InvalidRequest"
@@ -414,8 +407,26 @@ def test_an_input_that_is_too_large_is_refused_in_words(members: Mapping[str, st
     ids=str,
 )
 def test_an_input_that_looks_like_nothing_or_like_ours_is_left_to_the_check(execution_input: Any, waiter: str) -> None:
-    walk = Walk(execution_input, REFUSED).out()
+    walk = GateWalk(execution_input, REFUSED).out()
 
     assert walk.given("CheckTask")[0]["Gate"]["Waiter"] == waiter
     assert walk.functions == ["CheckTask", "Respond"][: 1 + (waiter == "TASK_TOKEN")]
     assert walk.execution.error == "LicenseConversion.InvalidRequest"
+
+
+# The file itself
+
+
+def test_an_execution_outlives_the_longest_wait_by_less_than_an_hour() -> None:
+    """Step Functions' own end of it responds to nobody, the safety net has to."""
+    assert 86400 + 600 <= (gate().timeout_seconds or 0) <= 86400 + 3600
+
+
+def test_the_template_says_what_a_deployment_fills_in_and_the_file_names_no_partition_of_its_own() -> None:
+    text = FILE.read_text()
+    substitutions = RESOURCES["LicenseConversionGate"]["Properties"]["DefinitionSubstitutions"]
+
+    assert substitutions["Partition"] == {"Ref": "AWS::Partition"}
+    assert set(re.findall(r"\$\{(\w*)\}", text)) == set(substitutions)
+    assert set(re.findall(r'"arn:([^:]*)', text)) == {"${Partition}"}
+    assert "amazonaws" not in text

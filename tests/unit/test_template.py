@@ -2,8 +2,9 @@
 
 import importlib
 import json
+import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,11 +12,10 @@ from samtranslator.translator.transform import transform  # type: ignore[import-
 
 import respond
 from tests.context import Context
-from tests.template import RESOURCES, TEMPLATE
+from tests.template import FUNCTIONS, RESOURCES, ROOT, TEMPLATE, resources
 from tests.unit.conftest import Said
 from tests.unit.network import Network
 
-FUNCTIONS = {name: one["Properties"] for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"}
 RESPONDER = RESOURCES["Responder"]
 
 
@@ -41,13 +41,8 @@ def made() -> dict[str, Any]:
     for one in template["Resources"].values():
         for uri in {"CodeUri", "ContentUri"} & one.get("Properties", {}).keys():
             one["Properties"][uri] = "s3://bucket/key"
-    resources: dict[str, Any] = transform(template, {}, NoManagedPolicies())["Resources"]
-    return resources
-
-
-class NoManagedPolicies:
-    def load(self) -> dict[str, str]:
-        return {}
+    no_managed_policies = SimpleNamespace(load=dict)
+    return transform(template, {}, no_managed_policies)["Resources"]  # type: ignore[no-any-return]
 
 
 def _named(value: Any) -> Iterator[str]:
@@ -56,12 +51,11 @@ def _named(value: Any) -> Iterator[str]:
         for one in value:
             yield from _named(one)
     elif isinstance(value, dict):
-        yield from (value[key] for key in ("Ref",) if isinstance(value.get(key), str))
-        got = value.get("Fn::GetAtt", [])
-        yield got.split(".")[0] if isinstance(got, str) else next(iter(got), "")
+        for function in ("Ref", "Fn::GetAtt", "DependsOn"):
+            said = value.get(function, [])
+            yield from [said.split(".")[0]] if isinstance(said, str) else said
         sub = value.get("Fn::Sub", "")
-        text = sub if isinstance(sub, str) else sub[0]
-        yield from (part.split("}")[0].split(".")[0] for part in text.split("${")[1:])
+        yield from re.findall(r"\$\{(\w+)", sub if isinstance(sub, str) else sub[0])
         for one in value.values():
             yield from _named(one)
 
@@ -72,8 +66,7 @@ def test_nothing_that_a_response_needs_is_deleted_before_each_gate_that_waits_ha
     found = {"Responder"}
     while found:
         goes_later |= found
-        each = [made[name] for name in found]
-        found = {name for one in each for name in [*_named(one.get("Properties")), *_as_list(one.get("DependsOn", []))]}
+        found = {name for each in found for name in _named(made[each])}
         found = (found & made.keys()) - goes_later
     goes_at_once = {
         name for name, one in made.items() if name not in goes_later and one["Type"] != "AWS::CloudWatch::Alarm"
@@ -92,10 +85,6 @@ def test_cloudformation_shortens_no_name_under_the_default_stack_name_which_past
 
     for name, one in made.items():
         assert len(f"license-conversion-gate-{name}-abcdefghijkl") <= longest.get(one["Type"], 255)
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def test_a_deployment_that_changes_what_the_responder_depends_on_calls_it() -> None:
@@ -133,9 +122,15 @@ def test_no_function_goes_inactive_because_nobody_invokes_it_for_two_weeks(
     assert (network.calls, said()) == ([], Said())
 
 
-def test_the_responder_has_no_layer_and_each_function_writes_into_the_one_log_group() -> None:
+def test_the_responder_has_no_layer_and_network_architecture_and_log_group_are_the_same_for_all_functions() -> None:
+    (layer,) = resources("AWS::Serverless::LayerVersion").values()
+    of_all = TEMPLATE["Globals"]["Function"]
+
     assert [name for name, one in FUNCTIONS.items() if "Layers" not in one] == ["RespondFunction"]
-    assert TEMPLATE["Globals"]["Function"]["LoggingConfig"] == {"LogGroup": {"Ref": "FunctionLogs"}}
+    assert of_all["LoggingConfig"] == {"LogGroup": {"Ref": "FunctionLogs"}}
+    assert of_all["Architectures"] == [{"Ref": "Architecture"}]
+    assert not [name for name, one in FUNCTIONS.items() if one.keys() & {"LoggingConfig", "Architectures", "VpcConfig"}]
+    assert "CompatibleArchitectures" not in layer, "a region without arm64 refuses a layer that names it"
 
 
 def test_each_function_is_told_what_it_reads_from_its_environment() -> None:
@@ -150,7 +145,7 @@ def test_each_function_is_told_what_it_reads_from_its_environment() -> None:
 
 
 def test_the_definition_gets_each_name_that_it_asks_for() -> None:
-    definition = (Path(__file__).parents[2] / "statemachine" / "gate.asl.json").read_text()
+    definition = (ROOT / "statemachine" / "gate.asl.json").read_text()
     given = RESOURCES["LicenseConversionGate"]["Properties"]["DefinitionSubstitutions"]
 
     assert {part.split("}")[0] for part in definition.split("${")[1:]} == given.keys()

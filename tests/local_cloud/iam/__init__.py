@@ -2,7 +2,7 @@
 
 - ``engine.mjs``, ``engine.py``: a policy engine that exists (iam-simulate, on Node), as one process beside LocalStack
 - ``needs.py``: which actions on which resources an AWS call asks for, and in which context
-- ``judge.py``: a principal, an action and a resource to a verdict in AWS's words; every verdict is kept in a file of the run
+- ``judge.py``: a principal, an action and a resource to a verdict in AWS's words
 - ``person.py``: the rights of a person, as docs/permissions.md gives them to be pasted
 
 What finds the principal of a call runs inside LocalStack: ``localstack_plugins/permissions.py``. Standard library alone here,
@@ -12,6 +12,3 @@ Not judged: calls with the local cloud's own key ("test"), which belong to the a
 for itself. Resource policies (a queue's, a function's, a key's) are left out, but for the trust policy of a role that another
 role assumes.
 """
-
-PATH = "/_local_cloud/permissions"
-"""Where LocalStack judges calls that are not made to itself."""

@@ -1,10 +1,8 @@
 """Verdicts: a principal's policies, an action and a resource, asked of the engine once and remembered."""
 
 import json
-import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tests.local_cloud.iam.engine import Engine
@@ -14,7 +12,6 @@ _BECAUSE = {
     "identity": "identity-based policy",
     "pb": "permissions boundary",
     "resource": "resource-based policy",
-    "session": "session policy",
 }
 
 
@@ -27,7 +24,6 @@ class Principal:
     policies: tuple[tuple[str, str], ...]
     """Name and JSON document of each identity-based policy."""
     boundary: str = ""
-    session_policy: str = ""
 
     @property
     def account(self) -> str:
@@ -48,22 +44,17 @@ class Verdict:
     reason: str
     """AWS's sentence; empty when it is allowed."""
 
-    @classmethod
-    def read(cls, file: Path) -> "list[Verdict]":
-        """All that a run has kept so far, each once, oldest first."""
-        lines = file.read_text().splitlines() if file.exists() else []
-        return [cls(**{**one, "by": tuple(map(tuple, one["by"]))}) for one in map(json.loads, lines)]
-
 
 class Judge:
     """May be asked from any thread."""
 
-    def __init__(self, engine: Engine, file: Path | None = None) -> None:
-        """``file`` takes each new verdict as a line of JSON."""
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._file = file
-        self._lock = threading.Lock()
         self._known: dict[tuple[object, ...], Verdict] = {}
+
+    def verdicts(self) -> list[Verdict]:
+        """Each call that was judged, once for each principal, action, resource and context; oldest first."""
+        return list(self._known.values())
 
     def judge(self, principal: Principal, need: Need, trust: str = "", region: str = "") -> Verdict:
         """``trust`` is the trust policy (JSON) of the role that is to be assumed, where it is known."""
@@ -75,14 +66,11 @@ class Judge:
         }
         question = (principal, need.action, need.resource, json.dumps(context), trust)
         if question not in self._known:
-            verdict = self._ask(principal, need, context, trust)
-            with self._lock:
-                if question not in self._known:
-                    self._known[question] = verdict
-                    self._keep(verdict)
+            self._known.setdefault(question, self._ask(principal, need, context, trust))
         return self._known[question]
 
     def _ask(self, principal: Principal, need: Need, context: dict[str, Any], trust: str) -> Verdict:
+        boundary = [{"name": "boundary", "policy": json.loads(principal.boundary or "{}")}]
         answer = self._engine.simulate({
             "request": {
                 "principal": principal.arn,
@@ -98,25 +86,13 @@ class Judge:
             "serviceControlPolicies": [],
             "resourceControlPolicies": [],
             **({"resourcePolicy": json.loads(trust)} if trust else {}),
-            **({"sessionPolicy": json.loads(principal.session_policy)} if principal.session_policy else {}),
-            **_boundary(principal),
+            **({"permissionBoundaryPolicies": boundary} if principal.boundary else {}),
         })  # fmt: skip
         return Verdict(
             principal.arn, principal.owner, need.action, need.resource, dict(context), answer["allowed"],
             tuple(sorted({(action, resource) for action, resource in answer["by"]})),
             "" if answer["allowed"] else _sentence(principal, need, answer),
         )  # fmt: skip
-
-    def _keep(self, verdict: Verdict) -> None:
-        if self._file:
-            with self._file.open("a") as file:
-                file.write(json.dumps(asdict(verdict)) + "\n")
-
-
-def _boundary(principal: Principal) -> dict[str, Any]:
-    if not principal.boundary:
-        return {}
-    return {"permissionBoundaryPolicies": [{"name": "boundary", "policy": json.loads(principal.boundary)}]}
 
 
 def _sentence(principal: Principal, need: Need, answer: Mapping[str, Any]) -> str:
@@ -128,7 +104,3 @@ def _sentence(principal: Principal, need: Need, answer: Mapping[str, Any]) -> st
         else f"because no {policy} allows the {need.action} action"
     )
     return f"User: {principal.arn} is not authorized to perform: {need.action} on resource: {need.resource} {because}"
-
-
-def first_denial(verdicts: Iterable[Verdict]) -> Verdict | None:
-    return next((one for one in verdicts if not one.allowed), None)

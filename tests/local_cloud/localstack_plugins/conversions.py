@@ -1,11 +1,9 @@
 """What a state machine that converts instances meets on AWS, and open LocalStack lacks.
 
-- Step Functions reaches License Manager (`aws-sdk:licensemanager:…`) and DynamoDB (`aws-sdk:dynamodb:…`): ours, beside LocalStack
+- Step Functions reaches our License Manager (`aws-sdk:licensemanager:…`), beside LocalStack
 - errors of License Manager and EC2 have the names that Step Functions gives them
-- the Cause of a nested execution is cut
 - a call that EventBridge refuses is an error that a state can catch
-- a Choice reads timestamps with fractions of a second, as the context object has them
-- a JSONPath that may match many gives a list, of one match or of none too
+- an execution that was stopped is ABORTED
 - an instance has a usage operation and product codes, which License Manager has changed or not, and takes a moment to stop
 - one with the tag NEVER_RUNS is stopped again by EC2 after each start
 
@@ -13,9 +11,7 @@ Each service is changed when it is loaded, at its first call: nobody else waits 
 """
 
 import json
-import re
 import threading
-from datetime import datetime
 from importlib import import_module
 from typing import Any, cast
 
@@ -23,78 +19,33 @@ from localstack.services.plugins import Service, aws_provider
 
 from tests.local_cloud import parse_once
 from tests.local_cloud.localstack import DIRECT
-from tests.local_cloud.localstack_plugins import query_language, step_functions
+from tests.local_cloud.localstack_plugins import query_language
 from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
 
 STOPPING_SECONDS = 1.0
 NEVER_RUNS = "tests:never-runs"
 """As an instance does whose encrypted volume may not be decrypted: https://repost.aws/knowledge-center/kms-iam-ec2-permission"""
-CAUSE_CHARACTERS = 32_768
-"""https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html: the most that a Cause holds."""
-MAY_MATCH_MANY = re.compile(r"\*|\.\.|\[\?|\[\d*:\d*\]")
 
 
 @aws_provider(api="stepfunctions", name="converting")  # type: ignore[untyped-decorator,unused-ignore]  # LocalStack is untyped
 def stepfunctions() -> Service:
-    # In this order: whoever is imported later takes the changed functions themselves.
-    from localstack.services.stepfunctions.asl.utils import json_path  # noqa: PLC0415
-
-    json_path.extract_json = _extract_as_on_aws(json_path)
     from localstack.services.stepfunctions.asl.utils import boto_client  # noqa: PLC0415
 
-    boto_client.boto_client_for = _with_services_beside(boto_client)
-    parse_once.clients(boto_client)
+    boto_client.boto_client_for = _clients(boto_client)
     from localstack.services.stepfunctions.provider import StepFunctionsProvider  # noqa: PLC0415
 
     asl = "localstack.services.stepfunctions.asl"
     services = f"{asl}.component.state.state_execution.state_task.service"
-    tasks, aws_sdk, nested, events = (
-        cast("Any", import_module(f"{services}.state_task_service{name}"))
-        for name in ("", "_aws_sdk", "_sfn", "_events")
+    tasks, aws_sdk, events = (
+        cast("Any", import_module(f"{services}.state_task_service{name}")) for name in ("", "_aws_sdk", "_events")
     )
     parse_once.definitions(import_module(f"{asl}.parse.asl_parser"))
     tasks.StateTaskService._SERVICE_NAME_SFN_TO_BOTO_OVERRIDES["licensemanager"] = "license-manager"
     aws_sdk._SERVICE_ERROR_NAMES.update(licensemanager="LicenseManager", ec2="Ec2")
-    nested.to_json_str = _cut(nested.to_json_str)
     events.StateTaskServiceEvents._from_error = _as_failed_task(events)
-    operators = f"{asl}.component.state.state_choice.comparison.operator.implementations"
-    is_timestamp = cast("Any", import_module(f"{operators}.is_operator")).IsTimestamp
-    is_timestamp.string_to_timestamp = staticmethod(_timestamp)
     query_language.evaluate_here()
-    step_functions.enter_in_turn(cast("Any", import_module(f"{asl}.component.state.state")).CommonStateField)
-    step_functions.stay_stopped(cast("Any", import_module(f"{asl}.eval.environment")).Environment)
-    return Service.for_provider(step_functions.eventually_consistent(StepFunctionsProvider)())
-
-
-def _timestamp(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-
-
-def _extract_as_on_aws(json_path: Any) -> Any:
-    original = json_path.extract_json
-
-    def extract_json(path: str, data: Any) -> Any:
-        if MAY_MATCH_MANY.search(path) and not re.search(r"\[\d+\]$", path):
-            return [match.value for match in json_path.parse(path).find(data)]
-        return original(path, data)
-
-    return extract_json
-
-
-def _cut(to_json_str: Any) -> Any:
-    """The Cause of a nested execution that failed is its whole description, and is cut wherever the limit falls.
-
-    Its input, which the same function writes, comes with separators of its own, and stays whole.
-    """
-
-    def to_json_str_that_is_cut(value: Any, **separators: Any) -> str:
-        text = str(to_json_str(value, **separators))
-        return text if separators else text[:CAUSE_CHARACTERS]
-
-    return to_json_str_that_is_cut
+    _stay_stopped(cast("Any", import_module(f"{asl}.eval.environment")).Environment)
+    return Service.for_provider(StepFunctionsProvider())
 
 
 def _as_failed_task(events: Any) -> Any:
@@ -117,29 +68,49 @@ def _as_failed_task(events: Any) -> Any:
     return from_error
 
 
-def _with_services_beside(boto_client: Any) -> Any:
-    original = boto_client.boto_client_for
+def _clients(boto_client: Any) -> Any:
+    """Each with the credentials of the state machine's role, once: a state that calls a function would make its own."""
+    original, made = boto_client.boto_client_for, dict[tuple[str, str, str], Any]()
 
     def boto_client_for(service: str, region: str, state_credentials: Any) -> Any:
-        settings = CloudSettings.from_environment()
-        beside = {"license-manager": settings.license_manager_url, "dynamodb": settings.dynamodb_url}
-        if service not in beside:
-            return original(service, region, state_credentials)
+        whose = (service, region, str(state_credentials.role_arn))
+        if whose not in made:
+            make = license_manager if service == "license-manager" else original
+            made[whose] = make(service=service, region=region, state_credentials=state_credentials)
+        return made[whose]
+
+    def license_manager(service: str, region: str, state_credentials: Any) -> Any:
         import boto3  # noqa: PLC0415
 
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}  # License Manager does not look at them
-        if service == "dynamodb":  # which asks whether the state machine's role may
-            role = original("sts", region, state_credentials)._request_signer._credentials
-            keys = {"aws_access_key_id": role.access_key, "aws_secret_access_key": role.secret_key}
+        role = original("sts", region, state_credentials)._request_signer._credentials
         return cast("Any", boto3).client(
             service,
-            endpoint_url=beside[service],
+            endpoint_url=CloudSettings.from_environment().license_manager_url,
             region_name=region,
             config=boto_client._BOTO_CLIENT_CONFIG,
-            **keys,
+            aws_access_key_id=role.access_key,
+            aws_secret_access_key=role.secret_key,
         )
 
     return boto_client_for
+
+
+def _stay_stopped(environment: Any) -> None:
+    """An execution that was stopped is ABORTED, whatever the state that it was in comes to, and at once where that waits for a
+    task token. LocalStack has it fail, and with an error of the interpreter's own where the stop comes between two states.
+    """
+    set_error, set_stop = environment.set_error, environment.set_stop
+
+    def set_error_unless_stopped(self: Any, error: Any) -> None:
+        if type(self.program_state()).__name__ != "ProgramStopped":
+            set_error(self, error)
+
+    def stop_and_wake(self: Any, *arguments: Any, **named: Any) -> None:
+        set_stop(self, *arguments, **named)
+        for endpoint in list(self.callback_pool_manager._pool.values()):
+            endpoint.interrupt_all()
+
+    environment.set_error, environment.set_stop = set_error_unless_stopped, stop_and_wake
 
 
 @aws_provider(api="ec2", name="converting")  # type: ignore[untyped-decorator,unused-ignore]  # LocalStack is untyped

@@ -6,6 +6,7 @@ touched, what it was before, what is to be cleaned up later), and the attributes
 
 import json
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -24,17 +25,16 @@ from localstack.services.cloudformation.resource_provider import (
     ResourceProviderExecutor,
     ResourceProviderPayload,
 )
-from localstack.services.cloudformation.v2.entities import ChangeSet, Stack
+from localstack.services.cloudformation.v2.entities import ChangeSet
 
-from tests.local_cloud.localstack_plugins import observability, resources, tables
+from tests.local_cloud.localstack_plugins import resources
 
 _OURS: dict[str, type[ResourceProvider]] = {
     "AWS::CloudFormation::CustomResource": resources.CustomResource,
     "AWS::CloudFormation::WaitCondition": resources.WaitCondition,
     "AWS::CloudFormation::WaitConditionHandle": resources.WaitConditionHandle,
-    "AWS::CloudWatch::Dashboard": observability.Dashboard,
-    "AWS::DynamoDB::Table": tables.Table,
-    "AWS::Logs::QueryDefinition": observability.QueryDefinition,
+    "AWS::CloudWatch::Dashboard": resources.Dashboard,
+    "AWS::Logs::QueryDefinition": resources.QueryDefinition,
 }
 _POLL_SECONDS = 0.2
 _FAILED = (ResourceStatus.CREATE_FAILED, ResourceStatus.UPDATE_FAILED)
@@ -78,6 +78,8 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
         self.changes: list[Change] = []
         self.cleanups: list[Callable[[], bool]] = []
         self.failed_resource: str | None = None
+        self.finished = threading.Event()
+        self.delete_instead = False
 
     def run(self) -> str | None:
         """Deploy; return why it failed, or None."""
@@ -115,12 +117,8 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
         verb = special_action or {"Add": "CREATE", "Modify": "UPDATE", "Remove": "DELETE"}[action.value]
         end = "COMPLETE" if event_status == OperationStatus.SUCCESS else event_status.name
         known = self.resources.get(logical_resource_id) or self.stack.resolved_resources.get(logical_resource_id, {})
-        self.stack.set_resource_status(
-            logical_resource_id=logical_resource_id,
-            physical_resource_id=known.get("PhysicalResourceId"),
-            resource_type=resource_type,
-            status=ResourceStatus(f"{verb}_{end}"),
-            resource_status_reason=reason or None,
+        self._report(
+            logical_resource_id, {**known, "Type": resource_type}, ResourceStatus(f"{verb}_{end}"), reason or None
         )
 
     def _defer_action(self, name: str, action: Callable[[], None]) -> None:
@@ -147,7 +145,7 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
             if not replaced:
                 new.setdefault("PhysicalResourceId", old["PhysicalResourceId"])
         elif replaced or self._is_another(old, new):
-            self.cleanups.append(lambda: self.remove(name, old, superseded=True))
+            self.cleanups.append(lambda: self.remove(name, old))
 
     def _execute_resource_action(self, *arguments: Any, **options: Any) -> ProgressEvent:
         event = super()._execute_resource_action(*arguments, **options)
@@ -188,17 +186,14 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
             old["PhysicalResourceId"] != new["PhysicalResourceId"]
         )
 
-    def remove(self, name: str, resource: dict[str, Any], *, superseded: bool = False) -> bool:
-        """Delete one resource that was created; ``superseded`` by a newer one of the same name. False if it failed."""
-        if _is_retained(self.stack, name):
-            return True
-        self._report(name, resource, ResourceStatus.DELETE_IN_PROGRESS, superseded=superseded)
+    def remove(self, name: str, resource: dict[str, Any]) -> bool:
+        """Delete one resource that was created. False if it failed."""
+        self._report(name, resource, ResourceStatus.DELETE_IN_PROGRESS)
         event = self._act(ChangeAction.Remove, name, resource, PreprocProperties(resource["Properties"]), None)
-        if event.status == OperationStatus.FAILED:
-            self._report(name, resource, ResourceStatus.DELETE_FAILED, event.message, superseded=superseded)
-            return False
-        self._report(name, resource, ResourceStatus.DELETE_COMPLETE, superseded=superseded)
-        return True
+        failed = event.status == OperationStatus.FAILED
+        status = ResourceStatus.DELETE_FAILED if failed else ResourceStatus.DELETE_COMPLETE
+        self._report(name, resource, status, event.message if failed else None)
+        return not failed
 
     def restore(self, change: Change) -> str | None:
         """Update a resource back to what it was; return why that failed, or None. What is left over joins the clean-up."""
@@ -209,7 +204,7 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
         failed = new["ResourceStatus"] in _FAILED
         if change.replaced:
             if not failed and "PhysicalResourceId" in new:
-                self.cleanups.append(lambda: self.remove(change.name, new, superseded=True))
+                self.cleanups.append(lambda: self.remove(change.name, new))
             self.resources[change.name] = old
             return None
         if failed and self._is_another(old, new):
@@ -225,7 +220,7 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
             return str(event.message)
         restored = self.resources[change.name]
         if self._is_another(new, restored):
-            self.cleanups.append(lambda: self.remove(change.name, new, superseded=True))
+            self.cleanups.append(lambda: self.remove(change.name, new))
         self._report(change.name, restored, ResourceStatus.UPDATE_COMPLETE)
         return None
 
@@ -242,23 +237,14 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
             after_properties=after, part_of_replacement=action == ChangeAction.Remove,
         )  # fmt: skip
 
-    def _report(
-        self,
-        name: str,
-        resource: dict[str, Any],
-        status: ResourceStatus,
-        reason: str | None = None,
-        *,
-        superseded: bool = False,
-    ) -> None:
-        states = self.stack.resource_states
-        current = states.get(name)
-        states.setdefault(name, {})
+    def _report(self, name: str, resource: dict[str, Any], status: ResourceStatus, reason: str | None = None) -> None:
+        physical_id, states = resource.get("PhysicalResourceId"), self.stack.resource_states
+        current = states.setdefault(name, {})
         self.stack.set_resource_status(
-            logical_resource_id=name, physical_resource_id=resource.get("PhysicalResourceId"),
-            resource_type=resource["Type"], status=status, resource_status_reason=reason,
+            logical_resource_id=name, physical_resource_id=physical_id, resource_type=resource["Type"], status=status,
+            resource_status_reason=reason,
         )  # fmt: skip
-        if superseded and current is not None:
+        if status.startswith("DELETE_") and current.get("PhysicalResourceId") != physical_id:
             states[name] = current  # the newer one's state stays what describe-stack-resources shows
 
 
@@ -274,8 +260,3 @@ def _put_waits_last(change_set: ChangeSet) -> None:
     }:
         waiting |= more
     change_set.update_model.node_template.resources.resources.sort(key=lambda node: node.name in waiting)
-
-
-def _is_retained(stack: Stack, name: str) -> bool:
-    template: dict[str, Any] = stack.processed_template or stack.template or {}
-    return bool(template.get("Resources", {}).get(name, {}).get("DeletionPolicy") == "Retain")

@@ -5,24 +5,21 @@ Step Functions and Lambda when they act in a role's name. The key of a request t
 (see ``tests.local_cloud.iam``). A key that belongs to neither is the account's root, which may do anything.
 """
 
-import json
 from functools import cache
 from typing import Any
 
 from localstack.aws import handlers
 from localstack.aws.api import CommonServiceException, RequestContext
 from localstack.aws.chain import HandlerChain
-from localstack.http import Request, Response
-from localstack.runtime import hooks
-from localstack.services.edge import ROUTER
+from localstack.http import Response
 from localstack.utils.aws.request_context import extract_access_key_id_from_auth_header
 from localstack.utils.patch import patch
 from moto.iam.models import IAMBackend, Role, iam_backends
 from moto.sts.models import AssumedRole, STSBackend
 
-from tests.local_cloud.iam import PATH
+from tests.local_cloud.clients import ACCOUNT
 from tests.local_cloud.iam.engine import Engine
-from tests.local_cloud.iam.judge import Judge, Principal, first_denial
+from tests.local_cloud.iam.judge import Judge, Principal
 from tests.local_cloud.iam.needs import AwsCall, needs_of
 from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
 
@@ -33,18 +30,16 @@ _sessions: dict[str, AssumedRole] = {}
 """By access key. moto has them in a list, which grows with every state of every execution."""
 
 
-@hooks.on_infra_start()  # type: ignore[untyped-decorator,unused-ignore]  # LocalStack is untyped
-def check_permissions() -> None:
-    if CloudSettings.from_environment().node:
-        _gatekeeper()
-        handlers.serve_custom_service_request_handlers.append(_let_in)
-        ROUTER.add(PATH, _tell_outsiders, methods=["POST"])
+def check() -> None:
+    gatekeeper()
+    handlers.serve_custom_service_request_handlers.append(_let_in)
 
 
 class Gatekeeper:
     def __init__(self, settings: CloudSettings) -> None:
         self._engine = Engine(settings.node, settings.policy_engine)
-        self._judge = Judge(self._engine, settings.verdicts_file)
+        self._judge = Judge(self._engine)
+        self.verdicts = self._judge.verdicts
 
     def denial(self, access_key: str, call: AwsCall) -> str:
         """AWS's sentence; empty for a call that is allowed, or that nobody judges."""
@@ -57,12 +52,15 @@ class Gatekeeper:
             )
             for need in needs_of(call, self._engine)
         )
-        denied = first_denial(verdicts)
-        return denied.reason if denied else ""
+        return next((one.reason for one in verdicts if not one.allowed), "")
+
+    def denial_beside(self, operation: str, parameters: Any, region: str, access_key: str) -> str:
+        """Of a call of License Manager, which is not LocalStack's."""
+        return self.denial(access_key, AwsCall("license-manager", operation, parameters, ACCOUNT, region))
 
 
 @cache
-def _gatekeeper() -> Gatekeeper:
+def gatekeeper() -> Gatekeeper:
     return Gatekeeper(CloudSettings.from_environment())
 
 
@@ -74,7 +72,7 @@ def principal_of(access_key: str) -> Principal | None:
         if role is None:
             return None
         boundary = _document(backend, role.permissions_boundary_arn)
-        return Principal(session.arn, role.arn, _policies(role), boundary, session.policy or "")
+        return Principal(session.arn, role.arn, _policies(role), boundary)
     for backend in [one for account in list(iam_backends.values()) for one in list(account.values())]:
         if user := backend.get_user_from_access_key_id(access_key):
             return Principal(user.arn, user.arn, _policies(user))
@@ -124,7 +122,7 @@ def _let_in(_: HandlerChain, context: RequestContext, __: Response) -> None:
     call = AwsCall(
         service, operation, context.service_request or {}, context.account_id, context.region, context.partition
     )
-    if denial := _gatekeeper().denial(access_key, call):
+    if denial := gatekeeper().denial(access_key, call):
         raise _as_the_service_says_it(context, denial)
 
 
@@ -133,9 +131,3 @@ def _as_the_service_says_it(context: RequestContext, denial: str) -> CommonServi
         return CommonServiceException("AccessDenied", denial, 403, sender_fault=True)
     status = 403 if context.protocol == "rest-json" else 400
     return CommonServiceException("AccessDeniedException", denial, status, sender_fault=True)
-
-
-def _tell_outsiders(request: Request, **_: Any) -> Response:
-    """For the License Manager, which is not LocalStack's: ``{access_key, call}`` to ``{denial}``."""
-    asked = json.loads(request.get_data())
-    return Response(json.dumps({"denial": _gatekeeper().denial(asked["access_key"], AwsCall(**asked["call"]))}))

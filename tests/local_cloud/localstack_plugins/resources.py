@@ -1,22 +1,22 @@
-"""Custom resources, wait conditions and their handles, as CloudFormation's protocol has them.
+"""Custom resources, wait conditions and their handles, as CloudFormation's protocol has them; dashboards and saved queries.
 
 Open LocalStack has no custom resources, and its wait condition succeeds at once. These block the stack's own thread
 until the answer, the signal or the time-out; LocalStack works through a stack's resources one after the other, where
 CloudFormation creates independent ones at the same time.
 """
 
+import contextlib
 import json
 import random
 import string
 import threading
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from botocore.exceptions import ClientError
-from localstack.runtime import hooks
 from localstack.services.cloudformation.resource_provider import (
     OperationStatus,
     ProgressEvent,
@@ -24,7 +24,7 @@ from localstack.services.cloudformation.resource_provider import (
     ResourceRequest,
 )
 
-from tests.local_cloud.answers import SERVICE_TIMEOUT, Answer, AnswersReceiver
+from tests.local_cloud.answers import Answer, AnswersReceiver
 from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
 
 RESPONSE_BYTES = 4096
@@ -32,20 +32,12 @@ PHYSICAL_ID_CHARACTERS = 1024
 _LONGEST_SERVICE_TIMEOUT = 3600
 
 cancelled: defaultdict[str, threading.Event] = defaultdict(threading.Event)
-"""Set under its id, a stack stops waiting for what is in flight: its update is cancelled, or it is being deleted."""
+"""Set under its id, a stack stops waiting for what is in flight: it is being deleted."""
 
 
 @cache
 def answers() -> AnswersReceiver:
-    settings = CloudSettings.from_environment()
-    receiver = AnswersReceiver(settings.certificate)
-    settings.answers_url_file.write_text(receiver.url)
-    return receiver
-
-
-@hooks.on_infra_start()  # type: ignore[untyped-decorator,unused-ignore]  # LocalStack is untyped
-def listen_for_answers() -> None:
-    answers()
+    return AnswersReceiver(CloudSettings.from_environment().certificate)
 
 
 class CustomResource(ResourceProvider):  # type: ignore[misc]
@@ -77,55 +69,70 @@ class CustomResource(ResourceProvider):  # type: ignore[misc]
         return data[name]
 
 
-class WaitConditionHandle(ResourceProvider):  # type: ignore[misc]
+class _Kept(ResourceProvider):  # type: ignore[misc]
+    """What there is nothing to update or to delete of."""
+
+    def delete(self, _: ResourceRequest) -> ProgressEvent:
+        return ProgressEvent(OperationStatus.SUCCESS, {})
+
+
+class WaitConditionHandle(_Kept):
     SCHEMA = {"primaryIdentifier": ["/properties/Id"]}  # noqa: RUF012
 
     def create(self, request: ResourceRequest) -> ProgressEvent:
         key = f"{request.stack_id}|{request.logical_resource_id}|{uuid.uuid4()}"
         return ProgressEvent(OperationStatus.SUCCESS, {"Id": answers().issue(key, handle=True)})
 
-    def update(self, request: ResourceRequest) -> ProgressEvent:
-        return ProgressEvent(OperationStatus.SUCCESS, dict(request.previous_state))
 
-    def delete(self, _: ResourceRequest) -> ProgressEvent:
-        return ProgressEvent(OperationStatus.SUCCESS, {})
-
-
-class WaitCondition(ResourceProvider):  # type: ignore[misc]
-    """Waits for ``Count`` signals with different ids, one FAILURE, or ``Timeout`` seconds since its own creation."""
+class WaitCondition(_Kept):
+    """Waits for one signal, or ``Timeout`` seconds since its own creation."""
 
     SCHEMA = {"primaryIdentifier": ["/properties/Id"]}  # noqa: RUF012
 
     def create(self, request: ResourceRequest) -> ProgressEvent:
         properties = dict(request.desired_state)
-        count = int(properties.get("Count", 1))
         model = {**properties, "Id": f"{request.stack_id}/{request.logical_resource_id}"}
         key = next((one.key for one in answers().issued() if one.url == properties["Handle"]), "")
-
-        def enough(taken: list[Answer]) -> bool:
-            signals = _signals(taken)
-            return len(signals) >= count or any(one["Status"] == "FAILURE" for one in signals.values())
-
         stop = cancelled[request.stack_id]
-        signals = _signals(answers().wait_for(key, int(properties["Timeout"]), stop, enough))
-        for unique_id, signal in signals.items():
+        for signal in _signals(answers().wait_for(key, int(properties["Timeout"]), stop, _signals)):
+            told, unique_id = signal.get("Reason"), signal["UniqueId"]
             if signal["Status"] == "FAILURE":
-                return _failed(
-                    f"WaitCondition received failed message: '{signal.get('Reason')}' for uniqueId: {unique_id}", model
-                )
-        if stop.is_set():
-            return _failed("Resource creation cancelled", model)
-        if len(signals) < count:
-            return _failed(f"WaitCondition timed out. Received {len(signals)} conditions when expecting {count}", model)
-        data = json.dumps({unique_id: signal.get("Data") for unique_id, signal in signals.items()})
-        return ProgressEvent(OperationStatus.SUCCESS, {**model, "Data": data})
+                return _failed(f"WaitCondition received failed message: '{told}' for uniqueId: {unique_id}", model)
+            data = json.dumps({unique_id: signal.get("Data")})
+            return ProgressEvent(OperationStatus.SUCCESS, {**model, "Data": data})
+        timed_out = "WaitCondition timed out. Received 0 conditions when expecting 1"
+        return _failed("Resource creation cancelled" if stop.is_set() else timed_out, model)
+
+
+class Dashboard(ResourceProvider):  # type: ignore[misc]
+    SCHEMA = {"primaryIdentifier": ["/properties/DashboardName"]}  # noqa: RUF012
+
+    def create(self, request: ResourceRequest) -> ProgressEvent:
+        return self._put(request, request.desired_state.get("DashboardName") or made_up_id(request))
 
     def update(self, request: ResourceRequest) -> ProgressEvent:
-        return _failed("Update to resource type AWS::CloudFormation::WaitCondition is not supported.",
-                       request.previous_state)  # fmt: skip
+        return self._put(request, request.previous_state["DashboardName"])
 
-    def delete(self, _: ResourceRequest) -> ProgressEvent:
+    def delete(self, request: ResourceRequest) -> ProgressEvent:
+        request.aws_client_factory.cloudwatch.delete_dashboards(
+            DashboardNames=[request.previous_state["DashboardName"]]
+        )
         return ProgressEvent(OperationStatus.SUCCESS, {})
+
+    @staticmethod
+    def _put(request: ResourceRequest, name: str) -> ProgressEvent:
+        model = {**request.desired_state, "DashboardName": name}
+        request.aws_client_factory.cloudwatch.put_dashboard(DashboardName=name, DashboardBody=model["DashboardBody"])
+        return ProgressEvent(OperationStatus.SUCCESS, model)
+
+
+class QueryDefinition(_Kept):
+    """LocalStack knows no saved query at all: it only has an id."""
+
+    SCHEMA = {"primaryIdentifier": ["/properties/QueryDefinitionId"]}  # noqa: RUF012
+
+    def create(self, request: ResourceRequest) -> ProgressEvent:
+        return ProgressEvent(OperationStatus.SUCCESS, {**request.desired_state, "QueryDefinitionId": str(uuid.uuid4())})
 
 
 def made_up_id(request: ResourceRequest) -> str:
@@ -144,7 +151,6 @@ def _ask_function(
     """Send one lifecycle event and wait for its answer. What comes back always has a physical id to delete by."""
     request_id = str(uuid.uuid4())
     key = f"{request.stack_id}|{request.logical_resource_id}|{request_id}"
-    hidden = answers().hidden_from(key)
     event = {
         "RequestType": request_type,
         "ServiceToken": properties["ServiceToken"],
@@ -152,9 +158,9 @@ def _ask_function(
         "RequestId": request_id,
         "LogicalResourceId": request.logical_resource_id,
         "ResourceType": request.resource_type,
-        "ResourceProperties": _without(properties, hidden),
+        "ResourceProperties": properties,
         **({} if request_type == "Create" else {"PhysicalResourceId": physical_id}),
-        **({} if old_properties is None else {"OldResourceProperties": _without(old_properties, hidden)}),
+        **({} if old_properties is None else {"OldResourceProperties": old_properties}),
     }
     model = {"ResourceProperties": properties, "PhysicalResourceId": physical_id, "Data": {}}
     payload = json.dumps({**event, "ResponseURL": answers().issue(key, event)})
@@ -168,7 +174,7 @@ def _ask_function(
     stop = None if request_type == "Delete" else cancelled[request.stack_id]
     taken = answers().wait_for(key, seconds, stop)
     if not taken and stop and stop.is_set():
-        return _failed(f"Resource {'creation' if request_type == 'Create' else 'update'} cancelled", model)
+        return _failed("Resource creation cancelled", model)
     if not taken:
         return _failed(
             "CloudFormation did not receive a response from your Custom Resource."
@@ -187,11 +193,6 @@ def _ask_function(
             model,
         )
     return ProgressEvent(OperationStatus.SUCCESS, model)
-
-
-def _without(properties: Mapping[str, Any], hidden: Collection[str]) -> dict[str, Any]:
-    """AWS documents nowhere that ServiceTimeout is among the properties that a function gets."""
-    return {name: value for name, value in properties.items() if name != SERVICE_TIMEOUT or name not in hidden}
 
 
 def _read_response(answer: Answer, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -216,16 +217,14 @@ def _read_response(answer: Answer, event: Mapping[str, Any]) -> dict[str, Any]:
     return response
 
 
-def _signals(taken: list[Answer]) -> dict[str, dict[str, Any]]:
-    """Signal by unique id, the first for each; what is no signal is passed over."""
-    signals: dict[str, dict[str, Any]] = {}
+def _signals(taken: list[Answer]) -> list[dict[str, Any]]:
+    """Oldest first; what is no signal is passed over."""
+    signals = []
     for answer in taken:
-        try:
+        with contextlib.suppress(ValueError):
             signal = answer.json
-        except ValueError:
-            continue
-        if isinstance(signal, dict) and signal.get("Status") in {"SUCCESS", "FAILURE"} and "UniqueId" in signal:
-            signals.setdefault(signal["UniqueId"], signal)
+            if isinstance(signal, dict) and signal.get("Status") in {"SUCCESS", "FAILURE"} and "UniqueId" in signal:
+                signals.append(signal)
     return signals
 
 

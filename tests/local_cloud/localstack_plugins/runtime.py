@@ -33,6 +33,7 @@ from localstack.services.lambda_.invocation.lambda_models import FunctionVersion
 from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
 from localstack.services.lambda_.invocation.runtime_executor import LambdaRuntimeException, RuntimeExecutor
 
+from tests.local_cloud.localstack import free_ports
 from tests.local_cloud.localstack_plugins.cloud_settings import KILLED, CloudSettings
 
 _HERE = Path(__file__).parents[1]
@@ -128,7 +129,7 @@ class EmulatorExecutor(RuntimeExecutor):  # type: ignore[misc]
 
     def start(self, env_vars: dict[str, Any]) -> None:
         (self._folder / "tmp").mkdir(parents=True)
-        self._port, runtime_port = _free_ports(2)
+        self._port, runtime_port = free_ports(2)
         self._process = _starter.submit(self._start, env_vars, runtime_port).result()
         deadline = time.monotonic() + 10
         while not _listens(self._port):
@@ -172,7 +173,6 @@ class EmulatorExecutor(RuntimeExecutor):  # type: ignore[misc]
             "TMPDIR": str(self._folder / "tmp"),
             "SSL_CERT_FILE": str(self._settings.authority),
             "AWS_ENDPOINT_URL_LICENSE_MANAGER": self._settings.license_manager_url,
-            "AWS_ENDPOINT_URL_DYNAMODB": self._settings.dynamodb_url,
             **{name: str(value) for name, value in own.items()},
             **lambdas,
             "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
@@ -279,14 +279,6 @@ def _as_lambda_says(status: int, body: bytes, request_id: str) -> tuple[bytes, b
         # awslambdaric puts the request's id into the errors that it reports, which no result of ours holds beside these.
         return body, isinstance(content, dict) and content.get("requestId") == request_id and "errorType" in content
     return body, False
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def _listens(port: int) -> bool:

@@ -1,40 +1,35 @@
-"""CloudFormation's lifecycles on LocalStack's engine: what happens to a stack when a resource fails, or a user cancels.
+"""CloudFormation's lifecycles on LocalStack's engine: what happens to a stack when a resource fails.
 
 LocalStack's engine resolves templates and creates, updates and deletes single resources. It rolls nothing back, calls a
 failed update complete, and cannot delete a stack whose create is in flight; this provider does that, as far as custom
 resources can tell:
 
 - a failed create is rolled back: what was created is deleted, last first, the failed resource by the physical id that it
-  answered or that CloudFormation made up (``OnFailure`` and ``DisableRollback`` are honoured)
-- a failed or cancelled update is rolled back by a second update with the properties swapped, and what it created is deleted
+  answered or that CloudFormation made up (``OnFailure`` may be DO_NOTHING)
+- a failed update is rolled back by a second update with the properties swapped, and what it created is deleted
 - a changed physical id is followed by a delete of the old one, in the clean-up after the update or after its rollback
 - a delete during a create sends the resource in flight its Delete at once
 - a failed delete leaves the stack in DELETE_FAILED, with the resource
 
 Not AWS's: resources are dealt with one after the other, those behind a wait condition last; the first failed delete stops
 the deletion; a failed update that answers with a new physical id ends in UPDATE_ROLLBACK_FAILED, from which only a delete
-leads on.
+leads on; a stack is updated and deleted whatever it is doing, and no update is cancelled.
 """
 
 import logging
-import threading
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from localstack.aws.api import RequestContext, handler
 from localstack.aws.api.cloudformation import (
-    AlreadyExistsException,
-    ChangeSetNotFoundException,
     ChangeSetStatus,
     ChangeSetType,
     CreateStackInput,
     CreateStackOutput,
     ExecuteChangeSetOutput,
     ExecutionStatus,
-    InvalidChangeSetStatusException,
     StackStatus,
     UpdateStackInput,
     UpdateStackOutput,
@@ -56,9 +51,7 @@ from tests.local_cloud.localstack_plugins.executor import Executor
 
 LOG = logging.getLogger(__name__)
 
-_UPDATABLE = (StackStatus.CREATE_COMPLETE, StackStatus.UPDATE_COMPLETE, StackStatus.UPDATE_ROLLBACK_COMPLETE)
 _CREATING = (StackStatus.CREATE_IN_PROGRESS, StackStatus.ROLLBACK_IN_PROGRESS)
-_UNDELETABLE = (StackStatus.UPDATE_IN_PROGRESS, StackStatus.UPDATE_ROLLBACK_IN_PROGRESS)
 
 
 @aws_provider(api="cloudformation", name="lifecycles")  # type: ignore[untyped-decorator,unused-ignore]
@@ -66,103 +59,53 @@ def cloudformation() -> Service:
     return Service.for_provider(LifecycleProvider())
 
 
-@dataclass
-class Deployment:
-    """A deployment on its way, for whoever wants to cancel it."""
-
-    executor: Executor
-    finished: threading.Event = field(default_factory=threading.Event)
-    delete_instead: bool = False
-
-
 class LifecycleProvider(CloudformationProviderV2):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
-        self._deployments: dict[str, Deployment] = {}
+        self._deployments: dict[str, Executor] = {}
 
     @handler("CreateStack", expand=False)  # type: ignore[untyped-decorator,unused-ignore]
     def create_stack(self, context: RequestContext, request: CreateStackInput) -> CreateStackOutput:
-        store = get_cloudformation_store(context.account_id, context.region)
-        if find_stack_v2(store, request["StackName"]):
-            raise AlreadyExistsException(f"Stack [{request['StackName']}] already exists")
-        on_failure = request.get("OnFailure") or ("DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK")
         change_set = self._change_set(context, request, ChangeSetType.CREATE)
-        change_set.stack.tags = change_set.tags
-        self._begin(context, change_set, on_failure)
+        change_set.stack.events.clear()  # nobody was asked to review it
+        self._begin(context, change_set, rolls_back=request.get("OnFailure") != "DO_NOTHING")
         return CreateStackOutput(StackId=change_set.stack.stack_id)
 
     @handler("UpdateStack", expand=False)  # type: ignore[untyped-decorator,unused-ignore]
     def update_stack(self, context: RequestContext, request: UpdateStackInput) -> UpdateStackOutput:
-        store = get_cloudformation_store(context.account_id, context.region)
-        stack = find_stack_v2(store, request["StackName"])
-        if not stack:
-            raise ValidationError(f"Stack [{request['StackName']}] does not exist")
-        if request.get("UsePreviousTemplate"):
-            request["TemplateBody"] = stack.template_body
         change_set = self._change_set(context, request, ChangeSetType.UPDATE)
         if change_set.status == ChangeSetStatus.FAILED:
             raise ValidationError("No updates are to be performed.")
-        self._begin(context, change_set, "DO_NOTHING" if request.get("DisableRollback") else "ROLLBACK")
-        return UpdateStackOutput(StackId=stack.stack_id)
+        self._begin(context, change_set)
+        return UpdateStackOutput(StackId=change_set.stack.stack_id)
 
     def _change_set(self, context: RequestContext, request: Any, kind: ChangeSetType) -> ChangeSet:
         named = {**request, "ChangeSetName": f"direct-{uuid.uuid4()}", "ChangeSetType": kind}
         change_set_id = self.create_change_set(context, named)["Id"]
-        change_set = get_cloudformation_store(context.account_id, context.region).change_sets[change_set_id]
-        if kind == ChangeSetType.CREATE:
-            change_set.stack.events.clear()  # nobody was asked to review it
-        return change_set
+        return get_cloudformation_store(context.account_id, context.region).change_sets[change_set_id]
 
     @handler("CreateChangeSet", expand=False)  # type: ignore[untyped-decorator,unused-ignore]
     def create_change_set(self, context: RequestContext, request: Any) -> Any:
-        store = get_cloudformation_store(context.account_id, context.region)
-        stack = find_stack_v2(store, request["StackName"])
+        stack = find_stack_v2(get_cloudformation_store(context.account_id, context.region), request["StackName"])
         status = stack.status if stack else None
-        if stack and request.get("ChangeSetType", "UPDATE") == ChangeSetType.UPDATE and status not in _UPDATABLE:
-            raise ValidationError(f"Stack:{stack.stack_id} is in {status} state and can not be updated.")
         output = super().create_change_set(context, request)
-        if stack and status in _UPDATABLE:
-            stack.status = status  # LocalStack would put a rolled-back stack under review
+        if stack and status == StackStatus.UPDATE_ROLLBACK_COMPLETE:
+            stack.status = status  # LocalStack would put it under review
         return output
 
     @handler("ExecuteChangeSet")  # type: ignore[untyped-decorator,unused-ignore]
     def execute_change_set(
-        self,
-        context: RequestContext,
-        change_set_name: str,
-        stack_name: str | None = None,
-        *,
-        disable_rollback: bool | None = None,
-        **_: Any,
+        self, context: RequestContext, change_set_name: str, stack_name: str | None = None, **_: Any
     ) -> ExecuteChangeSetOutput:
         store = get_cloudformation_store(context.account_id, context.region)
-        change_set = find_change_set_v2(store, change_set_name, stack_name)
-        if not change_set:
-            raise ChangeSetNotFoundException(f"ChangeSet [{change_set_name}] does not exist")
-        if change_set.execution_status != ExecutionStatus.AVAILABLE:
-            raise InvalidChangeSetStatusException(
-                f"ChangeSet [{change_set.change_set_id}] cannot be executed in its current status of [{change_set.status}]"
-            )
-        change_set.stack.tags = change_set.tags
-        self._begin(context, change_set, "DO_NOTHING" if disable_rollback else "ROLLBACK")
+        self._begin(context, find_change_set_v2(store, change_set_name, stack_name))
         return ExecuteChangeSetOutput()
-
-    @handler("CancelUpdateStack")  # type: ignore[untyped-decorator,unused-ignore]
-    def cancel_update_stack(
-        self, context: RequestContext, stack_name: str, client_request_token: str | None = None, **_: Any
-    ) -> None:
-        stack = find_stack_v2(get_cloudformation_store(context.account_id, context.region), stack_name)
-        if not stack or stack.status != StackStatus.UPDATE_IN_PROGRESS:
-            raise ValidationError("CancelUpdateStack cannot be called from current stack status")
-        resources.cancelled[stack.stack_id].set()
 
     @handler("DeleteStack")  # type: ignore[untyped-decorator,unused-ignore]
     def delete_stack(self, context: RequestContext, stack_name: str, *_: Any, **__: Any) -> None:
         stack = find_stack_v2(get_cloudformation_store(context.account_id, context.region), stack_name)
-        if not stack or stack.status in {StackStatus.DELETE_COMPLETE, StackStatus.DELETE_IN_PROGRESS}:
+        if not stack or stack.status == StackStatus.DELETE_COMPLETE:
             return
-        if stack.status in _UNDELETABLE:
-            raise ValidationError(f"Stack [{stack.stack_id}] cannot be deleted while in status {stack.status}")
         deployment = self._deployments.get(stack.stack_id)
         if deployment and stack.status in _CREATING:
             deployment.delete_instead = True
@@ -172,8 +115,9 @@ class LifecycleProvider(CloudformationProviderV2):  # type: ignore[misc]
 
     # The lifecycles, each on a thread of its own
 
-    def _begin(self, context: RequestContext, change_set: ChangeSet, on_failure: str) -> None:
+    def _begin(self, context: RequestContext, change_set: ChangeSet, *, rolls_back: bool = True) -> None:
         stack = change_set.stack
+        stack.tags = change_set.tags
         create = change_set.change_set_type == ChangeSetType.CREATE
         if create:
             _commit_template(stack, change_set)
@@ -182,87 +126,69 @@ class LifecycleProvider(CloudformationProviderV2):  # type: ignore[misc]
         _set_status(
             stack, StackStatus.CREATE_IN_PROGRESS if create else StackStatus.UPDATE_IN_PROGRESS, "User Initiated"
         )
-        deployment = self._deployments[stack.stack_id] = Deployment(Executor(change_set, _key_of(context)))
+        executor = self._deployments[stack.stack_id] = Executor(change_set, _key_of(context))
 
         def run(*_: object) -> None:
             try:
-                (self._create if create else self._update)(stack, change_set, deployment, on_failure)
+                failure = executor.run()
+                if failure is not None:
+                    change_set.set_execution_status(ExecutionStatus.EXECUTE_FAILED)
+                if create:
+                    self._create(stack, change_set, executor, failure, rolls_back)
+                else:
+                    self._update(stack, change_set, executor, failure)
             except Exception as error:
                 LOG.exception("The deployment of %s broke", stack.stack_name)
                 _set_status(stack, StackStatus.CREATE_FAILED if create else StackStatus.UPDATE_FAILED, str(error))
             finally:
-                deployment.finished.set()
+                executor.finished.set()
 
         start_worker_thread(run)
 
-    def _create(self, stack: Stack, change_set: ChangeSet, deployment: Deployment, on_failure: str) -> None:
-        executor = deployment.executor
-        failure = executor.run()
+    @staticmethod
+    def _create(stack: Stack, change_set: ChangeSet, executor: Executor, failure: str | None, rolls_back: bool) -> None:
         stack.resolved_resources = executor.resources
-        if deployment.delete_instead:
+        if executor.delete_instead:
             return
         if failure is None:
             _commit(stack, change_set, executor)
             _set_status(stack, StackStatus.CREATE_COMPLETE)
             return
-        change_set.set_execution_status(ExecutionStatus.EXECUTE_FAILED)
         reason = _which_failed("create", executor, failure)
-        if on_failure == "DO_NOTHING":
+        if not rolls_back:
             _set_status(stack, StackStatus.CREATE_FAILED, reason)
             return
-        deletes = on_failure == "DELETE"
-        _set_status(
-            stack, StackStatus.DELETE_IN_PROGRESS if deletes else StackStatus.ROLLBACK_IN_PROGRESS,
-            f"{reason} {'Delete' if deletes else 'Rollback'} requested by user.",
-        )  # fmt: skip
-        complete = _remove_all(stack, executor, until=lambda: deployment.delete_instead)
-        if deployment.delete_instead:
-            return
-        if deletes:
-            _set_status(stack, StackStatus.DELETE_COMPLETE if complete else StackStatus.DELETE_FAILED)
-        else:
+        _set_status(stack, StackStatus.ROLLBACK_IN_PROGRESS, f"{reason} Rollback requested by user.")
+        complete = _remove_all(stack, executor)
+        if not executor.delete_instead:
             _set_status(stack, StackStatus.ROLLBACK_COMPLETE if complete else StackStatus.ROLLBACK_FAILED)
 
-    def _update(self, stack: Stack, change_set: ChangeSet, deployment: Deployment, on_failure: str) -> None:
-        executor = deployment.executor
-        failure = executor.run()
+    @staticmethod
+    def _update(stack: Stack, change_set: ChangeSet, executor: Executor, failure: str | None) -> None:
         if failure is None:
             _commit_template(stack, change_set)
             _commit(stack, change_set, executor)
-            _set_status(stack, StackStatus.UPDATE_COMPLETE_CLEANUP_IN_PROGRESS)
-            for cleanup in reversed(executor.cleanups):
-                cleanup()
+            _clean_up(stack, executor, StackStatus.UPDATE_COMPLETE_CLEANUP_IN_PROGRESS)
             _set_status(stack, StackStatus.UPDATE_COMPLETE)
             return
-        change_set.set_execution_status(ExecutionStatus.EXECUTE_FAILED)
-        reason = _which_failed("update", executor, failure)
-        if on_failure == "DO_NOTHING":
-            stack.resolved_resources = {**stack.resolved_resources, **executor.resources}
-            _set_status(stack, StackStatus.UPDATE_FAILED, reason)
-            return
-        resources.cancelled[stack.stack_id].clear()
-        _set_status(stack, StackStatus.UPDATE_ROLLBACK_IN_PROGRESS, reason)
+        _set_status(stack, StackStatus.UPDATE_ROLLBACK_IN_PROGRESS, _which_failed("update", executor, failure))
         executor.cleanups.clear()
         for change in executor.changes:
             if change.before is None:
                 created = executor.resources.pop(change.name, None)
                 if created and "PhysicalResourceId" in created:
-                    executor.cleanups.append(
-                        lambda name=change.name, created=created: executor.remove(name, created)  # type: ignore[misc]
-                    )
+                    executor.cleanups.append(partial(executor.remove, change.name, created))
             elif problem := executor.restore(change):
                 stack.resolved_resources = {**stack.resolved_resources, **executor.resources}
                 _set_status(stack, StackStatus.UPDATE_ROLLBACK_FAILED, problem)
                 return
-        _set_status(stack, StackStatus.UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS)
-        for cleanup in reversed(executor.cleanups):
-            cleanup()
+        _clean_up(stack, executor, StackStatus.UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS)
         stack.resolved_resources = {
             name: executor.resources.get(name, old) for name, old in stack.resolved_resources.items()
         }
         _set_status(stack, StackStatus.UPDATE_ROLLBACK_COMPLETE)
 
-    def _delete(self, stack: Stack, deployment: Deployment | None, caller_key: str) -> None:
+    def _delete(self, stack: Stack, deployment: Executor | None, caller_key: str) -> None:
         if deployment:
             deployment.finished.wait()
         resources.cancelled[stack.stack_id].clear()
@@ -284,16 +210,20 @@ def _key_of(context: RequestContext) -> str:
     return extract_access_key_id_from_auth_header(context.request.headers) or str(context.account_id)
 
 
-def _remove_all(stack: Stack, executor: Executor, until: Callable[[], bool] = lambda: False) -> bool:
+def _remove_all(stack: Stack, executor: Executor) -> bool:
     """Delete what the stack has, last first, up to the first that cannot be deleted."""
     for name, resource in reversed(list(stack.resolved_resources.items())):
-        if until():
-            return False
         if "PhysicalResourceId" in resource and not executor.remove(name, resource):
             executor.failed_resource = name
             return False
         del stack.resolved_resources[name]
     return True
+
+
+def _clean_up(stack: Stack, executor: Executor, status: StackStatus) -> None:
+    _set_status(stack, status)
+    for cleanup in reversed(executor.cleanups):
+        cleanup()
 
 
 def _set_status(stack: Stack, status: StackStatus, reason: str | None = None) -> None:

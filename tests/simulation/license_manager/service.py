@@ -1,8 +1,6 @@
 """The service itself: its tasks, its three operations and what it remembers of each call. It knows nothing of HTTP."""
 
 import hashlib
-import json
-import re
 import secrets
 import threading
 import time
@@ -17,22 +15,18 @@ from tests.simulation.license_manager.conversion_task import IN_PROGRESS, WINDOW
 from tests.simulation.license_manager.service_faults import RATE_LIMIT, ServiceFaults
 
 Json = dict[str, Any]
-ARN = re.compile(r"arn:aws[a-zA-Z-]*:[\w.-]+:[\w./-]*:[\w./-]*:[A-Za-z0-9][\w:/+=,@.-]*")
-INVALID, NOT_VALID = "InvalidParameterValueException", "ValidationException"
+INVALID = "InvalidParameterValueException"
 STOPPED = "stopped"
 USUAL = ("duration", "end_status", "status_message", "begins_when_seen")
 FILTERS = {"ResourceArns": "ResourceArn", "Status": "Status"}
-SERVER_ERRORS = {"ServerInternalException": 500}
 
 
 @dataclass(frozen=True)
 class ReceivedCall:
-    """One call received; `answer` is "OK", or the error's name."""
+    """One call received."""
 
     operation: str
     parameters: Json
-    time: float
-    answer: str
 
 
 class ServiceError(Exception):
@@ -46,53 +40,37 @@ class ServiceError(Exception):
 class ConversionService:
     """License Manager's conversion tasks in memory.
 
-    `clock` gives epoch seconds, and may be replaced by a fake one at any time. `duration` (seconds) is that of a task
-    that does not bring its own. `page_size` bounds a page of the list, and `seed` makes its order, which is no order:
-    the API promises none; with None it is that in which they were added. `tasks_a_day` is how many a caller may begin in 24
-    hours, None for any number.
-
-    `instance_state` tells the state of an instance by its id, as EC2 names it, or None where there is none such; without
-    it every resource counts as a stopped instance.
+    `clock` gives epoch seconds. `page_size` bounds a page of the list, and `seed` makes its order, which is no order: the API
+    promises none; with None it is that in which they were added. `instance_state` tells the state of an instance by its id, as
+    EC2 names it.
     """
 
     def __init__(
         self,
         *,
-        duration: float = 5.0,
         page_size: int = 50,
         seed: int | None = 0,
         clock: Callable[[], float] = time.time,
-        instance_state: Callable[[str], str | None] = lambda _: STOPPED,
+        instance_state: Callable[[str], str] = lambda _: STOPPED,
     ) -> None:
         self.clock = clock
         self.instance_state = instance_state
-        self.denial: Callable[[str, Json, str, str], str] = lambda *_: ""
-        """Why a call (operation, parameters, region, access key) may not be made, as IAM would say it; empty: it may."""
-        self._settings: Json = {"duration": duration, "end_status": "SUCCEEDED", "status_message": None}
-        self._settings |= {"begins_when_seen": False}
-        self._settings |= {"page_size": page_size, "seed": seed, "tasks_a_day": None}
+        self.faults = ServiceFaults(clock)
         self._lock = threading.RLock()
-        self.faults = ServiceFaults(self._now)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget tasks, calls, faults and `configure()`."""
-        with self._lock:
-            self.faults.clear()
-            self._tasks: dict[str, Task] = {}
-            self._calls: list[ReceivedCall] = []
-            self._configured = dict(self._settings)
-            self._count = count()
-            self._order: list[tuple[str, str]] = []
-            """The places in the list, and who has them."""
-
-    def _now(self) -> float:
-        return self.clock()
+        self._tasks: dict[str, Task] = {}
+        self._calls: list[ReceivedCall] = []
+        self._configured: Json = {
+            "duration": 5.0, "end_status": "SUCCEEDED", "status_message": None, "begins_when_seen": False,
+            "page_size": page_size, "seed": seed, "tasks_a_day": None,
+        }  # fmt: skip
+        self._count = count()
+        self._order: list[tuple[str, str]] = []
+        """The places in the list, and who has them."""
 
     def configure(self, **settings: Any) -> None:
-        """Change one of the settings that `__init__` has, `begins_when_seen` or `tasks_a_day` until `reset()`."""
-        if unknown := settings.keys() - self._settings.keys():
-            raise ValueError(f"{sorted(unknown)} cannot be configured, only {sorted(self._settings)}")
+        """What a task is that does not say so itself: `duration`, `end_status`, `status_message`, `begins_when_seen`. And
+        `page_size`, and `tasks_a_day`: how many a caller may begin in 24 hours.
+        """
         with self._lock:
             self._configured.update(settings)
             self._order = sorted((self._place(task_id), task_id) for task_id in self._tasks)
@@ -115,11 +93,9 @@ class ConversionService:
         """Add a task and give its id; `members` are those of `Task`, and start and end as configured when not given."""
         with self._lock:
             task_id = task_id or f"lct-{secrets.token_hex(9)[:17]}"
-            if task_id in self._tasks:
-                raise ValueError(f"There is a task {task_id} already")
             usual = {name: self._configured[name] for name in USUAL}
             given = {name: value for name, value in members.items() if value is not None}
-            self._keep(Task(task_id, **({"start_time": self.clock()} | usual | given)))
+            self._tasks[task_id] = Task(task_id, **({"start_time": self.clock()} | usual | given))
             insort(self._order, (self._place(task_id), task_id))
             return task_id
 
@@ -131,11 +107,7 @@ class ConversionService:
     def change_task(self, task_id: str, **changes: Any) -> None:
         """Change a task: the arguments of `add_task`."""
         with self._lock:
-            self._keep(replace(self._tasks[task_id], **changes))
-
-    def _keep(self, task: Task) -> None:
-        json.dumps(task.answer(self.clock()))  # Refuses here what would spoil each later call.
-        self._tasks[task.task_id] = task
+            self._tasks[task_id] = replace(self._tasks[task_id], **changes)
 
     def finish_task(self, task_id: str, status: str = "SUCCEEDED", status_message: str | None = None) -> None:
         """End a task now."""
@@ -157,26 +129,13 @@ class ConversionService:
         converted.sort(key=lambda task: float(task["LicenseConversionTime"]))
         return dict(converted[-1]["DestinationLicenseContext"] if converted else on_the_wire(WINDOWS_BYOL))
 
-    def reply(self, operation: str, body: bytes, *, region: str, access_key: str) -> tuple[int, str]:
-        """Answer one call, and remember it: an HTTP status and a body."""
-        parameters = json.loads(body or b"{}")
-        denial = self.denial(operation, parameters, region, access_key)
+    def reply(self, operation: str, parameters: Json, region: str) -> Json:
+        """Answer one call, and remember it. Raises ServiceError."""
         with self._lock:
-            answer, status = "OK", 200
-            try:
-                result = self._answer_unless_spoilt(operation, parameters, region, denial)
-            except ServiceError as error:
-                answer, status = error.name, SERVER_ERRORS.get(error.name, 400)
-                result = {"__type": error.name, "Message": str(error)}
-            self._calls.append(ReceivedCall(operation, parameters, self.clock(), answer))
-            return status, json.dumps(result)
-
-    def _answer_unless_spoilt(self, operation: str, parameters: Json, region: str, denial: str) -> Json:
-        if denial:
-            raise ServiceError("AccessDeniedException", denial)
-        if fault := self.faults.next_for(operation, parameters.get("LicenseConversionTaskId")):
-            raise ServiceError(fault.name, "A fault made on purpose.")
-        return self.answer(operation, parameters, region)
+            self._calls.append(ReceivedCall(operation, parameters))
+            if fault := self.faults.next_for(operation, parameters.get("LicenseConversionTaskId")):
+                raise ServiceError(fault, "A fault made on purpose.")
+            return self.answer(operation, parameters, region)
 
     def answer(self, operation: str, parameters: Json, region: str) -> Json:
         """What the operation gives, in the service's own shape. Raises ServiceError. Nothing is remembered of the call."""
@@ -185,16 +144,9 @@ class ConversionService:
             "GetLicenseConversionTask": self._get,
             "ListLicenseConversionTasks": self._list,
         }
-        if operation not in operations:
-            raise ServiceError("UnknownOperationException", f"{operation} is not part of this License Manager.")
         return operations[operation](parameters, region)
 
     def _create(self, parameters: Json, region: str) -> Json:
-        for name in ("ResourceArn", "SourceLicenseContext", "DestinationLicenseContext"):
-            if not parameters.get(name):
-                raise ServiceError(NOT_VALID, f"{name} is required.")
-        if not ARN.fullmatch(parameters["ResourceArn"]):
-            raise ServiceError(INVALID, f"[{parameters['ResourceArn']}] is not a valid resource ARN.")
         self._refuse_what_cannot_be_converted(parameters["ResourceArn"], parameters["SourceLicenseContext"])
         task_id = self.add_task(
             resource_arn=parameters["ResourceArn"],
@@ -210,8 +162,6 @@ class ConversionService:
         """
         instance_id = resource_arn.rpartition("/")[2]
         state = self.instance_state(instance_id)
-        if state is None:
-            raise ServiceError(INVALID, f"Instance [{instance_id}] was not found.")
         if state != STOPPED:
             raise ServiceError(INVALID, f"Instance [{instance_id}] is {state}: it must be in the stopped state.")
         tasks = self.tasks
@@ -232,22 +182,16 @@ class ConversionService:
 
     def _tell(self, task: Task) -> Json:
         if task.begins_when_seen:
-            task = replace(task, start_time=self.clock(), begins_when_seen=False)
-            self._keep(task)
+            task = self._tasks[task.task_id] = replace(task, start_time=self.clock(), begins_when_seen=False)
         return task.answer(self.clock())
 
     def _list(self, parameters: Json, region: str) -> Json:
         wanted = [_wanted(each) for each in parameters.get("Filters") or ()]
-        size, token = parameters.get("MaxResults"), parameters.get("NextToken") or ""
-        if size is not None and (not isinstance(size, int) or size < 1):
-            raise ServiceError(INVALID, f"MaxResults is [{size}], and must be at least 1.")
-        if not re.fullmatch("([0-9a-f]{64})?", token):
-            raise ServiceError(INVALID, "NextToken is not one of ours.")
-        size, now = min(size or self._configured["page_size"], self._configured["page_size"]), self.clock()
+        token, most, now = parameters.get("NextToken") or "", self._configured["page_size"], self.clock()
         rest = islice(self._order, bisect_right(self._order, token, key=itemgetter(0)), None)
         tasks = ((place, self._tasks[task_id]) for place, task_id in rest)
         listed = ((place, task) for place, task in tasks if task.is_listed(region, wanted, now))
-        page = list(islice(listed, size))
+        page = list(islice(listed, min(parameters.get("MaxResults") or most, most)))
         more = {"NextToken": page[-1][0]} if next(listed, None) else {}
         return {"LicenseConversionTasks": [self._tell(task) for _, task in page], **more}
 

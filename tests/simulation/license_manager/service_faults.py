@@ -1,8 +1,7 @@
 """What goes wrong on purpose: faults that wait in line, and a limit on the rate of calls."""
 
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tests.simulation.token_bucket import TokenBucket
 
@@ -11,14 +10,9 @@ RATE_LIMIT = "RateLimitExceededException"
 
 @dataclass(frozen=True)
 class ServiceFault:
-    """One fault, by the name of the exception that is answered.
-
-    `times` is how many calls are left to spoil; `operation` the only one that it spoils, `task_id` the only task whose calls it
-    spoils, None for any.
-    """
+    """It spoils one call, of any operation and about any task where none is named."""
 
     name: str
-    times: int = 1
     operation: str | None = None
     task_id: str | None = None
 
@@ -31,7 +25,6 @@ class ServiceFaults:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
         self.clear()
 
     def clear(self) -> None:
@@ -41,21 +34,18 @@ class ServiceFaults:
 
     def queue(self, name: str, *, times: int = 1, operation: str | None = None, task_id: str | None = None) -> None:
         """Spoil the next calls, after those already queued."""
-        with self._lock:
-            self._line.append(ServiceFault(name, times, operation, task_id))
+        self._line += [ServiceFault(name, operation, task_id)] * times
 
     def limit(self, requests_per_second: float, burst: int) -> None:
         """Answer RateLimitExceededException to whatever comes faster; `burst` calls may come at once."""
         self._bucket = TokenBucket(self._clock, requests_per_second, burst)
 
-    def next_for(self, operation: str, task_id: str | None = None) -> ServiceFault | None:
-        """The fault that spoils this call, or None."""
+    def next_for(self, operation: str, task_id: str | None = None) -> str | None:
+        """The name of the exception that answers this call, or None."""
         if self._bucket and not self._bucket.take():
-            return ServiceFault(RATE_LIMIT)
-        with self._lock:
-            for place, fault in enumerate(self._line):
-                if fault.spoils(operation, task_id):
-                    left = fault.times - 1
-                    self._line[place : place + 1] = [replace(fault, times=left)] if left else []
-                    return fault
+            return RATE_LIMIT
+        for fault in self._line:
+            if fault.spoils(operation, task_id):
+                self._line.remove(fault)
+                return fault.name
         return None
