@@ -421,15 +421,6 @@ class TestDelivery:
 
         assert len([token for token, results in account.called if results]) == 250
 
-    def test_of_a_task_that_a_gate_names_twice_is_no_trouble(self) -> None:
-        account = WaitingAccount(tasks(1, SUCCEEDED))
-        account.register("gate", "lct-0", "lct-0")
-        account.register("empty")
-
-        account.poll()
-
-        assert account.results == {"gate": [["lct-0", "lct-0"]]}
-
     def test_of_what_broke_in_our_own_code_breaks_the_poller(self) -> None:
         account = waiting(tasks(3, SUCCEEDED), refused={"lct-0": ZeroDivisionError()})
 
