@@ -1,7 +1,10 @@
-"""The application as `sam build` leaves it, deployed once for all end-to-end tests, and what they ask of it."""
+"""The application as `sam build` leaves it, deployed once for all end-to-end tests of a cloud, and what they ask of it."""
 
 import hashlib
+import io
 import json
+import re
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from typing import Any
 from tests.eventually import LONG, eventually
 from tests.local_cloud.clients import ACCOUNT
 from tests.local_cloud.cloud import LocalCloud
-from tests.local_cloud.stacks import Stack
+from tests.local_cloud.stacks import ARTIFACTS, Stack
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / ".aws-sam" / "build" / "template.yaml"
@@ -53,6 +56,52 @@ def until_it_runs(cloud: LocalCloud, function: str) -> None:
     eventually(read, until=lambda found: (found["State"], found.get("LastUpdateStatus")) == ("Active", "Successful"))
 
 
+def zipped(folder: Path, **modules: str) -> bytes:
+    """What is in the folder, and these modules."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for file in folder.rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                archive.write(file, file.relative_to(folder))
+        for name, code in modules.items():
+            archive.writestr(f"{name}.py", code)
+    return content.getvalue()
+
+
+def packaged(cloud: LocalCloud) -> str:
+    """The built template as `sam package` would leave it, in a tenth of the time. test_permissions.py and test_release.py deploy
+    with SAM.
+    """
+    s3, text = cloud.client("s3"), BUILT.read_text()
+    s3.create_bucket(Bucket=ARTIFACTS)
+
+    def stored(name: str) -> str:
+        path = BUILT.parent / name
+        content = zipped(path) if path.is_dir() else path.read_bytes()
+        key = hashlib.sha256(content).hexdigest()
+        s3.put_object(Bucket=ARTIFACTS, Key=key, Body=content)
+        return key
+
+    text = re.sub(
+        r"(CodeUri|ContentUri): (\S+)", lambda found: f"{found[1]}: s3://{ARTIFACTS}/{stored(found[2])}", text
+    )
+    location = f"DefinitionS3Location: {{Bucket: {ARTIFACTS}, Key: "
+    return re.sub(r"DefinitionS3Location: (\S+)", lambda found: f"{location}{stored(found[1])}}}", text)
+
+
+def run_instance(cloud: LocalCloud) -> dict[str, Any]:
+    """As an example of a state machine is told of it."""
+    ec2 = cloud.client("ec2")
+    group = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]["GroupId"]
+    (started,) = ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1, SecurityGroupIds=[group])["Instances"]
+    return {"InstanceId": started["InstanceId"], "SecurityGroupIds": [group]}
+
+
+def groups_of(cloud: LocalCloud, instance_id: str) -> list[str]:
+    found = cloud.client("ec2").describe_instances(InstanceIds=[instance_id])
+    return [group["GroupId"] for group in found["Reservations"][0]["Instances"][0]["SecurityGroups"]]
+
+
 @dataclass(frozen=True)
 class Application:
     """The deployed gate on its local cloud."""
@@ -73,19 +122,21 @@ class Application:
         """The application once more: the other tests go on with theirs."""
         return self.cloud.stacks.create(name, self.template, parameters)
 
-    def function_arn(self, logical_id: str) -> str:
+    def physical_id(self, logical_id: str) -> str:
         found = self.cloud.client("cloudformation").describe_stack_resource(
-            StackName=NAME, LogicalResourceId=logical_id
+            StackName=self.stack.id, LogicalResourceId=logical_id
         )
-        name = found["StackResourceDetail"]["PhysicalResourceId"]
-        return str(self.cloud.client("lambda").get_function(FunctionName=name)["Configuration"]["FunctionArn"])
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+    def function_arn(self, logical_id: str) -> str:
+        found = self.cloud.client("lambda").get_function(FunctionName=self.physical_id(logical_id))
+        return str(found["Configuration"]["FunctionArn"])
 
     def let(self, role: str, action: str, resource: str) -> None:
         """Give a role of the application (by its logical id) a right on something that a test has made beside it."""
-        found = self.cloud.client("cloudformation").describe_stack_resource(StackName=NAME, LogicalResourceId=role)
         statement = {"Effect": "Allow", "Action": action, "Resource": resource}
         self.cloud.client("iam").put_role_policy(
-            RoleName=found["StackResourceDetail"]["PhysicalResourceId"],
+            RoleName=self.physical_id(role),
             PolicyName=hashlib.sha256(f"{action} {resource}".encode()).hexdigest(),
             PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
         )
@@ -104,3 +155,34 @@ class Application:
     def finish(self, execution_arn: str, seconds: float = LONG) -> dict[str, Any]:
         """The execution once it has ended; TimeoutError if that takes longer."""
         return end_of(self.cloud, execution_arn, seconds)
+
+
+class NamedExecutions:
+    """Executions by the name of what happens to them."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self.arns: dict[str, str] = {}
+
+    def begin(self, name: str, execution_input: Mapping[str, Any], state_machine_arn: str = "") -> None:
+        self.arns[name] = self.application.start(execution_input, state_machine_arn)
+
+    def ended(self, name: str) -> dict[str, Any]:
+        return self.application.finish(self.arns[name])
+
+    def output(self, name: str) -> Any:
+        ended = self.ended(name)
+        assert ended["status"] == "SUCCEEDED", ended
+        return json.loads(ended["output"])
+
+    def failure(self, name: str) -> tuple[str, str]:
+        """Error and Cause."""
+        ended = self.ended(name)
+        assert ended["status"] == "FAILED", ended
+        return ended["error"], ended.get("cause", "")
+
+    def history(self, name: str) -> list[dict[str, Any]]:
+        return history_of(self.application.cloud, self.arns[name])
+
+    def entered(self, name: str) -> list[str]:
+        return states_in(self.history(name))

@@ -4,14 +4,12 @@ Each broken function is the deployed one with its role, its environment and its 
 stacks of this module are created at once. On the local cloud Lambda tries again after a second, on AWS after a minute.
 """
 
-import io
 import json
-import zipfile
 from typing import Any
 
 import pytest
 
-from tests.end_to_end.application import EXAMPLES, ROOT, Application, history_of, until_it_runs
+from tests.end_to_end.application import EXAMPLES, ROOT, Application, history_of, until_it_runs, zipped
 from tests.eventually import eventually
 from tests.local_cloud.stacks import Stack
 
@@ -33,14 +31,6 @@ import time
 
 def handler(event, context):
     time.sleep(60)
-"""
-DIES_AFTERWARDS = """
-import os, signal
-import custom_resource
-
-def handler(event, context):
-    custom_resource.handler(event, context)
-    os.kill(os.getpid(), signal.SIGKILL)
 """
 WORKS_ONCE = """
 import check_task, os, signal
@@ -77,7 +67,9 @@ class BrokenGate:
             **({"Handler": "broken.handler"} if code else {}),
             **changes,
         }
-        arn = self._lambda.create_function(FunctionName=name, Code={"ZipFile": _zipped(code)}, **copied)["FunctionArn"]
+        arn = self._lambda.create_function(
+            FunctionName=name, Code={"ZipFile": zipped(ROOT / "handlers", broken=code)}, **copied
+        )["FunctionArn"]
         until_it_runs(self.cloud, name)
         if logical_id in ("CustomResourceFunction", "RespondFunction"):
             invoked = self._lambda.get_function_event_invoke_config(FunctionName=deployed["FunctionName"])
@@ -140,7 +132,6 @@ def gate(application: Application) -> BrokenGate:
     gate.create(gate.copy(function, "too-slow", SLOW, Timeout=1), add(duration=FOREVER))
     gate.responder = gate.copy("RespondFunction", "responder-killed", KILLED)
     gate.create(gate.copy(function, "given-up-by-all", KILLED, given_up=gate.responder), add(duration=FOREVER))
-    gate.create(gate.copy(function, "dies-when-it-has-begun", DIES_AFTERWARDS), add(duration=12))
     check = "CheckTaskFunction"
     gate.create(
         gate.with_broken(check, "check-without-its-layer", Layers=[]), add(duration=FOREVER), ServiceTimeout=SOON
@@ -190,13 +181,6 @@ def test_a_check_that_fails_until_it_would_be_too_late_ends_the_gate(gate: Broke
     assert stack.status == "ROLLBACK_COMPLETE"
 
 
-def test_an_execution_that_has_begun_gives_the_only_response(gate: BrokenGate) -> None:
-    stack = gate.ended("dies-when-it-has-begun")
-
-    assert (stack.status, stack.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
-    assert [answer["Status"] for answer in gate.answers(stack.name)] == ["SUCCESS"]
-
-
 def test_a_responder_that_fails_is_tried_until_a_release_mends_it(gate: BrokenGate) -> None:
     eventually(lambda: gate.failed_states("mended") > 1)
 
@@ -212,10 +196,7 @@ def test_what_the_responder_cannot_handle_waits_in_the_dead_letter_queue_and_is_
 ) -> None:
     """As docs/operations.md says it: receive a message, give its event to the function again, delete the message."""
     sqs, lambda_ = gate.cloud.client("sqs"), gate.cloud.client("lambda")
-    found = gate.cloud.client("cloudformation").describe_stack_resource(
-        StackName=gate.application.stack.id, LogicalResourceId="DeadLetterQueue"
-    )
-    queue = found["StackResourceDetail"]["PhysicalResourceId"]
+    queue = gate.application.physical_id("DeadLetterQueue")
     for kind in ("Create", "Delete"):
         (message,) = eventually(lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages"))
         record = json.loads(message["Body"])
@@ -233,13 +214,3 @@ def test_what_the_responder_cannot_handle_waits_in_the_dead_letter_queue_and_is_
     assert [answer["Status"] for answer in gate.answers(stack.name)] == ["FAILED", "SUCCESS"]
     assert stack.status == "ROLLBACK_COMPLETE"
     assert "The gate itself broke before it could wait" in stack.failures[0]
-
-
-def _zipped(code: str) -> bytes:
-    """The handlers' folder as the application has it, and `code` as the module `broken`."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for file in (ROOT / "handlers").rglob("*.py"):
-            archive.write(file, file.relative_to(ROOT / "handlers"))
-        archive.writestr("broken.py", code)
-    return content.getvalue()

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from license_conversion.plain_telemetry import NAMESPACE
 from license_conversion.registrations import MOST_POLLERS, SLOTS
-from tests.end_to_end.application import EXAMPLES, Application, end_of
+from tests.end_to_end.application import EXAMPLES, Application, end_of, until_it_runs
 from tests.eventually import eventually
 
 FOREVER = float("inf")
@@ -31,7 +31,7 @@ class Point(NamedTuple):
 
 
 class TwentyGates:
-    """Use once; it leaves the application as it was."""
+    """Use once; it leaves the application as it was, and its stacks."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
@@ -51,21 +51,18 @@ class TwentyGates:
         self._strangers()
         self._says("The poller has polled")  # known once that poller has ended
         assert len(self._executions) + len(self._stacks) == 20
-        self._cloud.misbehave(stack="twenty-not-taken")  # no response any more
-        for stack_id in self._stacks.values():
-            self._cloud.stacks.delete(stack_id)
 
     def _meet_a_throttle_and_a_table_that_is_away(self) -> None:
-        task_id = self._add_task(duration=25)
+        task_id = self._add_task(duration=12)
         self._cloud.license_manager.faults.queue("RateLimitExceededException", task_id=task_id)
         self._cloud.tables_are_away.set()
-        self._start(task_id, TimeoutSeconds=30)
+        self._start(task_id, TimeoutSeconds=20)
         self._says("The gate asks by itself")
         self._cloud.tables_are_away.clear()
 
     def _find_as_many_pollers_as_may_run(self) -> None:
         """In a region of which no gate has waited for a task: its first gate starts a poller."""
-        dynamodb, table = self._cloud.client("dynamodb"), self._physical_id("RegistrationTable")
+        dynamodb, table = self._cloud.client("dynamodb"), self._application.physical_id("RegistrationTable")
         taken = {f"Slot{number}": {"N": f"{time.time() + SECONDS}"} for number in range(MOST_POLLERS)}
         dynamodb.put_item(TableName=table, Item={**SLOTS, **taken})
         self._start(self._add_task(duration=FOREVER), TimeoutSeconds=20, Region="us-west-2")
@@ -73,7 +70,7 @@ class TwentyGates:
         dynamodb.delete_item(TableName=table, Key=SLOTS)
 
     def _succeed(self) -> None:
-        for seconds in (4, 6, 8, 12, 16, 20):
+        for seconds in (3, 4, 5, 6, 8, 10):
             self._start(self._add_task(duration=seconds))
         self._create("goes-on", self._add_task(duration=9))
 
@@ -81,10 +78,10 @@ class TwentyGates:
         self._start(self._add_task(duration=5, end_status="FAILED"), TaskToken="of-another-account")
         self._create("fails", self._add_task(duration=7, end_status="FAILED"))
         self._start(self._add_task(duration=FOREVER), TimeoutSeconds=20)
-        self._start(self._add_task(duration=0, end_status="PAUSED"), TimeoutSeconds=40)
+        self._start(self._add_task(duration=0, end_status="PAUSED"), TimeoutSeconds=20)
         self._start("lct-0123456789abcdef0", OnFailur="FAIL")
         self._cloud.misbehave(*[503] * 100, stack="twenty-not-taken")
-        self._create("not-taken", self._add_task(duration=3), ServiceTimeout="40")
+        self._create("not-taken", self._add_task(duration=3), ServiceTimeout="20")
         for name in ("deleted", "stopped"):
             task_id = self._add_task(duration=FOREVER)
             self._create(name, task_id)
@@ -97,7 +94,7 @@ class TwentyGates:
 
     def _meet_what_is_broken(self) -> None:
         with self._without_layers("CheckTaskFunction"):
-            self._create("broken", self._add_task(duration=FOREVER), ServiceTimeout="30")
+            self._create("broken", self._add_task(duration=FOREVER), ServiceTimeout="15")
             self._start(self._add_task(duration=FOREVER), TimeoutSeconds=12)
             self._ended()
         with self._denied("events:PutEvents"):
@@ -110,7 +107,7 @@ class TwentyGates:
             ("CheckTaskFunction", {"LicenseConversionTaskIdd": "lct-0123456789abcdef0"}),
             ("CustomResourceFunction", {"RequestType": "Create"}),
         ):
-            self._lambda.invoke(FunctionName=self._physical_id(function), Payload=json.dumps(event))
+            self._lambda.invoke(FunctionName=self._application.physical_id(function), Payload=json.dumps(event))
 
     def _start(self, task_id: str, **given: Any) -> None:
         self._executions.append(self._application.start({"LicenseConversionTaskId": task_id, **given}))
@@ -131,26 +128,20 @@ class TwentyGates:
         for one in self._application.executions("RUNNING"):
             end_of(self._cloud, str(one["executionArn"]), SECONDS)
 
-    def _physical_id(self, logical_id: str) -> str:
-        found = self._cloud.client("cloudformation").describe_stack_resource(
-            StackName=self._application.stack.id, LogicalResourceId=logical_id
-        )
-        return str(found["StackResourceDetail"]["PhysicalResourceId"])
-
     @contextmanager
     def _without_layers(self, logical_id: str) -> Iterator[None]:
-        name = self._physical_id(logical_id)
+        name = self._application.physical_id(logical_id)
         layers = [one["Arn"] for one in self._lambda.get_function_configuration(FunctionName=name)["Layers"]]
         for given in ([], layers):
             self._lambda.update_function_configuration(FunctionName=name, Layers=given)
-            self._lambda.get_waiter("function_updated_v2").wait(FunctionName=name)
+            until_it_runs(self._cloud, name)
             if not given:
                 yield
 
     @contextmanager
     def _denied(self, action: str) -> Iterator[None]:
         """To the state machine."""
-        policy = {"RoleName": self._physical_id("StateMachineRole"), "PolicyName": "denied"}
+        policy = {"RoleName": self._application.physical_id("StateMachineRole"), "PolicyName": "denied"}
         statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
         document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         self._cloud.client("iam").put_role_policy(**policy, PolicyDocument=document)

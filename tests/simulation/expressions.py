@@ -6,9 +6,8 @@ jsonata-python tells null and what is missing apart only while it evaluates: nul
 """
 
 import json
-import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from random import random as real_random
 from typing import Any
@@ -18,12 +17,6 @@ from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
 
 OPEN, CLOSE = "{%", "%}"
-MOST_REMEMBERED = 10_000
-MISSING = object()
-FACT = re.compile(r"\$([A-Za-z]\w*)((?:\.[A-Za-z]\w*)*)")
-
-Fact = tuple[str, ...]
-"""The name of a variable, and of the members that lead from it."""
 
 
 class QueryEvaluationError(Exception):
@@ -34,20 +27,13 @@ class Surroundings:
     """What expressions are evaluated in: the variables, `$states`, a clock (seconds since 1970) and a source of randomness."""
 
     def __init__(self, timestamp: Callable[[], float] = time.time, random: Callable[[], float] = real_random) -> None:
-        self.asked_clock_or_chance = False
-        """Whether an expression has. Whoever wants to know takes it back first."""
         self.values: dict[str, Any] = {}
         """Each variable as JSON has it, `states` among them."""
         self._changed: set[str] = set()
-        self._timestamp, self._random = timestamp, random
+        self._timestamp = timestamp
         functions = Jsonata.Frame(Jsonata.static_frame)
-        for name, function in {
-            "millis": self._millis,
-            "now": self._now,
-            "random": self._next_random,
-            "parse": _parse,
-            "eval": _eval,
-        }.items():
+        ours = {"millis": self._millis, "now": self._now, "random": random, "parse": _parse, "eval": _eval}
+        for name, function in ours.items():
             functions.bind(name, Jsonata.JLambda(function))
         self._variables = Jsonata.Frame(functions)
 
@@ -64,15 +50,10 @@ class Surroundings:
         return Jsonata.Frame(self._variables)
 
     def _millis(self) -> int:
-        self.asked_clock_or_chance = True
         return round(self._timestamp() * 1_000_000) // 1000
 
     def _now(self, picture: str | None = None, timezone: str | None = None) -> Any:
         return Functions.datetime_from_millis(self._millis(), picture, timezone)
-
-    def _next_random(self) -> float:
-        self.asked_clock_or_chance = True
-        return self._random()
 
 
 class Expression:
@@ -81,20 +62,9 @@ class Expression:
     def __init__(self, text: str) -> None:
         self.text = text
         self._jsonata = Jsonata(text)
-        self.facts = tuple({_fact(found) for found in FACT.finditer(text)})
-        """What it reads: the value of each decides its result, unless it calls a function that is volatile."""
-        found = FACT.fullmatch(text)
-        self._path = _fact(found) if found else ()
-        """Of an expression that is nothing more: looked up in objects it is what it is in JSONata."""
-        self._remembered: dict[tuple[Any, ...], Any] = {}
 
     def evaluate(self, surroundings: Surroundings) -> Any:
         """JSON, which nobody changes. Raises QueryEvaluationError, for a result that is undefined too."""
-        found: Any = surroundings.values if self._path else None
-        for member in self._path:
-            found = found.get(member, MISSING) if isinstance(found, dict) else MISSING
-        if self._path and found is not MISSING:
-            return found
         try:
             result = self._jsonata.eval(self._jsonata.ast, None, surroundings.frame())
         except Exception as error:
@@ -109,20 +79,10 @@ class Expression:
             ) from error
 
     def holds(self, surroundings: Surroundings) -> bool:
-        """As a Condition. What it was for the same facts, it is again, if no clock and no chance was asked: evaluating takes a
-        hundred times longer than remembering.
-        """
-        facts = tuple([_value_of(fact, surroundings.values) for fact in self.facts])
-        if facts in self._remembered:
-            return self._remembered[facts]  # type: ignore[no-any-return]
-        surroundings.asked_clock_or_chance = False
+        """As a Condition."""
         holds = self.evaluate(surroundings)
         if not isinstance(holds, bool):
             raise QueryEvaluationError(f"The JSONata expression '{self.text}' returned no boolean.")
-        if not surroundings.asked_clock_or_chance:
-            if len(self._remembered) >= MOST_REMEMBERED:
-                self._remembered.clear()
-            self._remembered[facts] = holds
         return holds
 
 
@@ -182,21 +142,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str | bool | int | float):
         return value
     raise TypeError(type(value))
-
-
-def _fact(found: re.Match[str]) -> Fact:
-    return found[1], *found[2].split(".")[1:]
-
-
-def _value_of(fact: Fact, values: Mapping[str, Any]) -> Any:
-    found: Any = values
-    depth = 0
-    for member in fact:
-        if not isinstance(found, dict):
-            break  # a list, whose members JSONata would go through: all of it decides
-        if member not in found:
-            return ()
-        found = found[member]
-        depth += 1
-    # 1 and true are equal, and have one hash, in Python.
-    return depth, type(found), json.dumps(found) if isinstance(found, dict | list) else found

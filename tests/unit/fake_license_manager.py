@@ -1,12 +1,9 @@
 """A License Manager at the gate's own seam, for tests of what a gate makes of its words."""
 
 from collections.abc import Callable
-from itertools import islice
 
 from license_conversion.conversion import ConversionTask, Status
 from license_conversion.license_manager import LicenseManager, Page
-
-PAGE = 100
 
 
 class FakeLicenseManager(LicenseManager):
@@ -33,10 +30,7 @@ class FakeLicenseManager(LicenseManager):
         self._called()
         if isinstance(self.says, Exception):
             raise self.says
-        listed = {task_id: {"Status": said} for task_id, said in self.of.items() if said == status}
-        first = int(token or 0)
-        more = first + PAGE < len(listed)
-        return Page(dict(islice(listed.items(), first, first + PAGE)), str(first + PAGE) if more else "")
+        return Page({task_id: {"Status": said} for task_id, said in self.of.items() if said == status}, "")
 
     def _answer(self, what: str, task_id: str) -> ConversionTask:
         self.asked.append(what)

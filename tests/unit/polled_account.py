@@ -1,6 +1,7 @@
 """An account's License Manager at the poll's own seam, with a clock that moves when somebody sleeps or a call takes time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from license_conversion.conversion import ConversionTask, Status
@@ -13,23 +14,26 @@ THROTTLE = StillUnknown("slow down", throttled=True)
 FAULT = StillUnknown("sorry")
 
 
+@dataclass
 class PolledAccount(LicenseManager):
     """Tasks by id, of which the listings show those that are not `hidden`, in pages.
 
-    `calls`: each id that was asked for, each status that was listed. `denied` is raised in their place. `then` is told of each
-    sleep, after it, and of the seconds until then.
+    `calls`: each id that was asked for, each status that was listed. `denied` is raised in their place, and `no_list` in that of
+    each listing. `then` is told of each sleep, after it, and of the seconds until then.
     """
 
-    def __init__(self, tasks: Mapping[str, str], *, page: int = 100) -> None:
-        self.tasks, self.page = dict(tasks), page
-        self.messages: dict[str, str] = {}
-        self.members: dict[str, Any] = {}
-        self.hidden: set[str] = set()
-        self.denied: dict[str, Exception] = {}
-        self.calls: list[str] = []
-        self.sleeps: list[float] = []
-        self.then: Callable[[float], None] = lambda _: None
-        self.seconds, self.call_seconds = 0.0, 0.0
+    tasks: dict[str, str]
+    page: int = 100
+    messages: dict[str, str] = field(default_factory=dict)
+    members: dict[str, Any] = field(default_factory=dict)
+    hidden: set[str] = field(default_factory=set)
+    denied: dict[str, Exception] = field(default_factory=dict)
+    no_list: Exception | None = None
+    calls: list[str] = field(default_factory=list)
+    sleeps: list[float] = field(default_factory=list)
+    then: Callable[[float], object] = lambda _: None
+    seconds: float = 0.0
+    call_seconds: float = 0.0
 
     def clock(self) -> float:
         return NOW + self.seconds
@@ -50,16 +54,12 @@ class PolledAccount(LicenseManager):
 
         self.then = looks
 
-    def listing(self, trouble: Exception) -> None:
-        """Each listing raises this."""
-        self.denied |= dict.fromkeys((IN_PROGRESS, SUCCEEDED, FAILED), trouble)
-
     def get_task(self, task_id: str) -> ConversionTask:
-        self._called(task_id)
+        self._called(task_id, None)
         return ConversionTask.from_answer(task_id, self._shape(task_id))
 
     def page_of(self, status: Status, token: str = "") -> Page:
-        self._called(str(status))
+        self._called(str(status), self.no_list)
         listed = [one for one, said in self.tasks.items() if said == status and one not in self.hidden]
         first = int(token or 0)
         more = str(first + self.page) if first + self.page < len(listed) else ""
@@ -69,11 +69,11 @@ class PolledAccount(LicenseManager):
         said = {"StatusMessage": self.messages[task_id]} if task_id in self.messages else {}
         return {"LicenseConversionTaskId": task_id, "Status": self.tasks[task_id], **said, **self.members}
 
-    def _called(self, what: str) -> None:
+    def _called(self, what: str, trouble: Exception | None) -> None:
         self.calls.append(what)
         self.seconds += self.call_seconds
-        if what in self.denied:
-            raise self.denied[what]
+        if trouble := self.denied.get(what, trouble):
+            raise trouble
 
 
 def tasks(count: int, status: str = IN_PROGRESS) -> dict[str, str]:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import boto3
 import botocore.session
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
@@ -49,23 +48,20 @@ def test_boto3_comes_with_the_start_of_a_function_that_makes_calls_in_lambda_and
     assert ran.stdout.strip() == brought
 
 
-@pytest.mark.parametrize("attempts", [1, 4])
-def test_a_call_is_tried_as_often_as_its_maker_says(attempts: int) -> None:
-    config = aws.client("stepfunctions", attempts=attempts).meta.config
+@pytest.mark.parametrize(("attempts", "quick"), [(1, True), (4, False)])
+def test_a_call_is_tried_as_often_as_its_maker_says_and_given_up_sooner_where_it_can_be_done_without(
+    attempts: int, quick: bool
+) -> None:
+    config = aws.client("stepfunctions", attempts=attempts, quick=quick).meta.config
 
     assert config.retries == {"mode": "standard", "total_max_attempts": attempts}
+    assert ((config.connect_timeout, config.read_timeout) == (1, 1)) is quick
 
 
 def test_a_call_that_hangs_leaves_time_for_two_more_in_one_attempt_of_the_state_machine() -> None:
     config = aws.client("license-manager", attempts=1).meta.config
 
     assert 0 < (config.connect_timeout + config.read_timeout) * 3 <= ATTEMPT_SECONDS
-
-
-def test_a_call_that_a_check_can_do_without_is_given_up_after_a_second() -> None:
-    config = aws.client("dynamodb", attempts=1, quick=True).meta.config
-
-    assert (config.connect_timeout, config.read_timeout) == (1, 1)
 
 
 @pytest.mark.parametrize("role", ["", READER])
@@ -147,20 +143,6 @@ def test_clients_of_two_accounts_do_not_share_credentials(network: Network) -> N
     keys = [call.signed_by for call in network.calls if call.operation != "AssumeRole"]
     assert assumed == [None, "an-id"]
     assert keys == ["AKIATESTTESTTESTTEST", "ASIAOFTHEROLE", "ASIAWITHANID"] * 2
-
-
-def test_what_a_function_prepares_is_a_client_of_each_service_and_only_in_lambda(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    made: list[str] = []
-    monkeypatch.setattr(boto3, "client", lambda service, **_: made.append(service))
-
-    monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME", raising=False)
-    aws.prepare("events")
-    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "gate")
-    aws.prepare("dynamodb", "license-manager")
-
-    assert made == ["dynamodb", "license-manager"]
 
 
 def test_what_a_service_says_and_what_it_does_not_say_are_both_failures() -> None:

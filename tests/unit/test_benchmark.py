@@ -3,17 +3,15 @@
 import logging
 from collections.abc import Iterator
 from random import Random
-from typing import Any
 
 import pytest
 
 from benchmarks.aims import SHORT, Aim, repeated
 from benchmarks.bounds import SHARE, Bound
-from benchmarks.functions import Reuse
-from benchmarks.gates import STATE_SECONDS, Gates, Transitions, Trouble
+from benchmarks.gates import NO_TROUBLE, Gates, Trouble
 from benchmarks.peers import CdkProvider, Crhelper
 from benchmarks.rate_limit import LimitedClient
-from benchmarks.runs import Case, run, together
+from benchmarks.runs import Case, run
 from tests.simulation.clock import VirtualClock
 from tests.simulation.interpreter import FILE, gate
 
@@ -29,8 +27,8 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def together_150(*, reuse: Reuse = "last freed", trouble: Trouble | None = None, **more: Any) -> list[Case]:
-    return [Case(SHORT, 150, reuse=reuse, trouble=trouble or Trouble(), **more)]
+def together_150(trouble: Trouble = NO_TROUBLE) -> list[Case]:
+    return [Case(SHORT, 150, trouble=trouble)]
 
 
 @pytest.mark.parametrize(
@@ -39,20 +37,18 @@ def together_150(*, reuse: Reuse = "last freed", trouble: Trouble | None = None,
         Aim("one gate", repeated(SHORT, 30), p50=3, p99=6, calls=80, dollars=0.0019),
         Aim("ten gates", repeated(SHORT, 6, 10), p50=3, p99=6, calls=14),
         Aim("many gates", together_150(), p50=4, p99=8, calls=5),
-        Aim("any free sandbox is used", together_150(reuse="any"), p50=4, p99=8, calls=5),
-        Aim("the sandbox that was freed first", together_150(reuse="first freed"), p50=4, p99=8, calls=5),
         Aim("a fleet", [Case(SHORT, 150, fleet=True)], p50=8, p99=15, calls=3),
         Aim("a fleet that has ended", [Case("ended", 150, fleet=True, timeout=120)], p99=10, calls=0.1),
-        Aim("a poller that is killed every minute", together_150(trouble=Trouble(killed_every=60)), p99=60),
-        Aim("a table that is away", together_150(trouble=Trouble(table_away=AWAY)), p99=150, during=AWAY),
-        Aim("a table that hangs", together_150(trouble=Trouble(table_away=AWAY, hangs=True)), p99=150, during=AWAY),
-        Aim("a poller that cannot start", together_150(trouble=Trouble(no_poller=AWAY)), p99=150, during=AWAY),
+        Aim("a poller that is killed every minute", together_150(Trouble(killed_every=60)), p99=60),
+        Aim("a table that is away", together_150(Trouble(table_away=AWAY)), p99=150, during=AWAY),
+        Aim("a table that hangs", together_150(Trouble(table_away=AWAY, hangs=True)), p99=150, during=AWAY),
+        Aim("a poller that cannot start", together_150(Trouble(no_poller=AWAY)), p99=150, during=AWAY),
         Aim("a lone gate's poller is killed", repeated(SHORT, 20, trouble=Trouble(killed_every=60)), p99=150),
         Aim("a lone gate's poller cannot start", repeated(SHORT, 20, trouble=Trouble(no_poller=AWAY)), p99=150),
         Aim("a lone gate's table is away", repeated(SHORT, 20, trouble=Trouble(table_away=AWAY)), p99=150),
         Aim("a lone gate's table hangs", repeated(SHORT, 20, trouble=Trouble(table_away=AWAY, hangs=True)), p99=150),
         Aim("one deadline, 40 s after all ends", [Case("10 min", 150, timeout=640)], p50=7, p99=10),
-        Aim("few transitions", together_150(trouble=Trouble(transitions=20, burst=40)), p99=60),
+        Aim("few transitions", together_150(Trouble(transitions=20, burst=40)), p99=60),
     ],
     ids=lambda aim: aim.what,
 )
@@ -76,16 +72,6 @@ def test_the_same_case_has_the_same_result() -> None:
     assert run(case) == run(case)
 
 
-def test_several_runs_are_one_with_all_their_ends() -> None:
-    first, second = (run(case) for case in repeated(SHORT, 2))
-
-    both = together([first, second])
-
-    assert both.ends == (*first.ends, *second.ends)
-    assert both.calls == (first.calls + second.calls) / 2
-    assert both.waits == 2
-
-
 def test_a_function_that_the_benchmark_does_not_know_ends_no_gate() -> None:
     clock, task_id = VirtualClock(), "lct-0123456789abcdef0"
     service = LimitedClient(clock, rate=10, page=100)
@@ -97,17 +83,6 @@ def test_a_function_that_the_benchmark_does_not_know_ends_no_gate() -> None:
 
     with pytest.raises(NotImplementedError, match="Another"):
         clock.run_out()
-
-
-def test_states_are_entered_at_once_until_the_burst_is_used_up_then_at_the_rate() -> None:
-    clock = VirtualClock()
-    transitions = Transitions(clock, rate=10, burst=20)
-
-    assert {transitions.seconds() for _ in range(20)} == {STATE_SECONDS}
-    assert [transitions.seconds() for _ in range(10)][-1] == pytest.approx(1)
-    clock.run_for(2)
-    assert {transitions.seconds() for _ in range(10)} == {STATE_SECONDS}
-    assert [transitions.seconds() for _ in range(10)][-1] == pytest.approx(1)
 
 
 def test_a_throttle_fails_the_cdk_providers_waits_and_crhelpers_and_none_of_ours() -> None:

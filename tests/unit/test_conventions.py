@@ -19,7 +19,7 @@ TRACKED = subprocess.run(
     text=True,
 ).stdout.split("\0")[:-1]
 TOLD = [name for name in TRACKED if re.search(r"\.md$|^\.(github|devcontainer|ci)/|^\.pre-commit", name)]
-GENERATED = ("requirements/", "layers/dependencies/requirements.txt", "docs/benchmark-1000.svg")
+GENERATED = ("requirements/", "layers/dependencies/requirements.txt")
 
 
 @pytest.mark.parametrize("name", [name for name in TRACKED if not name.startswith(GENERATED)])

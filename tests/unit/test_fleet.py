@@ -189,17 +189,6 @@ def json_bytes(*parts: Any) -> int:
     return sum(len(json.dumps(part, ensure_ascii=False).encode()) for part in parts)
 
 
-sizes = pytest.mark.parametrize(
-    "count", [10, *(pytest.param(n, marks=pytest.mark.slow) for n in (400, 500, 700)), 1000]
-)
-ends = pytest.mark.parametrize(
-    ("status", "character"),
-    [(SUCCEEDED, ""), *((FAILED, one) for one in ("x", '"', "\\", "\N{GRINNING FACE}"))],
-    ids=["succeeded", "x", "quotes", "backslashes", "faces"],
-)
-waiters = pytest.mark.parametrize("stack", [True, False], ids=["a stack", "a caller"])
-
-
 def gate_for(count: int, *, stack: bool, on_failure: str = "CONTINUE") -> OneGate:
     request: dict[str, Any] = {"LicenseConversionTaskIds": ids(count), "OnFailure": on_failure}
     if not stack:
@@ -209,38 +198,26 @@ def gate_for(count: int, *, stack: bool, on_failure: str = "CONTINUE") -> OneGat
     return gate
 
 
-def results(task_ids: list[str], status: str, character: str) -> list[Any]:
-    return [dict(seen(task_id, status, character * 10_000).shape) for task_id in task_ids]
-
-
-@sizes
-@ends
-@waiters
-def test_the_state_of_the_largest_fleet_that_waits_fits_with_its_input_and_its_next_results(
-    count: int, status: str, character: str, stack: bool
-) -> None:
-    gate = gate_for(count, stack=stack)
-
-    state = gate.check(None, *results(ids(count)[:-1], status, character))
-
-    assert not state["Ended"]
-    assert json_bytes(gate.input, state) + RESULTS_BYTES < EXECUTION_BYTES
-
-
-@sizes
-@ends
-@waiters
+@pytest.mark.parametrize("count", [10, *(pytest.param(n, marks=pytest.mark.slow) for n in (400, 500, 700)), 1000])
+@pytest.mark.parametrize(
+    ("status", "character"),
+    [(SUCCEEDED, ""), *((FAILED, one) for one in ("x", '"', "\\", "\N{GRINNING FACE}"))],
+    ids=["succeeded", "x", "quotes", "backslashes", "faces"],
+)
+@pytest.mark.parametrize("stack", [True, False], ids=["a stack", "a caller"])
 @pytest.mark.parametrize("on_failure", ["FAIL", "CONTINUE"])
-def test_the_state_of_the_largest_fleet_that_has_ended_fits_with_its_input_its_event_and_its_cause(
+def test_the_state_of_the_largest_fleet_fits_with_its_input_its_next_results_its_event_and_its_cause(
     count: int, status: str, character: str, stack: bool, on_failure: str
 ) -> None:
     """A longer Cause than 32,768 characters would end the execution with another error.
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_ExecutionFailedEventDetails.html
     """
-    gate = gate_for(count, stack=stack, on_failure=on_failure)
+    waits, gate = gate_for(count, stack=stack), gate_for(count, stack=stack, on_failure=on_failure)
+    results = [dict(seen(task_id, status, character * 10_000).shape) for task_id in ids(count)]
 
-    state = gate.check(None, *results(ids(count), status, character))
-
+    assert not waits.check(None, *results[:-1])["Ended"]
+    assert json_bytes(waits.input, waits.state) + RESULTS_BYTES < EXECUTION_BYTES
+    state = gate.check(None, *results)
     assert state["Ended"]
     assert json_bytes(gate.input, state) < EXECUTION_BYTES
     assert json_bytes(state["Event"]["Detail"]) <= DETAIL_BYTES + 200, "and whose stack it was"
@@ -251,7 +228,7 @@ def test_the_state_of_the_largest_fleet_that_has_ended_fits_with_its_input_its_e
     assert len(signal(**parts, unique_id=said["PhysicalResourceId"])) <= RESPONSE_BYTES
 
 
-@waiters
+@pytest.mark.parametrize("stack", [True, False])
 def test_the_output_for_a_caller_is_whole_and_what_a_stack_carries_is_cut(stack: bool) -> None:
     output = gate_for(400, stack=stack).check(None, *ids(400))["Output"]
 

@@ -30,6 +30,12 @@ def newest_task() -> ConversionTask:
     return LicenseManager(ROLE).newest_task(INSTANCE)
 
 
+def error_of(kind: type[Exception], call: Callable[[], object]) -> Any:
+    with pytest.raises(kind) as raised:
+        call()
+    return raised.value
+
+
 def of_instance(task_id: str, **more: Any) -> dict[str, Any]:
     return {"LicenseConversionTaskId": task_id, "ResourceArn": INSTANCE, "Status": "IN_PROGRESS", **more}
 
@@ -89,10 +95,9 @@ def test_a_refused_id_and_a_denial_end_the_gate_after_the_grace_of_a_new_task_an
 ) -> None:
     network.refuses(GET, code)
 
-    with pytest.raises(ends_as) as refused:
-        get_task()
+    refused = error_of(ends_as, get_task)
 
-    assert (str(refused.value), refused.value.grace) == (f"{says}: It said so. ({code}).", grace)
+    assert (str(refused), refused.grace) == (f"{says}: It said so. ({code}).", grace)
     assert network.operations() == [GET]
 
 
@@ -116,12 +121,11 @@ def test_every_other_refusal_ends_the_gate_after_the_grace_with_the_error_the_re
 ) -> None:
     network.refuses(GET, code, status=status)
 
-    with pytest.raises(ends_as) as refused:
-        LicenseManager(ROLE, Account(region="ap-south-1")).get_task(TASK_ID)
+    refused = error_of(ends_as, lambda: LicenseManager(ROLE, Account(region="ap-south-1")).get_task(TASK_ID))
 
-    assert refused.value.grace == 30
+    assert refused.grace == 30
     for part in (says, code or str(status), "It said so.", "in region ap-south-1: "):
-        assert part in str(refused.value)
+        assert part in str(refused)
 
 
 def test_a_refusal_in_the_functions_own_region_says_so(network: Network) -> None:
@@ -149,20 +153,16 @@ def test_what_sts_says_is_said_of_sts_and_of_the_functions_own_role(
 ) -> None:
     network.answers("AssumeRole", body, status=status)
 
-    with pytest.raises((AccessDenied, InvalidRequest, StillUnknown)) as said:
-        LicenseManager(ROLE, READER).get_task(TASK_ID)
+    said = error_of(Exception, lambda: LicenseManager(ROLE, READER).get_task(TASK_ID))
 
-    assert str(said.value).startswith(says)
+    assert str(said).startswith(says)
     assert network.operations() == ["AssumeRole"]
 
 
 def test_what_the_service_says_at_great_length_still_fits_into_a_cause(network: Network) -> None:
     network.refuses(GET, "ValidationException", "x" * 300_000)
 
-    with pytest.raises(InvalidRequest) as refused:
-        get_task()
-
-    assert len(str(refused.value)) <= 32_768
+    assert len(str(error_of(InvalidRequest, get_task))) <= 32_768
 
 
 # The newest task of a resource
@@ -201,11 +201,10 @@ def test_a_resource_without_a_task_is_refused_when_its_task_can_be_too_new_no_mo
 ) -> None:
     network.answers(LIST, found)
 
-    with pytest.raises(InvalidRequest) as refused:
-        newest_task()
+    refused = error_of(InvalidRequest, newest_task)
 
-    assert str(refused.value) == f"ResourceArn: License Manager has no conversion task of {INSTANCE}."
-    assert refused.value.grace == 10
+    assert str(refused) == f"ResourceArn: License Manager has no conversion task of {INSTANCE}."
+    assert refused.grace == 10
 
 
 def test_a_list_that_is_refused_names_what_was_asked_for(network: Network) -> None:
@@ -218,28 +217,23 @@ def test_a_list_that_is_refused_names_what_was_asked_for(network: Network) -> No
 def test_a_list_without_an_end_is_no_outcome(network: Network) -> None:
     network.answers(LIST, listed(of_instance(TASK_ID), NextToken="the same again"))
 
-    with pytest.raises(StillUnknown) as unknown:
-        newest_task()
+    unknown = error_of(StillUnknown, newest_task)
 
-    assert unknown.value.throttled is False
-    assert str(unknown.value) == f"License Manager lists tasks of {INSTANCE} without an end"
+    assert unknown.throttled is False
+    assert str(unknown) == f"License Manager lists tasks of {INSTANCE} without an end"
     assert len(network.calls) == 100
 
 
 # An endpoint whose name does not exist
 
 
-@pytest.fixture
-def resolver(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """The real chain of errors, from the resolver up, which fails with the error of this name."""
+def resolver_fails(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """With the error of this name: urllib3 and botocore wrap it as ever."""
 
-    def fails(name: str) -> None:
-        def resolve(*_: Any, **__: Any) -> Any:
-            raise socket.gaierror(getattr(socket, name), "what the resolver says")
+    def resolve(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(getattr(socket, name), "what the resolver says")
 
-        monkeypatch.setattr(socket, "getaddrinfo", resolve)
-
-    return fails
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
 
 @pytest.mark.parametrize("name", ["EAI_NONAME", "EAI_NODATA"])
@@ -253,22 +247,21 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     ],
 )
 def test_a_region_without_an_endpoint_ends_the_gate_after_the_grace_with_the_one_that_was_probably_meant(
-    resolver: Callable[[str], None], name: str, region: str, says: str
+    monkeypatch: pytest.MonkeyPatch, name: str, region: str, says: str
 ) -> None:
-    resolver(name)
+    resolver_fails(monkeypatch, name)
 
-    with pytest.raises(InvalidRequest) as refused:
-        LicenseManager(ROLE, Account(region=region)).get_task(TASK_ID)
+    refused = error_of(InvalidRequest, lambda: LicenseManager(ROLE, Account(region=region)).get_task(TASK_ID))
 
-    assert str(refused.value) == f"Region: no endpoint of License Manager has a name that {says}"
-    assert refused.value.grace == 30
+    assert str(refused) == f"Region: no endpoint of License Manager has a name that {says}"
+    assert refused.grace == 30
 
 
 @pytest.mark.parametrize("name", ["EAI_AGAIN", "EAI_FAIL", "EAI_SYSTEM", "EAI_MEMORY"])
 def test_a_name_service_that_does_not_answer_now_is_no_outcome_about_the_region(
-    resolver: Callable[[str], None], name: str
+    monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    resolver(name)
+    resolver_fails(monkeypatch, name)
 
     with pytest.raises(StillUnknown):
         get_task()
@@ -294,11 +287,10 @@ BandwidthLimitExceeded LimitExceededException PriorRequestNotComplete"""
 def test_a_throttle_is_no_outcome_and_is_not_repeated_at_once(network: Network, code: str, status: int) -> None:
     network.refuses(GET, code, "Rate exceeded", status=status)
 
-    with pytest.raises(StillUnknown) as unknown:
-        get_task()
+    unknown = error_of(StillUnknown, get_task)
 
-    assert unknown.value.throttled is True
-    assert str(unknown.value) == f"License Manager answered {code or status}: Rate exceeded"
+    assert unknown.throttled is True
+    assert str(unknown) == f"License Manager answered {code or status}: Rate exceeded"
     assert network.operations() == [GET]
 
 
@@ -317,11 +309,10 @@ def test_a_throttle_is_no_outcome_and_is_not_repeated_at_once(network: Network, 
 def test_a_fault_of_the_service_is_no_outcome_and_no_throttle(network: Network, body: Any, status: int) -> None:
     network.answers(GET, body, status=status)
 
-    with pytest.raises(StillUnknown) as unknown:
-        get_task()
+    unknown = error_of(StillUnknown, get_task)
 
-    assert unknown.value.throttled is False
-    assert str(unknown.value).startswith("License Manager answered ")
+    assert unknown.throttled is False
+    assert str(unknown).startswith("License Manager answered ")
     assert network.operations() == [GET]
 
 
@@ -338,11 +329,10 @@ def test_a_fault_of_the_service_is_no_outcome_and_no_throttle(network: Network, 
 def test_a_fault_of_the_network_is_no_outcome(network: Network, fault: Exception) -> None:
     network.answers(GET, fault)
 
-    with pytest.raises(StillUnknown) as unknown:
-        get_task()
+    unknown = error_of(StillUnknown, get_task)
 
-    assert unknown.value.throttled is False
-    assert type(fault).__name__ in str(unknown.value)
+    assert unknown.throttled is False
+    assert type(fault).__name__ in str(unknown)
     assert network.operations() == [GET]
 
 
@@ -370,10 +360,7 @@ NO_TIMES: list[Any] = ["soon", [1], {}, float("nan"), 1_763_833_195_500, -1e12, 
 def test_an_answer_that_makes_no_sense_is_no_outcome(network: Network, body: Any, status: int) -> None:
     network.answers(GET, body, status=status)
 
-    with pytest.raises(StillUnknown) as unknown:
-        get_task()
-
-    assert unknown.value.throttled is False
+    assert error_of(StillUnknown, get_task).throttled is False
 
 
 @pytest.mark.parametrize("token", [True, 5, ["x"], {"x": "y"}], ids=repr)

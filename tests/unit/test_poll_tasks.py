@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -16,15 +17,7 @@ from license_conversion.fleet import Fleet
 from license_conversion.registrations import LEASE, LastPoll, Registration, Registrations
 from license_conversion.request import Account
 from license_conversion.text import MARK
-from poll_tasks import (
-    EVERY,
-    EVERY_WHERE_LARGE,
-    FLEET_SECONDS,
-    LAST_CALL_SECONDS,
-    LAST_SECONDS,
-    RENEW_SECONDS,
-    Poller,
-)
+from poll_tasks import EVERY, EVERY_WHERE_LARGE, FLEET_SECONDS, LAST_SECONDS, RENEW_SECONDS, Poller
 from tests.context import Context
 from tests.simulation.memory_registrations import Item, MemoryRegistrations
 from tests.unit.conftest import Said
@@ -37,24 +30,22 @@ ONCE = 1.0
 REFUSED = ClientError({"Error": {"Code": "ThrottlingException"}}, "SendTaskSuccess")
 
 
+@dataclass
 class WaitingAccount(PolledAccount):
-    """An account, and the gates that wait for its tasks. `called` are the callbacks that were taken: token and results. A token
-    is used up by the first, or when it is in `used_up`; one in `refused` raises. `woken` is told of each callback that is taken.
+    """An account, and the gates that wait for its tasks; their tokens are their names. `called` are the callbacks that were
+    taken: token and results. A token is used up by the first, or when it is in `used_up`; one in `refused` raises. `woken` is
+    told of each callback that is taken.
     """
 
-    def __init__(self, tasks: dict[str, str], *, page: int = 100) -> None:
-        super().__init__(tasks, page=page)
-        self.table = MemoryRegistrations()
-        self.table.take_lease("owner", NOW)
-        self.called: list[tuple[str, Any]] = []
-        self.tried: list[str] = []
-        self.used_up: set[str] = set()
-        self.refused: dict[str, Exception] = {}
-        self.woken: Callable[[str], None] = lambda _: None
+    table: MemoryRegistrations = field(default_factory=lambda: MemoryRegistrations(owner="owner", until=NOW + LEASE))
+    called: list[tuple[str, Any]] = field(default_factory=list)
+    tried: list[str] = field(default_factory=list)
+    used_up: set[str] = field(default_factory=set)
+    refused: dict[str, Exception] = field(default_factory=dict)
+    woken: Callable[[str], None] = lambda _: None
 
     def register(self, gate: str, *task_ids: str, token: str = "", since: float = NOW) -> None:
-        registration = Registration(gate, task_ids, token or f"token of {gate}", since)
-        self.table.items[gate] = Item(registration, NOW + 10 * QUARTER)
+        self.table.items[gate] = Item(Registration(gate, task_ids, token or gate, since), NOW + 10 * QUARTER)
 
     def call_back(self, token: str, output: str) -> bool:
         self.tried.append(token)
@@ -77,20 +68,21 @@ class WaitingAccount(PolledAccount):
         by_gate: dict[str, list[Any]] = {}
         for token, results in self.called:
             if results:
-                by_gate.setdefault(token.removeprefix("token of "), []).append(results)
+                by_gate.setdefault(token, []).append(results)
         return by_gate
 
 
-def waiting(count: int, status: str = IN_PROGRESS, *, page: int = 100) -> WaitingAccount:
-    """So many gates, each with a task of its own."""
-    account = WaitingAccount(tasks(count, status), page=page)
-    for task_id in account.tasks:
-        account.register(f"gate of {task_id}", task_id)
+def waiting(tasks: dict[str, str], **settings: Any) -> WaitingAccount:
+    """For each task a gate that has its name."""
+    account = WaitingAccount(tasks, **settings)
+    for task_id in tasks:
+        account.register(task_id, task_id)
     return account
 
 
-def fleet(account: WaitingAccount) -> WaitingAccount:
-    account.register("fleet", *account.tasks)
+def fleet(tasks: dict[str, str], **settings: Any) -> WaitingAccount:
+    account = WaitingAccount(tasks, **settings)
+    account.register("fleet", *tasks)
     return account
 
 
@@ -100,9 +92,7 @@ def result(task_id: str, status: str = SUCCEEDED, **more: str) -> dict[str, str]
 
 class TestLease:
     def test_is_renewed_every_ten_seconds_of_a_poll_that_takes_longer(self) -> None:
-        account, renewed = waiting(400), list[float]()
-        account.listing(FAULT)
-        account.call_seconds = 0.5
+        account, renewed = waiting(tasks(400), no_list=FAULT, call_seconds=0.5), list[float]()
         account.table.called = lambda call: renewed.append(account.seconds) if call == "renew_lease" else None
 
         account.poll()
@@ -112,7 +102,7 @@ class TestLease:
         assert all(RENEW_SECONDS <= pause < RENEW_SECONDS + 1 for pause in pauses)
 
     def test_that_is_lost_ends_the_poller_which_leaves_it_to_the_other(self) -> None:
-        account = waiting(50)
+        account = waiting(tasks(50))
         account.table.owner = "another"
 
         account.poll()
@@ -121,7 +111,7 @@ class TestLease:
         assert account.table.until > account.clock()
 
     def test_that_is_lost_in_a_poll_ends_the_poller_when_it_would_be_renewed(self) -> None:
-        account = waiting(50)
+        account = waiting(tasks(50))
         account.after(0, lambda: setattr(account.table, "owner", "another"))
 
         account.poll(QUARTER)
@@ -163,27 +153,24 @@ class TestAQuarterOfAnHourIsOver:
     def test_the_lease_is_given_back_and_gates_are_woken_until_one_takes_its_token_and_starts_the_next_poller(
         self,
     ) -> None:
-        account, free = waiting(50), list[bool]()
-        account.used_up = {f"token of gate of lct-{number}" for number in range(3)}
-        account.refused = {"token of gate of lct-3": REFUSED}
+        account = waiting(tasks(50), used_up=set(tasks(3)), refused={"lct-3": REFUSED})
+        free: list[bool] = []
         account.woken = lambda _: free.append(account.table.until == 0)
 
         account.poll(QUARTER)
 
         assert QUARTER <= account.seconds < QUARTER + EVERY
-        assert account.called == [("token of gate of lct-4", [])]
+        assert account.called == [("lct-4", [])]
         assert len(account.tried) == 5
         assert free == [True]
 
     def test_a_poll_that_is_under_way_ends_ten_seconds_before_the_function_does(self) -> None:
-        account = waiting(5)
-        account.denied[IN_PROGRESS] = AccessDenied("no")
-        account.denied |= dict.fromkeys(account.tasks, THROTTLE)
+        account = waiting(tasks(5), denied=dict.fromkeys(tasks(5), THROTTLE), no_list=AccessDenied("no"))
         account.call_seconds = 11.0
 
         account.poll()
 
-        assert account.seconds < ONCE + LAST_SECONDS - LAST_CALL_SECONDS + account.call_seconds
+        assert account.seconds < ONCE + LAST_SECONDS - poll_tasks.LAST_CALL_SECONDS + account.call_seconds
         assert account.called
 
 
@@ -192,9 +179,9 @@ class TestASilentLicenseManager:
     def test_ends_the_poller_which_gives_the_lease_back_and_does_not_note_that_poll(
         self, trouble: Exception, said: Callable[[], Said]
     ) -> None:
-        account, began = waiting(50), list[float]()
+        account = waiting(tasks(50), denied=dict.fromkeys(tasks(50), trouble), no_list=trouble)
+        began: list[float] = []
         account.table.called = lambda call: began.append(account.clock()) if call == "renew_lease" else None
-        account.denied = dict.fromkeys((*account.tasks, IN_PROGRESS, SUCCEEDED, FAILED), trouble)
 
         account.poll(QUARTER)
 
@@ -209,20 +196,18 @@ class TestHowOften:
     def test_a_poll_begins_every_five_seconds_whatever_it_takes_is_noted_and_counted(
         self, said: Callable[[], Said]
     ) -> None:
-        account = waiting(50)
-        account.call_seconds = 0.7
-        noted: list[float] = []
+        account, noted = waiting(tasks(50), call_seconds=0.5), list[float]()
         account.table.called = lambda call: noted.append(account.seconds) if call == "note_poll" else None
 
         account.poll(EVERY * 4)
 
-        assert noted == pytest.approx([0.7, 5.7, 10.7, 15.7])
-        assert (account.table.last_poll.began, account.table.last_poll.took) == pytest.approx((NOW + 3 * EVERY, 0.7))
-        assert said().metrics == {"GatesWaiting": 200, "SecondsToPoll": pytest.approx(2.8)}
+        assert noted == [0.5, 5.5, 10.5, 15.5]
+        assert account.table.last_poll == LastPoll(NOW + 3 * EVERY, 0.5)
+        assert said().metrics == {"GatesWaiting": 200, "SecondsToPoll": 2.0}
 
     @pytest.mark.parametrize(("running", "pause"), [(500, EVERY), (501, EVERY_WHERE_LARGE)])
     def test_every_thirteen_where_the_last_one_took_many_calls(self, running: int, pause: float) -> None:
-        account = waiting(running)
+        account = waiting(tasks(running))
 
         account.poll()
 
@@ -230,7 +215,7 @@ class TestHowOften:
 
     @pytest.mark.parametrize("jump", [-3600.0, 3600.0])
     def test_a_clock_that_jumps_stops_no_poller(self, jump: float) -> None:
-        account = waiting(50)
+        account = waiting(tasks(50))
         account.after(0, lambda: setattr(account, "seconds", account.seconds + jump))
 
         account.poll()
@@ -241,20 +226,18 @@ class TestHowOften:
 
 class TestNews:
     def test_is_what_is_terminal_and_all_its_gates_have_it(self, said: Callable[[], Said]) -> None:
-        account = waiting(50)
+        ended = {"lct-3": SUCCEEDED, "lct-4": FAILED, "lct-5": "PAUSED", "lct-7": ""}
+        account = waiting(tasks(50) | ended, hidden={"lct-6"})
         account.register("another", "lct-3")
-        account.tasks |= {"lct-3": SUCCEEDED, "lct-4": FAILED, "lct-5": "PAUSED", "lct-7": ""}
-        account.hidden = {"lct-6"}
 
         account.poll()
 
-        assert account.results.keys() == {"gate of lct-3", "another", "gate of lct-4"}
-        assert account.results["another"] == account.results["gate of lct-3"] == [[result("lct-3")]]
+        assert account.results.keys() == {"lct-3", "another", "lct-4"}
+        assert account.results["another"] == account.results["lct-3"] == [[result("lct-3")]]
         assert said().metrics["UnknownStatuses"] == 2, "statuses that nobody documents"
 
     def test_goes_out_a_hundred_gates_at_a_time_while_a_long_poll_goes_on(self) -> None:
-        account = waiting(250, SUCCEEDED)
-        account.listing(FAULT)
+        account = waiting(tasks(250, SUCCEEDED), no_list=FAULT)
         asked: list[int] = []
         account.woken = lambda _: asked.append(len(account.calls) - 3)
 
@@ -265,19 +248,17 @@ class TestNews:
 
 class TestARefusedTask:
     def test_is_its_gates_to_ask_for_and_asked_for_again_once_the_gate_has_registered_again(self) -> None:
-        account = waiting(20)
-        account.hidden, account.denied["lct-3"] = {"lct-3"}, AccessDenied("no")
-        account.after(EVERY, lambda: account.register("gate of lct-3", "lct-3", token="token of again"))
+        account = waiting(tasks(20), hidden={"lct-3"}, denied={"lct-3": AccessDenied("no")})
+        account.after(EVERY, lambda: account.register("lct-3", "lct-3", token="newer"))
 
         account.poll(EVERY * 5)
 
         ask_yourself = [[{"LicenseConversionTaskId": "lct-3"}]]
-        assert account.results == {"gate of lct-3": ask_yourself, "again": ask_yourself}
+        assert account.results == {"lct-3": ask_yourself, "newer": ask_yourself}
         assert account.calls.count("lct-3") == 2
 
     def test_is_the_fleets_to_ask_for_too(self) -> None:
-        account = fleet(WaitingAccount(tasks(3, SUCCEEDED)))
-        account.hidden, account.denied["lct-1"] = {"lct-1"}, AccessDenied("no")
+        account = fleet(tasks(3, SUCCEEDED), hidden={"lct-1"}, denied={"lct-1": AccessDenied("no")})
 
         account.poll()
 
@@ -286,34 +267,29 @@ class TestARefusedTask:
 
 class TestResults:
     def test_of_one_task_are_its_whole_shape(self) -> None:
-        account = waiting(1, FAILED)
-        account.members = {"ResourceArn": "arn:resource", "SourceLicenseContext": {"UsageOperation": "RunInstances"}}
-        account.messages["lct-0"] = "ü" * 5_000
+        members = {
+            "ResourceArn": "arn",
+            "StatusMessage": "ü" * 5_000,
+            "SourceLicenseContext": {"UsageOperation": "Run"},
+        }
+        account = waiting(tasks(1, FAILED), members=members)
 
         account.poll()
 
-        assert account.results == {
-            "gate of lct-0": [[result("lct-0", FAILED, StatusMessage="ü" * 5_000) | account.members]]
-        }
+        assert account.results == {"lct-0": [[result("lct-0", FAILED) | members]]}
 
     def test_of_a_fleet_are_ids_of_what_succeeded_and_messages_of_what_failed(self) -> None:
-        account = fleet(WaitingAccount({"lct-1": SUCCEEDED, "lct-2": FAILED, "lct-3": FAILED}))
-        account.members = {"ResourceArn": "arn:resource"}
-        account.messages["lct-2"] = "No."
+        ended = {"lct-1": SUCCEEDED, "lct-2": FAILED, "lct-3": FAILED}
+        account = fleet(ended, messages={"lct-2": "No."}, members={"ResourceArn": "arn:resource"})
 
         account.poll()
 
-        (results,) = account.results["fleet"]
-        assert results == [
-            "lct-1",
-            result("lct-2", FAILED, StatusMessage="No."),
-            result("lct-3", FAILED, StatusMessage=""),
-        ]
+        failed = [result(one, FAILED, StatusMessage=said) for one, said in (("lct-2", "No."), ("lct-3", ""))]
+        assert account.results == {"fleet": [["lct-1", *failed]]}
 
     @pytest.mark.parametrize("message", ["\0" * 5_000, "\N{GRINNING FACE}" * 4_000, ""])
     def test_are_forty_kilobytes_at_most_and_the_rest_comes_with_the_next_poll(self, message: str) -> None:
-        account = fleet(WaitingAccount({f"lct-{number:046}": FAILED for number in range(200)}))
-        account.messages = dict.fromkeys(account.tasks, message)
+        account = fleet({f"lct-{number:046}": FAILED for number in range(200)}, members={"StatusMessage": message})
         known = Fleet.from_carried(tuple(account.tasks), {})
         sent: list[int] = []
 
@@ -334,8 +310,7 @@ class TestResults:
         assert len(sent) > 1 or not message
 
     def test_have_the_first_messages_of_a_fleet_whole(self) -> None:
-        account = fleet(WaitingAccount(tasks(100, FAILED)))
-        account.messages = dict.fromkeys(account.tasks, "x" * 3_500)
+        account = fleet(tasks(100, FAILED), members={"StatusMessage": "x" * 3_500})
 
         account.poll()
 
@@ -346,7 +321,7 @@ class TestResults:
 
 class TestAFleet:
     def test_that_has_not_ended_is_woken_eight_seconds_after_it_registered_with_what_was_found(self) -> None:
-        account, woken = fleet(WaitingAccount(tasks(5) | {"lct-0": SUCCEEDED})), list[float]()
+        account, woken = fleet(tasks(5) | {"lct-0": SUCCEEDED}), list[float]()
         account.woken = lambda _: woken.append(account.seconds)
 
         account.poll(FLEET_SECONDS + EVERY)
@@ -356,9 +331,7 @@ class TestAFleet:
         assert account.calls.count("lct-0") == 1, "the next poll need not ask again"
 
     def test_has_the_ends_of_a_poll_that_broke_off_with_those_of_the_next(self) -> None:
-        account = fleet(WaitingAccount(tasks(4, SUCCEEDED)))
-        account.listing(FAULT)
-        account.denied["lct-2"] = FAULT
+        account = fleet(tasks(4, SUCCEEDED), no_list=FAULT, denied={"lct-2": FAULT})
         account.after(EVERY - 0.1, lambda: account.denied.pop("lct-2"))
 
         account.poll(EVERY * 2)
@@ -369,35 +342,33 @@ class TestAFleet:
 
 class TestDelivery:
     def test_with_a_token_that_is_used_up_reads_that_one_registration_and_calls_its_new_token(self) -> None:
-        account, read = waiting(20), list[str]()
-        account.tasks["lct-3"] = SUCCEEDED
+        account, read = waiting(tasks(20) | {"lct-3": SUCCEEDED}), list[str]()
 
         def wakes_and_registers_again() -> None:
-            account.used_up.add("token of gate of lct-3")
-            account.register("gate of lct-3", "lct-3", token="newer")
+            account.used_up.add("lct-3")
+            account.register("lct-3", "lct-3", token="newer")
             account.table.called = read.append
 
         account.after(0, wakes_and_registers_again)
         account.poll()
 
         assert ("newer", [result("lct-3")]) in account.called
-        assert "gate of lct-3" not in account.table.items
+        assert "lct-3" not in account.table.items
         assert read.count("registration") == 1
 
     @pytest.mark.parametrize("again", ["", "newer"], ids=["ended", "used up again"])
     def test_to_a_gate_that_is_gone_is_no_trouble(self, again: str, said: Callable[[], Said]) -> None:
-        account = waiting(2, SUCCEEDED)
-        account.used_up = {"token of gate of lct-0", "newer"}
+        account = waiting(tasks(2, SUCCEEDED), used_up={"lct-0", "newer"})
 
         def has_gone() -> None:
-            account.table.items.pop("gate of lct-0")
+            account.table.items.pop("lct-0")
             if again:
-                account.register("gate of lct-0", "lct-0", token=again)
+                account.register("lct-0", "lct-0", token=again)
 
         account.after(0, has_gone)
         account.poll()
 
-        assert account.results == {"gate of lct-1": [[result("lct-1")]]}
+        assert account.results == {"lct-1": [[result("lct-1")]]}
         assert not account.table.items
         assert [line["level"] for line in said().lines if line["level"] != "INFO"] == []
 
@@ -405,9 +376,7 @@ class TestDelivery:
         "error", [REFUSED, EndpointConnectionError(endpoint_url="https://states"), TimeoutError()], ids=str
     )
     def test_that_fails_is_made_again_by_the_next_poll_from_memory(self, error: Exception) -> None:
-        account = waiting(20)
-        account.tasks["lct-3"] = SUCCEEDED
-        account.refused = {"token of gate of lct-3": error}
+        account = waiting(tasks(20) | {"lct-3": SUCCEEDED}, refused={"lct-3": error})
         account.after(EVERY / 2, account.refused.clear)
         calls: list[int] = []
         account.woken = lambda _: calls.append(len(account.calls))
@@ -415,24 +384,22 @@ class TestDelivery:
         account.poll(EVERY * 2)
 
         assert account.calls.count("lct-3") == 1
-        assert account.tried[:2] == ["token of gate of lct-3"] * 2
+        assert account.tried[:2] == ["lct-3"] * 2
         assert calls[0] == len([IN_PROGRESS, "lct-3"]), "before the next poll has asked License Manager anything"
-        assert account.results == {"gate of lct-3": [[result("lct-3")]]}
+        assert account.results == {"lct-3": [[result("lct-3")]]}
 
     def test_is_forgotten_when_no_gate_waits_for_the_task_any_more(self) -> None:
-        account = waiting(20)
-        account.tasks["lct-3"] = SUCCEEDED
+        account = waiting(tasks(20) | {"lct-3": SUCCEEDED})
         account.after(EVERY + 1, lambda: account.register("another", "lct-3"))
 
         account.poll(EVERY * 3)
 
-        assert account.results.keys() == {"gate of lct-3", "another"}
+        assert account.results.keys() == {"lct-3", "another"}
         assert account.calls.count("lct-3") == 2
 
     @pytest.mark.parametrize("call", ["remove", "registration"])
     def test_keeps_no_other_gate_from_its_result_where_the_table_fails(self, call: str) -> None:
-        account = waiting(30, SUCCEEDED)
-        account.used_up = {"token of gate of lct-7"}
+        account = waiting(tasks(30, SUCCEEDED), used_up={"lct-7"})
         failures = [1]
 
         def fails(called: str) -> None:
@@ -447,9 +414,8 @@ class TestDelivery:
         assert account.table.items.keys() == set()
 
     def test_of_the_same_gate_is_made_once_a_poll_though_it_registers_again_meanwhile(self) -> None:
-        account = waiting(250, SUCCEEDED)
-        account.listing(FAULT)
-        account.woken = lambda token: account.register(token.removeprefix("token of "), "lct-0", token=f"{token}+")
+        account = waiting(tasks(250, SUCCEEDED), no_list=FAULT)
+        account.woken = lambda token: account.register(token, "lct-0", token=f"{token}+")
 
         account.poll()
 
@@ -465,8 +431,7 @@ class TestDelivery:
         assert account.results == {"gate": [["lct-0", "lct-0"]]}
 
     def test_of_what_broke_in_our_own_code_breaks_the_poller(self) -> None:
-        account = waiting(3, SUCCEEDED)
-        account.refused = {"token of gate of lct-0": ZeroDivisionError()}
+        account = waiting(tasks(3, SUCCEEDED), refused={"lct-0": ZeroDivisionError()})
 
         with pytest.raises(ZeroDivisionError):
             account.poll()
@@ -511,102 +476,94 @@ def with_left(seconds: float) -> Context:
     return Context(seconds=LAST_SECONDS + seconds)
 
 
-def test_lambda_hands_over_the_account_whose_gates_wait(
-    network: Network, one_waits: list[float], said: Callable[[], Said]
-) -> None:
-    poll_tasks.handler(EVENT, with_left(800))
-
-    asked_for = network.call("GetLicenseConversionTask")
-    assert asked_for.said == {"LicenseConversionTaskId": "lct-1"}
-    assert (asked_for.signed_by, ".eu-central-1." in asked_for.url) == ("ASIAOFTHEROLE", True)
-    assumed = network.call("AssumeRole").said
-    assert (assumed["RoleArn"], assumed["ExternalId"]) == (READER["RoleArn"], "an-id")
-    called_back = network.call("SendTaskSuccess").said
-    assert (called_back["taskToken"], json.loads(called_back["output"])) == ("the-token", [result("lct-1")])
-    of_table = [call.said for call in network.calls if "TableName" in call.said]
-    key = Registrations("registrations", Account(*READER.values())).key("Gate-1")
-    assert ("registrations", key) in [(said["TableName"], said.get("Key")) for said in of_table]
-    owners = [said["ExpressionAttributeValues"][":owner"]["S"] for said in of_table if ":owner" in json.dumps(said)]
-    assert owners == ["gate@1", *[owners[1]] * 3], "the check's, then its own: renewed, noted, given back"
-    assert owners[1] != "gate@1"
-    until_the_next_poll, until_the_last_reading = [pause for pause in one_waits if pause]
-    assert 0 < until_the_next_poll < until_the_last_reading == EVERY
-    printed = said()
-    assert printed.metrics.keys() == {"PollersStarted", "GatesWaiting", "SecondsToPoll"}
-    assert [line["request_id"] for line in printed.lines] == [Context().aws_request_id]
-
-
 @pytest.mark.usefixtures("one_waits")
-def test_no_poll_begins_in_the_last_minute_of_an_invocation(network: Network) -> None:
-    poll_tasks.handler(EVENT, with_left(0))
-
-    assert "GetLicenseConversionTask" not in network.operations()
-    called_back = network.call("SendTaskSuccess").said
-    assert called_back == {"taskToken": "the-token", "output": "[]"}, "a gate that wakes starts the next poller"
-
-
-@pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
-@pytest.mark.usefixtures("one_waits")
-def test_a_token_that_is_used_up_is_no_news(network: Network, said: Callable[[], Said], code: str) -> None:
-    network.refuses("SendTaskSuccess", code)
-    network.answers("GetItem", {}, {"Item": {}})
-
-    poll_tasks.handler(EVENT, with_left(1))
-
-    assert network.operations().count("SendTaskSuccess") == 1
-    assert network.operations().count("DeleteItem") == 1
-    assert {line["level"] for line in said().lines} == {"INFO"}
-
-
-@pytest.mark.usefixtures("one_waits")
-def test_a_gate_that_cannot_be_called_back_is_in_the_log_and_its_token_is_not(
-    network: Network, lines: Callable[[], str]
-) -> None:
-    network.refuses("SendTaskSuccess", "ThrottlingException", "not the-token")
-
-    poll_tasks.handler(EVENT, with_left(1))
-
-    printed = lines()
-    assert "A gate is not called back: ThrottlingException" in printed
-    assert "the-token" not in printed
-    assert network.operations().count("SendTaskSuccess") == poll_tasks.ATTEMPTS
-    assert "DeleteItem" not in network.operations()
-
-
-@pytest.mark.usefixtures("one_waits")
-def test_an_event_that_lambda_delivers_twice_is_one_poller(network: Network, said: Callable[[], Said]) -> None:
-    network.refuses("UpdateItem", "ConditionalCheckFailedException")
-
-    poll_tasks.handler(EVENT, with_left(800))
-
-    assert network.operations() == ["UpdateItem"]
-    assert said().metrics == {}
-
-
-@pytest.mark.usefixtures("one_waits")
-def test_a_poller_too_many_ends_at_once_and_is_counted(network: Network, said: Callable[[], Said]) -> None:
-    slots = {f"Slot{number}": {"N": str(time.time() + 20)} for number in range(20)}
-    network.answers("GetItem", {"Item": slots})
-
-    poll_tasks.handler(EVENT, with_left(800))
-
-    assert network.operations() == ["UpdateItem", "GetItem"]
-    printed = said()
-    assert printed.metrics == {"PollersTooMany": 1}
-    assert [line["level"] for line in printed.lines] == ["WARNING"]
-
-
-@pytest.mark.parametrize(("operation", "counted"), [("GetItem", {}), ("Query", {"PollersStarted": 1})])
-@pytest.mark.usefixtures("one_waits")
-def test_a_poller_that_breaks_says_so_and_fails(
-    network: Network, said: Callable[[], Said], operation: str, counted: dict[str, int]
-) -> None:
-    network.refuses(operation, "AccessDeniedException")
-
-    with pytest.raises(TableUnavailable):
+class TestTheFunction:
+    def test_lambda_hands_over_the_account_whose_gates_wait(
+        self, network: Network, one_waits: list[float], said: Callable[[], Said]
+    ) -> None:
         poll_tasks.handler(EVENT, with_left(800))
 
-    printed = said()
-    assert printed.metrics == counted
-    (line,) = printed.lines
-    assert (line["level"], line["message"]) == ("ERROR", "The poller broke: a gate that wakes starts the next one")
+        asked_for = network.call("GetLicenseConversionTask")
+        assert asked_for.said == {"LicenseConversionTaskId": "lct-1"}
+        assert (asked_for.signed_by, ".eu-central-1." in asked_for.url) == ("ASIAOFTHEROLE", True)
+        assumed = network.call("AssumeRole").said
+        assert (assumed["RoleArn"], assumed["ExternalId"]) == (READER["RoleArn"], "an-id")
+        called_back = network.call("SendTaskSuccess").said
+        assert (called_back["taskToken"], json.loads(called_back["output"])) == ("the-token", [result("lct-1")])
+        of_table = [call.said for call in network.calls if "TableName" in call.said]
+        key = Registrations("registrations", Account(*READER.values())).key("Gate-1")
+        assert ("registrations", key) in [(said["TableName"], said.get("Key")) for said in of_table]
+        owners = [said["ExpressionAttributeValues"][":owner"]["S"] for said in of_table if ":owner" in json.dumps(said)]
+        assert owners == ["gate@1", *[owners[1]] * 3], "the check's, then its own: renewed, noted, given back"
+        assert owners[1] != "gate@1"
+        until_the_next_poll, until_the_last_reading = [pause for pause in one_waits if pause]
+        assert 0 < until_the_next_poll < until_the_last_reading == EVERY
+        printed = said()
+        assert printed.metrics.keys() == {"PollersStarted", "GatesWaiting", "SecondsToPoll"}
+        assert [line["request_id"] for line in printed.lines] == [Context().aws_request_id]
+
+    def test_no_poll_begins_in_the_last_minute_of_an_invocation(self, network: Network) -> None:
+        poll_tasks.handler(EVENT, with_left(0))
+
+        assert "GetLicenseConversionTask" not in network.operations()
+        called_back = network.call("SendTaskSuccess").said
+        assert called_back == {"taskToken": "the-token", "output": "[]"}, "a gate that wakes starts the next poller"
+
+    @pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
+    def test_a_token_that_is_used_up_is_no_news(self, network: Network, said: Callable[[], Said], code: str) -> None:
+        network.refuses("SendTaskSuccess", code)
+        network.answers("GetItem", {}, {"Item": {}})
+
+        poll_tasks.handler(EVENT, with_left(1))
+
+        assert network.operations().count("SendTaskSuccess") == 1
+        assert network.operations().count("DeleteItem") == 1
+        assert {line["level"] for line in said().lines} == {"INFO"}
+
+    def test_a_gate_that_cannot_be_called_back_is_in_the_log_and_its_token_is_not(
+        self, network: Network, lines: Callable[[], str]
+    ) -> None:
+        network.refuses("SendTaskSuccess", "ThrottlingException", "not the-token")
+
+        poll_tasks.handler(EVENT, with_left(1))
+
+        printed = lines()
+        assert "A gate is not called back: ThrottlingException" in printed
+        assert "the-token" not in printed
+        assert network.operations().count("SendTaskSuccess") == poll_tasks.ATTEMPTS
+        assert "DeleteItem" not in network.operations()
+
+    def test_an_event_that_lambda_delivers_twice_is_one_poller(
+        self, network: Network, said: Callable[[], Said]
+    ) -> None:
+        network.refuses("UpdateItem", "ConditionalCheckFailedException")
+
+        poll_tasks.handler(EVENT, with_left(800))
+
+        assert network.operations() == ["UpdateItem"]
+        assert said().metrics == {}
+
+    def test_a_poller_too_many_ends_at_once_and_is_counted(self, network: Network, said: Callable[[], Said]) -> None:
+        slots = {f"Slot{number}": {"N": str(time.time() + 20)} for number in range(20)}
+        network.answers("GetItem", {"Item": slots})
+
+        poll_tasks.handler(EVENT, with_left(800))
+
+        assert network.operations() == ["UpdateItem", "GetItem"]
+        printed = said()
+        assert printed.metrics == {"PollersTooMany": 1}
+        assert [line["level"] for line in printed.lines] == ["WARNING"]
+
+    @pytest.mark.parametrize(("operation", "counted"), [("GetItem", {}), ("Query", {"PollersStarted": 1})])
+    def test_a_poller_that_breaks_says_so_and_fails(
+        self, network: Network, said: Callable[[], Said], operation: str, counted: dict[str, int]
+    ) -> None:
+        network.refuses(operation, "AccessDeniedException")
+
+        with pytest.raises(TableUnavailable):
+            poll_tasks.handler(EVENT, with_left(800))
+
+        printed = said()
+        assert printed.metrics == counted
+        (line,) = printed.lines
+        assert (line["level"], line["message"]) == ("ERROR", "The poller broke: a gate that wakes starts the next one")

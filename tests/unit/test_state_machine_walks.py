@@ -48,17 +48,14 @@ class GateWalk(Walk):
         others = {name: result if isinstance(result, list) else [result] for name, result in said.items()}
         super().__init__(gate(), execution_input, {"CheckTask": checks, **others})
 
-    def result(self, function: str, given: Any, said: Any) -> Any:
-        """With the moment of the next check."""
+    def result(self, said: Any) -> Any:
         sleeps = said.get("NextCheckAt", "").removeprefix("in ")
         return {**said, "NextCheckAt": at(self.clock.now + float(sleeps))} if sleeps else said
 
 
 def stack(*checks: Any, event: Mapping[str, Any] = EVENT, **said: Any) -> Walk:
-    opened = {
-        "Waiter": "STACK", "Ended": False, "GiveUpAt": at(GIVE_UP), "AttemptSeconds": ATTEMPT, "PauseSeconds": PAUSE,
-    }  # fmt: skip
-    return GateWalk({"Stack": {"Event": event, "Gate": opened}}, *checks, **said)
+    times = {"GiveUpAt": at(GIVE_UP), "AttemptSeconds": ATTEMPT, "PauseSeconds": PAUSE}
+    return GateWalk({"Stack": {"Event": event, "Gate": {"Waiter": "STACK", "Ended": False, **times}}}, *checks, **said)
 
 
 def caller(*checks: Any, **said: Any) -> Walk:
@@ -309,16 +306,7 @@ def test_checks_that_fail_are_counted_at_the_first_failure_and_every_ten_minutes
 
 @pytest.mark.parametrize(
     ("given", "gives_up"),
-    [
-        (60, 60),
-        ("60", 60),
-        (86400, 86400),
-        (10**9, 3600),
-        ("a minute", 3600),
-        (None, 3600),
-        ({"a": 1}, 3600),
-        (-5, 3600),
-    ],
+    [(60, 60), ("60", 60), (86400, 86400), *((none, 3600) for none in (10**9, "a minute", None, {"a": 1}, -5))],
     ids=str,
 )
 def test_a_caller_whose_request_no_check_has_read_is_given_up_at_its_own_time_out_where_it_is_one(

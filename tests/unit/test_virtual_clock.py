@@ -2,24 +2,12 @@
 
 import math
 
-import pytest
-
 from tests.simulation.clock import BEGINNING, Killed, VirtualClock
 
-Seen = list[tuple[str, float]]
 
+def test_what_sleeps_lets_others_go_on_and_what_is_due_in_one_moment_keeps_its_order() -> None:
+    clock, seen = VirtualClock(), list[tuple[str, float]]()
 
-@pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock()
-
-
-@pytest.fixture
-def seen() -> Seen:
-    return []
-
-
-def test_what_sleeps_lets_others_go_on_meanwhile(clock: VirtualClock, seen: Seen) -> None:
     def process(name: str, seconds: float) -> None:
         seen.append((name, clock.now))
         clock.sleep(seconds)
@@ -27,68 +15,53 @@ def test_what_sleeps_lets_others_go_on_meanwhile(clock: VirtualClock, seen: Seen
 
     clock.after(0, lambda: process("first", 5))
     clock.after(1, lambda: process("second", 2))
-    clock.run_out()
-
-    assert seen == [("first", 0), ("second", 1), ("second", 3), ("first", 5)]
-
-
-def test_what_is_due_in_one_moment_keeps_its_order(clock: VirtualClock, seen: Seen) -> None:
-    for name in "abc":
-        clock.after(1, lambda name=name: seen.append((name, clock.now)))  # type: ignore[misc]
+    clock.after(1, lambda: seen.append(("third", clock.now)))
     clock.after(-1, lambda: seen.append(("late", clock.now)))
     clock.run_out()
 
-    assert seen == [("late", 0), ("a", 1), ("b", 1), ("c", 1)]
+    assert seen == [("first", 0), ("late", 0), ("second", 1), ("third", 1), ("second", 3), ("first", 5)]
 
 
-def test_nothing_happens_after_the_time_that_is_run_for(clock: VirtualClock, seen: Seen) -> None:
+def test_nothing_happens_after_the_time_that_is_run_for() -> None:
+    clock, seen = VirtualClock(), list[float]()
+
     def process() -> None:
         for _ in range(3):
             clock.sleep(4)
-            seen.append(("wakes", clock.now))
+            seen.append(clock.now)
 
     clock.after(0, process)
     clock.run_for(5)
 
-    assert seen == [("wakes", 4)]
+    assert seen == [4]
     assert clock.now == clock.monotonic() == 5
     assert clock.timestamp() == clock.utc().timestamp() == BEGINNING.timestamp() + 5
     assert not clock.idle
 
     clock.run_out()
 
-    assert seen == [("wakes", 4), ("wakes", 8), ("wakes", 12)]
+    assert seen == [4, 8, 12]
     assert clock.idle
 
 
-def test_a_process_is_killed_when_its_time_is_over(clock: VirtualClock, seen: Seen) -> None:
-    def process() -> None:
+def test_a_process_is_killed_when_its_time_is_over_or_the_clock_closes_and_what_has_not_begun_never_begins() -> None:
+    clock, seen = VirtualClock(), list[tuple[str, float]]()
+
+    def process(name: str) -> None:
         try:
             clock.sleep(math.inf)
         except Exception:
             seen.append(("lives on", clock.now))
-        finally:
-            seen.append(("is killed", clock.now))
-
-    killed = clock.after(1, process, lives=10)
-    clock.run_out()
-
-    assert seen == [("is killed", 10)]
-    assert killed.dead
-
-
-def test_what_is_left_is_killed_and_what_has_not_begun_never_begins(clock: VirtualClock, seen: Seen) -> None:
-    def process() -> None:
-        try:
-            clock.sleep(100)
         except Killed:
-            seen.append(("is killed", clock.now))
+            seen.append((name, clock.now))
             raise
 
-    clock.after(0, process)
+    killed = clock.after(1, lambda: process("by time"), lives=10)
+    clock.after(0, lambda: process("by the end"))
     clock.after(50, lambda: seen.append(("begins", clock.now)))
-    clock.run_for(1)
+    clock.run_for(20)
+    assert killed.dead
     clock.close()
 
-    assert seen == [("is killed", 1)]
+    assert seen == [("by time", 10), ("by the end", 20)]
     assert clock.idle

@@ -12,12 +12,13 @@ Each service is changed when it is loaded, at its first call: nobody else waits 
 
 import json
 import threading
+from copy import deepcopy
+from functools import cache
 from importlib import import_module
 from typing import Any, cast
 
 from localstack.services.plugins import Service, aws_provider
 
-from tests.local_cloud import parse_once
 from tests.local_cloud.localstack import DIRECT
 from tests.local_cloud.localstack_plugins import query_language
 from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
@@ -39,13 +40,24 @@ def stepfunctions() -> Service:
     tasks, aws_sdk, events = (
         cast("Any", import_module(f"{services}.state_task_service{name}")) for name in ("", "_aws_sdk", "_events")
     )
-    parse_once.definitions(import_module(f"{asl}.parse.asl_parser"))
+    _parse_once(cast("Any", import_module(f"{asl}.parse.asl_parser")).AmazonStateLanguageParser)
     tasks.StateTaskService._SERVICE_NAME_SFN_TO_BOTO_OVERRIDES["licensemanager"] = "license-manager"
     aws_sdk._SERVICE_ERROR_NAMES.update(licensemanager="LicenseManager", ec2="Ec2")
     events.StateTaskServiceEvents._from_error = _as_failed_task(events)
     query_language.evaluate_here()
     _stay_stopped(cast("Any", import_module(f"{asl}.eval.environment")).Environment)
     return Service.for_provider(StepFunctionsProvider())
+
+
+def _parse_once(parser: Any) -> None:
+    """LocalStack parses the definition for each execution. Each has a program of its own: it keeps state there."""
+    parse_once = cache(parser.parse)
+
+    def parse(definition: str) -> tuple[Any, Any]:
+        program, tree = parse_once(definition)
+        return deepcopy(program), tree
+
+    parser.parse = staticmethod(parse)
 
 
 def _as_failed_task(events: Any) -> Any:
