@@ -1,6 +1,6 @@
 """A state machine does the whole job for one instance: it stops it, begins its conversion, waits at the gate, starts it again.
 
-License Manager asks EC2 of the local cloud whether an instance is stopped, and EC2 tells the license that License Manager has
+License Manager asks EC2 of the local cloud whether an instance is stopped, and EC2 reports the license that License Manager has
 changed. No conversion ends by itself here: `end` ends it. A page of License Manager's list has one task.
 """
 
@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 
 def _quickly(template: str) -> str:
-    """The same with short pauses, so that nobody waits for a retry that a test has asked for."""
+    """The same with short pauses, so that a retry that a test has asked for comes soon."""
     for long, short in (
         ("Seconds: 15\n", "Seconds: 1\n"),
         ("Seconds: 2,", "Seconds: 1,"),
@@ -74,7 +74,7 @@ class Conversions(NamedExecutions):
         return instance
 
     def add(self, name: str, destination: str | Json, **members: Any) -> str:
-        """A conversion that somebody else has begun."""
+        """A conversion that another principal has begun."""
         return self.license_manager.add_task(
             resource_arn=arn(self.instances[name]), destination=destination, **members
         )  # fmt: skip
@@ -314,7 +314,7 @@ def test_what_is_not_converted_is_told_and_left_as_it_was(
 
 
 class TestAlone:
-    """One after the other, when the rest has ended: License Manager's settings and faults are for whoever asks next."""
+    """One after the other, when the rest has ended: License Manager's settings and faults are for the next call."""
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod

@@ -1,5 +1,5 @@
 """What the demo's screen promises a pipe, and that the picture of it is current. The demo itself is a command that fails when
-anything goes otherwise than told.
+anything does not go as announced.
 """
 
 import io

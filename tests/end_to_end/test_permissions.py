@@ -1,6 +1,6 @@
 """Who needs what, both ways: nothing is denied that should work, and no permission is there that nothing uses.
 
-A local cloud of its own, because what was judged is counted: the application is deployed, updated and deleted by somebody with
+A local cloud of its own, because what was judged is counted: the application is deployed, updated and deleted by a person with
 the rights that docs/permissions.md gives a deployer, and each way through it is gone once, the broken ones too.
 """
 
@@ -93,7 +93,7 @@ class Ways:
         self._stop_by_hand(self._in_flight("stopped-by-hand", machine), machine)
 
     def _delete_what_is_no_more(self, waits: Stack, later: Stack, door: str) -> None:
-        """A late clean-up of another task: only the history tells that it is not the one that a resource's gate waits for. Its
+        """A late clean-up of another task: only the history shows that it is not the one that a resource's gate waits for. Its
         response goes where a later request had its response long ago.
         """
         (create,), elsewhere = self._cloud.requests(waits.id), self._cloud.requests(later.id)[0].url
@@ -154,7 +154,7 @@ class Ways:
         task_id = self._add(duration=0, resource_arn=arn, **task)
         asked = {"ResourceArn": arn} if of_arn else {"LicenseConversionTaskId": task_id}
         started = self._steps.start_execution(
-            stateMachineArn=machine, input=json.dumps({**asked, "TaskToken": "nobody's"})
+            stateMachineArn=machine, input=json.dumps({**asked, "TaskToken": "unknown"})
         )
         return str(started["executionArn"])
 

@@ -116,7 +116,7 @@ def test_the_long_pattern_holds_the_stack_by_a_wait_condition_and_still_gives_at
     assert stack.status == "CREATE_COMPLETE"
     assert stack.outputs["Status"] == "SUCCEEDED"
     assert stack.outputs["DestinationUsageOperation"] == "RunInstances:0002"
-    started, signal, gate = stacks.cloud.told(stack.id)
+    started, signal, gate = stacks.cloud.received(stack.id)
     assert (started["Status"], started["Data"]["Status"]) == ("SUCCESS", "IN_PROGRESS")
     assert (signal["Status"], json.loads(signal["Data"])["Status"]) == ("SUCCESS", "SUCCEEDED")
     assert (gate["Status"], gate["Data"]["Status"]) == ("SUCCESS", "SUCCEEDED")
@@ -157,7 +157,7 @@ def test_an_update_that_fails_rolls_back_to_the_finished_task(stacks: NamedStack
 
     assert updated.status == "UPDATE_ROLLBACK_COMPLETE"
     assert updated.outputs["Task"] == first
-    assert [(one["Status"], one["PhysicalResourceId"]) for one in stacks.cloud.told(updated.id)] == [
+    assert [(one["Status"], one["PhysicalResourceId"]) for one in stacks.cloud.received(updated.id)] == [
         ("SUCCESS", first),
         ("FAILED", first),
         ("SUCCESS", first),
@@ -182,7 +182,7 @@ def test_every_stack_gets_its_response_though_the_runtime_is_killed_again_and_ag
         stack = cloud.stacks.wait_for(name)
         assert stack.status == "CREATE_COMPLETE", stack.failures
         assert stack.outputs["Status"] == "SUCCEEDED"
-        assert len(cloud.told(stack.id)) == 1, task
+        assert len(cloud.received(stack.id)) == 1, task
 
 
 def test_no_log_line_contains_a_response_url_or_a_handle(application: Application, stacks: NamedStacks) -> None:

@@ -128,7 +128,7 @@ def executions(application: Application) -> Waiting:
 
 
 def _instances(run: Waiting, count: int) -> list[Json]:
-    """What the example is told of an instance, once for each."""
+    """What the example gets for an instance, once for each."""
     ec2 = run.application.cloud.client("ec2")
     group = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]["GroupId"]
     instances = ec2.run_instances(
@@ -146,7 +146,7 @@ def _groups(run: Waiting, name: str) -> tuple[list[str], list[str]]:
 
 
 def _subscribe(run: Waiting) -> None:
-    """A queue that hears of what the example's topic gets."""
+    """A queue that gets what the example's topic gets."""
     sqs, topic = run.application.cloud.client("sqs"), run.example("event-to-sns").outputs["TopicArn"]
     queue = sqs.create_queue(QueueName="ends")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -353,7 +353,7 @@ def test_no_log_line_contains_a_task_token(executions: Waiting) -> None:
         if token := given.get("TaskToken"):
             tokens.append(token)
 
-    # Step Functions tells the default bus itself of each execution, with its input; LocalStack logs that a rule was tried.
+    # Step Functions' own event about each execution, on the default bus, has the input; LocalStack logs that a rule was tried.
     local_cloud = executions.application.cloud.localstack.log.read_text().splitlines()
     lines = [line for line in local_cloud if "Step Functions Execution Status Change" not in line]
     lines += executions.application.cloud.log_lines()

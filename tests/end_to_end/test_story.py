@@ -1,4 +1,4 @@
-"""The log lines of the local run alone tell what became of a gate, by the query that docs/operations.md gives to a person."""
+"""The log lines of the local run alone show what became of a gate, by the query of docs/operations.md."""
 
 import json
 import re

@@ -11,7 +11,7 @@ import botocore.session
 
 
 def regions() -> None:
-    """botocore's own data, whoever asks."""
+    """botocore's own data, for each reader."""
     session: Any = botocore.session.Session
     known = cache(partial(session.get_available_regions, session()))
     session.get_available_regions = lambda _, *what, **named: list(known(*what, **named))

@@ -2,7 +2,7 @@
 machine and for LocalStack's, whose own engine is a Java program.
 https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 
-jsonata-python tells null and what is missing apart only while it evaluates: null is an object of its own, and None is missing.
+jsonata-python distinguishes null from what is missing only while it evaluates: null is an object of its own, and None is missing.
 """
 
 import json
@@ -35,7 +35,7 @@ class Surroundings:
 
     def __init__(self, timestamp: Callable[[], float] = time.time, random: Callable[[], float] = real_random) -> None:
         self.asked_clock_or_chance = False
-        """Whether an expression has. Whoever wants to know takes it back first."""
+        """Whether an expression has. The caller takes it back first."""
         self.values: dict[str, Any] = {}
         """Each variable as JSON has it, `states` among them."""
         self._changed: set[str] = set()
@@ -89,7 +89,7 @@ class Expression:
         self._remembered: dict[tuple[Any, ...], Any] = {}
 
     def evaluate(self, surroundings: Surroundings) -> Any:
-        """JSON, which nobody changes. Raises QueryEvaluationError, for a result that is undefined too."""
+        """JSON, which is not changed. Raises QueryEvaluationError, for a result that is undefined too."""
         found: Any = surroundings.values if self._path else None
         for member in self._path:
             found = found.get(member, MISSING) if isinstance(found, dict) else MISSING

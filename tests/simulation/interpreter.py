@@ -110,7 +110,7 @@ def gate(text: str = FILE.read_text()) -> Machine:
 
 
 class Execution:
-    """One execution. `lost(state, from, to)` is told of the time that failed attempts and the pauses after them took, and of the
+    """One execution. `lost(state, from, to)` gets the time that failed attempts and the pauses after them took, and the
     time in a Wait, which is where the machine recovers; `ended` of the end. `random` is from 0 to 1. `seconds_to_enter` is asked
     once for each state.
     """
@@ -154,7 +154,7 @@ class Execution:
 
     def begin(self) -> None:
         if self.status != "RUNNING":
-            return  # somebody was faster
+            return  # another call was faster
         if self._machine.timeout_seconds is not None:
             seconds = self._machine.timeout_seconds
             self._after(seconds, lambda: self.end("TIMED_OUT", error="States.Timeout"), any_step=True)

@@ -23,7 +23,7 @@ AWAY = (120.0, 420.0)
 
 @pytest.fixture(scope="module", autouse=True)
 def quiet() -> Iterator[None]:
-    """A log line for each of so many checks is half of their time, and nobody reads them."""
+    """A log line for each of so many checks is half of their time, and they are not read."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)

@@ -23,7 +23,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.htm
 def tries(random_: random.Random, invocations: int) -> Iterator[float]:
     """When one Create asks for its start, as long as it is throttled.
 
-    What it does between two tries depends on nothing but its own chance, so that each Create can be told by itself, and all
+    What it does between two tries depends on nothing but its own chance, so that each Create can be timed by itself, and all
     of them are put in the order of time.
     """
     now = random_.random()  # CloudFormation does not send them all in the same instant

@@ -141,7 +141,7 @@ def test_a_gate_whose_sleep_is_long_over_does_not_wait(table: RegistrationTable)
 # The lease
 
 
-def test_the_lease_is_taken_by_the_check_that_finds_nobody_polling_and_that_one_starts_the_poller(
+def test_the_lease_is_taken_by_the_check_that_finds_no_poller_and_that_one_starts_the_poller(
     table: RegistrationTable,
 ) -> None:
     for gate, second in (("one", 0), ("two", 0), ("one", 1), ("two", LEASE - 1)):
@@ -167,7 +167,7 @@ def test_a_lease_is_taken_over_once_though_the_pollers_event_is_delivered_twice(
     assert table.of_account.renew_lease("first delivery", NOW + 20)
 
 
-def test_the_lease_is_lost_to_whoever_takes_it_once_it_is_over_and_given_back_by_nobody_else(
+def test_the_lease_is_lost_to_another_poller_once_it_is_over_and_given_back_by_its_owner_alone(
     table: RegistrationTable,
 ) -> None:
     table.of_account.take_lease("one", NOW)
@@ -305,7 +305,7 @@ class TestSlots:
     def test_whoever_has_lost_the_lease_does_not_keep_its_slot(self, pollers: list[Registrations]) -> None:
         for poller in pollers[:MOST_POLLERS]:
             poller.take_slot(NOW)
-            assert not poller.renew_lease("nobody", NOW + 20)
+            assert not poller.renew_lease("another", NOW + 20)
 
         assert pollers[MOST_POLLERS].take_slot(NOW + LEASE)
 
