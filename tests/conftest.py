@@ -42,10 +42,10 @@ REAL_AWS = (
 
 END_TO_END = "tests/end_to_end/test_"
 CLOUDS = (
-    ("dashboard", "verify", "story", "parameters"),
+    ("dashboard", "verify", "parameters"),
     ("permissions", "safety_net", "local_cloud", "demo", "release"),
-    ("state_machine", "stack_gate", "broken_gate", "our_interpreter"),
-    ("upgrade", "poller", "convert_and_gate", "examples"),
+    ("state_machine", "stack_gate", "broken_gate", "convert_and_gate", "our_interpreter"),
+    ("upgrade", "poller", "examples"),
 )
 """The end-to-end modules of each local cloud, in this order; as long as each other. The dashboard's is first: it looks at all
 that is logged. The examples' is last: what it deploys stays.

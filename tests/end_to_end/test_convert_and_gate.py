@@ -186,9 +186,10 @@ def test_an_instance_is_stopped_converted_and_started_again(conversions: Convers
     assert conversions.state("runs") == "running"
 
 
-def test_an_instance_that_was_stopped_stays_stopped(conversions: Conversions) -> None:
-    assert conversions.output("stopped")["LicenseConversionTask"]["Status"] == "SUCCEEDED"
-    assert conversions.state("stopped") == "stopped"
+@pytest.mark.parametrize("name", ["stopped", "left"])
+def test_an_instance_that_was_stopped_or_is_to_be_left_stays_stopped(conversions: Conversions, name: str) -> None:
+    assert conversions.output(name)["LicenseConversionTask"]["Status"] == "SUCCEEDED"
+    assert conversions.state(name) == "stopped"
 
 
 # The input is wrong
@@ -260,11 +261,6 @@ def test_an_instance_that_is_started_and_never_runs_is_told_with_ec2s_reason(con
     assert error == "NotStarted"
     assert cause.endswith(" was started, but is stopped. Client.InternalError: Client error on launch")
     assert [task["Status"] for task in conversions.tasks("never runs")] == ["SUCCEEDED"]
-
-
-def test_an_instance_is_left_stopped_where_something_is_to_be_done_before_the_start(conversions: Conversions) -> None:
-    assert conversions.output("left")["LicenseConversionTask"]["Status"] == "SUCCEEDED"
-    assert conversions.state("left") == "stopped"
 
 
 # Product codes

@@ -322,7 +322,9 @@ def test_no_permission_is_said_to_be_never_seen_that_is_seen(run: AllWaysGone) -
 
 
 def test_the_deployers_policy_has_what_only_aws_asks_for() -> None:
-    """CloudFormation tags and reads what it makes: https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html"""
+    """CloudFormation tags what it makes, and reads it by the permissions that the schemas of its resource types name.
+    https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html
+    """
     assert {word for grant in grants(policy_of("Who deploys the application")) for word in grant} >= DEPLOYER_NEVER_SEEN
 
 

@@ -38,7 +38,7 @@ EVENTS_OF_AN_EXECUTION = 25_000
 Json = dict[str, Any]
 
 
-class Waiting(NamedExecutions):
+class CallersOfTheGate(NamedExecutions):
     """`tasks` are the conversion tasks by the same name."""
 
     def __init__(self, application: Application) -> None:
@@ -78,8 +78,8 @@ class Waiting(NamedExecutions):
 
 
 @pytest.fixture(scope="module")
-def executions(application: Application) -> Waiting:
-    run = Waiting(application)
+def executions(application: Application) -> CallersOfTheGate:
+    run = CallersOfTheGate(application)
     add, start = run.add, run.start
     never = float("inf")
     run.example("event-to-sns")
@@ -127,7 +127,7 @@ def executions(application: Application) -> Waiting:
     return run
 
 
-def _instances(run: Waiting, count: int) -> list[Json]:
+def _instances(run: CallersOfTheGate, count: int) -> list[Json]:
     """What the example gets for an instance, once for each."""
     ec2 = run.application.cloud.client("ec2")
     group = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]["GroupId"]
@@ -137,7 +137,7 @@ def _instances(run: Waiting, count: int) -> list[Json]:
     return [{"InstanceId": instance["InstanceId"], "SecurityGroupIds": [group]} for instance in instances]
 
 
-def _groups(run: Waiting, name: str) -> tuple[list[str], list[str]]:
+def _groups(run: CallersOfTheGate, name: str) -> tuple[list[str], list[str]]:
     """The groups of an execution's instance as they were before, and as they are now."""
     asked = json.loads(run.ended(name)["input"])
     found = run.application.cloud.client("ec2").describe_instances(InstanceIds=[asked["InstanceId"]])
@@ -145,7 +145,7 @@ def _groups(run: Waiting, name: str) -> tuple[list[str], list[str]]:
     return asked["SecurityGroupIds"], [group["GroupId"] for group in now]
 
 
-def _subscribe(run: Waiting) -> None:
+def _subscribe(run: CallersOfTheGate) -> None:
     """A queue that gets what the example's topic gets."""
     sqs, topic = run.application.cloud.client("sqs"), run.example("event-to-sns").outputs["TopicArn"]
     queue = sqs.create_queue(QueueName="ends")["QueueUrl"]
@@ -155,13 +155,13 @@ def _subscribe(run: Waiting) -> None:
     )
 
 
-def _create_stack(run: Waiting, name: str, task_id: str) -> None:
+def _create_stack(run: CallersOfTheGate, name: str, task_id: str) -> None:
     template, parameters = EXAMPLES / "stack-gate.yaml", {"LicenseConversionTaskId": task_id}
     run.application.cloud.stacks.create(name, template, parameters, wait=False)
 
 
 class TestOutput:
-    def test_is_the_finished_task_in_the_shape_of_the_api(self, executions: Waiting) -> None:
+    def test_is_the_finished_task_in_the_shape_of_the_api(self, executions: CallersOfTheGate) -> None:
         output = executions.output("waits")
 
         assert output == {
@@ -177,7 +177,7 @@ class TestOutput:
 
 
 class TestErrors:
-    def test_of_a_failed_conversion_has_the_task_as_its_cause(self, executions: Waiting) -> None:
+    def test_of_a_failed_conversion_has_the_task_as_its_cause(self, executions: CallersOfTheGate) -> None:
         error, cause = executions.failure("fails")
 
         assert error == "LicenseConversion.Failed"
@@ -188,12 +188,12 @@ class TestErrors:
 
 
 class TestCallersThatWaitForTheExecution:
-    def test_go_on_with_the_task(self, executions: Waiting) -> None:
+    def test_go_on_with_the_task(self, executions: CallersOfTheGate) -> None:
         assert executions.output("sync-waits")["LicenseConversionTaskId"] == executions.tasks["sync-waits"]
         before, now = _groups(executions, "sync-waits")
         assert now == before
 
-    def test_choose_what_to_do_after_a_failure(self, executions: Waiting) -> None:
+    def test_choose_what_to_do_after_a_failure(self, executions: CallersOfTheGate) -> None:
         error, cause = executions.failure("sync-fails")
 
         assert error == "LicenseConversion.Failed"
@@ -201,7 +201,7 @@ class TestCallersThatWaitForTheExecution:
         before, now = _groups(executions, "sync-fails")
         assert now == before
 
-    def test_choose_what_to_do_after_a_time_out(self, executions: Waiting) -> None:
+    def test_choose_what_to_do_after_a_time_out(self, executions: CallersOfTheGate) -> None:
         error, cause = executions.failure("sync-times-out")
 
         assert error == "LicenseConversion.TimedOut"
@@ -211,7 +211,7 @@ class TestCallersThatWaitForTheExecution:
 
 
 class TestCallersWithATaskToken:
-    def test_get_the_task(self, executions: Waiting) -> None:
+    def test_get_the_task(self, executions: CallersOfTheGate) -> None:
         output = executions.output("callback-waits")
 
         assert output["LicenseConversionTaskId"] == executions.tasks["callback-waits"]
@@ -225,13 +225,15 @@ class TestCallersWithATaskToken:
             ("callback-refused", "RequestRefused", "LicenseConversion.InvalidRequest"),
         ],
     )
-    def test_catch_each_error_by_its_name(self, executions: Waiting, name: str, caught: str, gates: str) -> None:
+    def test_catch_each_error_by_its_name(
+        self, executions: CallersOfTheGate, name: str, caught: str, gates: str
+    ) -> None:
         assert executions.failure(name)[0] == caught
         failed, gate = executions.failed_task(name), executions.gate_of(name)
         assert (failed["error"], failed["cause"]) == (gate["error"], gate["cause"])
         assert gate["error"] == gates
 
-    def test_see_whose_role_was_denied_what(self, executions: Waiting) -> None:
+    def test_see_whose_role_was_denied_what(self, executions: CallersOfTheGate) -> None:
         error, cause = executions.failure("callback-denied")
 
         assert error == "GateHasNoAccess"
@@ -240,24 +242,24 @@ class TestCallersWithATaskToken:
 
 
 class TestCallersWithALoopOfTheirOwn:
-    def test_wait_as_long_as_the_task_function_says(self, executions: Waiting) -> None:
+    def test_wait_as_long_as_the_task_function_says(self, executions: CallersOfTheGate) -> None:
         output = executions.output("own-loop-waits")
 
         assert output["LicenseConversionTaskId"] == executions.tasks["own-loop-waits"]
         assert "SecondsUntilNextCheck" not in output
         assert executions.entered("own-loop-waits").count("Look at Task") > 1
 
-    def test_see_a_failure(self, executions: Waiting) -> None:
+    def test_see_a_failure(self, executions: CallersOfTheGate) -> None:
         error, cause = executions.failure("own-loop-fails")
 
         assert error == "ConversionFailed"
         assert json.loads(cause)["StatusMessage"] == SAID
 
     @pytest.mark.parametrize(("name", "error"), [("refused", "InvalidRequest"), ("denied", "AccessDenied")])
-    def test_catch_a_refusal_by_its_name(self, executions: Waiting, name: str, error: str) -> None:
+    def test_catch_a_refusal_by_its_name(self, executions: CallersOfTheGate, name: str, error: str) -> None:
         assert executions.failure(f"own-loop-{name}")[0] == f"LicenseConversion.{error}"
 
-    def test_wait_throttles_out(self, executions: Waiting) -> None:
+    def test_wait_throttles_out(self, executions: CallersOfTheGate) -> None:
         assert executions.output("own-loop-throttled")["Status"] == "SUCCEEDED"
         looks = [
             json.loads(event["taskSucceededEventDetails"]["output"])["Payload"]
@@ -267,7 +269,7 @@ class TestCallersWithALoopOfTheirOwn:
         assert looks[0].keys() == {"LicenseConversionTaskId", "SecondsUntilNextCheck"}
 
 
-def test_a_map_tells_of_each_task_though_some_failed(executions: Waiting) -> None:
+def test_a_map_tells_of_each_task_though_some_failed(executions: CallersOfTheGate) -> None:
     error, cause = executions.failure("map")
 
     assert error == "SomeNotConverted"
@@ -283,7 +285,7 @@ def test_a_map_tells_of_each_task_though_some_failed(executions: Waiting) -> Non
 class TestEvents:
     @pytest.fixture(scope="class")
     @classmethod
-    def events(cls, executions: Waiting) -> dict[str, list[Json]]:
+    def events(cls, executions: CallersOfTheGate) -> dict[str, list[Json]]:
         """What the queue got, by the name of the task that it is about."""
         for name in executions.arns:
             executions.ended(name)
@@ -318,7 +320,7 @@ class TestEvents:
         assert execution.startswith(f"{machine.replace(':stateMachine:', ':execution:')}:")
 
     def test_carry_the_output_and_name_the_stack_that_waited(
-        self, executions: Waiting, events: dict[str, list[Json]]
+        self, executions: CallersOfTheGate, events: dict[str, list[Json]]
     ) -> None:
         assert events["waits"][0]["detail"] == executions.output("waits")
         detail = events["stack-waits"][0]["detail"]
@@ -333,7 +335,7 @@ class TestEvents:
 
 
 class TestHistories:
-    def test_of_the_longest_wait_stay_below_the_limit(self, executions: Waiting) -> None:
+    def test_of_the_longest_wait_stay_below_the_limit(self, executions: CallersOfTheGate) -> None:
         events = executions.history("waits")
         first, *_, last = checks = [event["id"] for event in events if states_in([event]) == ["Check Task"]]
         per_turn = (last - first) // (len(checks) - 1)
@@ -346,7 +348,7 @@ class TestHistories:
         assert around + per_turn * turns < EVENTS_OF_AN_EXECUTION
 
 
-def test_no_log_line_contains_a_task_token(executions: Waiting) -> None:
+def test_no_log_line_contains_a_task_token(executions: CallersOfTheGate) -> None:
     steps, tokens = executions.application.cloud.client("stepfunctions"), []
     for execution in executions.application.executions():
         given = json.loads(steps.describe_execution(executionArn=execution["executionArn"])["input"])

@@ -324,7 +324,8 @@ class Promises:
             return
         kind, cause = outcome["Error"].removeprefix("LicenseConversion."), outcome["Cause"]
         self._check_failure(caller, kind, caller.deadline, cause)
-        if kind in ("Failed", "TimedOut") and not (cause.startswith("{") and "Status" in json.loads(cause)):
+        said = json.loads(cause) if kind in ("Failed", "TimedOut") else {}
+        if (kind == "Failed" and "Status" not in said) or (kind == "TimedOut" and not said):
             self._fail(f"{caller} gets a Cause without the task: {cause}")
 
     # The safety net

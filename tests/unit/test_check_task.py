@@ -191,9 +191,7 @@ def test_the_log_and_the_metrics_say_what_each_check_saw(said: Callable[[], Said
     assert (unknown["level"], unknown["status"]) == ("WARNING", "CANCELLED")
 
 
-def test_a_gate_is_counted_once_as_started_though_its_first_check_is_refused_several_times(
-    said: Callable[[], Said],
-) -> None:
+def test_a_gate_that_is_refused_again_and_again_is_counted_once_as_started(said: Callable[[], Said]) -> None:
     OneGate().insists(NEW_ROLE)
 
     assert said().metrics == {"GatesStarted": 1, "GatesRefused": 1, "SecondsWaited": 0, "Checks": 1, "ChecksRefused": 6}

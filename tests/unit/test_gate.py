@@ -28,7 +28,6 @@ from tests.unit.one_gate import (
     TASK,
     TASK_ID,
     THROTTLE,
-    WRONG,
     OneGate,
     fleet,
     ids,
@@ -176,9 +175,7 @@ def test_a_gate_that_was_throttled_while_no_poller_runs_sleeps_32_to_40_seconds(
 
 
 @given(share=shares)
-def test_a_task_that_is_refused_to_the_poller_but_not_to_the_gate_sleeps_a_minute_without_a_registration(
-    share: float,
-) -> None:
+def test_a_task_that_is_refused_to_the_poller_alone_sleeps_a_minute_without_a_registration(share: float) -> None:
     """The poller would wake it again at once."""
     gate = registered(OneGate(), polled_at=100, share=share)
 
@@ -326,10 +323,6 @@ def test_a_refusal_is_the_end_where_no_other_try_fits_before_the_deadline() -> N
     with pytest.raises(AccessDenied):
         OneGate().check(NEW_ROLE, at=AN_HOUR - RETRY_SECONDS - 1)
     assert OneGate().check(NEW_ROLE, at=AN_HOUR - RETRY_SECONDS + 1)["Error"] == NEW_ROLE.name
-
-
-def test_what_is_wrong_in_itself_ends_the_gate_at_once() -> None:
-    assert OneGate().check(WRONG)["Error"] == WRONG.name
 
 
 def test_the_state_machine_tries_again_after_as_many_seconds_as_the_gate_reckons_with() -> None:

