@@ -259,7 +259,7 @@ def test_only_a_url_that_cloudformation_has_signed_gets_anything(url: Any, *, si
 
 @pytest.mark.parametrize("to_handle", [False, True], ids=["response", "signal"])
 def test_what_is_no_request_has_no_recipient(*, to_handle: bool) -> None:
-    """A principal that may start the state machine can give it anything: the responder ends by this error, with no further try."""
+    """A principal that may start the state machine can give it anything: this error ends the responder without another try."""
     with pytest.raises(RecipientGone):
         sent_by(KeepsHowLong(), {}, to_handle=to_handle)
 
