@@ -236,7 +236,7 @@ def test_a_conversion_to_something_else_is_not_disturbed(conversions: Conversion
     assert (conversions.state("other"), conversions.calls("other", "Create")) == ("running", [])
 
 
-def test_an_instance_is_not_started_in_mid_conversion_but_by_an_execution_that_is_told_to(
+def test_an_instance_is_not_started_in_mid_conversion_but_by_an_execution_that_is_asked_to(
     conversions: Conversions,
 ) -> None:
     error, cause = conversions.failure("times-out")
@@ -255,7 +255,7 @@ def test_an_instance_is_not_started_in_mid_conversion_but_by_an_execution_that_i
 # The start
 
 
-def test_an_instance_that_is_started_and_never_runs_is_told_with_ec2s_reason(conversions: Conversions) -> None:
+def test_an_instance_that_is_started_and_never_runs_is_reported_with_ec2s_reason(conversions: Conversions) -> None:
     error, cause = conversions.failure("never runs")
 
     assert error == "NotStarted"
@@ -297,7 +297,7 @@ def test_an_instance_that_has_the_license_is_left_alone_whatever_the_order_of_it
         ("group", " stays as it is: its Auto Scaling group would replace it.", "running"),
     ],
 )
-def test_what_is_not_converted_is_told_and_left_as_it_was(
+def test_what_is_not_converted_is_reported_and_left_as_it_was(
     conversions: Conversions, name: str, words: str, state: str
 ) -> None:
     error, cause = conversions.failure(name)
@@ -348,7 +348,7 @@ class TestAlone:
         ("operation", "words"),
         [("ListLicenseConversionTasks", "stays as it is. "), ("CreateLicenseConversionTaskForResource", "")],
     )
-    def test_a_denial_is_told_and_the_instance_runs_as_before(
+    def test_a_denial_is_reported_and_the_instance_runs_as_before(
         self, conversions: Conversions, operation: str, words: str
     ) -> None:
         conversions.run_instance(operation)

@@ -176,7 +176,7 @@ def story(application: Application, **wanted: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda line: str(line["timestamp"]))
 
 
-def test_the_query_that_tells_a_gates_story_is_the_one_that_a_person_is_given() -> None:
+def test_the_query_of_a_gates_story_is_the_one_that_operations_has() -> None:
     query = re.search(r"\| filter (.+)\n\| filter ispresent\(message\)", OPERATIONS)
 
     assert query
@@ -185,9 +185,7 @@ def test_the_query_that_tells_a_gates_story_is_the_one_that_a_person_is_given() 
     )
 
 
-def test_the_log_tells_of_a_gate_from_its_request_to_its_response(
-    application: Application, stacks: NamedStacks
-) -> None:
+def test_the_log_has_a_gate_from_its_request_to_its_response(application: Application, stacks: NamedStacks) -> None:
     stack, responded = stacks.ended("waits"), "The STACK got its response"
     mine = partial(story, application, stack_id=stack.id, logical_resource_id="Gate")
     lines = eventually(mine, until=lambda found: responded in [line["message"] for line in found])
@@ -203,7 +201,7 @@ def test_the_log_tells_of_a_gate_from_its_request_to_its_response(
     assert len({line["execution"] for line in lines if "execution" in line}) == 1
 
 
-def test_the_log_tells_why_a_gate_fails(application: Application, stacks: NamedStacks) -> None:
+def test_the_log_says_why_a_gate_fails(application: Application, stacks: NamedStacks) -> None:
     stacks.ended("fails")
     lines = story(application, task_id=stacks.tasks["fails"])
 

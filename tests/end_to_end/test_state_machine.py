@@ -269,7 +269,7 @@ class TestCallersWithALoopOfTheirOwn:
         assert looks[0].keys() == {"LicenseConversionTaskId", "SecondsUntilNextCheck"}
 
 
-def test_a_map_tells_of_each_task_though_some_failed(executions: CallersOfTheGate) -> None:
+def test_a_map_reports_each_task_though_some_failed(executions: CallersOfTheGate) -> None:
     error, cause = executions.failure("map")
 
     assert error == "SomeNotConverted"
@@ -311,7 +311,7 @@ class TestEvents:
         return {name: by_task.get(task, []) for name, task in executions.tasks.items()}
 
     @pytest.mark.parametrize(("name", "kind"), ANNOUNCED)
-    def test_tell_of_every_end(self, events: dict[str, list[Json]], name: str, kind: int) -> None:
+    def test_come_of_every_end(self, events: dict[str, list[Json]], name: str, kind: int) -> None:
         event, *copies = events[name]
         assert [copy["detail"] for copy in copies] == [event["detail"]] * len(copies)  # delivered at least once
         assert (event["source"], event["detail-type"]) == ("license-conversion-gate", ENDED[kind])
@@ -328,7 +328,7 @@ class TestEvents:
         assert detail["LogicalResourceId"] == "Gate"
 
     @pytest.mark.parametrize("name", ["stack-refused", "own-loop-waits"])
-    def test_tell_of_no_refused_request_and_of_no_check_of_a_callers_own_loop(
+    def test_come_of_no_refused_request_and_of_no_check_of_a_callers_own_loop(
         self, events: dict[str, list[Json]], name: str
     ) -> None:
         assert events[name] == []  # other callers named the same unknown task, too

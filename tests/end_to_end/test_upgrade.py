@@ -148,7 +148,7 @@ def test_a_deployment_whose_responder_cannot_run_is_rolled_back(second: Second) 
     assert second.finish(second.gate("after-a-rollback", task), task).status == "CREATE_COMPLETE"
 
 
-def test_the_deletion_of_the_application_responds_to_whoever_waits(second: Second) -> None:
+def test_the_deletion_of_the_application_responds_to_each_gate_that_waits(second: Second) -> None:
     """A stack, a wait condition and a task token, before anything else of the application goes: docs/upgrading.md."""
     before = second.cloud.stacks.create(
         "had-its-response", STACK_GATE, {"LicenseConversionTaskId": second.cloud.license_manager.add_task(duration=0)}

@@ -292,7 +292,7 @@ class Promises:
 
     # Callers
 
-    def caller_hears(self, caller: Caller, outcome: dict[str, Any]) -> None:
+    def caller_is_called_back(self, caller: Caller, outcome: dict[str, Any]) -> None:
         """The token is called while its caller still waits: the first call decides, and every other one says the same."""
         if SECRET in json.dumps(outcome):
             self._fail(f"{caller} gets a credential: {outcome}")

@@ -279,7 +279,7 @@ def test_a_lone_gate_of_any_age_has_its_response_within_six_seconds_and_asks_onl
 
 @pytest.mark.parametrize("call", ["Table", "Register", "SendTaskSuccess", "Invoke PollTasks", "Poll", "PollList"])
 @pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.SLOW_FAILURE, Fault.SLOW, Fault.SLOW_REPLY, Fault.DENIED])
-def test_a_gate_hears_within_two_minutes_without_its_table_its_callback_or_its_poller(
+def test_a_gate_sees_its_end_within_two_minutes_without_its_table_its_callback_or_its_poller(
     world: World, call: str, fault: Fault
 ) -> None:
     task(world, seconds=300)

@@ -473,7 +473,7 @@ class World:
         caller = next(caller for caller in self.callers if caller.token == token)
         self._net_may_respond()
         first = not caller.calls
-        self.promises.caller_hears(caller, outcome)
+        self.promises.caller_is_called_back(caller, outcome)
         return first
 
     def _net_may_respond(self) -> None:

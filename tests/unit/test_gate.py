@@ -347,7 +347,7 @@ def test_a_conversion_that_succeeded_passes_with_its_shape_and_attributes() -> N
     assert state["Response"] == passes
 
 
-def test_a_conversion_that_failed_stops_whoever_waits_and_says_why() -> None:
+def test_a_conversion_that_failed_fails_its_gate_and_says_why() -> None:
     state = OneGate().check(ConversionTask(whole(FAILED)), at=90)
 
     assert (state["Passed"], state["Error"], state["Output"]) == (False, "LicenseConversion.Failed", {})

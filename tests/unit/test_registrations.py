@@ -180,7 +180,7 @@ def test_the_lease_is_lost_to_another_poller_once_it_is_over_and_given_back_by_i
     assert table.of_account.take_lease("three", NOW + LEASE)
 
 
-def test_a_poll_is_noted_by_whoever_has_the_lease_and_read_by_each_check_whether_it_takes_the_lease_or_not(
+def test_a_poll_is_noted_by_the_owner_of_the_lease_and_read_by_each_check_whether_it_takes_the_lease_or_not(
     table: RegistrationTable,
 ) -> None:
     table.of_account.take_lease("one", NOW)
@@ -242,7 +242,7 @@ def test_each_account_role_and_region_has_registrations_and_a_poller_of_its_own(
     assert other.of_account.take_lease("two", NOW)
 
 
-def test_a_pollers_item_that_somebody_else_has_written_breaks_no_check(dynamodb: DynamoDB) -> None:
+def test_a_pollers_item_in_another_form_breaks_no_check(dynamodb: DynamoDB) -> None:
     table = dynamodb.table()
     account = table.of_account.key("gate")["Account"]["S"].partition("/")[0]
     poller = {"Account": {"S": f"{account}/poller"}, "Gate": {"S": "poller"}}
@@ -302,7 +302,7 @@ class TestSlots:
 
         assert not first.take_slot(NOW)
 
-    def test_whoever_has_lost_the_lease_does_not_keep_its_slot(self, pollers: list[Registrations]) -> None:
+    def test_a_poller_that_has_lost_the_lease_does_not_keep_its_slot(self, pollers: list[Registrations]) -> None:
         for poller in pollers[:MOST_POLLERS]:
             poller.take_slot(NOW)
             assert not poller.renew_lease("another", NOW + 20)

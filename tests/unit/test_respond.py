@@ -175,7 +175,7 @@ OUTCOMES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {
 @pytest.mark.parametrize("outcome", OUTCOMES)
 @pytest.mark.parametrize("waiter", [STACK, HANDLE, TOKEN])
 @pytest.mark.parametrize("door", ["state", "net", "stopped by hand", "deletion"])
-def test_whoever_waits_gets_the_outcome_in_the_same_words_by_whichever_door(
+def test_each_recipient_gets_the_outcome_in_the_same_words_by_whichever_door(
     outside: Outside, said: Callable[[], Said], door: str, waiter: str, outcome: str
 ) -> None:
     gate, response, callback = OUTCOMES[outcome]
@@ -408,7 +408,7 @@ def test_the_log_says_who_got_which_response(outside: Outside, said: Callable[[]
     ids=lambda end: end.get("error", end["status"]),
 )
 @pytest.mark.parametrize("in_event", [True, False], ids=["the event says it", "the event does not say it"])
-def test_whoever_has_a_response_gets_no_second_one(
+def test_a_recipient_that_has_a_response_gets_no_second_one(
     outside: Outside, said: Callable[[], Said], end: dict[str, str], in_event: bool
 ) -> None:
     outside.ends(outside.of(STACK), WAITS, end, **(end if in_event else {}))
