@@ -27,7 +27,7 @@ READER = f"arn:aws:iam::{ACCOUNT}:role/license-conversion-reader"
 
 @contextmanager
 def cloud_for_tests() -> Iterator[LocalCloud]:
-    """Conversions run from when somebody looks: a machine so busy that it looks late sees the same."""
+    """Conversions begin with the first check: a machine so busy that it looks late sees the same."""
     with LocalCloud() as running:
         running.license_manager.configure(begins_when_seen=True)
         yield running

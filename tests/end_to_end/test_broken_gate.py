@@ -120,7 +120,7 @@ class BrokenGate:
         return self.cloud.stacks.wait_for(self._stacks[name].id)
 
     def answers(self, name: str) -> list[Any]:
-        return [answer for answer in self.cloud.told(self._stacks[name].id) if "RequestId" in answer]
+        return [answer for answer in self.cloud.received(self._stacks[name].id) if "RequestId" in answer]
 
 
 @pytest.fixture(scope="module")

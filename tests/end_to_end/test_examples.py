@@ -320,7 +320,7 @@ def test_a_caller_by_token_catches_whatever_becomes_of_the_gate(
     assert (caught, told.endswith(cause)) == (error, True), told
 
 
-def test_a_map_of_any_size_tells_what_failed_in_json(callers: Callers) -> None:
+def test_a_map_of_any_size_reports_what_failed_in_json(callers: Callers) -> None:
     cause = json.dumps({"LicenseConversionTaskId": "lct-1", "StatusMessage": 'No "AMI" of yours. ' * 60})
     gate = callers.broken_gate("fails-always", calls_back("LicenseConversion.Failed", cause))
     tasks = [f"lct-{number:017}" for number in range(40)]

@@ -133,7 +133,7 @@ def _groups(run: CallersOfTheGate, name: str) -> tuple[list[str], list[str]]:
 
 
 def _subscribe(run: CallersOfTheGate) -> None:
-    """A queue that hears of what the example's topic gets."""
+    """A queue that gets what the example's topic gets."""
     sqs, topic = run.application.cloud.client("sqs"), run.example("event-to-sns").outputs["TopicArn"]
     queue = sqs.create_queue(QueueName="ends")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -256,7 +256,7 @@ class TestCallersWithALoopOfTheirOwn:
         assert looks[0].keys() == {"LicenseConversionTaskId", "SecondsUntilNextCheck"}
 
 
-def test_a_map_tells_of_each_task_though_some_failed(executions: CallersOfTheGate) -> None:
+def test_a_map_reports_each_task_though_some_failed(executions: CallersOfTheGate) -> None:
     error, cause = executions.failure("map")
 
     assert error == "SomeNotConverted"
@@ -298,7 +298,7 @@ class TestEvents:
         return {name: by_task.get(task, []) for name, task in executions.tasks.items()}
 
     @pytest.mark.parametrize(("name", "kind"), ANNOUNCED)
-    def test_tell_of_every_end(self, events: dict[str, list[Json]], name: str, kind: int) -> None:
+    def test_come_of_every_end(self, events: dict[str, list[Json]], name: str, kind: int) -> None:
         event, *copies = events[name]
         assert [copy["detail"] for copy in copies] == [event["detail"]] * len(copies)  # delivered at least once
         assert (event["source"], event["detail-type"]) == ("license-conversion-gate", ENDED[kind])
@@ -315,7 +315,7 @@ class TestEvents:
         assert detail["LogicalResourceId"] == "Gate"
 
     @pytest.mark.parametrize("name", ["stack-refused", "own-loop-waits"])
-    def test_tell_of_no_refused_request_and_of_no_check_of_a_callers_own_loop(
+    def test_come_of_no_refused_request_and_of_no_check_of_a_callers_own_loop(
         self, events: dict[str, list[Json]], name: str
     ) -> None:
         assert events[name] == []  # other callers named the same unknown task, too
@@ -342,7 +342,7 @@ def test_no_log_line_contains_a_task_token(executions: CallersOfTheGate) -> None
         if token := given.get("TaskToken"):
             tokens.append(token)
 
-    # Step Functions tells the default bus itself of each execution, with its input; LocalStack logs that a rule was tried.
+    # Step Functions' own event about each execution, on the default bus, has the input; LocalStack logs that a rule was tried.
     local_cloud = executions.application.cloud.localstack.log.read_text().splitlines()
     lines = [line for line in local_cloud if "Step Functions Execution Status Change" not in line]
     lines += executions.application.cloud.log_lines()

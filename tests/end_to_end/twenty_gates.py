@@ -1,6 +1,6 @@
 """Twenty gates and all that can happen to them: a run in which every metric of the application is written.
 
-Most succeed, some fail, one has a status that nobody knows, some run out of time, one is deleted, one is stopped by hand, one
+Most succeed, some fail, one has an undocumented status, some run out of time, one is deleted, one is stopped by hand, one
 response is not taken, one caller's token is none here, one gate meets a table that is away, one as many pollers as may run; in
 the end the check function loses its layer, and the bus takes no event.
 """
@@ -149,7 +149,7 @@ class TwentyGates:
         self._cloud.client("iam").delete_role_policy(**policy)
 
     def points(self) -> Iterator[Point]:
-        """What CloudWatch would make of the functions' logs, and what the state machine has told it."""
+        """What CloudWatch would make of the functions' logs, and what the state machine has put."""
         for line in self._cloud.log_lines():
             if line.startswith('{"_aws"'):
                 yield from _embedded(json.loads(line))

@@ -51,7 +51,7 @@ def whole(status: str) -> dict[str, Any]:
 
 
 def registered(gate: OneGate, *, polled_at: float | None = None, took: float = 1.0, share: float = 0.0) -> OneGate:
-    """After its first check, with somebody at the lease, and the last whole poll."""
+    """After its first check, with a poller that has the lease, and the last whole poll."""
     gate.check()
     gate.share = share
     gate.registrations.until = float("inf")
@@ -62,7 +62,7 @@ def registered(gate: OneGate, *, polled_at: float | None = None, took: float = 1
 # The protocol of waiting
 
 
-def test_a_first_check_asks_license_manager_before_the_table_and_starts_the_poller_where_nobody_polls() -> None:
+def test_a_first_check_asks_license_manager_before_the_table_and_starts_the_poller_where_none_runs() -> None:
     """A table that hangs would kill the check before it has asked."""
     ended, gate, asked_before = OneGate(), OneGate(), []
     gate.registrations.called = lambda _: asked_before.append(list(gate.asked))
@@ -163,7 +163,7 @@ def test_a_gate_that_registers_wakes_by_itself_after_96_to_120_seconds(share: fl
 
 
 @pytest.mark.parametrize(("share", "seconds"), [(0.0, 40), (1.0, 32)])
-def test_a_gate_that_was_throttled_while_nobody_polls_sleeps_32_to_40_seconds(share: float, seconds: int) -> None:
+def test_a_gate_that_was_throttled_while_no_poller_runs_sleeps_32_to_40_seconds(share: float, seconds: int) -> None:
     gate = OneGate()
     gate.share = share
 
@@ -348,7 +348,7 @@ def test_a_conversion_that_succeeded_passes_with_its_shape_and_attributes() -> N
     assert state["Response"] == passes
 
 
-def test_a_conversion_that_failed_stops_whoever_waits_and_says_why() -> None:
+def test_a_conversion_that_failed_fails_its_gate_and_says_why() -> None:
     state = OneGate().check(ConversionTask(whole(FAILED)), at=90)
 
     assert (state["Passed"], state["Error"], state["Output"]) == (False, "LicenseConversion.Failed", {})
@@ -411,7 +411,7 @@ def test_no_throttle_of_license_manager_decides_a_gate(outcome: str, tasks: int)
 
 @pytest.mark.parametrize("status", ["CANCELLED", "succeeded", "", None], ids=repr)
 @pytest.mark.parametrize("tasks", [1, 3])
-def test_a_status_that_nobody_documents_is_never_success_and_is_said(status: str | None, tasks: int) -> None:
+def test_an_undocumented_status_is_never_success_and_is_said(status: str | None, tasks: int) -> None:
     word = status or "no status"
     unknown = ConversionTask({"LicenseConversionTaskId": ids(1)[0], **({} if status is None else {"Status": status})})
     gate = fleet(tasks)

@@ -132,7 +132,7 @@ def test_a_gate_whose_sleep_is_long_over_does_not_wait(table: Registrations) -> 
 # The lease
 
 
-def test_the_lease_is_taken_by_the_check_that_finds_nobody_polling_and_that_one_starts_the_poller(
+def test_the_lease_is_taken_by_the_check_that_finds_no_poller_and_that_one_starts_the_poller(
     table: Registrations, started: list[str]
 ) -> None:
     for gate, second in (("one", 0), ("two", 0), ("one", 1), ("two", LEASE - 1)):
@@ -158,7 +158,7 @@ def test_a_lease_is_taken_over_once_though_the_pollers_event_is_delivered_twice(
     assert table.renew_lease("first delivery", NOW + 20)
 
 
-def test_the_lease_is_lost_to_whoever_takes_it_once_it_is_over_and_given_back_by_nobody_else(
+def test_the_lease_is_lost_to_another_poller_once_it_is_over_and_given_back_by_its_owner_alone(
     table: Registrations,
 ) -> None:
     table.take_lease("one", NOW)
@@ -171,7 +171,7 @@ def test_the_lease_is_lost_to_whoever_takes_it_once_it_is_over_and_given_back_by
     assert table.take_lease("three", NOW + LEASE)
 
 
-def test_a_poll_is_noted_by_whoever_has_the_lease_and_read_by_each_check_whether_it_takes_the_lease_or_not(
+def test_a_poll_is_noted_by_the_owner_of_the_lease_and_read_by_each_check_whether_it_takes_the_lease_or_not(
     table: Registrations, started: list[str]
 ) -> None:
     table.take_lease("one", NOW)
@@ -233,7 +233,7 @@ def test_each_account_role_and_region_has_registrations_and_a_poller_of_its_own(
     assert other.take_lease("two", NOW)
 
 
-def test_a_pollers_item_that_somebody_else_has_written_breaks_no_check(dynamodb: DynamoDB) -> None:
+def test_a_pollers_item_in_another_form_breaks_no_check(dynamodb: DynamoDB) -> None:
     table = table_of()
     account = table.key("gate")["Account"]["S"].partition("/")[0]
     poller = {"Account": {"S": f"{account}/poller"}, "Gate": {"S": "poller"}}
@@ -295,10 +295,10 @@ class TestSlots:
 
         assert not first.take_slot(NOW)
 
-    def test_whoever_has_lost_the_lease_does_not_keep_its_slot(self, pollers: list[Registrations]) -> None:
+    def test_a_poller_that_has_lost_the_lease_does_not_keep_its_slot(self, pollers: list[Registrations]) -> None:
         for poller in pollers[:MOST_POLLERS]:
             poller.take_slot(NOW)
-            assert not poller.renew_lease("nobody", NOW + 20)
+            assert not poller.renew_lease("another", NOW + 20)
 
         assert pollers[MOST_POLLERS].take_slot(NOW + LEASE)
 

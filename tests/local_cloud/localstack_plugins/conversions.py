@@ -7,7 +7,7 @@
 - an instance has a usage operation and product codes, which License Manager has changed or not, and takes a moment to stop
 - one with the tag NEVER_RUNS is stopped again by EC2 after each start
 
-Each service is changed when it is loaded, at its first call: nobody else waits for it.
+Each service is changed when it is loaded, at its first call: no other call waits for it.
 """
 
 import json
@@ -147,14 +147,14 @@ _LICENSE = """{% set license = instance.license_context %}<usageOperation>{{ lic
 
 
 def _license_context(instance_id: str) -> Any:
-    """EC2 and License Manager are one AWS: what a conversion has changed, EC2 tells."""
+    """EC2 and License Manager are one AWS: what a conversion has changed, EC2 reports."""
     asked = f"{CloudSettings.from_environment().license_manager_url}/_control/license_context"
     with DIRECT.open(asked, json.dumps({"instance_id": instance_id}).encode(), timeout=10) as answer:
         return json.load(answer)
 
 
 def _stop_slowly(stop: Any) -> Any:
-    """moto stops an instance at once, and then nobody has to wait for it."""
+    """moto stops an instance at once, and then no caller has to wait for it."""
 
     def stop_slowly(instance: Any) -> Any:
         before = stop(instance)
