@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,7 @@ BOUNDS = (
     ("10,000 gates at once, 2 to 10 min", Bound(10_000, begin=120, seconds=480)),
 )
 Way = type[Peer] | None
-Run = Callable[[Case, Way], Result]
+Found = Mapping[tuple[Case, Way], Result]
 
 
 def _row(name: str, result: Result) -> str:
@@ -72,65 +72,59 @@ def _row(name: str, result: Result) -> str:
     return f"| {name} | {' | '.join(said)} |"
 
 
-def _aims(run: Run) -> Iterator[str]:
+def _aims(found: Found) -> Iterator[str]:
     yield "| Aim | p50 | p99 | calls | $ for 1,000 | reached: p50 | p99 | calls | $ for 1,000 | failed | |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |"
     for aim in AIMS:
-        result = _reached(aim, run)
+        result = _reached(aim, found)
         aims = ((aim.p50, " s"), (aim.p99, " s"), (aim.calls, ""), (1000 * aim.dollars, ""))
         said = " | ".join(f"{round(one, 2):g}{unit}" if one < ANY else NONE for one, unit in aims)
-        reached = (
-            f"{result.lag(0.5):.1f} s | {result.lag(0.99):.1f} s | {result.calls:.2f} | {1000 * result.dollars:.2f}"
-        )
-        met = "met" if aim.met_by(result) else "**not met**"
-        yield f"| {aim.what} | {said} | {reached} | {result.failed} | {met} |"
+        lags = f"{result.lag(0.5):.1f} s | {result.lag(0.99):.1f} s"
+        met = f"{result.failed} | {'met' if aim.met_by(result) else '**not met**'}"
+        yield f"| {aim.what} | {said} | {lags} | {result.calls:.2f} | {1000 * result.dollars:.2f} | {met} |"
 
 
-def _reached(aim: Aim, run: Run) -> Result:
-    return aim.reached(lambda case: run(case, None))
+def _reached(aim: Aim, found: Found) -> Result:
+    return aim.reached(lambda case: found[case, None])
 
 
-def _bounds(run: Run) -> Iterator[str]:
-    yield "### The distance to the physical bound"
-    yield ""
+def _bounds(found: Found) -> Iterator[str]:
+    yield "### The distance to the physical bound\n"
     yield "| p99 | a Get for each end | ends listed | within the calls that were made | reached | distance |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"
     for what, bound in BOUNDS:
         (aim,) = (aim for aim in AIMS if aim.what == what)
-        result = _reached(aim, run)
+        result = _reached(aim, found)
         within, reached = bound.within(result.calls), result.lag(0.99)
         said = " | ".join(f"{one:,.1f} s" for one in (bound.asked, bound.listed, within, reached, reached - within))
         yield f"| {what} | {said} |"
 
 
-def _against_peers(against: Against, run: Run) -> Iterator[str]:
-    results = [together([run(case, peer) for case in against.cases]) for peer in WAYS]
-    yield f"### {against.title}"
-    yield ""
+def _against_peers(against: Against, found: Found) -> Iterator[str]:
+    results = [together([found[case, peer] for case in against.cases]) for peer in WAYS]
+    yield f"### {against.title}\n"
     if against.chart:
         rows = [
             (one.way, one.lag(0.5), one.lag(0.99), f", {one.failed / one.waits:.0%} failed" if one.failed else "")
             for one in results
         ]
         (DOCS / against.chart).write_text(lag_chart(f"{against.title}: seconds until the end is seen", rows))
-        yield f"![{against.title}]({against.chart})"
-        yield ""
+        yield f"![{against.title}]({against.chart})\n"
     yield HEAD.format("way to wait")
     yield RULE
     for result in results:
         yield _row(result.way, result)
 
 
-def _limits(run: Run) -> Iterator[str]:
-    yield "### The gate at other limits, page sizes and quotas"
-    yield ""
+def _limits(found: Found) -> Iterator[str]:
+    yield "### The gate at other limits, page sizes and quotas\n"
     yield HEAD.format("waits, conversions, requests a second, page")
     yield RULE
     for name, case in LIMITS.items():
-        yield _row(name, run(case, None))
+        yield _row(name, found[case, None])
 
 
-def _results(jobs: Iterable[tuple[Case, Way]]) -> Mapping[tuple[Case, Way], Result]:
+def _results(jobs: Iterable[tuple[Case, Way]]) -> Found:
     """Each case once, on all processors. The largest first, so that no processor is left with one at the end."""
     todo = sorted(dict.fromkeys(jobs), key=lambda job: -job[0].waits)
     found = {}
@@ -149,11 +143,7 @@ def main() -> None:
         *((case, None) for case in LIMITS.values()),
     ]
     found = _results(jobs)
-
-    def result(case: Case, way: Way) -> Result:
-        return found[case, way]
-
-    parts = (_aims(result), _bounds(result), *(_against_peers(one, result) for one in AGAINST), _limits(result))
+    parts = (_aims(found), _bounds(found), *(_against_peers(one, found) for one in AGAINST), _limits(found))
     lines = [line for part in parts for line in (*part, "")]
     seeds = ", ".join(map(str, SEEDS))
     page = DOCS / "benchmarks.md"

@@ -24,12 +24,6 @@ Reuse = Literal["last freed", "any", "first freed"]
 
 
 @dataclass
-class Sandbox(Generic[S]):
-    state: S
-    free_since: float = 0.0
-
-
-@dataclass
 class Bill:
     invocations: int = 0
     gb_seconds: float = 0.0
@@ -44,7 +38,8 @@ class Function(Generic[S]):
     reuse: Reuse = "last freed"
     bill: Bill = field(default_factory=Bill)
     _busy: int = 0
-    _free: list[Sandbox[S]] = field(default_factory=list)
+    _free: list[tuple[float, S]] = field(default_factory=list)
+    """Since when, and what it keeps: the one that has been free the longest is first."""
     _random: Random = field(default_factory=lambda: Random(1))  # noqa: S311 - a simulation
 
     def invoke(self, work: Callable[[S], None]) -> bool:
@@ -53,30 +48,24 @@ class Function(Generic[S]):
             return False
         began = self.clock.now
         self._busy += 1
-        self._expire()
         try:
-            self._work(work)
+            kept = self._warm()
+            self.clock.sleep(INVOCATION_SECONDS)
+            work(kept)
+            self._free.append((self.clock.now, kept))
         finally:  # killed too
             self._busy -= 1
             self.bill.invocations += 1
             self.bill.gb_seconds += (self.clock.now - began) * MEMORY_GB
         return True
 
-    def _work(self, work: Callable[[S], None]) -> None:
-        if self._free:
-            first, last = 0, len(self._free) - 1
-            which = {"last freed": last, "first freed": first, "any": self._random.randint(first, last)}
-            sandbox = self._free.pop(which[self.reuse])
-        else:
-            sandbox = Sandbox(self.start())
+    def _warm(self) -> S:
+        if self._free and self._free[0][0] < self.clock.now - IDLE_SECONDS:
+            self._free = [one for one in self._free if one[0] >= self.clock.now - IDLE_SECONDS]
+        if not self._free:
+            kept = self.start()
             self.clock.sleep(COLD_START_SECONDS)
-        self.clock.sleep(INVOCATION_SECONDS)
-        work(sandbox.state)
-        sandbox.free_since = self.clock.now
-        self._free.append(sandbox)
-
-    def _expire(self) -> None:
-        """The one that has been free the longest lies at the bottom."""
-        kept = self.clock.now - IDLE_SECONDS
-        if self._free and self._free[0].free_since < kept:
-            self._free = [one for one in self._free if one.free_since >= kept]
+            return kept
+        last = len(self._free) - 1
+        which = {"last freed": last, "first freed": 0, "any": self._random.randint(0, last)}
+        return self._free.pop(which[self.reuse])[1]

@@ -70,6 +70,7 @@ class Verification:
         self.aws = cache(aws)
         self.stacks, self.steps, self.events = aws("cloudformation"), aws("stepfunctions"), aws("events")
         self.deployed = self.stacks.describe_stacks(StackName=name)["Stacks"][0]
+        self.outputs = {one["OutputKey"]: one["OutputValue"] for one in self.deployed.get("Outputs", [])}
         self.resources = self.stacks.describe_stack_resources(StackName=name)["StackResources"]
         self.of = {one["LogicalResourceId"]: str(one.get("PhysicalResourceId")) for one in self.resources}
         self.log = f"Look in log group {self.of.get('FunctionLogs')}, and in docs/troubleshooting.md."
@@ -99,11 +100,10 @@ class Verification:
     # What is deployed
 
     def stack(self) -> str:
-        status, outputs = self.deployed["StackStatus"], self.deployed.get("Outputs", [])
+        status, release = self.deployed["StackStatus"], self.outputs.get("Version", "unknown")
         complete = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
         need(status in complete, status, "Let the deployment end, or look at its events.")
-        version = next((one["OutputValue"] for one in outputs if one["OutputKey"] == "Version"), "unknown")
-        return f"{status}, release {version}, {self.region}, partition {self.partition}, account {self.account}"
+        return f"{status}, release {release}, {self.region}, partition {self.partition}, account {self.account}"
 
     def functions(self) -> str:
         states = []
@@ -170,9 +170,9 @@ class Verification:
         return self.refusal(f"{found.get('error') or found['status']}: {found.get('cause')}")
 
     def throw_away(self) -> str:
-        token = f"arn:{self.partition}:lambda:{self.region}:{self.account}:function:{self.of['CustomResourceFunction']}"
         wait = {"LicenseConversionTaskId": self.task_id, "ServiceTimeout": SERVICE_TIMEOUT}
-        gate = {"Type": "Custom::LicenseConversionTask", "Properties": {"ServiceToken": token, **wait}}
+        wait["ServiceToken"] = self.outputs["ServiceToken"]
+        gate = {"Type": "Custom::LicenseConversionTask", "Properties": wait}
         for what in ("stopped", "refused"):
             self.made[what] = f"{TAG}-{self.id}-{what}"
             asked = {"StackName": self.made[what], "Tags": [{"Key": TAG, "Value": self.id}]}

@@ -42,12 +42,13 @@ REAL_AWS = (
 
 END_TO_END = "tests/end_to_end/test_"
 CLOUDS = (
-    ("dashboard", "verify", "examples", "story"),
-    ("permissions", "poller", "convert_and_gate", "safety_net", "parameters", "local_cloud", "demo"),
-    ("state_machine", "upgrade", "stack_gate", "broken_gate", "our_interpreter", "release"),
+    ("dashboard", "verify", "parameters"),
+    ("permissions", "safety_net", "local_cloud", "demo", "release"),
+    ("state_machine", "stack_gate", "broken_gate", "convert_and_gate", "our_interpreter"),
+    ("upgrade", "poller", "examples"),
 )
 """The end-to-end modules of each local cloud, in this order; as long as each other. The dashboard's is first: it looks at all
-that is logged.
+that is logged. The examples' is last: what it deploys stays.
 """
 ORDER = (*(f"{END_TO_END}{name}." for names in CLOUDS for name in names), END_TO_END, "tests/model/test_cloudformation")
 """What takes minutes begins first, beside what only waits; a run ends with what is over in a moment."""
@@ -64,7 +65,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 class Clouds(LoadScopeScheduling):  # type: ignore[misc]  # xdist is untyped
-    """Each worker has one local cloud for the end-to-end modules that it gets, so three workers get them. All other tests go one
+    """Each worker has one local cloud for the end-to-end modules that it gets, so four workers get them. All other tests go one
     by one. (xdist's own groups have no effect with pytest 9.2.)
     """
 
@@ -83,12 +84,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Clouds:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """What the machine has: end-to-end tests wait more than they work, so more than it has cores; and a gigabyte of memory is
+    """What the machine has: one for each cloud, which rather waits than works, and one for each core; and a gigabyte of memory is
     enough for each, with three for what all share.
     """
     cores = len(os.sched_getaffinity(0))
     free = int(re.findall(r"MemAvailable: +(\d+)", Path("/proc/meminfo").read_text())[0]) / 2**20
-    workers = max(1, min(cores + 5, int(free) - 3))
+    workers = max(1, min(cores + len(CLOUDS), int(free) - 3))
     with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         print(f"{workers} workers: {cores} cores, {free:.1f} GB of memory free")  # noqa: T201
     return workers

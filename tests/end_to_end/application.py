@@ -1,7 +1,10 @@
-"""The application as `sam build` leaves it, deployed once for all end-to-end tests, and what they ask of it."""
+"""The application as `sam build` leaves it, deployed once for all end-to-end tests of a cloud, and what they ask of it."""
 
 import hashlib
+import io
 import json
+import re
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from typing import Any
 from tests.eventually import LONG, eventually
 from tests.local_cloud.clients import ACCOUNT
 from tests.local_cloud.cloud import LocalCloud
-from tests.local_cloud.stacks import Stack
+from tests.local_cloud.stacks import ARTIFACTS, Stack
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / ".aws-sam" / "build" / "template.yaml"
@@ -51,6 +54,39 @@ def until_it_runs(cloud: LocalCloud, function: str) -> None:
     """A function that was made or changed. boto3's waiter for it asks once a second."""
     read = partial(cloud.client("lambda").get_function_configuration, FunctionName=function)
     eventually(read, until=lambda found: (found["State"], found.get("LastUpdateStatus")) == ("Active", "Successful"))
+
+
+def zipped(folder: Path, **modules: str) -> bytes:
+    """What is in the folder, and these modules."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for file in folder.rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                archive.write(file, file.relative_to(folder))
+        for name, code in modules.items():
+            archive.writestr(f"{name}.py", code)
+    return content.getvalue()
+
+
+def packaged(cloud: LocalCloud) -> str:
+    """The built template as `sam package` would leave it, in a tenth of the time. test_permissions.py and test_release.py deploy
+    with SAM.
+    """
+    s3, text = cloud.client("s3"), BUILT.read_text()
+    s3.create_bucket(Bucket=ARTIFACTS)
+
+    def stored(name: str) -> str:
+        path = BUILT.parent / name
+        content = zipped(path) if path.is_dir() else path.read_bytes()
+        key = hashlib.sha256(content).hexdigest()
+        s3.put_object(Bucket=ARTIFACTS, Key=key, Body=content)
+        return key
+
+    text = re.sub(
+        r"(CodeUri|ContentUri): (\S+)", lambda found: f"{found[1]}: s3://{ARTIFACTS}/{stored(found[2])}", text
+    )
+    location = f"DefinitionS3Location: {{Bucket: {ARTIFACTS}, Key: "
+    return re.sub(r"DefinitionS3Location: (\S+)", lambda found: f"{location}{stored(found[1])}}}", text)
 
 
 @dataclass(frozen=True)
@@ -104,3 +140,34 @@ class Application:
     def finish(self, execution_arn: str, seconds: float = LONG) -> dict[str, Any]:
         """The execution once it has ended; TimeoutError if that takes longer."""
         return end_of(self.cloud, execution_arn, seconds)
+
+
+class NamedExecutions:
+    """Executions by the name of what happens to them."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self.arns: dict[str, str] = {}
+
+    def begin(self, name: str, execution_input: Mapping[str, Any], state_machine_arn: str = "") -> None:
+        self.arns[name] = self.application.start(execution_input, state_machine_arn)
+
+    def ended(self, name: str) -> dict[str, Any]:
+        return self.application.finish(self.arns[name])
+
+    def output(self, name: str) -> Any:
+        ended = self.ended(name)
+        assert ended["status"] == "SUCCEEDED", ended
+        return json.loads(ended["output"])
+
+    def failure(self, name: str) -> tuple[str, str]:
+        """Error and Cause."""
+        ended = self.ended(name)
+        assert ended["status"] == "FAILED", ended
+        return ended["error"], ended.get("cause", "")
+
+    def history(self, name: str) -> list[dict[str, Any]]:
+        return history_of(self.application.cloud, self.arns[name])
+
+    def entered(self, name: str) -> list[str]:
+        return states_in(self.history(name))

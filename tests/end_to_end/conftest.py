@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.end_to_end.application import BUILT, NAME, READER, Application, cloud_for_tests
+from tests.end_to_end.application import NAME, READER, Application, cloud_for_tests, packaged
 from tests.local_cloud.cloud import LocalCloud
 
 
@@ -16,4 +16,6 @@ def cloud() -> Iterator[LocalCloud]:
 
 @pytest.fixture(scope="session")
 def application(cloud: LocalCloud) -> Application:
-    return Application(cloud, cloud.stacks.deploy(NAME, BUILT, {"AssumableRoleArns": READER}))
+    stack = cloud.stacks.create(NAME, packaged(cloud), {"AssumableRoleArns": READER})
+    assert stack.status == "CREATE_COMPLETE", stack.failures
+    return Application(cloud, stack)

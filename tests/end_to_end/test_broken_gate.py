@@ -4,14 +4,12 @@ Each broken function is the deployed one with its role, its environment and its 
 stacks of this module are created at once. On the local cloud Lambda tries again after a second, on AWS after a minute.
 """
 
-import io
 import json
-import zipfile
 from typing import Any
 
 import pytest
 
-from tests.end_to_end.application import EXAMPLES, ROOT, Application, history_of, until_it_runs
+from tests.end_to_end.application import EXAMPLES, ROOT, Application, history_of, until_it_runs, zipped
 from tests.eventually import eventually
 from tests.local_cloud.stacks import Stack
 
@@ -77,7 +75,9 @@ class BrokenGate:
             **({"Handler": "broken.handler"} if code else {}),
             **changes,
         }
-        arn = self._lambda.create_function(FunctionName=name, Code={"ZipFile": _zipped(code)}, **copied)["FunctionArn"]
+        arn = self._lambda.create_function(
+            FunctionName=name, Code={"ZipFile": zipped(ROOT / "handlers", broken=code)}, **copied
+        )["FunctionArn"]
         until_it_runs(self.cloud, name)
         if logical_id in ("CustomResourceFunction", "RespondFunction"):
             invoked = self._lambda.get_function_event_invoke_config(FunctionName=deployed["FunctionName"])
@@ -233,13 +233,3 @@ def test_what_the_responder_cannot_handle_waits_in_the_dead_letter_queue_and_is_
     assert [answer["Status"] for answer in gate.answers(stack.name)] == ["FAILED", "SUCCESS"]
     assert stack.status == "ROLLBACK_COMPLETE"
     assert "The gate itself broke before it could wait" in stack.failures[0]
-
-
-def _zipped(code: str) -> bytes:
-    """The handlers' folder as the application has it, and `code` as the module `broken`."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for file in (ROOT / "handlers").rglob("*.py"):
-            archive.write(file, file.relative_to(ROOT / "handlers"))
-        archive.writestr("broken.py", code)
-    return content.getvalue()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.application import EXAMPLES, Application, history_of, states_in
+from tests.end_to_end.application import EXAMPLES, Application, NamedExecutions
 from tests.eventually import eventually
 from tests.local_cloud.clients import ACCOUNT, REGION
 
@@ -18,7 +18,6 @@ SAID = 'Instance [i-0123456789abcdef0] is launched "from" an Amazon owned AMI.'
 BYOL, INCLUDED, SQL = "RunInstances:0800", "RunInstances:0002", "RunInstances:0102"
 RHEL = "RunInstances:0010"
 TEMPLATE = (EXAMPLES / "convert-and-gate.yaml").read_text()
-IMPORTED = "!ImportValue license-conversion-gate-StateMachineArn"
 UNKNOWN = "i-0000000000000dead"
 SHARED = {"duration": 5.0, "page_size": 50}
 """What this module changes of License Manager, as the other modules have it."""
@@ -48,16 +47,14 @@ def arn(instance_id: str) -> str:
     return f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{instance_id}"
 
 
-class Conversions:
-    """Executions, and the instances that they are about, by the name of what happens to them."""
+class Conversions(NamedExecutions):
+    """The instances that they are about have the same names."""
 
     def __init__(self, application: Application) -> None:
-        self.application = application
+        super().__init__(application)
         self.license_manager = application.cloud.license_manager
         self.ec2 = application.cloud.client("ec2")
-        self.step_functions = application.cloud.client("stepfunctions")
         self.instances: dict[str, str] = {}
-        self.arns: dict[str, str] = {}
         stack = application.cloud.stacks.create("the-whole-job", _quickly(TEMPLATE))
         assert stack.status == "CREATE_COMPLETE", stack.failures
         self.state_machine_arn = stack.outputs["StateMachineArn"]
@@ -82,15 +79,13 @@ class Conversions:
             resource_arn=arn(self.instances[name]), destination=destination, **members
         )  # fmt: skip
 
-    def start(self, name: str, to: Any = None, *, again: str = "", state_machine_arn: str = "", **more: Any) -> None:
+    def start(self, name: str, to: Any = None, *, again: str = "", **more: Any) -> None:
         given = {
             "InstanceId": self.instances.get(name, UNKNOWN),
             "DestinationLicenseContext": to or license_of(INCLUDED),
             "TimeoutSeconds": 300,
         }
-        self.arns[again or name] = self.application.start(
-            {**given, **more}, state_machine_arn or self.state_machine_arn
-        )  # fmt: skip
+        self.begin(again or name, {**given, **more}, self.state_machine_arn)
 
     def state(self, name: str) -> str:
         found = self.ec2.describe_instance_status(InstanceIds=[self.instances[name]], IncludeAllInstances=True)
@@ -118,33 +113,6 @@ class Conversions:
             if call.operation.startswith(operation) and arn(self.instances[name]) in json.dumps(call.parameters)
         ]
 
-    def output(self, name: str) -> Json:
-        ended = self.application.finish(self.arns[name])
-        assert ended["status"] == "SUCCEEDED", (ended.get("error"), ended.get("cause"))
-        found: Json = json.loads(ended["output"])
-        return found
-
-    def failure(self, name: str) -> tuple[str, str]:
-        ended = self.application.finish(self.arns[name])
-        assert ended["status"] == "FAILED", ended
-        return ended["error"], ended["cause"]
-
-    def history(self, name: str) -> list[Json]:
-        return history_of(self.application.cloud, self.arns[name])
-
-    def entered(self, name: str) -> list[str]:
-        return states_in(self.history(name))
-
-    def gates(self, name: str) -> list[Json]:
-        """The inputs of the gates that were started for the instance's tasks."""
-        tasks = {task["LicenseConversionTaskId"] for task in self.tasks(name)}
-        found = [
-            self.step_functions.describe_execution(executionArn=one["executionArn"])
-            for one in self.application.executions()
-        ]
-        inputs = [json.loads(one["input"]) for one in found]
-        return [one for one in inputs if isinstance(one, dict) and one.get("LicenseConversionTaskId") in tasks]
-
 
 WRONG: dict[str, tuple[Json, str]] = {
     "two days": ({"TimeoutSeconds": 172_800}, "TimeoutSeconds has to be"),
@@ -171,7 +139,7 @@ def conversions(application: Application) -> Iterator[Conversions]:
 
 def _begin(run: Conversions) -> None:
     """What each of them waits for, they wait for at the same time."""
-    for name in ("runs", "fails", "protected", "twice", "times-out", "gate-breaks", "left", "joined", "other", "wrong"):
+    for name in ("runs", "fails", "protected", "twice", "times-out", "left", "joined", "other", "wrong"):
         run.run_instance(name)
     run.run_instance("stopped", stopped=True)
     run.run_instance("never runs", "tests:never-runs")
@@ -199,29 +167,12 @@ def _begin(run: Conversions) -> None:
     run.start("unknown")
     run.start("left", Start=False)
     run.start("times-out", TimeoutSeconds=5)
-    run.start("gate-breaks", state_machine_arn=_with_a_gate_that_breaks(run))
     for name, (given, _) in WRONG.items():
         run.start("wrong", again=name, **given)
 
     for name in ("runs", "stopped", "twice", "never runs", "joined", "second-page", "rhel", "left"):
         run.end(name)
     run.end("fails", "FAILED", SAID)
-
-
-def _with_a_gate_that_breaks(run: Conversions) -> str:
-    """The example with something in the gate's place that does nothing but say so."""
-    said = {"TaskToken.$": "$.TaskToken", "Error": "LicenseConversion.GateBroken", "Cause": "The gate is out of order."}
-    state = {
-        "Type": "Task",
-        "Resource": "arn:aws:states:::aws-sdk:sfn:sendTaskFailure",
-        "Parameters": said,
-        "End": True,
-    }
-    definition = json.dumps({"StartAt": "Break", "States": {"Break": state}})
-    role = "arn:aws:iam::000000000000:role/gate"
-    gate = run.step_functions.create_state_machine(name="breaks", definition=definition, roleArn=role)
-    template = _quickly(TEMPLATE).replace(IMPORTED, gate["stateMachineArn"])
-    return run.application.cloud.stacks.create("the-whole-job-without-a-gate", template).outputs["StateMachineArn"]
 
 
 def test_an_instance_is_stopped_converted_and_started_again(conversions: Conversions) -> None:
@@ -235,19 +186,10 @@ def test_an_instance_is_stopped_converted_and_started_again(conversions: Convers
     assert conversions.state("runs") == "running"
 
 
-def test_an_instance_that_was_stopped_stays_stopped(conversions: Conversions) -> None:
-    assert conversions.output("stopped")["LicenseConversionTask"]["Status"] == "SUCCEEDED"
-    assert conversions.state("stopped") == "stopped"
-
-
-def test_a_conversion_that_fails_is_told_in_license_managers_words_and_the_instance_runs_again(
-    conversions: Conversions,
-) -> None:
-    error, cause = conversions.failure("fails")
-
-    assert error == "NotConverted"
-    assert SAID in cause
-    assert conversions.state("fails") == "running"
+@pytest.mark.parametrize("name", ["stopped", "left"])
+def test_an_instance_that_was_stopped_or_is_to_be_left_stays_stopped(conversions: Conversions, name: str) -> None:
+    assert conversions.output(name)["LicenseConversionTask"]["Status"] == "SUCCEEDED"
+    assert conversions.state(name) == "stopped"
 
 
 # The input is wrong
@@ -261,14 +203,6 @@ def test_a_wrong_input_is_refused_before_anything_is_touched(conversions: Conver
     assert cause.startswith(f"Nothing was touched. {WRONG[name][1]}")
     assert conversions.entered(name) == ["Read Input", "Is It Right?", "Failed"]
     assert (conversions.state("wrong"), conversions.calls("wrong", "")) == ("running", [])
-
-
-def test_what_the_gate_says_is_told(conversions: Conversions) -> None:
-    error, cause = conversions.failure("gate-breaks")
-
-    assert error == "StillConverting"
-    assert cause.endswith(" LicenseConversion.GateBroken: The gate is out of order.")
-    assert conversions.state("gate-breaks") == "stopped"
 
 
 # A conversion runs already
@@ -329,11 +263,6 @@ def test_an_instance_that_is_started_and_never_runs_is_told_with_ec2s_reason(con
     assert [task["Status"] for task in conversions.tasks("never runs")] == ["SUCCEEDED"]
 
 
-def test_an_instance_is_left_stopped_where_something_is_to_be_done_before_the_start(conversions: Conversions) -> None:
-    assert conversions.output("left")["LicenseConversionTask"]["Status"] == "SUCCEEDED"
-    assert conversions.state("left") == "stopped"
-
-
 # Product codes
 
 
@@ -350,45 +279,34 @@ def test_an_instance_that_has_the_license_is_left_alone_whatever_the_order_of_it
     conversions: Conversions,
 ) -> None:
     assert conversions.output("converted")["LicenseConversionTask"]["Status"] == "SUCCEEDED"
-    assert (conversions.calls("converted", "Create"), conversions.gates("converted")) == ([], [])
+    assert not {"Begin Conversion", "Wait at Gate"} & set(conversions.entered("converted"))
     assert conversions.state("converted") == "running"
 
 
-# A conversion that failed after the billing had changed
-
-
-def test_what_the_last_conversion_said_is_told_though_the_instance_is_billed_as_wanted(
-    conversions: Conversions,
-) -> None:
-    error, cause = conversions.failure("activation")
-
-    assert error == "NotConverted"
-    assert SAID in cause
-    assert (conversions.state("activation"), conversions.calls("activation", "Create")) == ("running", [])
-
-
-# What cannot be converted
+# What is not converted
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "words", "state"),
     [
-        ("gone", " was not converted: it is terminated."),
-        ("unknown", " was not converted: it is not there."),
-        ("protected", "'disableApiStop' instance attribute"),
-        ("group", " stays as it is: its Auto Scaling group would replace it."),
+        ("fails", SAID, "running"),
+        ("activation", SAID, "running"),  # it failed after the billing had changed
+        ("gone", " was not converted: it is terminated.", "terminated"),
+        ("unknown", " was not converted: it is not there.", ""),
+        ("protected", "'disableApiStop' instance attribute", "running"),
+        ("group", " stays as it is: its Auto Scaling group would replace it.", "running"),
     ],
 )
-def test_what_cannot_be_converted_is_told_and_nothing_is_stopped(
-    conversions: Conversions, name: str, words: str
+def test_what_is_not_converted_is_told_and_left_as_it_was(
+    conversions: Conversions, name: str, words: str, state: str
 ) -> None:
     error, cause = conversions.failure(name)
 
     assert error == "NotConverted"
     assert words in cause
-    if name in conversions.instances:
-        assert conversions.state(name) == ("terminated" if name == "gone" else "running")
-        assert conversions.calls(name, "Create") == []
+    if state:
+        assert conversions.state(name) == state
+        assert len(conversions.calls(name, "Create")) == (name == "fails")
 
 
 class TestAlone:
@@ -400,28 +318,16 @@ class TestAlone:
         for execution_arn in conversions.arns.values():
             conversions.application.finish(execution_arn)
 
-    @pytest.mark.parametrize(
-        ("fault", "error"),
-        [
-            ("RateLimitExceededException", "LicenseManager.RateLimitExceededException"),
-            ("ThrottlingException", "LicenseManager.LicenseManagerException"),
-        ],
-    )
-    def test_a_throttle_of_any_name_is_waited_out(self, conversions: Conversions, fault: str, error: str) -> None:
-        conversions.run_instance(fault)
+    def test_throttles_are_waited_out(self, conversions: Conversions) -> None:
+        conversions.run_instance("throttled")
         for operation in ("ListLicenseConversionTasks", "CreateLicenseConversionTaskForResource"):
-            conversions.license_manager.faults.queue(fault, times=3, operation=operation)
-        conversions.start(fault)
-        conversions.end(fault)
+            conversions.license_manager.faults.queue("RateLimitExceededException", times=3, operation=operation)
+        conversions.start("throttled")
+        conversions.end("throttled")
 
-        assert conversions.output(fault)["LicenseConversionTask"]["Status"] == "SUCCEEDED"
-        failed = [
-            event["taskFailedEventDetails"]["error"]
-            for event in conversions.history(fault)
-            if event["type"] == "TaskFailed"
-        ]
-        assert failed == [error] * 6
-        assert conversions.entered(fault).count("Stop Instance") == 1
+        assert conversions.output("throttled")["LicenseConversionTask"]["Status"] == "SUCCEEDED"
+        assert [event["type"] for event in conversions.history("throttled")].count("TaskFailed") == 6
+        assert conversions.entered("throttled").count("Stop Instance") == 1
 
     @pytest.mark.parametrize("ends", ["after the list", "before the list"])
     def test_a_conversion_that_ends_while_it_is_looked_for_is_not_begun_again(
@@ -438,25 +344,18 @@ class TestAlone:
         assert task in json.dumps(conversions.output(ends))
         assert conversions.calls(ends, "Create") == []
 
-    def test_the_limit_of_a_day_is_told_and_the_instance_runs_again(self, conversions: Conversions) -> None:
-        conversions.run_instance("limit")
-        conversions.license_manager.configure(tasks_a_day=1)
-        try:
-            conversions.start("limit")
-            error, cause = conversions.failure("limit")
-        finally:
-            conversions.license_manager.configure(tasks_a_day=None)
+    @pytest.mark.parametrize(
+        ("operation", "words"),
+        [("ListLicenseConversionTasks", "stays as it is. "), ("CreateLicenseConversionTaskForResource", "")],
+    )
+    def test_a_denial_is_told_and_the_instance_runs_as_before(
+        self, conversions: Conversions, operation: str, words: str
+    ) -> None:
+        conversions.run_instance(operation)
+        conversions.license_manager.faults.queue("AccessDeniedException", operation=operation)
+        conversions.start(operation)
 
+        error, cause = conversions.failure(operation)
         assert error == "NotConverted"
-        assert "No more than 1 license conversions can be begun in 24 hours." in cause
-        assert conversions.state("limit") == "running"
-
-    def test_a_role_without_rights_leaves_everything_as_it_is(self, conversions: Conversions) -> None:
-        conversions.run_instance("denied")
-        conversions.license_manager.faults.queue("AccessDeniedException")
-        conversions.start("denied")
-
-        error, cause = conversions.failure("denied")
-        assert error == "NotConverted"
-        assert "stays as it is. LicenseManager.AccessDeniedException: " in cause
-        assert conversions.state("denied") == "running"
+        assert f"{words}LicenseManager.AccessDeniedException: " in cause
+        assert conversions.state(operation) == "running"

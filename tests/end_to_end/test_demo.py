@@ -13,7 +13,7 @@ import pytest
 
 from demo import up
 from demo.scenes import Demo
-from demo.screen import WIDEST, Screen, plain_console, style_of
+from demo.screen import WIDEST, Screen, plain_console
 from scripts.record_demo import COLUMNS, COMMAND, PAUSE, PICTURE, first_scene
 from tests.end_to_end.application import Application
 from tests.local_cloud.cloud import LocalCloud
@@ -51,19 +51,6 @@ def test_the_first_lines_say_so_where_permissions_cannot_be_checked(monkeypatch:
 
     assert "The functions run on Python 3." in LocalCloud.on_this_machine()
     assert "Permissions are NOT checked: that needs Node" in LocalCloud.on_this_machine()
-
-
-@pytest.mark.parametrize(
-    ("what", "style"),
-    [
-        ("Gate CREATE_COMPLETE", "green"),
-        ("stack two ROLLBACK_COMPLETE", "red"),
-        ("responds to Gate: FAILED", "red"),
-        ("task IN_PROGRESS", ""),
-    ],
-)
-def test_colour_tells_good_from_bad(what: str, style: str) -> None:
-    assert style_of(what) == style
 
 
 def words(*lines: str) -> set[str]:

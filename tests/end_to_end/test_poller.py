@@ -1,7 +1,7 @@
-"""Eight executions wait at the deployed gate at once, and one poller asks License Manager for all of them."""
+"""Executions wait at the deployed gate at once, and one poller asks License Manager for all of them."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,9 +9,9 @@ import pytest
 from tests.end_to_end.application import Application, history_of, states_in
 from tests.eventually import eventually
 
-GATES = 8
-SOON = 40
-"""The gates' TimeoutSeconds: such a gate wakes by itself within 35 seconds, and within 120 where it may wait for longer."""
+GATES = 5
+SOON = 50
+"""The gates' TimeoutSeconds: such a gate wakes by itself within 45 seconds, and within 120 where it may wait for longer."""
 LONG = 900
 
 
@@ -28,10 +28,13 @@ class WaitingGates:
     def all_sleep(self) -> bool:
         return all("Wait for Result" in states for states in self.states())
 
-    def end(self) -> list[str]:
-        """All conversions end, and then every execution."""
+    def finish(self) -> None:
+        """All conversions end."""
         for task in self._tasks:
             self._application.cloud.license_manager.finish_task(task)
+
+    def statuses(self) -> list[str]:
+        """Once the executions have ended."""
         return [self._application.finish(arn, LONG + 60)["status"] for arn in self._arns]
 
     def histories(self) -> Iterator[list[dict[str, Any]]]:
@@ -53,25 +56,20 @@ class WaitingGates:
         return {one["ExpressionAttributeValues"][":token"]["S"] for one in scheduled if "UpdateExpression" in one}
 
 
-@pytest.fixture
-def wait(application: Application) -> Iterator[Callable[[int], WaitingGates]]:
-    yield lambda timeout: WaitingGates(application, timeout)
-    application.cloud.license_manager.faults.clear()
-    application.cloud.tables_are_away.clear()
-
-
 def test_gates_that_are_throttled_are_called_back_by_one_poller_whose_tokens_no_log_shows(
-    application: Application, wait: Callable[[int], WaitingGates]
+    application: Application,
 ) -> None:
     """License Manager takes two calls a second."""
     license_manager = application.cloud.license_manager
     license_manager.faults.limit(2, 2)
     before = len(license_manager.calls)
-    gates = wait(LONG)
+    gates = WaitingGates(application, LONG)
     eventually(gates.all_sleep)
     eventually(lambda: "ListLicenseConversionTasks" in {one.operation for one in license_manager.calls[before:]})
 
-    assert gates.end() == ["SUCCEEDED"] * GATES
+    gates.finish()
+    assert gates.statuses() == ["SUCCEEDED"] * GATES
+    license_manager.faults.clear()
     slept = ["Open Gate", "Check Task", "Route", "Wait for Result", "Check Task", "Route", "Publish Event", "Route"]
     assert gates.states() == [[*slept, "Conversion Done"]] * GATES
     assert "TaskTimedOut" not in {one["type"] for history in gates.histories() for one in history}
@@ -81,19 +79,25 @@ def test_gates_that_are_throttled_are_called_back_by_one_poller_whose_tokens_no_
     assert not [token for token in tokens if token in lines]
 
 
-def test_a_poller_that_is_killed_fails_no_gate(application: Application, wait: Callable[[int], WaitingGates]) -> None:
-    gates = wait(SOON)
-    eventually(gates.all_sleep)
-
+@pytest.fixture(scope="module")
+def left_alone(application: Application) -> Iterator[list[WaitingGates]]:
+    """Gates whose poller is killed, and gates that find no table. They wait at the same time."""
+    killed = WaitingGates(application, SOON)
+    eventually(killed.all_sleep)
     eventually(lambda: application.cloud.localstack.kill_runtimes(application.function_arn("PollTasksFunction")))
-
-    assert gates.end() == ["SUCCEEDED"] * GATES
-
-
-def test_a_table_that_is_away_fails_no_gate(application: Application, wait: Callable[[int], WaitingGates]) -> None:
     application.cloud.tables_are_away.set()
-    gates = wait(SOON)
-    eventually(gates.all_sleep)
+    without_table = WaitingGates(application, SOON)
+    eventually(without_table.all_sleep)
+    for gates in (killed, without_table):
+        gates.finish()
+    yield [killed, without_table]
+    application.cloud.tables_are_away.clear()
 
-    assert gates.end() == ["SUCCEEDED"] * GATES
-    assert all("Back Off" in states for states in gates.states())
+
+def test_a_poller_that_is_killed_fails_no_gate(left_alone: list[WaitingGates]) -> None:
+    assert left_alone[0].statuses() == ["SUCCEEDED"] * GATES
+
+
+def test_a_table_that_is_away_fails_no_gate(left_alone: list[WaitingGates]) -> None:
+    assert left_alone[1].statuses() == ["SUCCEEDED"] * GATES
+    assert all("Back Off" in states for states in left_alone[1].states())

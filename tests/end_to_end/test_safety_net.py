@@ -88,10 +88,7 @@ class StackThatWaits:
 
 @pytest.fixture(scope="module")
 def stopped(application: Application) -> StackThatWaits:
-    """Each execution is stopped by hand, once it waits; one has responded to a stack before."""
-    ends = application.cloud.license_manager.add_task(duration=0, end_status="FAILED")
-    before = application.cloud.stacks.create("has-its-response", STACK_GATE, {"LicenseConversionTaskId": ends})
-    assert before.status == "ROLLBACK_COMPLETE"
+    """Each execution is stopped by hand, once it waits."""
     waiting = StackThatWaits(application.cloud, application.stack)
     for who in (waiting.stack.id, waiting.handle.id, "TaskToken"):
         waiting.stop_by_hand(waiting.of(who))
@@ -151,13 +148,6 @@ def test_a_stack_whose_execution_step_functions_ends_fails_at_once(mistaken: Sta
     assert [answer["Status"] for answer in mistaken.cloud.told(stack.id)] == ["FAILED", "SUCCESS"]
 
 
-def test_a_wait_condition_whose_execution_step_functions_ends_fails_at_once(mistaken: StackThatWaits) -> None:
-    stack = mistaken.cloud.stacks.wait_for(mistaken.handle.id)
-
-    assert [one for one in stack.failures if one.startswith("Conversion1: ") and "States.QueryEvaluationError" in one]
-    assert stack.status == "ROLLBACK_COMPLETE"
-
-
 @pytest.mark.parametrize("pattern", ["waitForTaskToken", "sync:2"])
 def test_a_caller_whose_execution_step_functions_ends_fails_at_once(mistaken: StackThatWaits, pattern: str) -> None:
     caller = end_of(mistaken.cloud, mistaken.callers[pattern])
@@ -177,25 +167,3 @@ def test_each_response_of_the_safety_net_is_counted_and_logged_without_a_credent
     lines = mistaken.cloud.log_lines()
     assert [line for line in lines if "The STACK got its response" in line and mistaken.stack.id in line]
     assert not [line for line in lines if "Signature=" in line]
-
-
-def test_an_execution_that_has_responded_gets_no_second_response(
-    application: Application, stopped: StackThatWaits
-) -> None:
-    """Its event is as much as the others', and came before them."""
-    before = application.cloud.stacks.describe("has-its-response")
-    stopped.cloud.stacks.wait_for(stopped.stack.id)
-
-    assert [answer["Status"] for answer in stopped.cloud.told(before.id)] == ["FAILED", "SUCCESS"]
-    lines = [line for line in stopped.cloud.log_lines() if before.id in line]
-    assert len([line for line in lines if "The STACK got its response" in line]) == 1
-
-
-def test_the_responder_may_do_all_of_it(stopped: StackThatWaits, mistaken: StackThatWaits) -> None:
-    for waiting in (stopped, mistaken):
-        waiting.cloud.stacks.wait_for(waiting.stack.id)
-        end_of(waiting.cloud, waiting.callers["waitForTaskToken"])
-
-    judged = [one for one in stopped.cloud.verdicts() if "RespondRole" in one.owner]
-
-    assert [one.reason for one in judged if not one.allowed] == []

@@ -4,20 +4,25 @@ The stacks of this module are all created at once, because each of them spends i
 """
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
-from tests.end_to_end.application import EXAMPLES, Application, history_of, states_in
+from tests.end_to_end.application import EXAMPLES, ROOT, Application, history_of, states_in
 from tests.eventually import eventually
 from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.stacks import Stack
 
 STACK_GATE = EXAMPLES / "stack-gate.yaml"
 LONG = EXAMPLES / "long-conversion.yaml"
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+NOT_ALWAYS = ("License Manager gave no outcome this time", "The gate starts a poller")
 SAID = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI."
 
 
@@ -162,6 +167,49 @@ def test_an_update_that_fails_rolls_back_to_the_finished_task(stacks: NamedStack
         ("FAILED", first),
         ("SUCCESS", first),
     ]
+
+
+def story(application: Application, **wanted: str) -> list[dict[str, Any]]:
+    """What the query of docs/operations.md finds: CloudWatch Logs reads the keys of lines that are JSON."""
+    lines = [json.loads(text) for text in application.cloud.log_lines() if text.startswith("{")]
+    found = [line for line in lines if "message" in line and wanted.items() <= line.items()]
+    return sorted(found, key=lambda line: str(line["timestamp"]))
+
+
+def test_the_query_that_tells_a_gates_story_is_the_one_that_a_person_is_given() -> None:
+    query = re.search(r"\| filter (.+)\n\| filter ispresent\(message\)", OPERATIONS)
+
+    assert query
+    assert query[1] == (
+        '(stack_id like "stack/MY-STACK/" and logical_resource_id = "MY-GATE") or task_id = "lct-MY-TASK"'
+    )
+
+
+def test_the_log_tells_of_a_gate_from_its_request_to_its_response(
+    application: Application, stacks: NamedStacks
+) -> None:
+    stack, responded = stacks.ended("waits"), "The STACK got its response"
+    mine = partial(story, application, stack_id=stack.id, logical_resource_id="Gate")
+    lines = eventually(mine, until=lambda found: responded in [line["message"] for line in found])
+
+    # A check that comes to nothing on a busy machine says so, and one gate of all starts the poller.
+    messages = [str(line["message"]) for line in lines if not line["message"].startswith(NOT_ALWAYS)]
+    assert [*dict.fromkeys(messages)] == [
+        "The execution responds", "The gate waits", "The gate ends: SUCCEEDED", responded,
+    ]  # fmt: skip
+    assert {line["task_id"] for line in lines if line["message"] in messages} == {stacks.tasks["waits"]}
+    assert all(line["request_id"] for line in lines if line["message"] != responded)
+    assert [line["waited_seconds"] for line in lines if "waited_seconds" in line][-1] > 5
+    assert len({line["execution"] for line in lines if "execution" in line}) == 1
+
+
+def test_the_log_tells_why_a_gate_fails(application: Application, stacks: NamedStacks) -> None:
+    stacks.ended("fails")
+    lines = story(application, task_id=stacks.tasks["fails"])
+
+    (end,) = (line for line in lines if "outcome" in line)
+    assert (end["outcome"], end["status"]) == ("FAILED", "FAILED")
+    assert SAID in end["reason"]
 
 
 def test_every_stack_gets_its_response_though_the_runtime_is_killed_again_and_again(application: Application) -> None:

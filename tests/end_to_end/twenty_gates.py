@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from license_conversion.plain_telemetry import NAMESPACE
 from license_conversion.registrations import MOST_POLLERS, SLOTS
-from tests.end_to_end.application import EXAMPLES, Application, end_of
+from tests.end_to_end.application import EXAMPLES, Application, end_of, until_it_runs
 from tests.eventually import eventually
 
 FOREVER = float("inf")
@@ -31,7 +31,7 @@ class Point(NamedTuple):
 
 
 class TwentyGates:
-    """Use once; it leaves the application as it was."""
+    """Use once; it leaves the application as it was, and its stacks."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
@@ -51,15 +51,12 @@ class TwentyGates:
         self._strangers()
         self._says("The poller has polled")  # known once that poller has ended
         assert len(self._executions) + len(self._stacks) == 20
-        self._cloud.misbehave(stack="twenty-not-taken")  # no response any more
-        for stack_id in self._stacks.values():
-            self._cloud.stacks.delete(stack_id)
 
     def _meet_a_throttle_and_a_table_that_is_away(self) -> None:
-        task_id = self._add_task(duration=25)
+        task_id = self._add_task(duration=12)
         self._cloud.license_manager.faults.queue("RateLimitExceededException", task_id=task_id)
         self._cloud.tables_are_away.set()
-        self._start(task_id, TimeoutSeconds=30)
+        self._start(task_id, TimeoutSeconds=20)
         self._says("The gate asks by itself")
         self._cloud.tables_are_away.clear()
 
@@ -73,7 +70,7 @@ class TwentyGates:
         dynamodb.delete_item(TableName=table, Key=SLOTS)
 
     def _succeed(self) -> None:
-        for seconds in (4, 6, 8, 12, 16, 20):
+        for seconds in (3, 4, 5, 6, 8, 10):
             self._start(self._add_task(duration=seconds))
         self._create("goes-on", self._add_task(duration=9))
 
@@ -81,10 +78,10 @@ class TwentyGates:
         self._start(self._add_task(duration=5, end_status="FAILED"), TaskToken="of-another-account")
         self._create("fails", self._add_task(duration=7, end_status="FAILED"))
         self._start(self._add_task(duration=FOREVER), TimeoutSeconds=20)
-        self._start(self._add_task(duration=0, end_status="PAUSED"), TimeoutSeconds=40)
+        self._start(self._add_task(duration=0, end_status="PAUSED"), TimeoutSeconds=20)
         self._start("lct-0123456789abcdef0", OnFailur="FAIL")
         self._cloud.misbehave(*[503] * 100, stack="twenty-not-taken")
-        self._create("not-taken", self._add_task(duration=3), ServiceTimeout="40")
+        self._create("not-taken", self._add_task(duration=3), ServiceTimeout="20")
         for name in ("deleted", "stopped"):
             task_id = self._add_task(duration=FOREVER)
             self._create(name, task_id)
@@ -97,7 +94,7 @@ class TwentyGates:
 
     def _meet_what_is_broken(self) -> None:
         with self._without_layers("CheckTaskFunction"):
-            self._create("broken", self._add_task(duration=FOREVER), ServiceTimeout="30")
+            self._create("broken", self._add_task(duration=FOREVER), ServiceTimeout="15")
             self._start(self._add_task(duration=FOREVER), TimeoutSeconds=12)
             self._ended()
         with self._denied("events:PutEvents"):
@@ -143,7 +140,7 @@ class TwentyGates:
         layers = [one["Arn"] for one in self._lambda.get_function_configuration(FunctionName=name)["Layers"]]
         for given in ([], layers):
             self._lambda.update_function_configuration(FunctionName=name, Layers=given)
-            self._lambda.get_waiter("function_updated_v2").wait(FunctionName=name)
+            until_it_runs(self._cloud, name)
             if not given:
                 yield
 

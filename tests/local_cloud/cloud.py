@@ -9,7 +9,6 @@ that `LocalCloud.client` gives are the account's root. What LocalStack lacks is 
 """
 
 import contextlib
-import importlib.util
 import json
 import os
 import platform
@@ -21,6 +20,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import samcli  # type: ignore[import-untyped]
 import trustme
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -86,7 +86,7 @@ class LocalCloud:
         )
         machine = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
         return CloudSettings(
-            emulator=_executable(_sam() / f"local/rapid/aws-lambda-rie-{machine}"),
+            emulator=_executable(Path(samcli.__file__).parent / f"local/rapid/aws-lambda-rie-{machine}"),
             runtime_python=_RUNTIME_PYTHON,
             certificate=self._folder / "certificate.pem",
             authority=self._folder / "authority.pem",
@@ -213,13 +213,6 @@ class LocalCloud:
                     for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"]):
                         lines += [event["message"].rstrip("\n") for event in page["events"]]
         return lines
-
-
-def _sam() -> Path:
-    found = importlib.util.find_spec("samcli")
-    assert found is not None
-    assert found.origin is not None
-    return Path(found.origin).parent
 
 
 def _executable(program: Path) -> Path:

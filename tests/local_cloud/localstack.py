@@ -66,22 +66,19 @@ class LocalStack:
             "GATEWAY_SERVER": "loopback",
             "LOCALSTACK_HOST": f"127.0.0.1:{self._port}",
             "SERVICES": ",".join(_SERVICES),
-            "STRICT_SERVICE_LOADING": "1",
-            "EAGER_SERVICE_LOADING": "0",
-            "PERSISTENCE": "0",
             "DISABLE_EVENTS": "1",
             "SKIP_SSL_CERT_DOWNLOAD": "1",
             "DNS_ADDRESS": "0",
             "SQS_ENDPOINT_STRATEGY": "path",
             "LAMBDA_RUNTIME_EXECUTOR": "emulator",
             "LAMBDA_RETRY_BASE_DELAY": "1",  # seconds; AWS: 60
+            "LAMBDA_KEEPALIVE_MS": "60000",  # of an idle sandbox, which has 40 MB
             "PROVIDER_OVERRIDE_CLOUDFORMATION": "lifecycles",
             "PROVIDER_OVERRIDE_S3": "contained",
             "PROVIDER_OVERRIDE_DYNAMODB": "contained",
             "PROVIDER_OVERRIDE_STEPFUNCTIONS": "converting",
             "PROVIDER_OVERRIDE_EC2": "converting",
             "CFN_IGNORE_UNSUPPORTED_RESOURCE_TYPES": "0",
-            "CFN_PER_RESOURCE_TIMEOUT": "300",
         }
         python = ROOT / ".local/localstack/bin/python"
         with self.log.open("wb") as log:

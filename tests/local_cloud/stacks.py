@@ -79,33 +79,10 @@ class Stacks:
         *,
         wait: bool = True,
         by: Credentials = ROOT_USER,
+        operation: Literal["create_stack", "update_stack"] = "create_stack",
         **options: Any,
     ) -> Stack:
         """``template`` is a path or a body; ``options`` go to CreateStack. With ``wait``, come back when it has ended."""
-        return self._deploy_directly("create_stack", stack_name, template, parameters, wait=wait, by=by, **options)
-
-    def update(
-        self,
-        stack_name: str,
-        template: Path | str,
-        parameters: Mapping[str, str] | None = None,
-        *,
-        wait: bool = True,
-        **options: Any,
-    ) -> Stack:
-        return self._deploy_directly("update_stack", stack_name, template, parameters, wait=wait, **options)
-
-    def _deploy_directly(
-        self,
-        operation: Literal["create_stack", "update_stack"],
-        stack_name: str,
-        template: Path | str,
-        parameters: Mapping[str, str] | None,
-        *,
-        wait: bool,
-        by: Credentials = ROOT_USER,
-        **options: Any,
-    ) -> Stack:
         stack_id: str = getattr(self._clients.get("cloudformation", by), operation)(
             StackName=stack_name,
             **self._template(template.read_text() if isinstance(template, Path) else template),
@@ -114,6 +91,10 @@ class Stacks:
             **options,
         )["StackId"]
         return self.wait_for(stack_id) if wait else self.describe(stack_id)
+
+    def update(self, *arguments: Any, wait: bool = True) -> Stack:
+        """Its arguments are those of `create`."""
+        return self.create(*arguments, wait=wait, operation="update_stack")
 
     def _template(self, body: str) -> dict[str, str]:
         """A request has room for the body of a small template; a larger one is read from S3, as `sam deploy` has it."""

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
@@ -18,6 +17,7 @@ from tests.simulation.token_bucket import TokenBucket
 STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LicenseConversionGate"
 CONSISTENT_AFTER = 2.0
 PAGE = 2
+UNLIMITED = 1e9
 MOST_RESULTS = 1000
 UNKNOWN = "PENDING_APPROVAL"
 NOWHERE = "the region of tasks that no list has"
@@ -41,32 +41,33 @@ class Quota:
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
-        self._bucket: TokenBucket | None = None
+        self.limit(UNLIMITED)
 
     def limit(self, rate: float, size: float | None = None) -> None:
-        """From now on, with a full bucket; none, if the rate is infinite."""
-        self._bucket = TokenBucket(lambda: self._clock.now, rate, size) if rate < float("inf") else None
+        """From now on, with a full bucket."""
+        self._bucket = TokenBucket(self._clock.monotonic, rate, size)
 
     def is_empty(self) -> bool:
         """Takes one call, or has none left."""
-        return self._bucket is not None and not self._bucket.take()
+        return not self._bucket.take()
 
 
-def perform(faults: Faults, call: str, what: Callable[[Fault | None], Any], quota: Quota | None = None) -> Any:
+def perform(faults: Faults, call: str, what: Callable[[Fault | None], Json], quota: Quota | None = None) -> Json:
     """One call as its caller sees it, botocore's own retries behind it."""
-    fault = faults.before(call)
-    if quota and quota.is_empty() and fault is not Fault.THROTTLED:
-        fault = Fault.THROTTLED
-        faults.met(call, fault)
-    if fault is Fault.THROTTLED:
-        raise error("ThrottlingException", call)
-    if fault in (Fault.REFUSED, Fault.SLOW_FAILURE):
-        raise error("InternalFailure", call, status=500)
-    result = what(fault)
-    faults.after(fault)
-    if fault is Fault.LOST:
-        raise ReadTimeoutError(endpoint_url="https://aws")
-    return result
+
+    def within_quota(fault: Fault | None) -> Json:
+        if quota and quota.is_empty():
+            faults.met(call, Fault.THROTTLED)
+            raise failure(Fault.THROTTLED)
+        return what(fault)
+
+    def failure(fault: Fault) -> Exception:
+        if fault is Fault.LOST:
+            return ReadTimeoutError(endpoint_url="https://aws")
+        throttled = fault is Fault.THROTTLED
+        return error("ThrottlingException", call) if throttled else error("InternalFailure", call, status=500)
+
+    return faults.meets(call, within_quota, failure)
 
 
 class ModelledStepFunctions:
@@ -112,12 +113,11 @@ class ModelledStepFunctions:
     def _perform(self, call: str, what: Callable[[Fault | None], Json], foreseen: str = "") -> Json:
         """What does not do what it should, or does not say that it did, has hurt its caller; not so what is `foreseen`."""
         try:
-            result: Json = perform(self._faults, call, what, self.quotas.get(call))
+            return perform(self._faults, call, what, self.quotas.get(call))
         except (ClientError, ReadTimeoutError) as failed:
             if type(failed).__name__ != foreseen:
                 self._hurt(call)
             raise
-        return result
 
     def describe_execution(self, *, executionArn: str) -> Json:  # noqa: N803
 
@@ -266,8 +266,7 @@ class LicenseManagerClient(Client):
                 task.update({"Status": UNKNOWN} if fault is Fault.STALE else {})
             return found
 
-        result: Json = perform(self._faults, call, answer)
-        return result
+        return perform(self._faults, call, answer)
 
     def _is_denied(self, task_id: str) -> bool:
         return task_id in self.service.known and self.service.known[task_id].end_status == "DENIED"

@@ -4,8 +4,11 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
 
 from tests.simulation.clock import Killed, VirtualClock
+
+One = TypeVar("One")
 
 
 class Fault(StrEnum):
@@ -47,19 +50,25 @@ class Faults:
             self.met(call, fault)
         return fault
 
-    def before(self, call: str) -> Fault | None:
-        """At the beginning of a call: the time it takes to get there."""
+    def meets(
+        self, call: str, what: Callable[[Fault | None], One], failure: Callable[[Fault], Exception], *,
+        patience: float = SLOW_SECONDS, gives_up: bool = False,
+    ) -> One:  # fmt: skip
+        """One call of a process, and what it sees of it. What is slow takes the caller's `patience`, who then may give it up."""
         fault = self.next(call)
-        self.clock.sleep(SLOW_SECONDS if fault in (Fault.SLOW, Fault.SLOW_FAILURE) else LATENCY)
+        slow = fault in (Fault.SLOW, Fault.SLOW_FAILURE)
+        self.clock.sleep(patience if slow else LATENCY)
         if fault is Fault.CRASH_BEFORE:
             raise Killed
-        return fault
-
-    def after(self, fault: Fault | None) -> None:
-        """Once it was performed: the time until its reply is there."""
+        if fault in (Fault.REFUSED, Fault.THROTTLED, Fault.SLOW_FAILURE) or (fault and slow and gives_up):
+            raise failure(fault)
+        result = what(fault)
         if fault is Fault.CRASH_AFTER:
             raise Killed
-        self.clock.sleep(SLOW_SECONDS if fault is Fault.SLOW_REPLY else LATENCY)
+        self.clock.sleep(patience if fault is Fault.SLOW_REPLY else LATENCY)
+        if fault is Fault.LOST or (fault is Fault.SLOW_REPLY and gives_up):
+            raise failure(fault)
+        return result
 
     def clear(self) -> None:
         self.queued.clear()

@@ -48,6 +48,13 @@ NET_PUT_SECONDS = 20.0
 GATE_BROKE = "The gate itself broke"
 GATE_BROKE_BY_CHECKS = "The gate itself broke, the conversion is not affected. Read the log"
 STOPPED_BY_HAND = "The gate's execution was stopped by an operator"
+KINDS = {
+    "License conversion FAILED": "Failed",
+    "The wait ran out": "TimedOut",
+    GATE_BROKE: "GateBroken",
+    STOPPED_BY_HAND: "GateBroken",
+}
+"""How the Reason begins, by the error of a caller's. Any other is a refusal."""
 GIVEN_UP = "before it could wait"
 NO_RESPONSE = "LicenseConversion.NoResponse"
 FLEET_ATTRIBUTES = {"Status", "Total", "Succeeded", "Failed", "FailedTaskIds", "StatusMessage"}
@@ -57,21 +64,18 @@ OWN_ID = re.compile(r"lct-\w+|license-conversion-fleet-[0-9a-f]{24}|license-conv
 
 
 class Promises:
-    """`managers` gives the License Manager of whoever waits; `in_flight` notes what running invocations have taken until now."""
+    """`in_flight` notes what running invocations have taken until now."""
 
     def __init__(
-        self,
-        clock: VirtualClock,
-        managers: Callable[[Waiter], LicenseManagerClient],
-        in_flight: Callable[[Waiter], None],
+        self, clock: VirtualClock, manager: LicenseManagerClient, in_flight: Callable[[Waiter], None],
         fail: Callable[[str], None],
-    ) -> None:
-        self._clock, self._managers, self._in_flight, self._fail = clock, managers, in_flight, fail
+    ) -> None:  # fmt: skip
+        self._clock, self._manager, self._in_flight, self._fail = clock, manager, in_flight, fail
         self.excused: Counter[str] = Counter()
         """How often the oracle has looked the other way, and why."""
         self._fleets: dict[frozenset[str], str] = {}
         self._faults: list[tuple[float, bool]] = []
-        self._pollers: list[tuple[Process, object, str]] = []
+        self._pollers: list[Process] = []
         self._left: set[tuple[LifecycleRequest, LifecycleRequest]] = set()
 
     def _excuse(self, why: str) -> bool:
@@ -82,19 +86,19 @@ class Promises:
         """A call meets a fault now."""
         self._faults.append((self._clock.now, call in HELP))
 
-    # One poller for each account
+    # One poller
 
-    def begins_to_poll(self, poller: Process, account: object, owner: str) -> None:
-        """It ends soon where another one has taken the lease; Lambda may deliver one owner's event twice."""
-        for other in [one for one, whose, named in self._pollers if whose == account and named != owner]:
+    def begins_to_poll(self, poller: Process) -> None:
+        """It ends soon where another one has taken the lease."""
+        self._pollers = [one for one in self._pollers if not one.dead]
+        for other in self._pollers:
             self._clock.after(TWO_POLLERS_SECONDS, lambda other=other: self._is_alone(poller, other))  # type: ignore[misc]
-        self._pollers = [(one, whose, named) for one, whose, named in self._pollers if not one.dead]
-        self._pollers.append((poller, account, owner))
+        self._pollers.append(poller)
 
     def _is_alone(self, poller: Process, other: Process) -> None:
         hindered = bisect(self._faults, (self._clock.now - TWO_POLLERS_SECONDS,)) < len(self._faults)
         if not (poller.dead or other.dead or hindered):
-            self._fail("there are two pollers of one account")
+            self._fail("there are two pollers")
 
     # Never silent
 
@@ -170,18 +174,12 @@ class Promises:
         said = json.loads(body)
         if sender.signals and body not in sender.signals:
             failed = all(json.loads(one)["Status"] == "FAILURE" for one in (*sender.signals, body))
-            if not (
-                left_waiting(sender)
-                and failed
-                and self._excuse("FAILURE in two sentences, one of them the safety net's")
-            ):
+            why = "FAILURE in two sentences, one of them the safety net's"
+            if not (left_waiting(sender) and failed and self._excuse(why)):
                 self._fail(f"{sender} has two different signals: {sender.signals[0]} and {body}")
         sender.signals.append(body)
-        if (
-            SECRET in body
-            or set(said) != {"Status", "Reason", "UniqueId", "Data"}
-            or len(body.encode()) > RESPONSE_BYTES
-        ):
+        whole = set(said) == {"Status", "Reason", "UniqueId", "Data"}
+        if SECRET in body or not whole or len(body.encode()) > RESPONSE_BYTES:
             self._fail(f"{sender} is signalled {body}")
         if said["Status"] == "SUCCESS":
             self._check_success(sender, json.loads(said["Data"]))
@@ -202,7 +200,8 @@ class Promises:
         if not succeeds and request.kind == "Update" and physical_id != request.physical_id:
             self._fail(f"{request} fails with another id: {said}")
         if not succeeds:
-            self._check_failure(request, said["Reason"])
+            kind = next((kind for begins, kind in KINDS.items() if said["Reason"].startswith(begins)), "InvalidRequest")
+            self._check_failure(request, kind, request.response_deadline, said["Reason"])
         elif not self._is_right_id(request, physical_id):
             self._fail(f"{request} succeeds with another id: {said}")
         elif not request.handle or _ended(said["Data"]):
@@ -222,7 +221,7 @@ class Promises:
         """Tasks of the resource that have been its newest since the request was made. One that runs is newer than one that has
         ended: a resource has one conversion at a time.
         """
-        begun = self._managers(waiter).begun(waiter.resource_arn, self._clock.now)
+        begun = self._manager.begun(waiter.resource_arn, self._clock.now)
         before = [task.start_time for task in begun if task.start_time <= waiter.requested]
         newest = max(before, default=math.inf)
         return {
@@ -233,7 +232,7 @@ class Promises:
 
     def _statuses(self, waiter: Waiter) -> set[str]:
         """Of the task, or the tasks, that it may mean."""
-        return {self._managers(waiter).status(t) for t in waiter.task_ids or self._newest_since(waiter)}
+        return {self._manager.status(t) for t in waiter.task_ids or self._newest_since(waiter)}
 
     def _check_success(self, request: LifecycleRequest, data: Mapping[str, str]) -> None:
         self._check_passed(request, data)
@@ -252,22 +251,27 @@ class Promises:
         if set(data) != names or not all(isinstance(value, str) for value in data.values()):
             self._fail(f"{request} succeeds without all attributes: {data}")
 
-    def _check_failure(self, request: LifecycleRequest, reason: str) -> None:
-        """A FAILED has its reason."""
-        if reason.startswith("License conversion FAILED"):
-            right = self._may_fail(request)
-        elif reason.startswith("The wait ran out"):
-            right = self._clock.now >= request.response_deadline - 1  # requested to the second
-        elif reason.startswith(GATE_BROKE_BY_CHECKS):
-            right = request.hard_faults > 0 and self._clock.now >= self._gives_up(request, request.response_deadline)
-        elif reason.startswith(GATE_BROKE):
-            right = request.hard_faults > 0
-        elif reason.startswith(STOPPED_BY_HAND):
-            right = request.ended_from_outside == "ABORTED"
-        else:
-            right = self._may_be_refused(request)
-        if not right:
-            self._fail(f"{request} of a task that is {self._statuses(request)} fails at {self._clock.now}: {reason}")
+    def _check_failure(self, waiter: Waiter, kind: str, deadline: float, words: str) -> None:
+        """A failure has its reason."""
+        match kind:
+            case "Failed":
+                right = self._may_fail(waiter)
+            case "TimedOut":
+                right = self._clock.now >= deadline - 1  # requested to the second
+            case "InvalidRequest" | "AccessDenied":
+                right = self._may_be_refused(waiter)
+            case "GateBroken" if STOPPED_BY_HAND in words:
+                right = waiter.ended_from_outside == "ABORTED"
+            case "GateBroken" if GATE_BROKE_BY_CHECKS in words:
+                right = waiter.hard_faults > 0 and self._clock.now >= self._gives_up(waiter, deadline)
+            case "GateBroken":
+                right = waiter.hard_faults > 0
+            case _:
+                right = False
+        if not (right and words):
+            self._fail(
+                f"{waiter} of a task that is {self._statuses(waiter)} fails at {self._clock.now}: {kind}: {words}"
+            )
 
     def _may_fail(self, waiter: Waiter) -> bool:
         return "FAILED" in self._statuses(waiter) and waiter.properties.get("OnFailure") != "CONTINUE"
@@ -278,7 +282,7 @@ class Promises:
 
     def _may_be_refused(self, waiter: Waiter) -> bool:
         """A refusal that passes is believed after two tries, or where there is no time for another."""
-        denied = self._managers(waiter).denies(waiter.resource_arn)
+        denied = self._manager.denies(waiter.resource_arn)
         if "REFUSED" in self._statuses(waiter) or denied or not waiter.valid:
             return True
         recently = [at for at in waiter.denied if at > self._clock.now - 90]
@@ -311,31 +315,18 @@ class Promises:
         self._check_outcome(caller, outcome)
         if caller.calls and not _says(caller.calls[0], outcome):
             self._fail(f"{caller} is called back with {caller.calls[0]}, and its execution ends with {outcome}")
-        if caller.token and not caller.calls and not caller.gone:
+        if caller.token and not caller.calls:
             self._fail(f"{caller} is never called back, and its execution ends with {outcome}")
 
     def _check_outcome(self, caller: Caller, outcome: Mapping[str, Any]) -> None:
         if "Output" in outcome:
             self._check_passed(caller, outcome["Output"])
             return
-        error, cause = outcome["Error"], outcome["Cause"]
-        match error.removeprefix("LicenseConversion."):
-            case "Failed":
-                right = self._may_fail(caller) and _shape(cause).get("Status") in ("FAILED", "IN_PROGRESS")
-            case "TimedOut":
-                right = self._clock.now >= caller.deadline - 1 and bool(_shape(cause))
-            case "InvalidRequest" | "AccessDenied":
-                right = self._may_be_refused(caller) and bool(cause)
-            case "GateBroken" if STOPPED_BY_HAND in cause:
-                right = caller.ended_from_outside == "ABORTED"
-            case "GateBroken" if GATE_BROKE_BY_CHECKS in cause:
-                right = caller.hard_faults > 0 and self._clock.now >= self._gives_up(caller, caller.deadline)
-            case "GateBroken":
-                right = caller.hard_faults > 0 and bool(cause)
-            case _:
-                right = False
-        if not right:
-            self._fail(f"{caller} of a task that is {self._statuses(caller)} gets {error}: {cause}")
+        kind, cause = outcome["Error"].removeprefix("LicenseConversion."), outcome["Cause"]
+        self._check_failure(caller, kind, caller.deadline, cause)
+        said = json.loads(cause) if kind in ("Failed", "TimedOut") else {}
+        if (kind == "Failed" and "Status" not in said) or (kind == "TimedOut" and not said):
+            self._fail(f"{caller} gets a Cause without the task: {cause}")
 
     # The safety net
 
@@ -358,7 +349,7 @@ class Promises:
             hindered = any(at > waiter.expiry - NET_PUT_SECONDS for at in waiter.faulty_puts)
             silent = silent and not (hindered and self._excuse("faulty PUTs of the safety net in the last seconds"))
         else:
-            silent = isinstance(waiter, Caller) and bool(waiter.token) and not waiter.calls and not waiter.gone
+            silent = isinstance(waiter, Caller) and bool(waiter.token) and not waiter.calls
         if silent:
             self._fail(f"the safety net has not responded to {waiter}")
 
@@ -443,10 +434,10 @@ class Promises:
 
     def _over(self, waiter: Waiter, execution: Execution) -> tuple[float | None, float]:
         """When what it waits for was over, if that is known; and how many seconds it may take to see that."""
-        manager = self._managers(waiter)
-        tasks = [manager.service.known[task_id] for task_id in waiter.task_ids if task_id in manager.service.known]
+        known = self._manager.service.known
+        tasks = [known[task_id] for task_id in waiter.task_ids if task_id in known]
         if waiter.resource_arn:
-            tasks = manager.begun(waiter.resource_arn, self._clock.now)
+            tasks = self._manager.begun(waiter.resource_arn, self._clock.now)
             if len(tasks) != 1 or tasks[0].start_time > waiter.requested:
                 return None, 0
         refused = not waiter.resource_arn and len(tasks) < len(waiter.task_ids)
@@ -475,7 +466,7 @@ class Promises:
     def _is_silent(waiter: Waiter) -> bool:
         """Whether a handle is not signalled, or a token not called. Of the request itself `without_response` speaks."""
         if isinstance(waiter, Caller):
-            return bool(waiter.token) and not waiter.calls and not waiter.gone
+            return bool(waiter.token) and not waiter.calls
         assert isinstance(waiter, LifecycleRequest)
         assert waiter.execution
         stopped_by_us = waiter.execution.status == "ABORTED" and not waiter.ended_from_outside
@@ -504,12 +495,6 @@ def _says(call: Mapping[str, Any], outcome: Mapping[str, Any]) -> bool:
     cause = str(outcome.get("Cause", ""))
     broke = cause.startswith(GATE_BROKE) and str(call.get("Cause", "")).startswith(cause)
     return call == outcome or (broke and call.get("Error") == outcome["Error"])
-
-
-def _shape(cause: str) -> Mapping[str, Any]:
-    """The task, as a Cause has it."""
-    shape: Mapping[str, Any] = json.loads(cause) if cause.startswith("{") else {}
-    return shape
 
 
 def supersedes(later: LifecycleRequest, execution: Execution) -> bool:

@@ -11,7 +11,7 @@ from tests.model.cloudformation import next_handle
 from tests.model.faults import Fault
 from tests.model.who_waits import FUNCTION, Resource, State
 from tests.model.world import World
-from tests.simulation.interpreter import Execution, gate
+from tests.simulation.interpreter import OWN_CALLS, Execution, gate
 
 TASK = "lct-00000000000000001"
 OTHER = TASK[:-1] + "2"
@@ -208,7 +208,7 @@ def test_checks_that_fail_leave_time_for_a_response(
 
 @pytest.mark.parametrize("service_timeout", TIMEOUTS)
 @pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.REFUSED, Fault.SLOW, Fault.SLOW_FAILURE, Fault.LOST])
-@pytest.mark.parametrize("call", ["Invoke CheckTask", "Invoke Respond", "PutEvents", "PutMetricData", "Put"])
+@pytest.mark.parametrize("call", ["Invoke CheckTask", "Invoke Respond", "Put", *OWN_CALLS])
 def test_one_fault_at_any_step_leaves_the_response_in_time(
     world: World, service_timeout: int, fault: Fault, call: str
 ) -> None:
@@ -222,18 +222,6 @@ def test_one_fault_at_any_step_leaves_the_response_in_time(
     )
 
 
-@pytest.mark.parametrize("service_timeout", [5, 10, 20, *TIMEOUTS])
-@pytest.mark.parametrize("ended_before", [4.5, 3, 1.5, 0.5])
-def test_an_event_that_hangs_delays_no_response_past_a_short_time(
-    world: World, service_timeout: int, ended_before: float
-) -> None:
-    task(world, seconds=max(0.5, service_timeout - margin(service_timeout) - ended_before))
-    world.faults.weather["PutEvents"] = (Fault.SLOW, FOR_EVER)
-    create(world, ServiceTimeout=str(service_timeout))
-
-    assert response_in_time(world, service_timeout)["Status"] in ("SUCCESS", "FAILED")
-
-
 @pytest.mark.parametrize("service_timeout", [300, 3600])
 @pytest.mark.parametrize("ended_before", [50, 1])
 def test_a_throttle_at_the_deadline_decides_no_gate(world: World, service_timeout: int, ended_before: int) -> None:
@@ -244,18 +232,6 @@ def test_a_throttle_at_the_deadline_decides_no_gate(world: World, service_timeou
     world.faults.weather["GetTask"] = (Fault.THROTTLED, deadline + 15.0)
 
     assert response_in_time(world, service_timeout)["Status"] == "SUCCESS"
-
-
-@pytest.mark.parametrize("service_timeout", [5, 10, 20, 30, *TIMEOUTS])
-@pytest.mark.parametrize("seed", range(3))
-def test_a_table_that_takes_no_registration_makes_no_response_late(service_timeout: int, seed: int) -> None:
-    world = World(seed)
-    with world.at_the_seams():
-        world.faults.weather["Register"] = (Fault.THROTTLED, FOR_EVER)
-        gate_that_waits(world, service_timeout, 1)
-
-        assert response_in_time(world, service_timeout)["Reason"].startswith("The wait ran out")
-    world.close()
 
 
 # What License Manager refuses

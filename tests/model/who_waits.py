@@ -16,8 +16,6 @@ SECRET = "ThisIsACredential"
 """What no log may show."""
 CHECK_SECONDS = 12
 """A check that hangs, and the pause after it, take so much of the margin at least: of one of less, too much."""
-Account = tuple[str, str, str]
-"""RoleArn, ExternalId and Region."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -79,11 +77,6 @@ class Waiter:
         return str(self.properties.get("ResourceArn", ""))
 
     @property
-    def account(self) -> Account:
-        role, external_id, region = (self.properties.get(name, "") for name in ("RoleArn", "ExternalId", "Region"))
-        return role, external_id, region
-
-    @property
     def key(self) -> str:
         """What it waits for."""
         fleet = "a fleet of " if "LicenseConversionTaskIds" in self.properties else ""
@@ -112,8 +105,6 @@ class Caller(Waiter):
     """A state machine that has started an execution: `.sync:2` waits for its end, a task token for its call."""
 
     token: str = ""
-    gone: bool = False
-    """Its own time is up, and nobody hears the token any more."""
     calls: list[dict[str, Any]] = field(default_factory=list)
     """Of the token."""
 

@@ -5,11 +5,10 @@ What must hold is in promises.py; here is only what happens.
 
 import json
 import logging
-import math
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from io import StringIO
@@ -19,7 +18,6 @@ from unittest.mock import patch
 from weakref import WeakKeyDictionary
 
 import boto3
-import botocore.session
 from aws_lambda_powertools.metrics import EphemeralMetrics
 
 import check_task
@@ -32,18 +30,18 @@ from license_conversion.errors import GateError, ResponseNotTaken, TableUnavaila
 from license_conversion.executions import Executions
 from license_conversion.license_manager import LicenseManager
 from license_conversion.poll import Poll
-from license_conversion.request import SHORTEST_ATTEMPT, Account
+from license_conversion.request import SHORTEST_ATTEMPT
 from license_conversion.response import deliver
 from license_conversion.settings import Settings
 from poll_tasks import LAST_SECONDS, Poller
 from tests.context import Context
-from tests.model.aws_clients import STATE_MACHINE, LicenseManagerClient, ModelledStepFunctions, perform
+from tests.model.aws_clients import STATE_MACHINE, UNLIMITED, LicenseManagerClient, ModelledStepFunctions, perform
 from tests.model.cloudformation import CloudFormation
 from tests.model.faults import LATENCY, SLOW_SECONDS, Fault, Faults
 from tests.model.promises import Promises
 from tests.model.who_waits import SECRET, Caller, LifecycleRequest, Waiter
 from tests.simulation.clock import Killed, Process, VirtualClock
-from tests.simulation.interpreter import Done, Execution, Failed, Machine, gate
+from tests.simulation.interpreter import OWN_CALLS, Done, Execution, Failed, Machine, gate
 from tests.simulation.memory_registrations import MemoryRegistrations
 
 POLL_SECONDS = 900.0
@@ -63,10 +61,8 @@ REFUSALS = {
     Fault.SLOW_FAILURE: (SLOW_FAILURE, "Lambda.ServiceException", "Internal."),
 }
 """What Step Functions is told of an invocation that Lambda does not take, and after how many seconds."""
+STATUSES = {Fault.REFUSED: 403, Fault.THROTTLED: 503}
 ROLE = "arn:aws:iam::123456789012:role/gate"
-OWN = Account()
-OTHER = Account("arn:aws:iam::210987654321:role/gate-reads", "an-external-id", "eu-central-1")
-"""The account and region of the other License Manager."""
 
 Handler = Callable[[dict[str, Any], Any], Any]
 
@@ -121,16 +117,16 @@ class World:
         self.clock = VirtualClock()
         self.machine = machine or gate()
         self.faults = Faults(self.clock, self._met)
-        self.license_managers: dict[Account, LicenseManagerClient] = {}
-        self.tables: dict[Account, MemoryRegistrations] = {}
-        self.license_manager, self.other_license_manager = self.add_account(OWN), self.add_account(OTHER)
+        self.license_manager = LicenseManagerClient(
+            self.clock, self.faults, self._license_manager_is_asked, self._throttled, self._denied
+        )
+        self.table = MemoryRegistrations(self._start_poller)
         self.step_functions = ModelledStepFunctions(
             self.clock, self.faults, start=self._start, stopping=self._stopping, hurt=self._hurt, hear=self._called_back
         )
-        self.promises = Promises(self.clock, lambda waiter: self._manager(*waiter.account), self._in_flight, self.fail)
+        self.promises = Promises(self.clock, self.license_manager, self._in_flight, self.fail)
         self.cloudformation = CloudFormation(self.clock, self.promises, self.deliver)
         self.callers: list[Caller] = []
-        self.table = self.tables[OWN]
         self.pollers: list[Process] = []
         self.end_events: Sequence[Sequence[float]] = ((0.5,),)
         """How late EventBridge says that an execution has ended: once, or more than once."""
@@ -144,15 +140,6 @@ class World:
         self._waiter_of: dict[str, Waiter] = {}
         self.lateness: list[float] = []
 
-    def add_account(self, account: Account) -> LicenseManagerClient:
-        """Whose tasks gates wait for."""
-        self.tables[account] = MemoryRegistrations(partial(self._start_poller, account))
-        manager = LicenseManagerClient(
-            self.clock, self.faults, self._license_manager_is_asked, self._throttled, self._denied
-        )
-        self.license_managers[account] = manager
-        return manager
-
     def fail(self, what: str) -> None:
         self.broken.append(f"at {self.clock.now:.2f}: {what}")
 
@@ -165,7 +152,6 @@ class World:
         powertools = telemetry.logger.registered_handler
         assert isinstance(powertools, logging.StreamHandler)
         with ExitStack() as stack:
-            aws._session_of_roles.cache_clear()
             stack.enter_context(patch.object(response, "HTTPSConnection", partial(Connection, self)))
             clock = SimpleNamespace(sleep=sleep, time=now, monotonic=now)
             stack.enter_context(patch.object(response, "deliver", partial(deliver, sleep=sleep, monotonic=now)))
@@ -174,9 +160,7 @@ class World:
             stack.enter_context(patch.object(respond, "datetime", now_in))
             stack.enter_context(patch.object(telemetry, "metrics", MetricsOfEach(self.clock, self.log)))
             stack.enter_context(patch.object(plain_telemetry, "sys", SimpleNamespace(stdout=self.log)))
-            stack.enter_context(patch.object(boto3, "client", partial(self._client_of, "", "")))
-            stack.enter_context(patch.object(botocore.session, "get_session", partial(SessionOfRoles, self._client_of)))
-            stack.callback(aws._session_of_roles.cache_clear)
+            stack.enter_context(patch.object(boto3, "client", self._client))
             stack.enter_context(patch.dict(os.environ, {"GATE_STATE_MACHINE_ARN": STATE_MACHINE}))
             before = powertools.setStream(self.log)
             # In place of pytest's own, which would keep every line of every order.
@@ -192,12 +176,10 @@ class World:
             return respond.handler
         now, clock, sleep = self.clock.monotonic, self.clock.utc, self.clock.sleep
         if function == "CheckTask":
-            polls = {
-                account: Poll(LicenseManager(ROLE, account), self.clock.timestamp, sleep) for account in self.tables
-            }
-            tables: dict[Account, Any] = {account: FaultyTable(self, account, quick=True) for account in self.tables}
+            poll = Poll(LicenseManager(ROLE), self.clock.timestamp, sleep)
             settings = Settings(ROLE, "us-east-1", "", "", "")
-            check = TaskCheck(settings, polls.__getitem__, tables.__getitem__, clock, self._random.random)
+            table: Any = FaultyTable(self, quick=True)
+            check = TaskCheck(settings, lambda _: poll, lambda _: table, clock, self._random.random)
             return partial(check_task.handle, check)
         executions = Executions(STATE_MACHINE, now, sleep, self._random.random)
         helper = provider(executions, clock, partial(deliver, sleep=sleep, monotonic=now))
@@ -205,21 +187,19 @@ class World:
 
     # The poller
 
-    def _start_poller(self, account: Account, owner: str) -> None:
+    def _start_poller(self, owner: str) -> None:
         """An asynchronous invocation, which may be lost."""
-        fault = self.faults.next("Invoke PollTasks")
-        self.clock.sleep(QUICK_SECONDS if fault in (Fault.SLOW, Fault.SLOW_REPLY) else LATENCY)
-        if fault is Fault.CRASH_BEFORE:
-            raise Killed
-        if fault in (None, Fault.LOST, Fault.SLOW_REPLY, Fault.CRASH_AFTER):
-            self.clock.after(LATENCY, lambda: self.run_poller(account, owner))
-        if fault is Fault.CRASH_AFTER:
-            raise Killed
 
-    def run_poller(self, account: Account, owner: str) -> None:
+        def start(_: Fault | None) -> None:
+            self.clock.after(LATENCY, lambda: self._run_poller(owner))
+
+        with suppress(TableUnavailable):
+            self.faults.meets("Invoke PollTasks", start, TableUnavailable, patience=QUICK_SECONDS, gives_up=True)
+
+    def _run_poller(self, owner: str) -> None:
         def main() -> None:
-            table: Any = FaultyTable(self, account, quick=False)
-            license_manager, now, sleep = LicenseManager(ROLE, account), self.clock.timestamp, self.clock.sleep
+            table: Any = FaultyTable(self, quick=False)
+            license_manager, now, sleep = LicenseManager(ROLE), self.clock.timestamp, self.clock.sleep
             try:
                 if table.take_slot(now()):
                     poller = Poller(table, license_manager, self._call_gate_back, owner, clock=now, sleep=sleep)
@@ -232,15 +212,14 @@ class World:
         self.pollers = [poller for poller in self.pollers if not poller.dead]
         poller = self.clock.after(0, main, lives=POLL_SECONDS)
         self.pollers.append(poller)
-        self.promises.begins_to_poll(poller, account, owner)
+        self.promises.begins_to_poll(poller)
 
     def _call_gate_back(self, token: str, output: str) -> bool:
-        def call(_fault: Fault | None) -> bool:
+        def call(_fault: Fault | None) -> dict[str, Any]:
             results = [self._without(result) for result in json.loads(output)]
-            return self.step_functions.executions[token.split("|")[1]].call_back(token, results)
+            return {"taken": self.step_functions.executions[token.split("|")[1]].call_back(token, results)}
 
-        taken: bool = perform(self.faults, "SendTaskSuccess", call)
-        return taken
+        return bool(perform(self.faults, "SendTaskSuccess", call)["taken"])
 
     def _without(self, result: Any) -> Any:
         return (
@@ -257,19 +236,9 @@ class World:
                 poller.expires = self.clock.now
         self.pollers.clear()
 
-    def _client_of(self, role: str, external_id: str, service: str, *, region_name: str | None = None, **_: Any) -> Any:
-        match service:
-            case "stepfunctions":
-                return self.step_functions
-            case "license-manager":
-                return self._manager(role, external_id, region_name or "")
-        raise NotImplementedError(service)
-
-    def _manager(self, role: str, external_id: str, region: str) -> LicenseManagerClient:
-        asked = Account(role, external_id, region)
-        if asked not in self.license_managers:
-            self.fail(f"a License Manager is asked that nobody named: {asked}")
-        return self.license_managers.get(asked, self.license_manager)
+    def _client(self, service: str, **_: Any) -> Any:
+        """In place of boto3's."""
+        return {"stepfunctions": self.step_functions, "license-manager": self.license_manager}[service]
 
     # Lambda
 
@@ -403,6 +372,9 @@ class World:
             self._invocation.hindered = True
         if fault is Fault.THROTTLED and call in ("GetTask", "ListTasks"):
             self._throttled()
+        if self._invocation and call == "Put":
+            self._invocation.waiter.hard_faults += 1
+            self._invocation.waiter.faulty_puts.append(self.clock.now)
 
     def _throttled(self) -> None:
         self.promises.meets("GetTask")
@@ -426,15 +398,13 @@ class World:
             self.fail(f"{request} has two executions")
         return self._execution(request, name, arn, text)
 
-    def call(self, properties: dict[str, Any], *, token: bool, hears: float = math.inf) -> Caller:
-        """A state machine starts an execution. It `hears` its token for so many seconds."""
+    def call(self, properties: dict[str, Any], *, token: bool) -> Caller:
+        """A state machine starts an execution."""
         number = len(self.callers) + 1
         caller = Caller(number=number, properties=properties, requested=self.clock.now)
         self.callers.append(caller)
         if token:
             caller.token = f"{SECRET}-token-{number}"
-        if hears < math.inf:
-            self.clock.after(hears, lambda: setattr(caller, "gone", True))
         given = properties | ({"TaskToken": caller.token} if token else {})
         arn = f"{STATE_MACHINE.replace('stateMachine', 'execution')}:caller-{number}"
         self.step_functions.begin(self._execution(caller, f"caller-{number}", arn, json.dumps(given)))
@@ -497,8 +467,6 @@ class World:
         """SendTaskSuccess or SendTaskFailure for a caller's token."""
         caller = next(caller for caller in self.callers if caller.token == token)
         self._net_may_respond()
-        if caller.gone:
-            return False
         first = not caller.calls
         self.promises.caller_hears(caller, outcome)
         return first
@@ -509,8 +477,8 @@ class World:
 
     def _invoke(self, waiter: Waiter, function: str, payload: str, done: Done, failed: Failed) -> None:
         if function == "UpdateItem:Token":
-            return self._register(waiter, payload, failed)
-        if function in ("PutMetricData", "PutEvents"):
+            return self._register(payload, failed)
+        if function in OWN_CALLS:
             return self._call(waiter, function, payload, done, failed)
         fault = self.faults.next(f"Invoke {function}")
         if fault:
@@ -538,7 +506,7 @@ class World:
         self.clock.after(LATENCY, lambda: self._run(function, payload, waiter, ended, hangs=hangs))
         return None
 
-    def _register(self, waiter: Waiter, payload: str, failed: Failed) -> None:
+    def _register(self, payload: str, failed: Failed) -> None:
         """The execution writes its registration."""
         fault = self.faults.next("Register")
         if fault in (Fault.REFUSED, Fault.THROTTLED, Fault.SLOW_FAILURE):
@@ -547,8 +515,7 @@ class World:
             return
 
         def write() -> None:
-            table = self.tables[Account(*waiter.account)]
-            table.register(json.loads(payload), self.clock.timestamp())
+            self.table.register(json.loads(payload), self.clock.timestamp())
             if fault is Fault.LOST:
                 failed("DynamoDb.SdkClientException", "Read timed out")
 
@@ -602,34 +569,19 @@ class World:
 
     def put(self, address: str, body: str, timeout: float) -> int:
         """One PUT. Returns the HTTP status, or raises what a connection raises."""
-        fault = self.faults.next("Put")
         sender = self._invocation.waiter if self._invocation else None
         self._net_may_respond()
-        if fault and sender:
-            sender.hard_faults += 1
-            sender.faulty_puts.append(self.clock.now)
-        self.clock.sleep(LATENCY)
-        match fault:
-            case Fault.CRASH_BEFORE:
-                raise Killed
-            case Fault.REFUSED:
-                return 403
-            case Fault.THROTTLED:
-                return 503
-            case Fault.SLOW:
-                self.clock.sleep(timeout)
-                raise TimeoutError
-        self.cloudformation.taken(address, body, sender)
-        match fault:
-            case Fault.CRASH_AFTER:
-                raise Killed
-            case Fault.LOST:
-                raise ConnectionResetError
-            case Fault.SLOW_REPLY:
-                self.clock.sleep(timeout)
-                raise TimeoutError
-        self.clock.sleep(LATENCY)
-        return 200
+
+        def take(_: Fault | None) -> int:
+            self.cloudformation.taken(address, body, sender)
+            return 200
+
+        try:
+            return self.faults.meets("Put", take, OSError, patience=timeout, gives_up=True)
+        except OSError as failure:
+            if failure.args[0] in STATUSES:
+                return STATUSES[failure.args[0]]
+            raise
 
     # what must hold
 
@@ -646,9 +598,8 @@ class World:
     def settle(self) -> None:
         """No more faults: everything comes to its end."""
         self.faults.clear()
-        managers = self.license_managers.values()
-        for quota in (*(manager.quota for manager in managers), *self.step_functions.quotas.values()):
-            quota.limit(math.inf)
+        for quota in (self.license_manager.quota, *self.step_functions.quotas.values()):
+            quota.limit(UNLIMITED)
         self.clock.run_out(LONGEST_WAIT)
         self.check()
         assert self.clock.idle
@@ -667,33 +618,22 @@ class World:
 
 
 class FaultyTable:
-    """What a check, which is `quick`, or a poller sees of the registrations of its account: each call meets its faults before
+    """What a check, which is `quick`, or a poller sees of the registrations: each call meets its faults before
     it is performed or after it.
     """
 
-    def __init__(self, world: World, account: Account, *, quick: bool) -> None:
-        self._world, self._table, self._quick = world, world.tables[account], quick
+    def __init__(self, world: World, *, quick: bool) -> None:
+        self._world, self._table, self._quick = world, world.table, quick
 
     def __getattr__(self, call: str) -> Any:
         what = getattr(self._table, call)
         return what if call == "key" else partial(self._call, what)
 
     def _call(self, what: Callable[..., Any], *arguments: Any) -> Any:
-        clock, fault = self._world.clock, self._world.faults.next("Table")
-        slow = fault in (Fault.SLOW, Fault.SLOW_FAILURE)
-        clock.sleep((QUICK_SECONDS if self._quick else SLOW_SECONDS) if slow else LATENCY)
-        if fault is Fault.CRASH_BEFORE:
-            raise Killed
-        if fault in (Fault.REFUSED, Fault.THROTTLED, Fault.SLOW_FAILURE) or (slow and self._quick):
-            raise TableUnavailable(str(fault))
-        result = what(*arguments)
-        if fault is Fault.CRASH_AFTER:
-            raise Killed
-        if fault is Fault.SLOW_REPLY:
-            clock.sleep(QUICK_SECONDS if self._quick else SLOW_SECONDS)
-        if fault is Fault.LOST or (fault is Fault.SLOW_REPLY and self._quick):
-            raise TableUnavailable(str(fault))
-        return result
+        patience = QUICK_SECONDS if self._quick else SLOW_SECONDS
+        return self._world.faults.meets(
+            "Table", lambda _: what(*arguments), TableUnavailable, patience=patience, gives_up=self._quick
+        )
 
 
 class Connection:
@@ -714,20 +654,6 @@ class Connection:
 
     def close(self) -> None:
         pass
-
-
-class SessionOfRoles:
-    """Stands where botocore's session would: a client that it makes is answered by the account of the role that it assumes."""
-
-    def __init__(self, client_of: Callable[..., Any]) -> None:
-        self._client_of = client_of
-        self._credentials: Any = None
-
-    def get_credentials(self) -> None: ...
-
-    def create_client(self, service: str, **more: Any) -> Any:
-        assumes = self._credentials._refresh_using.__self__._assume_kwargs
-        return self._client_of(assumes["RoleArn"], assumes.get("ExternalId", ""), service, **more)
 
 
 class MetricsOfEach:

@@ -21,28 +21,43 @@ if TYPE_CHECKING:  # LocalStack's process, which reads a table below, has no gre
 
 FILE = Path(__file__).parents[2] / "statemachine" / "gate.asl.json"
 LAMBDA = "arn:aws:states:::lambda:invoke"
-FUNCTIONS = {
-    LAMBDA: "",
-    "arn:aws:states:::aws-sdk:dynamodb:updateItem.waitForTaskToken": "UpdateItem:Token",
-    "arn:aws:states:::events:putEvents": "PutEvents",
-    "arn:aws:states:::aws-sdk:cloudwatch:putMetricData": "PutMetricData",
-}
-"""What `invoke` is given as the function for each resource; a Lambda function has a name of its own."""
+RESOURCE = re.compile(r"arn:[^:]+:states:::(?:aws-sdk:)?\w+:(\w+)(\.waitForTaskToken)?")
+
+
+def function_of(resource: str) -> str:
+    """What `invoke` is given as the function: `PutEvents`, or `UpdateItem:Token`; a Lambda function has a name of its own."""
+    known = RESOURCE.fullmatch(resource)
+    assert known, f"{resource} is not modelled"
+    return known[1][0].upper() + known[1][1:] + (":Token" if known[2] else "")
+
+
+OWN_CALLS = tuple(
+    function_of(one["Resource"])
+    for one in json.loads(FILE.read_text())["States"].values()
+    if one["Type"] == "Task" and not one["Resource"].endswith((":lambda:invoke", ".waitForTaskToken"))
+)
+"""What the state machine asks of AWS itself, and goes on with when the call has returned."""
 MACHINE = {"Comment", "QueryLanguage", "StartAt", "TimeoutSeconds", "States"}
 FIELDS = {
     "Choice": {"Choices", "Default"},
-    "Pass": {"Assign", "Output", "Next", "End"},
-    "Wait": {"Seconds", "Assign", "Output", "Next", "End"},
-    "Task": {"Resource", "Arguments", "TimeoutSeconds", "Retry", "Catch", "Assign", "Output", "Next", "End"},
+    "Pass": {"Assign", "Output", "Next"},
+    "Wait": {"Seconds", "Assign", "Output", "Next"},
+    "Task": {"Resource", "Arguments", "TimeoutSeconds", "Retry", "Catch", "Assign", "Output", "Next"},
     "Succeed": {"Output"},
     "Fail": {"Error", "Cause"},
 }
 RULE = {"Comment", "Condition", "Assign", "Next"}
 RETRIER = {
-    *("Comment", "ErrorEquals", "IntervalSeconds", "BackoffRate", "MaxAttempts", "MaxDelaySeconds", "JitterStrategy"),
+    "Comment",
+    "ErrorEquals",
+    "IntervalSeconds",
+    "BackoffRate",
+    "MaxAttempts",
+    "MaxDelaySeconds",
+    "JitterStrategy",
 }
 CATCHER = {"Comment", "ErrorEquals", "Assign", "Next"}
-LITERAL = {"Type", "Comment", "Resource", "Retry", "Next", "End", "Default"}
+LITERAL = {"Type", "Comment", "Resource", "Retry", "Next", "Default"}
 """Fields of a state in which there are no expressions."""
 MOST_BYTES = 262_144
 """Of a state's arguments, result or output, and of what one state assigns.
@@ -136,11 +151,6 @@ class Execution:
         self._states: Data = {}
         """`$states`. Never changed, only replaced."""
         self._step = 0
-
-    @property
-    def variables(self) -> Data:
-        """As they are now."""
-        return {name: value for name, value in self._surroundings.values.items() if name != "states"}
 
     def begin(self) -> None:
         if self.status != "RUNNING":
@@ -309,7 +319,7 @@ class Attempt:
             self._measure(arguments)
         except StateError as failure:
             return self._fail(failure)
-        function = FUNCTIONS[self._state["Resource"]]
+        function = function_of(self._state["Resource"])
         if self._state["Resource"] == LAMBDA:
             function = arguments["FunctionName"].rsplit(":", 1)[-1]
 
@@ -402,13 +412,11 @@ def _prepared(name: str, state: Mapping[str, Any]) -> Data:
         _refuse_unknown(name, catcher, CATCHER)
     for rule in (*state.get("Retry", ()), *state.get("Catch", ())):
         assert "States.TaskFailed" not in rule["ErrorEquals"], f"{name}: States.TaskFailed is not modelled"
-        assert "States.ALL" not in rule["ErrorEquals"] or len(rule["ErrorEquals"]) == 1, (
-            f"{name}: States.ALL goes alone"
-        )
+        assert "States.ALL" not in rule["ErrorEquals"] or len(rule["ErrorEquals"]) == 1, f"{name}: it goes alone"
     for fields in (state, *state.get("Choices", ()), *state.get("Catch", ())):
         assert "states" not in fields.get("Assign", {}), name
     if state["Type"] == "Task":
-        assert state["Resource"] in FUNCTIONS, f"{name}: {state['Resource']} is not modelled"
+        function_of(state["Resource"])
         if state["Resource"] == LAMBDA:
             _refuse_unknown(name, state["Arguments"], {"FunctionName", "Payload"})
     return prepared

@@ -15,6 +15,8 @@ from tests.simulation.memory_registrations import MemoryRegistrations
 from tests.unit.fake_license_manager import FakeLicenseManager
 
 TASK_ID = "lct-0123456789abcdef0"
+TASK = {"LicenseConversionTaskId": TASK_ID}
+HANDLE = {"WaitConditionHandle": "https://handles.s3.amazonaws.com/key?Signature=facade"}
 INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
 SERVICE_TOKEN = "arn:aws:lambda:us-east-1:123456789012:function:gate"
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:gate:Gate-1"
@@ -77,13 +79,8 @@ class OneGate:
             self.input = {"Stack": {"Event": stack, "RequestedAt": BEGAN.isoformat()}}
         self.state: dict[str, Any] = {"Waiter": waiter or ("CALLER" if properties is None else "STACK"), **NOT_READ_YET}
         poll = Poll(self.license_manager, lambda: self.now().timestamp(), self._sleep)
-        self.task_check = TaskCheck(
-            SETTINGS,
-            lambda _: poll,
-            lambda _: self.registrations,
-            self.now,
-            lambda: self.share,
-        )
+        registrations = self.registrations
+        self.task_check = TaskCheck(SETTINGS, lambda _: poll, lambda _: registrations, self.now, lambda: self.share)
 
     def now(self) -> datetime:
         return BEGAN + timedelta(seconds=self.seconds)
@@ -97,12 +94,7 @@ class OneGate:
             raise TableUnavailable("The table of registrations does not answer")
 
     def check(
-        self,
-        says: Any = None,
-        *results: Any,
-        at: float | None = None,
-        tries: int = 0,
-        entered: datetime | None = None,
+        self, says: Any = None, *results: Any, at: float | None = None, tries: int = 0, entered: datetime | None = None
     ) -> dict[str, Any]:
         """The state after one check, `at` so many seconds. License Manager `says` something else from now on; the poller has sent
         the `results`.

@@ -13,7 +13,7 @@ from benchmarks.functions import Reuse
 from benchmarks.gates import STATE_SECONDS, Gates, Transitions, Trouble
 from benchmarks.peers import CdkProvider, Crhelper
 from benchmarks.rate_limit import LimitedClient
-from benchmarks.runs import Case, run, together
+from benchmarks.runs import Case, run
 from tests.simulation.clock import VirtualClock
 from tests.simulation.interpreter import FILE, gate
 
@@ -74,16 +74,6 @@ def test_the_same_case_has_the_same_result() -> None:
     case = Case(SHORT, 30)
 
     assert run(case) == run(case)
-
-
-def test_several_runs_are_one_with_all_their_ends() -> None:
-    first, second = (run(case) for case in repeated(SHORT, 2))
-
-    both = together([first, second])
-
-    assert both.ends == (*first.ends, *second.ends)
-    assert both.calls == (first.calls + second.calls) / 2
-    assert both.waits == 2
 
 
 def test_a_function_that_the_benchmark_does_not_know_ends_no_gate() -> None:

@@ -14,11 +14,12 @@ from tests.unit.network import Network
 from tests.unit.one_gate import (
     CONTEXT,
     EXECUTION,
+    HANDLE,
     INSTANCE,
     NEW_ID,
     NEW_ROLE,
-    NOT_READ_YET,
     SETTINGS,
+    TASK,
     TASK_ID,
     THROTTLE,
     WRONG,
@@ -28,17 +29,7 @@ from tests.unit.one_gate import (
 
 pytestmark = pytest.mark.usefixtures("cold_start")
 
-HANDLE = {"WaitConditionHandle": "https://handles.s3.amazonaws.com/key?Signature=facade"}
-TASK = {"LicenseConversionTaskId": TASK_ID}
 RUNNING = {**TASK, "Status": "IN_PROGRESS"}
-STACKS_LINE = {
-    "level": "INFO",
-    "request_id": CONTEXT.aws_request_id,
-    "execution": EXECUTION,
-    "stack_id": "arn:stack",
-    "logical_resource_id": "Gate",
-    "task_id": TASK_ID,
-}
 TIMES = {"GiveUpAt": "2026-11-22T18:39:07Z", "AttemptSeconds": 25, "PauseSeconds": 15}
 UNTIL_SIGNALLED = "2026-11-23T05:36:33Z"
 
@@ -96,12 +87,8 @@ def test_no_state_holds_a_credential(says: Any) -> None:
 def test_a_stack_with_a_handle_gets_a_response_as_soon_as_a_check_has_named_the_task(named: dict[str, str]) -> None:
     state = OneGate({**named, **HANDLE}).check()
 
-    assert state["Response"] == {
-        "Status": "SUCCESS",
-        "Reason": "",
-        "PhysicalResourceId": TASK_ID,
-        "Data": {**dict.fromkeys(ATTRIBUTES, ""), **RUNNING},
-    }
+    data = {**dict.fromkeys(ATTRIBUTES, ""), **RUNNING}
+    assert state["Response"] == {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": TASK_ID, "Data": data}
     assert state["GiveUpAt"] == UNTIL_SIGNALLED, "from here on the handle's time counts"
 
 
@@ -137,16 +124,9 @@ def test_an_input_that_is_refused_ends_the_gate_and_says_why(given: Any, said: C
     state = gate.check()
 
     cause, printed = state["Cause"], said()
-    assert state.pop("Response") == {"Status": "FAILED", "Reason": cause, "PhysicalResourceId": "", "Data": {}}
-    assert state == {
-        **NOT_READ_YET,
-        "Waiter": "CALLER",
-        "Ended": True,
-        "Passed": False,
-        "Output": {},
-        "Error": "LicenseConversion.InvalidRequest",
-        "Cause": cause,
-    }
+    assert (state["Ended"], state["Passed"], state["Error"]) == (True, False, "LicenseConversion.InvalidRequest")
+    assert state["Response"] == {"Status": "FAILED", "Reason": cause, "PhysicalResourceId": "", "Data": {}}
+    assert "Event" not in state
     assert printed.metrics == {"GatesStarted": 1, "GatesRefused": 1, "SecondsWaited": 0}
     (line,) = printed.lines
     assert (line["execution"], line["outcome"], line["reason"]) == (EXECUTION, "REFUSED", cause)
@@ -196,8 +176,13 @@ def test_the_log_and_the_metrics_say_what_each_check_saw(said: Callable[[], Said
     assert printed.metrics == {"GatesStarted": 1, "Checks": 3, "Throttles": 1, "UnknownStatuses": 1}
     waits, throttled, unknown = printed.lines
     assert waits == {
-        **STACKS_LINE,
+        "level": "INFO",
         "message": "The gate waits",
+        "request_id": CONTEXT.aws_request_id,
+        "execution": EXECUTION,
+        "stack_id": "arn:stack",
+        "logical_resource_id": "Gate",
+        "task_id": TASK_ID,
         "status": "IN_PROGRESS",
         "waited_seconds": 61.3,
         "seconds_until_next_check": 120,
@@ -206,9 +191,7 @@ def test_the_log_and_the_metrics_say_what_each_check_saw(said: Callable[[], Said
     assert (unknown["level"], unknown["status"]) == ("WARNING", "CANCELLED")
 
 
-def test_a_gate_is_counted_once_as_started_though_its_first_check_is_refused_several_times(
-    said: Callable[[], Said],
-) -> None:
+def test_a_gate_that_is_refused_again_and_again_is_counted_once_as_started(said: Callable[[], Said]) -> None:
     OneGate().insists(NEW_ROLE)
 
     assert said().metrics == {"GatesStarted": 1, "GatesRefused": 1, "SecondsWaited": 0, "Checks": 1, "ChecksRefused": 6}
@@ -225,27 +208,14 @@ def test_the_log_and_the_metrics_say_how_a_gate_ended(said: Callable[[], Said]) 
     assert printed.metrics == {"Checks": 1, "GatesFailed": 1, "SecondsWaited": 61.25, "DetectionLag": 1.25}
     assert (printed.units["SecondsWaited"], printed.units["DetectionLag"]) == ("Seconds", "Seconds")
     (line,) = printed.lines
-    assert line == {
-        **STACKS_LINE,
-        "message": "The gate ends: FAILED",
-        "status": "FAILED",
-        "outcome": "FAILED",
-        "waited_seconds": 61.2,
-        "reason": state["Response"]["Reason"],
-    }
+    assert (line["message"], line["outcome"], line["status"]) == ("The gate ends: FAILED", "FAILED", "FAILED")
+    assert (line["waited_seconds"], line["reason"]) == (61.2, state["Response"]["Reason"])
 
 
 # The entry point
 
 READER = {"RoleArn": "arn:aws:iam::210987654321:role/reader", "ExternalId": "an-id", "Region": "eu-central-1"}
 ENDED = {**TASK, "Status": "SUCCEEDED"}
-
-
-def test_lambda_hands_over_what_a_caller_asks(network: Network) -> None:
-    network.answers("GetLicenseConversionTask", ENDED)
-
-    assert handler(TASK, CONTEXT) == ENDED
-    assert network.call("GetLicenseConversionTask").said == TASK
 
 
 def test_a_denial_names_the_functions_own_role(network: Network) -> None:
@@ -279,7 +249,7 @@ def test_a_warm_function_keeps_the_clients_of_twenty_of_thirty_accounts(network:
     thirty = [f"arn:aws:iam::{number:012}:role/reader" for number in range(30)]
 
     for role in [*thirty, thirty[-1], thirty[0]]:
-        handler({**TASK, "RoleArn": role}, CONTEXT)
+        assert handler({**TASK, "RoleArn": role}, CONTEXT) == ENDED
 
     assumed = [call.said["RoleArn"] for call in network.calls if call.operation == "AssumeRole"]
     assert assumed == [*thirty, thirty[0]]

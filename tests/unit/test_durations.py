@@ -12,22 +12,13 @@ LAMBDA_PAUSES = (60, 120)
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html"""
 
 
-def row(begins: str) -> str:
-    (found,) = (line for line in TABLE.splitlines() if line.startswith(f"| {begins}"))
-    return found
-
-
-def asynchronous(function: str, option: str) -> int:
-    return int(FUNCTIONS[function]["EventInvokeConfig"][option])
-
-
 def tries(function: str) -> int:
-    return 1 + asynchronous(function, "MaximumRetryAttempts")
+    return 1 + int(FUNCTIONS[function]["EventInvokeConfig"]["MaximumRetryAttempts"])
 
 
 def minutes(function: str) -> int:
     """How old Lambda lets an event become."""
-    return asynchronous(function, "MaximumEventAgeInSeconds") // 60
+    return int(FUNCTIONS[function]["EventInvokeConfig"]["MaximumEventAgeInSeconds"]) // 60
 
 
 def worst(function: str) -> float:
@@ -58,7 +49,9 @@ CLAIMS = [
 
 @pytest.mark.parametrize(("begins", "claim", "times"), CLAIMS)
 def test_how_long_each_way_to_a_response_takes_is_said(begins: str, claim: str, times: int) -> None:
-    assert row(begins).count(claim) == times
+    (row,) = (line for line in TABLE.splitlines() if line.startswith(f"| {begins}"))
+
+    assert row.count(claim) == times
 
 
 def test_what_is_said_in_words_alone_is_so() -> None:

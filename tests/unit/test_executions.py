@@ -1,8 +1,8 @@
 """The names of executions: a request finds its own, and no other. And what Step Functions may say: a real client, no network."""
 
-import json
+import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,18 +13,17 @@ from hypothesis import strategies as st
 from license_conversion import executions
 from license_conversion.executions import Executions
 from license_conversion.fleet import fleet_id
+from license_conversion.response import RESERVE_SECONDS
+from tests.simulation.token_bucket import TokenBucket
 from tests.unit.network import Network, Reply, refusal
+from tests.unit.one_gate import STACK_EVENT as EVENT
+from tests.unit.one_gate import TASK_ID
+from tests.unit.step_functions import ARNS, STATE_MACHINE, StepFunctions
 
-TASK_ID, OTHER = "lct-0123456789abcdef0", "lct-other"
+OTHER = "lct-other"
 FLEET = fleet_id([TASK_ID, OTHER])
 REFUSED = "license-conversion-gate-refused"
 MADE_UP = "stack-Gate-1ABCDEFGHIJKL"
-EVENT = {
-    "StackId": "arn:aws:cloudformation:us-east-1:123456789012:stack/gate/0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0",
-    "LogicalResourceId": "Gate",
-    "RequestId": "7bfe2d54-710d-4a5c-b1d1-0f0f0f0f0f0f",
-    "ResponseURL": "https://bucket.s3.amazonaws.com/key?X-Amz-Date=20261122T173955Z&X-Amz-Signature=c0ffee",
-}
 DELETE = {**EVENT, "RequestType": "Delete", "RequestId": "the Delete", "PhysicalResourceId": TASK_ID}
 UPDATE = {**EVENT, "RequestType": "Update", "RequestId": "the Update", "PhysicalResourceId": "lct-before"}
 BOTH = pytest.mark.parametrize("event", [DELETE, UPDATE], ids=["a Delete", "an Update"])
@@ -50,8 +49,12 @@ def test_a_request_that_differs_has_another_name(changed: dict[str, str]) -> Non
     assert named(**changed) != NAME
 
 
-def test_every_delivery_of_a_request_has_the_same_name() -> None:
-    assert executions.name({**EVENT, "RequestType": "Create", "ResourceProperties": {"anything": "else"}}) == NAME
+def test_every_delivery_of_a_request_has_the_same_name_which_begins_with_the_resource() -> None:
+    """For people who read the list."""
+    again = {**EVENT, "RequestType": "Create", "ResourceProperties": {"anything": "else"}}
+
+    assert executions.name(again) == NAME
+    assert NAME.startswith("Gate-")
 
 
 @pytest.mark.parametrize("length", [16, 17, 255])
@@ -59,10 +62,6 @@ def test_resources_whose_long_names_begin_alike_have_different_names(length: int
     beginning = "G" * (length - 1)
 
     assert named(LogicalResourceId=f"{beginning}a") != named(LogicalResourceId=f"{beginning}b")
-
-
-def test_a_name_begins_with_the_resource_for_whoever_reads_the_list() -> None:
-    assert NAME.startswith("Gate-")
 
 
 @given(
@@ -77,92 +76,43 @@ def test_step_functions_takes_every_name_in_which_so_no_url_can_be(logical_id: s
 
 # What Step Functions answers
 
-STATE_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:LicenseConversionGate"
-EXECUTIONS = "arn:aws:states:us-east-1:123456789012:execution:LicenseConversionGate:"
-ARN = EXECUTIONS + NAME
+ARN = ARNS + NAME
 BEFORE, REQUESTED, AFTER = "2026-11-22T17:39:54Z", "2026-11-22T17:39:55Z", "2026-11-22T17:39:56Z"
+NO_REPLY: Reply = 0, ReadTimeoutError(endpoint_url="https://states")
 THROTTLE = refusal("ThrottlingException")
 ERRORS = (ClientError, ReadTimeoutError)
 
 
-def no_reply(_: Mapping[str, Any]) -> Reply:
-    raise ReadTimeoutError(endpoint_url="https://states")
-
-
-Answer = Reply | dict[str, Any] | Callable[[Mapping[str, Any]], Reply]
 beyond_reach = pytest.mark.parametrize(
     "trouble",
     [
         pytest.param(THROTTLE, id="a throttle"),
         pytest.param(refusal("AccessDeniedException"), id="a denial"),
         pytest.param(refusal("InternalFailure", status=500), id="a fault"),
-        pytest.param(no_reply, id="no reply in time"),
+        pytest.param(NO_REPLY, id="no reply in time"),
     ],
 )
 
 
-def listed(*names: str, more: str = "") -> dict[str, Any]:
-    """A page of running executions."""
-    page = {"executions": [{"executionArn": EXECUTIONS + name, "name": name} for name in names]}
-    return {**page, "nextToken": more} if more else page
-
-
-def described(waits_for: str = TASK_ID, since: str = BEFORE, **members: str) -> dict[str, Any]:
-    """`waits_for` is `""` for the newest task of a resource, which the checks alone know."""
-    given = {"Stack": {"Event": EVENT, "RequestedAt": since, "PhysicalResourceId": waits_for}}
-    return {"status": "RUNNING", "input": json.dumps(given), **members}
-
-
-def history(gate: Any) -> dict[str, Any]:
-    """What an execution assigned to `gate`, after what else happens and another variable."""
-    assigned = [{"published": "true"}, {"gate": json.dumps(gate), "results": "[]"}]
-    exits = [{"stateExitedEventDetails": {"assignedVariables": one}} for one in assigned]
-    return {"events": [{"type": "TaskScheduled"}, *exits]}
-
-
-class RunningExecution:
-    """Where one execution of the resource runs, unless a test says otherwise. The clock moves with each pause, and with each call
-    if they take `call_seconds`; `share` is what chance gives.
-    """
-
-    def __init__(self, network: Network) -> None:
-        self.network = network
-        self.pauses: list[float] = []
-        self.call_seconds, self.share = 0.0, 1.0
-        self.executions = Executions(STATE_MACHINE, lambda: self.now, self.pauses.append, lambda: self.share)
-        self.says(ListExecutions=[listed(NAME)], DescribeExecution=[described()])
-
-    @property
-    def now(self) -> float:
-        return sum(self.pauses) + self.call_seconds * len(self.network.calls)
-
-    def says(self, **answers: list[Any]) -> None:
-        """By operation, one after the other; the last one stays."""
-        for operation, replies in answers.items():
-            self.network.answers(operation, *replies)
-
-    def asked(self, operation: str) -> list[Mapping[str, Any]]:
-        return [call.said for call in self.network.calls if call.operation == operation]
-
-    def stops(self, event: dict[str, str]) -> list[str]:
-        """The names of the executions that the event stops."""
-        stopped = self.executions.stop_superseded(event, REQUESTED, 20)
-        names = [said["executionArn"].removeprefix(EXECUTIONS) for said in self.asked("StopExecution")]
-        assert stopped == len(names)
-        return names
+def began(waits_for: str = TASK_ID, since: str = BEFORE) -> dict[str, Any]:
+    """The input of an execution. `waits_for` is `""` for the newest task of a resource, which the checks alone know."""
+    return {"Stack": {"Event": EVENT, "RequestedAt": since, "PhysicalResourceId": waits_for}}
 
 
 @pytest.fixture
-def step_functions(network: Network) -> RunningExecution:
-    return RunningExecution(network)
+def step_functions(network: Network) -> StepFunctions:
+    """One execution of the resource runs, unless a test says otherwise."""
+    step_functions = StepFunctions(network)
+    step_functions.has(began(), name=NAME)
+    return step_functions
 
 
 # To begin one
 
 
-def test_an_execution_begins_with_its_input_under_its_name(step_functions: RunningExecution) -> None:
+def test_an_execution_begins_with_its_input_under_its_name(step_functions: StepFunctions) -> None:
     """The input is as long as its text. Escaped it may be three times as long, and no execution begins with more than 256 KB."""
-    step_functions.executions.begin(EVENT, {"Said": "é\ud800"}, 20)
+    step_functions.executions().begin(EVENT, {"Said": "é\ud800"}, 20)
 
     assert step_functions.asked("StartExecution") == [
         {"stateMachineArn": STATE_MACHINE, "name": NAME, "input": '{"Said": "é?"}'}
@@ -171,33 +121,32 @@ def test_an_execution_begins_with_its_input_under_its_name(step_functions: Runni
 
 @beyond_reach
 def test_a_start_that_fails_is_tried_for_as_long_as_there_is_time_and_then_raised(
-    step_functions: RunningExecution, trouble: Answer
+    step_functions: StepFunctions, trouble: Reply
 ) -> None:
     """Lambda then delivers the request again."""
-    step_functions.says(StartExecution=[trouble])
+    step_functions.network.answers("StartExecution", trouble)
 
     with pytest.raises(ERRORS):
-        step_functions.executions.begin(EVENT, {}, 20)
+        step_functions.executions().begin(EVENT, {}, 20)
 
     assert step_functions.pauses == [1, 2, 4, 8]
     assert {said["name"] for said in step_functions.asked("StartExecution")} == {NAME}
 
 
-def test_an_execution_that_began_without_a_reply_is_joined_at_the_second_try(step_functions: RunningExecution) -> None:
-    step_functions.says(StartExecution=[no_reply, refusal("ExecutionAlreadyExists")])
+def test_an_execution_that_began_without_a_reply_is_joined_at_the_second_try(step_functions: StepFunctions) -> None:
+    step_functions.network.answers("StartExecution", NO_REPLY, refusal("ExecutionAlreadyExists"))
 
-    step_functions.executions.begin(EVENT, {}, 20)
+    step_functions.executions().begin(EVENT, {}, 20)
 
     assert step_functions.network.operations() == ["StartExecution", "StartExecution"]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_many_that_are_throttled_do_not_come_again_all_at_once(step_functions: RunningExecution, share: float) -> None:
+def test_many_that_are_throttled_do_not_come_again_all_at_once(step_functions: StepFunctions, share: float) -> None:
     """Full jitter: anywhere between at once and the whole pause."""
-    step_functions.share = share
-    step_functions.says(StartExecution=[THROTTLE, {}])
+    step_functions.network.answers("StartExecution", THROTTLE, {})
 
-    step_functions.executions.begin(EVENT, {}, 20)
+    step_functions.executions(share).begin(EVENT, {}, 20)
 
     assert step_functions.pauses == [share]
 
@@ -208,21 +157,28 @@ SECOND = named(RequestId="another")
 OTHERS = [named(LogicalResourceId="Other"), named(StackId="arn:other"), "another-application"]
 
 
+def stopped_by(event: dict[str, str], step_functions: StepFunctions) -> list[str]:
+    """The names of the executions that it stops."""
+    count = step_functions.executions().stop_superseded(event, REQUESTED, 20)
+    assert count == len(step_functions.stopped)
+    return [name for name, _ in step_functions.stopped]
+
+
 @BOTH
 def test_the_executions_of_a_resource_are_stopped_and_no_others(
-    step_functions: RunningExecution, event: dict[str, str]
+    step_functions: StepFunctions, event: dict[str, str]
 ) -> None:
     """In pages as large as Step Functions gives: a Delete has a minute, and a smaller page is more calls.
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_ListExecutions.html
     """
-    pages = [listed(*OTHERS, NAME, more="page 2"), listed(more="page 3"), listed(SECOND, executions.name(event))]
-    step_functions.says(ListExecutions=pages)
+    step_functions.page = 3
+    for name in (*OTHERS, SECOND, executions.name(event)):
+        step_functions.has(began(), name=name)
 
-    assert step_functions.stops(event) == [NAME, SECOND]
+    assert stopped_by(event, step_functions) == [NAME, SECOND]
 
     first = {"stateMachineArn": STATE_MACHINE, "statusFilter": "RUNNING", "maxResults": 1000}
-    more = [{**first, "nextToken": "page 2"}, {**first, "nextToken": "page 3"}]
-    assert step_functions.asked("ListExecutions") == [first, *more]
+    assert step_functions.asked("ListExecutions") == [first, {**first, "nextToken": "3"}]
     cause = f"{event['RequestType']} request {event['RequestId']} stopped it"
     stop = {"executionArn": ARN, "error": "LicenseConversion.Stopped", "cause": cause}
     assert step_functions.asked("StopExecution")[0] == stop
@@ -231,12 +187,12 @@ def test_the_executions_of_a_resource_are_stopped_and_no_others(
 @BOTH
 @pytest.mark.parametrize(("requested_at", "stops"), [(BEFORE, [NAME]), (REQUESTED, [NAME]), (AFTER, [])])
 def test_what_was_requested_later_stays_because_an_event_can_be_delivered_late(
-    step_functions: RunningExecution, event: dict[str, str], requested_at: str, stops: list[str]
+    step_functions: StepFunctions, event: dict[str, str], requested_at: str, stops: list[str]
 ) -> None:
     """By the requests' own times, which one clock gave: never by when Step Functions says that the execution began."""
-    step_functions.says(DescribeExecution=[described(since=requested_at)])
+    step_functions.has(began(since=requested_at), name=NAME)
 
-    assert step_functions.stops(event) == stops
+    assert stopped_by(event, step_functions) == stops
 
 
 @pytest.mark.parametrize(
@@ -257,11 +213,11 @@ def test_what_was_requested_later_stays_because_an_event_can_be_delivered_late(
     ],
 )
 def test_a_delete_stops_only_what_belongs_to_the_id_that_it_names(
-    step_functions: RunningExecution, physical_id: str, waits_for: str, *, stops: bool
+    step_functions: StepFunctions, physical_id: str, waits_for: str, *, stops: bool
 ) -> None:
-    step_functions.says(DescribeExecution=[described(waits_for=waits_for)])
+    step_functions.has(began(waits_for), name=NAME)
 
-    assert bool(step_functions.stops({**DELETE, "PhysicalResourceId": physical_id})) == stops
+    assert bool(stopped_by({**DELETE, "PhysicalResourceId": physical_id}, step_functions)) == stops
 
 
 @pytest.mark.parametrize(
@@ -273,82 +229,136 @@ def test_a_delete_stops_only_what_belongs_to_the_id_that_it_names(
     ],
 )
 def test_the_gate_of_a_resources_newest_task_belongs_to_the_id_that_its_checks_have_named(
-    step_functions: RunningExecution, gate: Any, stops: list[str]
+    step_functions: StepFunctions, gate: Any, stops: list[str]
 ) -> None:
     """Read from the end of its history in one call, however long it has waited: the beginning may be thousands of events away."""
-    step_functions.says(DescribeExecution=[described(waits_for="")], GetExecutionHistory=[history(gate)])
+    step_functions.has(began(""), gate, NAME)
 
-    assert step_functions.stops(DELETE) == stops
+    assert stopped_by(DELETE, step_functions) == stops
 
     (said,) = step_functions.asked("GetExecutionHistory")
-    assert (said["executionArn"], said["reverseOrder"], said["includeExecutionData"]) == (ARN, True, True)
     assert 25 <= said["maxResults"] <= 1000, "a turn is nine events, and a state's retries come on top"
 
 
 @pytest.mark.parametrize("given", ["{}", "[]", "null", "no JSON", '{"Stack": 5}', '{"Stack": {"RequestedAt": 5}}'])
 @BOTH
 def test_an_execution_whose_input_is_none_of_ours_keeps_no_request_from_its_response(
-    step_functions: RunningExecution, event: dict[str, str], given: str
+    step_functions: StepFunctions, event: dict[str, str], given: str
 ) -> None:
     """Another release may have begun it, or an operator, under the name of one of ours."""
-    step_functions.says(DescribeExecution=[described(input=given)])
+    step_functions.network.answers("DescribeExecution", {"status": "RUNNING", "input": given})
 
-    assert step_functions.stops(event) == []
+    assert stopped_by(event, step_functions) == []
 
 
 @beyond_reach
 @pytest.mark.parametrize("operation", ["ListExecutions", "DescribeExecution", "GetExecutionHistory", "StopExecution"])
 def test_executions_that_cannot_be_found_or_stopped_are_logged_and_no_error(
-    step_functions: RunningExecution, operation: str, trouble: Answer, caplog: pytest.LogCaptureFixture
+    step_functions: StepFunctions, operation: str, trouble: Reply, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gate = {"Task": {"LicenseConversionTaskId": TASK_ID}}
-    step_functions.says(DescribeExecution=[described(waits_for="")], GetExecutionHistory=[history(gate)])
-    step_functions.says(**{operation: [trouble]})
+    step_functions.has(began(""), {"Task": {"LicenseConversionTaskId": TASK_ID}}, NAME)
+    step_functions.network.answers(operation, trouble)
 
-    assert step_functions.executions.stop_superseded(DELETE, REQUESTED, 20) == 0
+    assert step_functions.executions().stop_superseded(DELETE, REQUESTED, 20) == 0
 
-    assert step_functions.now <= 20
+    assert step_functions.monotonic() <= 20
     assert "could be looked for and stopped" in caplog.text
     assert "c0ffee" not in caplog.text
 
 
-def test_what_fails_for_a_moment_while_executions_are_stopped_is_tried_again(step_functions: RunningExecution) -> None:
-    step_functions.says(
-        ListExecutions=[THROTTLE, listed(NAME)], DescribeExecution=[THROTTLE, described()], StopExecution=[THROTTLE, {}]
-    )
+def test_what_fails_for_a_moment_while_executions_are_stopped_is_tried_again(step_functions: StepFunctions) -> None:
+    step_functions.network.answers("ListExecutions", THROTTLE, step_functions.lists)
+    step_functions.network.answers("DescribeExecution", THROTTLE, step_functions.describes)
+    step_functions.network.answers("StopExecution", THROTTLE, step_functions.stops)
 
-    assert step_functions.executions.stop_superseded(DELETE, REQUESTED, 20) == 1
+    assert stopped_by(DELETE, step_functions) == [NAME]
 
 
 @pytest.mark.parametrize(
-    ("pages", "running", "call_seconds"),
+    ("running", "page", "call_seconds"),
     [
-        pytest.param(10, OTHERS, 6, id="slow pages"),
-        pytest.param(1000, OTHERS, 0.2, id="many pages"),
-        pytest.param(1, [named(RequestId=str(number)) for number in range(1000)], 0.5, id="many to describe"),
+        pytest.param(OTHERS[0], 100, 6, id="slow pages"),
+        pytest.param(OTHERS[0], 1, 0.2, id="many pages"),
+        pytest.param(NAME, 1000, 0.5, id="many to describe"),
     ],
 )
 def test_the_search_for_executions_ends_when_its_time_is_up(
-    step_functions: RunningExecution, pages: int, running: list[str], call_seconds: float
+    step_functions: StepFunctions, running: str, page: int, call_seconds: float
 ) -> None:
-    step_functions.call_seconds = call_seconds
-    step_functions.says(
-        ListExecutions=[*(listed(*running, more=f"page {number}") for number in range(1, pages)), listed(*running)],
-        DescribeExecution=[described(waits_for=OTHER)],
-    )
+    step_functions.page, step_functions.call_seconds = page, call_seconds
+    for number in range(1000):
+        step_functions.has(began(OTHER), name=f"{running[:-3]}{number}")
 
-    step_functions.stops(DELETE)
+    stopped_by(DELETE, step_functions)
 
-    assert step_functions.now <= 20 + 7, "one call more, which takes seven seconds at most"
-
-
-# For the responder, whose tests have the rest
+    assert 20 <= step_functions.monotonic() <= 20 + 7, "one call more, which takes seven seconds at most"
 
 
 def test_an_execution_that_goes_on_running_is_an_error_so_that_lambda_tries_again(
-    step_functions: RunningExecution,
+    step_functions: StepFunctions,
 ) -> None:
     with pytest.raises(TimeoutError):
-        step_functions.executions.ended(ARN, 20)
+        step_functions.executions().ended(ARN, 20)
 
-    assert step_functions.now <= 20 + 1
+    assert step_functions.monotonic() <= 20 + 1
+
+
+# Thousands of Creates at once, and a StartExecution that lets through what a region has
+
+BUCKET, PER_SECOND = 800, 150
+"""What StartExecution allows in a region of the smaller kind, at once and from then on.
+https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
+INVOCATION = 60.0
+"""Seconds that custom_resource.py has, as template.yaml says."""
+BEFORE_REDELIVERY = 60.0
+"""Seconds until Lambda delivers an event again that has failed once; template.yaml lets it do so once.
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html"""
+
+
+def tries(random_: random.Random, invocations: int) -> Iterator[float]:
+    """When one Create asks for its start, as long as it is throttled.
+
+    What it does between two tries depends on nothing but its own chance, so that each Create can be told by itself, and all
+    of them are put in the order of time.
+    """
+    now = random_.random()  # CloudFormation does not send them all in the same instant
+    asked_at: list[float] = []
+
+    def throttled() -> None:
+        asked_at.append(now)
+        raise ClientError({"Error": {"Code": "ThrottlingException"}}, "StartExecution")
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    invocation = Executions("arn", lambda: now, sleep, random_.random)
+    for _ in range(invocations):
+        with pytest.raises(ClientError):
+            invocation.within(INVOCATION - RESERVE_SECONDS, throttled)
+        now += BEFORE_REDELIVERY
+    yield from asked_at
+
+
+def begun(creates: int, *, invocations: int) -> list[float]:
+    """When each of those that get through does, in seconds."""
+    random_ = random.Random(creates)  # noqa: S311 - jitter
+    asked = sorted((when, number) for number in range(creates) for when in tries(random_, invocations))
+    through: dict[int, float] = {}
+    now = 0.0
+    bucket = TokenBucket(lambda: now, PER_SECOND, BUCKET)
+    for now, number in asked:
+        if number not in through and bucket.take():
+            through[number] = now
+    return list(through.values())
+
+
+@pytest.mark.parametrize(
+    ("creates", "invocations"), [(500, 1), (2000, 1), (5000, 1), pytest.param(10_000, 2, marks=pytest.mark.slow)]
+)
+def test_of_many_creates_at_once_each_one_begins(creates: int, invocations: int) -> None:
+    """In its first invocation. Where they are too many for that, Lambda's second delivery begins the rest."""
+    found = begun(creates, invocations=invocations)
+
+    assert len(found) == creates
+    assert (max(found) > INVOCATION) == (invocations > 1)

@@ -14,27 +14,20 @@ from hypothesis import strategies as st
 from license_conversion import reason
 from license_conversion.conversion import ConversionTask
 from license_conversion.errors import AccessDenied, GateError, InvalidRequest, StillUnknown
-from license_conversion.gate import (
-    CLOSE,
-    LONGEST_SLEEP,
-    RETRY_SECONDS,
-    SHORTEST_PAUSE,
-    TRUSTED_POLLS,
-    TRUSTED_SECONDS,
-    WRITTEN_SECONDS,
-)
+from license_conversion.gate import CLOSE, LONGEST_SLEEP, RETRY_SECONDS, SHORTEST_PAUSE
 from license_conversion.registrations import LastPoll
 from tests.unit.conftest import Said
 from tests.unit.one_gate import (
     BEGAN,
     EXECUTION,
     FAULT,
+    HANDLE,
     INSTANCE,
     NEW_ID,
     NEW_ROLE,
+    TASK,
     TASK_ID,
     THROTTLE,
-    WRONG,
     OneGate,
     fleet,
     ids,
@@ -46,12 +39,9 @@ CHECKS_UNTIL = AN_HOUR + 27
 """The last check may come again until then: after it, an attempt that hangs and the response would not fit."""
 SUCCEEDED, FAILED, IN_PROGRESS = "SUCCEEDED", "FAILED", "IN_PROGRESS"
 MESSAGE = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI."
-TASK = {"LicenseConversionTaskId": TASK_ID}
 REFUSED_TO_POLLER = TASK
 """The poller's words for "ask yourself"."""
 NOW = BEGAN.timestamp()
-HANDLE = {"WaitConditionHandle": "https://handles.s3.amazonaws.com/key?Signature=facade"}
-outcomes = pytest.mark.parametrize("outcome", [SUCCEEDED, FAILED])
 troubles = pytest.mark.parametrize("trouble", [THROTTLE, FAULT], ids=["a throttle", "a fault"])
 shares = st.floats(0, 1)
 
@@ -75,7 +65,7 @@ def registered(gate: OneGate, *, polled_at: float | None = None, took: float = 1
 
 def test_a_first_check_asks_license_manager_before_the_table_and_starts_the_poller_where_nobody_polls() -> None:
     """A table that hangs would kill the check before it has asked."""
-    gate, asked_before = OneGate(), []
+    ended, gate, asked_before = OneGate(), OneGate(), []
     gate.registrations.called = lambda _: asked_before.append(list(gate.asked))
 
     state = gate.check()
@@ -83,13 +73,8 @@ def test_a_first_check_asks_license_manager_before_the_table_and_starts_the_poll
     assert asked_before == [[TASK_ID]]
     assert gate.pollers == [f"Gate-1@{NOW:.3f}"]
     assert state["Registration"] == {"Account": {"S": "here"}, "Gate": {"S": "Gate-1"}}
-
-
-def test_a_first_check_that_ends_the_gate_touches_no_table() -> None:
-    gate = OneGate()
-
-    assert gate.check(SUCCEEDED)["Ended"]
-    assert gate.touched == []
+    assert ended.check(SUCCEEDED)["Ended"]
+    assert ended.touched == []
 
 
 @pytest.mark.parametrize("says", [SUCCEEDED, IN_PROGRESS, THROTTLE])
@@ -125,13 +110,13 @@ def test_any_other_check_takes_the_results_that_woke_it_and_asks_nothing() -> No
     ("began", "took", "woken_at", "asks"),
     [
         pytest.param(None, 0, 100, True, id="no poll"),
-        pytest.param(WRITTEN_SECONDS - 1, 1, 50, True, id="began before the registration was surely there"),
+        pytest.param(9, 1, 50, True, id="began before the registration was surely there"),
         pytest.param(-5, 20, 50, True, id="began before the registration and ended after it"),
-        pytest.param(WRITTEN_SECONDS, 1, 50, False, id="began after the registration"),
-        pytest.param(40, 1, 40 + TRUSTED_SECONDS, False, id="began a minute ago"),
-        pytest.param(40, 1, 41 + TRUSTED_SECONDS, True, id="began longer ago"),
-        pytest.param(15, 20, 15 + TRUSTED_POLLS * 20, False, id="began longer ago, but a poll takes long"),
-        pytest.param(15, 20, 16 + TRUSTED_POLLS * 20, True, id="began too long ago for that too"),
+        pytest.param(10, 1, 50, False, id="began after the registration"),
+        pytest.param(40, 1, 80, False, id="began 40 seconds ago"),
+        pytest.param(40, 1, 81, True, id="began longer ago"),
+        pytest.param(15, 20, 95, False, id="began longer ago, but a poll takes long"),
+        pytest.param(15, 20, 96, True, id="began longer ago than four times what it took"),
     ],
 )
 def test_any_other_check_trusts_the_last_whole_poll_if_it_began_after_the_registration_and_not_long_ago(
@@ -143,15 +128,6 @@ def test_any_other_check_trusts_the_last_whole_poll_if_it_began_after_the_regist
 
     assert gate.asked == ([TASK_ID] if asks else [])
     assert (state["Ended"], "Registration" in state) == (False, True)
-
-
-def test_a_gate_that_has_not_registered_asks_whatever_the_poller_does() -> None:
-    gate = registered(OneGate(), polled_at=100)
-    gate.registered_at = ""
-
-    gate.woken(at=101)
-
-    assert gate.asked == [TASK_ID]
 
 
 @pytest.mark.parametrize("polled_at", [100, None], ids=["trusts the last poll", "asks by itself"])
@@ -190,25 +166,16 @@ def test_a_gate_that_registers_wakes_by_itself_after_96_to_120_seconds(share: fl
 
 @given(share=shares)
 def test_a_gate_that_was_throttled_while_nobody_polls_sleeps_32_to_40_seconds(share: float) -> None:
-    gate = registered(OneGate(), share=share)
-
-    state = gate.check(THROTTLE, at=120)
-
-    assert 32 <= gate.sleeps <= 40
-    assert "Registration" in state
-
-
-def test_a_first_check_that_is_throttled_leaves_the_gate_to_the_poller_that_it_starts() -> None:
     gate = OneGate()
+    gate.share = share
 
-    assert gate.sleep(THROTTLE) == LONGEST_SLEEP
-    assert len(gate.pollers) == 1
+    assert gate.sleep(THROTTLE) >= 96, "the first check has started the poller"
+    assert 32 <= gate.sleep(at=120) <= 40
+    assert "Registration" in gate.state
 
 
 @given(share=shares)
-def test_a_task_that_is_refused_to_the_poller_but_not_to_the_gate_sleeps_a_minute_without_a_registration(
-    share: float,
-) -> None:
+def test_a_task_that_is_refused_to_the_poller_alone_sleeps_a_minute_without_a_registration(share: float) -> None:
     """The poller would wake it again at once."""
     gate = registered(OneGate(), polled_at=100, share=share)
 
@@ -273,14 +240,16 @@ def test_results_that_come_as_the_deadline_passes_do_not_stand_for_the_check_at_
 def test_a_gate_sleeps_never_past_the_deadline_and_never_from_far_before_it_to_the_deadline_itself(
     elapsed: float, share: float, trouble: StillUnknown | None
 ) -> None:
-    """A gate that asks at the deadline alone may be throttled there, though the task had ended long before."""
+    """A gate that asks at the deadline alone may be throttled there, though the task had ended long before. The check at the
+    deadline is not a moment before it.
+    """
     gate = registered(OneGate(), share=share)
 
     seconds = gate.sleep(trouble, at=elapsed)
 
     left = AN_HOUR - elapsed
     assert 1 <= seconds < max(1, left) + 1
-    assert left <= CLOSE or seconds <= left - SHORTEST_PAUSE + 1
+    assert seconds >= left if left <= CLOSE else seconds <= left - SHORTEST_PAUSE + 1
 
 
 def test_the_checks_before_one_deadline_of_many_gates_come_each_at_a_time_of_its_own() -> None:
@@ -292,10 +261,6 @@ def test_the_checks_before_one_deadline_of_many_gates_come_each_at_a_time_of_its
 
     assert (min(before_it) <= SHORTEST_PAUSE, max(before_it)) == (True, CLOSE)
     assert len(before_it) > 15
-
-
-def test_the_check_at_the_deadline_is_not_a_moment_before_it() -> None:
-    assert OneGate().sleep(at=AN_HOUR - 2.1) == 3
 
 
 @pytest.mark.parametrize("hours", [1, *(pytest.param(hours, marks=pytest.mark.slow) for hours in (12, 24))])
@@ -360,10 +325,6 @@ def test_a_refusal_is_the_end_where_no_other_try_fits_before_the_deadline() -> N
     assert OneGate().check(NEW_ROLE, at=AN_HOUR - RETRY_SECONDS + 1)["Error"] == NEW_ROLE.name
 
 
-def test_what_is_wrong_in_itself_ends_the_gate_at_once() -> None:
-    assert OneGate().check(WRONG)["Error"] == WRONG.name
-
-
 def test_the_state_machine_tries_again_after_as_many_seconds_as_the_gate_reckons_with() -> None:
     states = json.loads((Path(__file__).parents[2] / "statemachine" / "gate.asl.json").read_text())["States"]
     (again,) = states["Check Task"]["Retry"]
@@ -378,15 +339,12 @@ def test_the_state_machine_tries_again_after_as_many_seconds_as_the_gate_reckons
 
 def test_a_conversion_that_succeeded_passes_with_its_shape_and_attributes() -> None:
     task = ConversionTask(whole(SUCCEEDED))
+    passes = {"Status": "SUCCESS", "Reason": "", "PhysicalResourceId": TASK_ID, "Data": task.attributes()}
+
     state = OneGate().check(task, at=90)
 
     assert (state["Passed"], state["Error"], state["Cause"], state["Output"]) == (True, "", "", whole(SUCCEEDED))
-    assert state["Response"] == {
-        "Status": "SUCCESS",
-        "Reason": "",
-        "PhysicalResourceId": TASK_ID,
-        "Data": task.attributes(),
-    }
+    assert state["Response"] == passes
 
 
 def test_a_conversion_that_failed_stops_whoever_waits_and_says_why() -> None:
@@ -438,7 +396,7 @@ def test_a_last_check_that_is_not_answered_comes_again_while_there_is_time_for_a
     assert gate.check(trouble, at=CHECKS_UNTIL - again + 0.1)["Error"] == "LicenseConversion.TimedOut"
 
 
-@outcomes
+@pytest.mark.parametrize("outcome", [SUCCEEDED, FAILED])
 @pytest.mark.parametrize("tasks", [0, 1, 10], ids=["a resource's newest", "one", "a fleet"])
 def test_no_throttle_of_license_manager_decides_a_gate(outcome: str, tasks: int) -> None:
     gate = fleet(tasks) if tasks else OneGate(ResourceArn=INSTANCE)
@@ -516,17 +474,15 @@ def test_a_fleet_that_goes_on_waits_for_all_of_them_and_a_fault_of_one_hides_no_
     assert (state["Passed"], state["Response"]["Data"]["Failed"]) == (True, "1")
 
 
-@pytest.mark.parametrize(("margin", "attempt_seconds"), [(5, 5), (60, 25)])
-def test_a_check_stops_asking_when_half_of_its_attempt_is_over(margin: int, attempt_seconds: int) -> None:
+def test_a_check_stops_asking_when_half_of_its_attempt_is_over() -> None:
     """What it has found when the state machine gives the attempt up is lost."""
-    timeout = 5 * margin
-    gate = OneGate({"LicenseConversionTaskIds": ids(300), "ServiceTimeout": timeout})
+    gate = OneGate({"LicenseConversionTaskIds": ids(300), "ServiceTimeout": 25})
     gate.call_seconds, gate.license_manager.says = 0.2, SUCCEEDED
 
     state = gate.check()
 
-    assert state["AttemptSeconds"] == attempt_seconds
-    assert gate.seconds <= attempt_seconds / 2 + 0.2 + 1e-6
+    assert state["AttemptSeconds"] == 5
+    assert gate.seconds <= 5 / 2 + 0.2 + 1e-6
     assert 0 < len(state["Pending"].split()) < 300
 
 

@@ -276,7 +276,7 @@ def test_a_wait_is_time_that_is_lost() -> None:
         {"Type": "Pass", "Assign": {"states": 1}, "Next": "Done"},
         {"Type": "Choice", "Choices": [{"Variable": "$.x", "IsPresent": True, "Next": "A"}], "Default": "A"},
         task(HeartbeatSeconds=5)["Check"],
-        task(Resource="arn:aws:states:::sns:publish")["Check"],
+        task(Resource="arn:aws:states:::states:startExecution.sync:2")["Check"],
         task(Arguments={"FunctionName": "CheckTask", "InvocationType": "Event"})["Check"],
         task(Retry=[{"ErrorEquals": ["A"], "Forever": True}])["Check"],
         task(Retry=[{"ErrorEquals": ["States.TaskFailed"]}])["Check"],

@@ -143,9 +143,11 @@ def test_a_name_like_no_other_is_refused_with_the_names_that_are_known(name: Any
     assert said.endswith(" is not a known input member. Known are: Word, HowMany, OnFailure.")
 
 
-@pytest.mark.parametrize("given_", [None, [], "Word", 5, [["Word", "abc"]]], ids=repr)
-def test_properties_that_are_no_object_are_refused(given_: Any) -> None:
-    assert refusal(given_).endswith(" is not allowed: it must be an object.")
+@pytest.mark.parametrize(
+    ("given_", "shown"), [(None, "null"), ([], "[]"), ("Word", "'Word'"), (5, "5"), ([["Word"]], "[['Word']]")]
+)
+def test_properties_that_are_no_object_are_refused(given_: Any, shown: str) -> None:
+    assert refusal(given_) == f"The property list {shown} is not allowed: it must be an object."
 
 
 @given(

@@ -43,19 +43,19 @@ def test_one_put_with_a_length_and_no_content_type_to_the_signed_path_is_taken(s
     assert s3.pauses == []
 
 
+@pytest.mark.parametrize("status", [200, 201, 204])
+def test_every_2xx_has_taken_it(s3: S3, status: int) -> None:
+    s3.receiver.misbehave(status)
+
+    assert s3.deliver() == 1
+
+
 @pytest.mark.parametrize("trouble", [301, 302, 307, 400, 403, 404, 500, 503, RESET, LOST])
 def test_whatever_is_not_2xx_is_tried_again(s3: S3, trouble: int | str) -> None:
     """A redirect too: nobody follows it, so nobody has taken the response."""
     s3.receiver.misbehave(trouble)
 
     assert s3.deliver() == 2
-
-
-@pytest.mark.parametrize("status", [200, 201, 204])
-def test_every_2xx_has_taken_it(s3: S3, status: int) -> None:
-    s3.receiver.misbehave(status)
-
-    assert s3.deliver() == 1
 
 
 def test_a_response_that_is_lost_for_ever_says_how_often_and_what_came_last_and_never_the_url(s3: S3) -> None:
@@ -99,6 +99,15 @@ def test_a_response_goes_to_nobody_whose_certificate_is_not_trusted(s3: S3, monk
         s3.deliver(seconds=0)
 
     assert s3.receiver.answers() == []
+
+
+@pytest.mark.parametrize("where", ["[bucket", "bucket:port", "a..b", "\ud800", "bucket/ \n"], ids=ascii)
+def test_a_url_that_is_none_is_a_response_that_is_not_taken(s3: S3, where: str) -> None:
+    with pytest.raises(ResponseNotTaken) as raised:
+        s3.deliver(3, f"https://{where}/?X-Amz-Signature=c0ffee")
+
+    assert "c0ffee" not in str(raised.value)
+    assert s3.pauses == [0.5, 1], "another would come too late"
 
 
 def test_a_response_is_never_sent_in_the_clear(s3: S3) -> None:

@@ -13,9 +13,7 @@ NAMES = {
 }
 
 
-def test_the_settings_are_what_the_environment_says_and_empty_where_it_says_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_settings_are_what_the_environment_says_or_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES.values():
         monkeypatch.delenv(name, raising=False)
     assert vars(Settings.from_env()) == dict.fromkeys(NAMES, "")

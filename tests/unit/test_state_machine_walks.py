@@ -48,8 +48,7 @@ class GateWalk(Walk):
         others = {name: result if isinstance(result, list) else [result] for name, result in said.items()}
         super().__init__(gate(), execution_input, {"CheckTask": checks, **others})
 
-    def result(self, function: str, given: Any, said: Any) -> Any:
-        """With the moment of the next check."""
+    def result(self, said: Any) -> Any:
         sleeps = said.get("NextCheckAt", "").removeprefix("in ")
         return {**said, "NextCheckAt": at(self.clock.now + float(sleeps))} if sleeps else said
 

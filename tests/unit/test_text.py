@@ -42,11 +42,6 @@ def test_a_four_byte_character_is_kept_whole_or_not_at_all(limit: int) -> None:
     assert shortened == "😀" * ((limit - size(MARK)) // 4) + MARK
 
 
-@pytest.mark.parametrize("limit", [-1, 0, size(MARK) - 1])
-def test_where_not_even_the_mark_fits_nothing_is_left(limit: int) -> None:
-    assert shorten("a text that is too long", limit) == ""
-
-
 def test_a_text_of_ten_megabytes_is_shortened_at_once() -> None:
     shortened = shorten("x" * 10_000_000, 1000)
 

@@ -43,10 +43,10 @@ class Walk:
         if isinstance(result, str):
             self.clock.after(0, lambda: failed(result, "a cause"))
         elif result is not None:
-            whole = self.result(function, self.payloads[-1], result)
-            self.clock.after(0, lambda: done(whole))
+            returned = self.result(result)
+            self.clock.after(0, lambda: done(returned))
 
-    def result(self, function: str, given: Any, said: Any) -> Any:
+    def result(self, said: Any) -> Any:
         """What a call returns of which that is said."""
         return said
 

@@ -9,6 +9,6 @@ What finds the principal of a call runs inside LocalStack: ``localstack_plugins/
 because both virtual environments use it.
 
 Not judged: calls with the local cloud's own key ("test"), which belong to the account's root, and those that LocalStack makes
-for itself. Resource policies (a queue's, a function's, a key's) are left out, but for the trust policy of a role that another
-role assumes.
+for itself. Left out are permissions boundaries and resource policies (a queue's, a function's, a key's), but for the trust policy
+of a role that another role assumes.
 """

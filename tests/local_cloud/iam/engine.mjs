@@ -1,7 +1,7 @@
 // One long-lived process that judges: a JSON object a line in, one a line out, in any order, by `id`.
 //   {id, describe: "lambda:CreateFunction"} -> {id, described: {resourceTypes: [ARN pattern], conditionKeys, wildcardOnly} or null}
 //   {id, simulate: <a Simulation>}          -> {id, allowed, by: [[action, resource]]}, and when it is not:
-//                                              {explicit, denied: "identity", "pb" (boundary), "resource" or "session"}
+//                                              {explicit, denied: "identity" or "resource"}
 // The folder with node_modules is the first argument. It ends with its standard input.
 import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
@@ -38,15 +38,7 @@ async function simulate(simulation) {
   if (allowed) return { allowed, by }
   const explicit = outcome.overallResult === 'ExplicitlyDenied'
   const denied = analyses.flatMap(getDenialReasons).map(({ policyType }) => policyType)
-  return { allowed, by, explicit, denied: denied[0] ?? (await unexplained(simulation)) }
-}
-
-// The engine gives no reason for a session policy, nor where only a boundary is in the way of an action on "*".
-async function unexplained({ sessionPolicy, permissionBoundaryPolicies, ...rest }) {
-  if (!sessionPolicy && !permissionBoundaryPolicies) return 'identity'
-  const allowedWith = async (policies) => (await runSimulation({ ...rest, ...policies }, {})).overallResult === 'Allowed'
-  if (!(await allowedWith({}))) return 'identity'
-  return sessionPolicy && !(await allowedWith({ sessionPolicy })) ? 'session' : 'pb'
+  return { allowed, by, explicit, denied: denied[0] ?? 'identity' }
 }
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -8,11 +8,7 @@ from typing import Any
 from tests.local_cloud.iam.engine import Engine
 from tests.local_cloud.iam.needs import Need
 
-_BECAUSE = {
-    "identity": "identity-based policy",
-    "pb": "permissions boundary",
-    "resource": "resource-based policy",
-}
+_BECAUSE = {"identity": "identity-based policy", "resource": "resource-based policy"}
 
 
 @dataclass(frozen=True)
@@ -23,7 +19,6 @@ class Principal:
     owner: str
     policies: tuple[tuple[str, str], ...]
     """Name and JSON document of each identity-based policy."""
-    boundary: str = ""
 
     @property
     def account(self) -> str:
@@ -70,7 +65,6 @@ class Judge:
         return self._known[question]
 
     def _ask(self, principal: Principal, need: Need, context: dict[str, Any], trust: str) -> Verdict:
-        boundary = [{"name": "boundary", "policy": json.loads(principal.boundary or "{}")}]
         answer = self._engine.simulate({
             "request": {
                 "principal": principal.arn,
@@ -86,7 +80,6 @@ class Judge:
             "serviceControlPolicies": [],
             "resourceControlPolicies": [],
             **({"resourcePolicy": json.loads(trust)} if trust else {}),
-            **({"permissionBoundaryPolicies": boundary} if principal.boundary else {}),
         })  # fmt: skip
         return Verdict(
             principal.arn, principal.owner, need.action, need.resource, dict(context), answer["allowed"],

@@ -18,23 +18,8 @@ Parameters = Mapping[str, Any]
 _PREFIXES = {"monitoring": "cloudwatch"}
 _ACTIONS = {
     "lambda:Invoke": "lambda:InvokeFunction",
-    "sqs:SendMessageBatch": "sqs:SendMessage",
     "s3:HeadObject": "s3:GetObject",
     "s3:HeadBucket": "s3:ListBucket",
-    "s3:ListObjects": "s3:ListBucket",
-    "s3:ListObjectsV2": "s3:ListBucket",
-    "s3:ListObjectVersions": "s3:ListBucketVersions",
-    "s3:DeleteObjects": "s3:DeleteObject",
-    "s3:CreateMultipartUpload": "s3:PutObject",
-    "s3:UploadPart": "s3:PutObject",
-    "s3:CompleteMultipartUpload": "s3:PutObject",
-    "s3:PutBucketEncryption": "s3:PutEncryptionConfiguration",
-    "s3:GetBucketEncryption": "s3:GetEncryptionConfiguration",
-    "s3:DeleteBucketEncryption": "s3:PutEncryptionConfiguration",
-    "s3:PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
-    "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
-    "s3:DeletePublicAccessBlock": "s3:PutBucketPublicAccessBlock",
-    "s3:DeleteBucketTagging": "s3:PutBucketTagging",
 }
 """Operations whose action has another name."""
 
@@ -76,7 +61,6 @@ class AwsCall:
     parameters: Parameters
     account: str
     region: str
-    partition: str = "aws"
 
 
 def needs_of(call: AwsCall, engine: Engine) -> Iterator[Need]:
@@ -123,7 +107,7 @@ def _as_pattern(form: str) -> str:
 
 def _filled(form: str, parameters: Parameters, call: AwsCall) -> list[str]:
     """The form with its placeholders filled in, once for each value of a list; empty where a parameter is missing."""
-    known = {"Partition": call.partition, "Region": call.region, "Account": call.account}
+    known = {"Partition": "aws", "Region": call.region, "Account": call.account}
     lowered = {name.lower(): value for name, value in parameters.items()}
     arns = [form]
     for placeholder in re.findall(r"\$\{(\w+)\}", form):
@@ -151,8 +135,6 @@ def _derived(call: AwsCall) -> Parameters:
         return {"EventBusName": list(dict.fromkeys(buses))}
     if call.service == "events" and call.operation == "DescribeEventBus":
         return {"EventBusName": given.get("Name") or "default"}
-    if call.service == "s3" and call.operation == "DeleteObjects":
-        return {"Key": [one["Key"] for one in given["Delete"]["Objects"]]}
     return {}
 
 
@@ -203,7 +185,6 @@ _PASSES = {
     "states:UpdateStateMachine": ("roleArn", "states.amazonaws.com"),
     "events:PutTargets": ("RoleArn", "events.amazonaws.com"),
     "cloudformation:CreateStack": ("RoleARN", "cloudformation.amazonaws.com"),
-    "cloudformation:UpdateStack": ("RoleARN", "cloudformation.amazonaws.com"),
     "cloudformation:CreateChangeSet": ("RoleARN", "cloudformation.amazonaws.com"),
 }
 """Parameters that hand a role over to a service: iam:PassRole."""
@@ -222,9 +203,9 @@ def _more(operation: str, call: AwsCall) -> Iterator[tuple[str, str, dict[str, A
     if operation in {"lambda:CreateFunction", "lambda:UpdateFunctionCode", "lambda:PublishLayerVersion"}:
         code = given.get("Code") or given.get("Content") or given
         if code.get("S3Bucket"):
-            yield "s3:GetObject", f"arn:{call.partition}:s3:::{code['S3Bucket']}/{code['S3Key']}", {}
+            yield "s3:GetObject", f"arn:aws:s3:::{code['S3Bucket']}/{code['S3Key']}", {}
     if url := given.get("TemplateURL"):
-        yield "s3:GetObject", f"arn:{call.partition}:s3:::{_object_of(url)}", {}
+        yield "s3:GetObject", f"arn:aws:s3:::{_object_of(url)}", {}
 
 
 def _object_of(url: str) -> str:

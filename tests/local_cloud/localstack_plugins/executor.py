@@ -30,29 +30,27 @@ from localstack.services.cloudformation.v2.entities import ChangeSet
 from tests.local_cloud.localstack_plugins import resources
 
 _OURS: dict[str, type[ResourceProvider]] = {
-    "AWS::CloudFormation::CustomResource": resources.CustomResource,
     "AWS::CloudFormation::WaitCondition": resources.WaitCondition,
     "AWS::CloudFormation::WaitConditionHandle": resources.WaitConditionHandle,
     "AWS::CloudWatch::Dashboard": resources.Dashboard,
     "AWS::Logs::QueryDefinition": resources.QueryDefinition,
 }
-_POLL_SECONDS = 0.2
 _FAILED = (ResourceStatus.CREATE_FAILED, ResourceStatus.UPDATE_FAILED)
 
 
-def _type_of(resource_type: str) -> str:
-    return "AWS::CloudFormation::CustomResource" if resource_type.startswith("Custom::") else resource_type
+def _is_custom(resource_type: str) -> bool:
+    return resource_type.startswith("Custom::") or resource_type == "AWS::CloudFormation::CustomResource"
 
 
 class Providers(ResourceProviderExecutor):  # type: ignore[misc]
     """Ours before LocalStack's, and looked at more often than every five seconds."""
 
     def deploy_loop(self, *arguments: Any, **options: Any) -> ProgressEvent:
-        return super().deploy_loop(*arguments, **{"sleep_time": _POLL_SECONDS, **options})
+        return super().deploy_loop(*arguments, **{"sleep_time": 0.2, **options})
 
     @staticmethod
     def try_load_resource_provider(resource_type: str) -> ResourceProvider | None:
-        ours = _OURS.get(_type_of(resource_type))
+        ours = resources.CustomResource if _is_custom(resource_type) else _OURS.get(resource_type)
         return ours() if ours else ResourceProviderExecutor.try_load_resource_provider(resource_type)
 
 
@@ -79,7 +77,6 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
         self.cleanups: list[Callable[[], bool]] = []
         self.failed_resource: str | None = None
         self.finished = threading.Event()
-        self.delete_instead = False
 
     def run(self) -> str | None:
         """Deploy; return why it failed, or None."""
@@ -91,8 +88,6 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
         except Exception as error:
             return str(error) or type(error).__name__
         return None
-
-    # What LocalStack's engine calls
 
     def create_resource_provider_payload(self, *arguments: Any, **options: Any) -> ResourceProviderPayload | None:
         payload = super().create_resource_provider_payload(*arguments, **options)
@@ -150,41 +145,23 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
     def _execute_resource_action(self, *arguments: Any, **options: Any) -> ProgressEvent:
         event = super()._execute_resource_action(*arguments, **options)
         resource = self.resources.get(options["logical_resource_id"])
-        if (
-            event.status == OperationStatus.FAILED
-            and resource
-            and (event.resource_model or {}).get("PhysicalResourceId")
-        ):
+        if event.status == OperationStatus.FAILED and resource and "PhysicalResourceId" in (event.resource_model or ()):
             # A custom resource that failed still has an id, by which it will be updated back or deleted.
             resource["PhysicalResourceId"] = event.resource_model["PhysicalResourceId"]
         return event
 
     def _resolve_attribute(self, arguments: str | list[str], select_before: bool) -> Any:
         """LocalStack would cut dotted names short, and prefer a property of the same name to the attribute."""
-        name, attribute = (
-            arguments.split(".", 1) if isinstance(arguments, str) else (arguments[0], ".".join(arguments[1:]))
-        )
+        name, attribute = (arguments if isinstance(arguments, str) else ".".join(arguments)).split(".", 1)
         node = self._get_node_resource_for(name, self._change_set.update_model.node_template)
-        if _type_of(node.type_.value) != "AWS::CloudFormation::CustomResource":
+        if not _is_custom(node.type_.value):
             return super()._resolve_attribute(arguments, select_before)
         known = self._before_resolved_resources if select_before else self.resources
         return resources.CustomResource.attribute(known[name], attribute)
 
-    def visit_node_intrinsic_function_fn_import_value(self, node_intrinsic_function: Any) -> Any:
-        """LocalStack would leave the property out."""
-        delta = super().visit_node_intrinsic_function_fn_import_value(node_intrinsic_function)
-        name = self.visit(node_intrinsic_function.arguments).after
-        if is_nothing(delta.after) and not is_nothing(name):
-            raise ValueError(f"No export named {name} found.")
-        return delta
-
-    # What the provider calls
-
     @staticmethod
     def _is_another(old: dict[str, Any], new: dict[str, Any]) -> bool:
-        return _type_of(new["Type"]).endswith("::CustomResource") and (
-            old["PhysicalResourceId"] != new["PhysicalResourceId"]
-        )
+        return _is_custom(new["Type"]) and old["PhysicalResourceId"] != new["PhysicalResourceId"]
 
     def remove(self, name: str, resource: dict[str, Any]) -> bool:
         """Delete one resource that was created. False if it failed."""
@@ -210,8 +187,8 @@ class Executor(ChangeSetModelExecutor):  # type: ignore[misc]
         if failed and self._is_another(old, new):
             return f"The failed update of {change.name} answered with a new physical id."
         assert change.before is not None
-        custom = _type_of(new["Type"]).endswith("::CustomResource")
-        wanted = old["Properties"]["ResourceProperties"] if custom else change.before.properties.properties
+        properties = change.before.properties.properties
+        wanted = old["Properties"]["ResourceProperties"] if _is_custom(new["Type"]) else properties
         current = new["Properties"] or old["Properties"]
         self._report(change.name, new, ResourceStatus.UPDATE_IN_PROGRESS)
         event = self._act(ChangeAction.Modify, change.name, new, PreprocProperties(current), PreprocProperties(wanted))

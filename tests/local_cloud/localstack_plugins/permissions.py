@@ -14,7 +14,7 @@ from localstack.aws.chain import HandlerChain
 from localstack.http import Response
 from localstack.utils.aws.request_context import extract_access_key_id_from_auth_header
 from localstack.utils.patch import patch
-from moto.iam.models import IAMBackend, Role, iam_backends
+from moto.iam.models import iam_backends
 from moto.sts.models import AssumedRole, STSBackend
 
 from tests.local_cloud.clients import ACCOUNT
@@ -46,13 +46,12 @@ class Gatekeeper:
         principal = principal_of(access_key)
         if principal is None:
             return ""
-        verdicts = (
-            self._judge.judge(
-                principal, need, _trust_of(need.resource) if need.action == "sts:AssumeRole" else "", call.region
-            )
-            for need in needs_of(call, self._engine)
-        )
-        return next((one.reason for one in verdicts if not one.allowed), "")
+        for need in needs_of(call, self._engine):
+            trust = _trust_of(need.resource) if need.action == "sts:AssumeRole" else ""
+            verdict = self._judge.judge(principal, need, trust, call.region)
+            if not verdict.allowed:
+                return verdict.reason
+        return ""
 
     def denial_beside(self, operation: str, parameters: Any, region: str, access_key: str) -> str:
         """Of a call of License Manager, which is not LocalStack's."""
@@ -67,12 +66,8 @@ def gatekeeper() -> Gatekeeper:
 def principal_of(access_key: str) -> Principal | None:
     """The role whose session has this key, or the user who has it; None for root, and for a role that nobody made here."""
     if session := _sessions.get(access_key):
-        backend = _backend_of(session.role_arn)
         role = _role(session.role_arn)
-        if role is None:
-            return None
-        boundary = _document(backend, role.permissions_boundary_arn)
-        return Principal(session.arn, role.arn, _policies(role), boundary)
+        return Principal(session.arn, role.arn, _policies(role)) if role else None
     for backend in [one for account in list(iam_backends.values()) for one in list(account.values())]:
         if user := backend.get_user_from_access_key_id(access_key):
             return Principal(user.arn, user.arn, _policies(user))
@@ -84,23 +79,18 @@ def _policies(owner: Any) -> tuple[tuple[str, str], ...]:
     return (*list(owner.policies.items()), *attached)
 
 
-def _document(backend: Any, policy_arn: str | None) -> str:
-    return str(backend.get_policy(policy_arn).document) if policy_arn else ""
-
-
 def _trust_of(role_arn: str) -> str:
     """Empty for a role that nobody made here."""
     role = _role(role_arn)
     return role.assume_role_policy_document if role else ""
 
 
-def _role(arn: str) -> Role | None:
+def _role(arn: str) -> Any:
     return next((one for one in list(_backend_of(arn).roles.values()) if one.arn == arn), None)
 
 
-def _backend_of(role_arn: str) -> IAMBackend:
-    _, partition, _, _, account, *_ = role_arn.split(":")
-    return iam_backends[account][partition]
+def _backend_of(role_arn: str) -> Any:
+    return iam_backends[role_arn.split(":")[4]]["aws"]
 
 
 @patch(STSBackend.assume_role)  # type: ignore[untyped-decorator,unused-ignore]
@@ -119,9 +109,7 @@ def _let_in(_: HandlerChain, context: RequestContext, __: Response) -> None:
     access_key = extract_access_key_id_from_auth_header(context.request.headers) or ""
     if operation == "CreateLogGroup" and context.is_internal_call and access_key in _sessions:
         return  # LocalStack's own habit before each new log stream; Lambda makes a group only where there is none
-    call = AwsCall(
-        service, operation, context.service_request or {}, context.account_id, context.region, context.partition
-    )
+    call = AwsCall(service, operation, context.service_request or {}, context.account_id, context.region)
     if denial := gatekeeper().denial(access_key, call):
         raise _as_the_service_says_it(context, denial)
 

@@ -108,22 +108,14 @@ class Dashboard(ResourceProvider):  # type: ignore[misc]
     SCHEMA = {"primaryIdentifier": ["/properties/DashboardName"]}  # noqa: RUF012
 
     def create(self, request: ResourceRequest) -> ProgressEvent:
-        return self._put(request, request.desired_state.get("DashboardName") or made_up_id(request))
-
-    def update(self, request: ResourceRequest) -> ProgressEvent:
-        return self._put(request, request.previous_state["DashboardName"])
+        model = {"DashboardName": made_up_id(request), **request.desired_state}
+        request.aws_client_factory.cloudwatch.put_dashboard(**model)
+        return ProgressEvent(OperationStatus.SUCCESS, model)
 
     def delete(self, request: ResourceRequest) -> ProgressEvent:
-        request.aws_client_factory.cloudwatch.delete_dashboards(
-            DashboardNames=[request.previous_state["DashboardName"]]
-        )
+        name = request.previous_state["DashboardName"]
+        request.aws_client_factory.cloudwatch.delete_dashboards(DashboardNames=[name])
         return ProgressEvent(OperationStatus.SUCCESS, {})
-
-    @staticmethod
-    def _put(request: ResourceRequest, name: str) -> ProgressEvent:
-        model = {**request.desired_state, "DashboardName": name}
-        request.aws_client_factory.cloudwatch.put_dashboard(DashboardName=name, DashboardBody=model["DashboardBody"])
-        return ProgressEvent(OperationStatus.SUCCESS, model)
 
 
 class QueryDefinition(_Kept):

@@ -107,8 +107,7 @@ class LifecycleProvider(CloudformationProviderV2):  # type: ignore[misc]
         if not stack or stack.status == StackStatus.DELETE_COMPLETE:
             return
         deployment = self._deployments.get(stack.stack_id)
-        if deployment and stack.status in _CREATING:
-            deployment.delete_instead = True
+        if stack.status in _CREATING:
             resources.cancelled[stack.stack_id].set()
         _set_status(stack, StackStatus.DELETE_IN_PROGRESS, "User Initiated")
         start_worker_thread(lambda *_: self._delete(stack, deployment, _key_of(context)))
@@ -148,7 +147,7 @@ class LifecycleProvider(CloudformationProviderV2):  # type: ignore[misc]
     @staticmethod
     def _create(stack: Stack, change_set: ChangeSet, executor: Executor, failure: str | None, rolls_back: bool) -> None:
         stack.resolved_resources = executor.resources
-        if executor.delete_instead:
+        if resources.cancelled[stack.stack_id].is_set():  # it is being deleted
             return
         if failure is None:
             _commit(stack, change_set, executor)
@@ -160,7 +159,7 @@ class LifecycleProvider(CloudformationProviderV2):  # type: ignore[misc]
             return
         _set_status(stack, StackStatus.ROLLBACK_IN_PROGRESS, f"{reason} Rollback requested by user.")
         complete = _remove_all(stack, executor)
-        if not executor.delete_instead:
+        if not resources.cancelled[stack.stack_id].is_set():
             _set_status(stack, StackStatus.ROLLBACK_COMPLETE if complete else StackStatus.ROLLBACK_FAILED)
 
     @staticmethod
@@ -197,8 +196,6 @@ class LifecycleProvider(CloudformationProviderV2):  # type: ignore[misc]
             stack.resolved_exports = {}
             stack.deletion_time = datetime.now(UTC)
             _set_status(stack, StackStatus.DELETE_COMPLETE)
-            resources.cancelled.pop(stack.stack_id, None)
-            self._deployments.pop(stack.stack_id, None)
         else:
             _set_status(
                 stack, StackStatus.DELETE_FAILED,
