@@ -183,5 +183,5 @@ def _is_no_name(error: BaseException | None) -> bool:
             return False
         if isinstance(error, socket.gaierror):
             return error.errno in NO_SUCH_NAME
-        error = getattr(error, "kwargs", {}).get("error") or error.__cause__ or error.__context__
+        error = error.__cause__ or error.__context__
     return False
