@@ -42,7 +42,7 @@ MOST_EXCUSED = {
     "faulty PUTs in the margin": 30,
 }
 SELDOM = 15
-"""How often the oracle may look the other way in a thousand orders, and for any other reason. A part has five hundred,
+"""In how many of a thousand orders the oracle may look the other way, and for any other reason. A part has five hundred,
 so the bounds are about twice what is usual."""
 
 TASKS = tuple(f"lct-0000000000000000{n}" for n in range(1, 5))
