@@ -325,10 +325,11 @@ class Promises:
             return
         kind, cause = outcome["Error"].removeprefix("LicenseConversion."), outcome["Cause"]
         self._check_failure(caller, kind, caller.deadline, cause)
-        task = json.loads(cause) if cause.startswith("{") else {}
-        told = task.get("Status") in ("FAILED", "IN_PROGRESS") if kind == "Failed" else bool(task)
-        if kind in ("Failed", "TimedOut") and not told:
-            self._fail(f"{caller} gets a Cause without the task: {cause}")
+        if kind in ("Failed", "TimedOut"):
+            task = json.loads(cause) if cause.startswith("{") else {}
+            told = task.get("Status") in ("FAILED", "IN_PROGRESS") if kind == "Failed" else bool(task)
+            if not told:
+                self._fail(f"{caller} gets a Cause without the task: {cause}")
 
     # The safety net
 
