@@ -1,7 +1,7 @@
-"""The physical bound: the least lag that License Manager's limit allows at all, whoever asks and whatever is shared.
+"""The physical bound: the least lag that License Manager's limit allows at all, with any number of callers, sharing or not.
 docs/benchmarks.md has the three formulas.
 
-*A Get for each end*: what ends faster than it can be told waits, the last one for N / R - T seconds.
+*A Get for each end*: what ends faster than it can be read waits, the last one for N / R - T seconds.
 
 *Listings*: a page's token comes with the page before it. Tasks are listed in the order in which they started, so an end is on any
 page, and is seen when its page is read again. Where x of the tasks run, the shorter of the two listings, what runs and what has
@@ -40,7 +40,7 @@ class Bound:
 
     @property
     def listed(self) -> float:
-        """The least p99 of somebody who does nothing but list."""
+        """The least p99 of a caller that does nothing but list."""
         return (max(1.0, SHARE * self.waits / self.page) + 1) * self.page_seconds
 
     def within(self, calls: float) -> float:

@@ -14,7 +14,7 @@ TASK_SECONDS = 0.0005
 
 class LimitedClient(Client):
     """Of an account's tasks, listed in the order in which they start. The limit is met, and the answer made, as a request comes
-    in. It is told when a wait has seen a task's end, and how many waits failed.
+    in. It is called when a wait has seen a task's end, and how many waits failed.
     """
 
     def __init__(self, clock: VirtualClock, rate: float, page: int) -> None:

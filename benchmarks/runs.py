@@ -95,7 +95,7 @@ def run(case: Case, peer: type[Peer] | None = None) -> Result:
         ours.wait(tasks, {"LicenseConversionTaskIds": tasks, "TimeoutSeconds": case.timeout})
     for number in range(0 if case.fleet else case.waits):
         clock.after(case.spread * number / case.waits, lambda number=number: wait(number))  # type: ignore[misc]
-    with redirect_stdout(StringIO()):  # metrics, which nobody reads here
+    with redirect_stdout(StringIO()):  # metrics, which are not read here
         clock.run_out()
     bills = theirs.bills if theirs else [ours.check.bill, ours.poller.bill]
     transitions = theirs.transitions if theirs else ours.transitions.entered

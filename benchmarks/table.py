@@ -69,7 +69,7 @@ class BenchmarkRegistrations(MemoryRegistrations):
         self._clock.sleep(CALL_SECONDS + seconds)
 
     def _called(self, call: str) -> None:
-        """What writes an item of the pollers', whoever calls; the others have their own costs below."""
+        """What writes an item of the pollers', in any function; the others have their own costs below."""
         for _ in range({"take_lease": 1, "renew_lease": 2, "give_lease_back": 1, "note_poll": 1}.get(call, 0)):
             self._written(written=1)
         if call == "take_slot":

@@ -1,18 +1,13 @@
-"""What a person sees: headings, a line for each thing that happens, and one line that ticks while something waits.
-
-On a terminal the ticking line comes and goes below the others. In a pipe or a log it is left out, and what takes a while is
-announced: the rest is the same in both, line by line.
-"""
+"""What a person sees: headings, what takes a while, and a line for each thing that happens."""
 
 import contextlib
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 WIDEST = 100
@@ -26,7 +21,6 @@ class Screen:
         """``console``: one that `plain_console` makes; standard output without it."""
         self._console = console or plain_console(width=None if sys.stdout.isatty() else WIDEST)
         self._width = min(WIDEST, self._console.width)
-        self._ticks = self._console.is_terminal and not self._console.is_dumb_terminal
 
     def heading(self, title: str, text: str) -> None:
         """A title in bold, and below it what is shown and why it matters."""
@@ -36,17 +30,17 @@ class Screen:
 
     def say(self, *paragraphs: str) -> None:
         """Wrapped at words. An empty one is a line between two others."""
-        for line in (line for text in paragraphs for line in self._wrapped(text, _INDENT) or [""]):
+        for line in (line for text in paragraphs for line in self._wrapped(text) or [""]):
             self.line(line)
 
     def line(self, text: str = "", style: str = "") -> None:
         """As it is, however long: what a person copies must not be wrapped."""
-        self._print(Text(text, style=style))
+        self._console.print(Text(text, style=style), soft_wrap=True)
 
     def moment(self, seconds: float, who: str, what: str) -> None:
         """Something happened, so many seconds after the beginning."""
         when = f"{_INDENT}{max(0.0, seconds):6.1f} s  "
-        self._print(Text.assemble(when, (f"{who:<15}  ", "dim"), (what, style_of(what))))
+        self._console.print(Text.assemble(when, (f"{who:<15}  ", "dim"), (what, style_of(what))), soft_wrap=True)
 
     def table(self, rows: Iterable[tuple[str, str]]) -> None:
         """Names and values."""
@@ -58,32 +52,14 @@ class Screen:
     def step(self, doing: str, done: str) -> Iterator[None]:
         """Something that takes a while, and then how long it took."""
         began = time.monotonic()
-        if not self._ticks:
-            self.say(f"{doing} ...")
-        with self.ticking(lambda: f"{time.monotonic() - began:.1f} s  {doing} ..."):
-            yield
+        self.say(f"{doing} ...")
+        yield
         self.say(f"{done} ({time.monotonic() - began:.1f} s).")
 
-    @contextlib.contextmanager
-    def ticking(self, sentence: Callable[[], str]) -> Iterator[None]:
-        """While the block lasts, show the sentence in the last line, asked for anew ten times a second."""
-
-        def line() -> Text:
-            return Text(f"{_INDENT}{sentence()}"[: self._width - 1], style="yellow", no_wrap=True)
-
-        if not self._ticks:
-            yield
-            return
-        with Live(get_renderable=line, console=self._console, refresh_per_second=10, transient=True):
-            yield
-
-    def _print(self, text: Text) -> None:
-        self._console.print(text, soft_wrap=True)
-
-    def _wrapped(self, text: str, indent: str) -> list[str]:
+    def _wrapped(self, text: str) -> list[str]:
         """A long word, an ARN perhaps, stays whole: it is there to be copied."""
         return textwrap.wrap(
-            text, self._width, initial_indent=indent, subsequent_indent=indent,
+            text, self._width, initial_indent=_INDENT, subsequent_indent=_INDENT,
             break_on_hyphens=False, break_long_words=False,
         )  # fmt: skip
 

@@ -1,7 +1,6 @@
 """What happens around one stack that waits: what CloudFormation, the gate and License Manager report, in order of time."""
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -27,7 +26,6 @@ class Narrator:
         self._steps = cloud.client("stepfunctions")
         self._state_machine_arn = state_machine_arn
         self._task_id = task_id
-        self._began = time.time()
         self._reported: set[Moment] = set()
         self._execution = ""
         self._execution_ended = False
@@ -45,11 +43,6 @@ class Narrator:
         new = sorted(found - self._reported)
         self._reported |= found
         return new
-
-    def sentence(self) -> str:
-        """What the stack and its gate are doing, and for how long already."""
-        doing = " · ".join(part for part in (f"stack {self.stack.status}", self._state) if part)
-        return f"{time.time() - self._began:.1f} s  {doing}"
 
     def _stack_events(self) -> Iterator[Moment]:
         for event in self.stack.events:
@@ -80,7 +73,7 @@ class Narrator:
             elif event["type"] == "TaskSucceeded" and self._state == "Wait for Result":
                 yield Moment(at, "The poller", "calls the gate back")
             elif event["type"] in {"ExecutionSucceeded", "ExecutionFailed", "ExecutionAborted"}:
-                self._execution_ended, self._state = True, ""
+                self._execution_ended = True
 
     def _find_execution(self) -> str:
         """The one whose input carries an event of this stack."""

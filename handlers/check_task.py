@@ -72,7 +72,7 @@ class TaskCheck:
             request = Request.from_properties(given) if stack else Request.from_input(given)
         except InvalidRequest as error:
             telemetry.count("GatesStarted", first)
-            return _ended_state(_told(refused(error, ConversionTask.unseen())), stack_event)
+            return _ended_state(_recorded(refused(error, ConversionTask.unseen())), stack_event)
         began = datetime.fromisoformat(stack["RequestedAt"] if stack else event["StartedAt"])
         times = request.times(began, responds=before["Waiter"] == "STACK")
         found = self._checked(request, event, began, times)
@@ -80,7 +80,7 @@ class TaskCheck:
         known = found.known
         state = {"Pending": " ".join(known.pending), **known.carried()}
         if isinstance(found, Ended):
-            return state | times.state() | _ended_state(_told(found, began), stack_event)
+            return state | times.state() | _ended_state(_recorded(found, began), stack_event)
         next_check = self._clock() + timedelta(seconds=found.seconds)
         state |= {"Ended": False, "NextCheckAt": next_check.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
         if found.registers:
@@ -135,7 +135,7 @@ class TaskCheck:
         )
 
 
-def _told(ended: Ended, began: datetime | None = None) -> Ended:
+def _recorded(ended: Ended, began: datetime | None = None) -> Ended:
     """Logs and counts a gate's end. None: the gate did not even begin to wait."""
     known, end_time = ended.known, ended.known.carried().get("Task", {}).get("EndTime")
     telemetry.ended(

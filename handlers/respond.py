@@ -25,7 +25,7 @@ from functools import partial
 from typing import Any
 
 from license_conversion import aws
-from license_conversion.errors import NobodyListens, ResponseNotTaken
+from license_conversion.errors import RecipientGone, ResponseNotTaken
 from license_conversion.executions import OWN_ID, Executions, has_responded
 from license_conversion.plain_telemetry import count, log
 from license_conversion.recipients import Recipients, asked_for
@@ -98,7 +98,7 @@ def _execution_ended(end: Mapping[str, Any], until: float) -> None:
     for name in recipients.names:
         try:
             _respond(executions, recipients, name, reason, seconds)
-        except NobodyListens as error:
+        except RecipientGone as error:
             count("ResponsesNotTaken")
             log("ERROR", f"The recipient no longer waits: {error}", execution=arn)
         except ResponseNotTaken as error:
@@ -194,7 +194,7 @@ def _end_with_response(executions: Executions, give_up: float, arn: str) -> bool
             f"Execution {arn} was stopped"
         )
         for name in recipients.names:
-            with suppress(NobodyListens):
+            with suppress(RecipientGone):
                 _respond(executions, recipients, name, reason, _left(until))
         executions.end(arn, "The license conversion gate was deleted", _left(until))
     except Exception as error:  # one that gets no response keeps no other from it

@@ -49,9 +49,9 @@ def draw(scene: Iterable[str]) -> str:
 
 
 if __name__ == "__main__":
-    told = io.StringIO()
-    scenes.run(Screen(plain_console(COLUMNS, file=told)))
-    every = told.getvalue().splitlines()
+    shown = io.StringIO()
+    scenes.run(Screen(plain_console(COLUMNS, file=shown)))
+    every = shown.getvalue().splitlines()
     scene = every[first_scene(every)]
     if not any(PAUSE in line for line in scene):
         sys.exit("No check found the conversion running, so the picture would show no gate that waits: record again.")

@@ -1,4 +1,4 @@
-"""Makes what a release hands out, in dist/: the same bytes from the same commit, whoever builds it.
+"""Makes what a release hands out, in dist/: the same bytes from the same commit, on each machine.
 
 `make release` runs it, and prints the digest to compare. Three things would differ from one machine to the next, and do not
 here: a zip file's times, modes and order (all fixed), its compression (there is none: zlib's output depends on its version),

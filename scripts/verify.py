@@ -249,7 +249,7 @@ class Verification:
         return f"{said['X-Amz-Date'][0]} in the response URL, {at:%Y%m%dT%H%M%SZ} in CloudFormation's event"
 
     def bus_event(self) -> str:
-        """The state that publishes, run by itself with an event that nobody looks for."""
+        """The state that publishes, run by itself, with an event that no rule matches."""
         given = {"DetailType": "License Conversion Gate Verified", "Detail": {"Verification": self.id}, "Resources": []}
         try:
             done = self.steps.test_state(**self.seen["publish"], input=json.dumps(given))

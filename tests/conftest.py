@@ -12,7 +12,6 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.local_cloud import parse_once
 
-parse_once.regions()
 parse_once.services()
 
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
@@ -107,7 +106,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(autouse=True)
 def fake_aws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test can reach the account of whoever runs it."""
+    """No test can reach the account of the person who runs it."""
     for name, value in FAKE_AWS.items():
         monkeypatch.setenv(name, value)
     for name in REAL_AWS:

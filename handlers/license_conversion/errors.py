@@ -31,7 +31,7 @@ for _error in (InvalidRequest, AccessDenied):
     _error.__name__ = _error.name  # what Lambda reports as errorType, so that a state machine catches it by this name
 
 
-class StillUnknown(Exception):  # noqa: N818 - no error for anybody: the gate waits on
+class StillUnknown(Exception):  # noqa: N818 - it ends nothing: the gate waits on
     """License Manager did not say how the task stands: a throttle, its own fault, or the network's."""
 
     def __init__(self, message: str, *, throttled: bool = False) -> None:
@@ -47,5 +47,5 @@ class ResponseNotTaken(Exception):  # noqa: N818 - says what happened
     """The response (or the signal) was not taken in the time that there was. The URL is a credential and never in the text."""
 
 
-class NobodyListens(ResponseNotTaken):
-    """And it never will be: CloudFormation has given the request up, or the URL is none of CloudFormation's."""
+class RecipientGone(ResponseNotTaken):
+    """It will not be taken any more: CloudFormation has given the request up, or the URL is none of CloudFormation's."""

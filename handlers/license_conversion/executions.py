@@ -97,7 +97,7 @@ class Executions:
                     cause = f"{event['RequestType']} request {event['RequestId']} stopped it"
                     self._until(give_up, self.client.stop_execution, executionArn=arn, error=STOPPED, cause=cause)
                     stopped += 1
-        except Exception as error:  # an input that somebody else wrote, or a release to come, among them
+        except Exception as error:  # an input that another caller or a later release wrote, among them
             logger.warning("Not every execution of the resource could be looked for and stopped: %r", error)
         return stopped
 

@@ -30,9 +30,9 @@ def timed_out(known: Conversion, waited: timedelta, further: str, *, trouble: st
     elif not known.task_id:
         said = f"The wait ran out: in {duration(waited)} License Manager could not say which task is the newest of {known.label}."
     else:
-        heard = f"says {known.status_word}" if known.seen else "has said nothing"
+        report = f"says {known.status_word}" if known.seen else "has said nothing"
         said = (
-            f"The wait ran out after {duration(waited)}: License Manager {heard} of {known.label}, so how the conversion "
+            f"The wait ran out after {duration(waited)}: License Manager {report} of {known.label}, so how the conversion "
             f"stands is not known. {longer}."
         )
     return f"{said} {_more(known, further)}" + (f" The last check said: {trouble}" if trouble else "")

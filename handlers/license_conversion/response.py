@@ -11,7 +11,7 @@ from http.client import HTTPException, HTTPSConnection
 from typing import Any, TypeGuard
 from urllib.parse import parse_qs, urlsplit
 
-from license_conversion.errors import NobodyListens, ResponseNotTaken
+from license_conversion.errors import RecipientGone, ResponseNotTaken
 from license_conversion.text import shorten, size
 
 RESPONSE_BYTES = 4096
@@ -119,27 +119,27 @@ def send(
     deliver_: Callable[[str, bytes, float], int] | None = None,
 ) -> int:  # fmt: skip
     """Send what is `said` (Status, Reason, PhysicalResourceId and Data) as the response to `event`, or as the signal to the wait
-    condition handle that it names. For at most `seconds`, and no longer than CloudFormation listens. Returns the attempts.
+    condition handle that it names. For at most `seconds`, and no longer than CloudFormation waits. Returns the attempts.
 
-    Raises ResponseNotTaken; NobodyListens where CloudFormation has given the request up by then, so that trying again is in
+    Raises ResponseNotTaken; RecipientGone where CloudFormation has given the request up by then, so that trying again is in
     vain. A wait condition's own time-out is not in the event: a signal is sent for as long as the sender tries.
     """
     parts = {"status": said["Status"], "reason": said["Reason"], "data": said["Data"]}
-    physical_id, listens = said["PhysicalResourceId"], float("inf")
+    physical_id, waits = said["PhysicalResourceId"], float("inf")
     url = event.get("ResourceProperties", {}).get("WaitConditionHandle") if to_handle else event.get("ResponseURL")
     if not is_signed(url):
-        raise NobodyListens("The URL is none that CloudFormation has signed")
+        raise RecipientGone("The URL is none that CloudFormation has signed")
     if to_handle:
         body = signal(**parts, unique_id=physical_id or NO_ID)
     else:
         body = response(event, **parts, physical_id=physical_id)
-        listens = (requested + timedelta(seconds=service_timeout(event)) - now).total_seconds()
+        waits = (requested + timedelta(seconds=service_timeout(event)) - now).total_seconds()
     try:
-        return (deliver_ or deliver)(url, body, min(seconds, max(0.0, listens)))
+        return (deliver_ or deliver)(url, body, min(seconds, max(0.0, waits)))
     except ResponseNotTaken as error:
-        if listens > seconds:
+        if waits > seconds:
             raise
-        raise NobodyListens(f"{error}; CloudFormation has given the request up") from error
+        raise RecipientGone(f"{error}; CloudFormation has given the request up") from error
 
 
 def seconds_left(context: Any) -> float:

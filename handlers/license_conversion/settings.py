@@ -1,4 +1,4 @@
-"""What the template tells a function through its environment."""
+"""What the template gives a function in its environment."""
 
 import os
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 Never an event, an input or a response: they carry URLs and tokens that are credentials. Plain values come here: this module
 knows no type of the domain, so that an error in one does not break every function.
 
-Each line of a gate carries `task_id`, and `stack_id` with `logical_resource_id` or `execution`, so that one query tells its
+Each line of a gate carries `task_id`, and `stack_id` with `logical_resource_id` or `execution`, so that one query finds its
 story: docs/operations.md. The names of keys and metrics are used there, in the dashboard, in the alarms and in the saved queries.
 """
 

@@ -27,7 +27,7 @@ READER = f"arn:aws:iam::{ACCOUNT}:role/license-conversion-reader"
 
 @contextmanager
 def cloud_for_tests() -> Iterator[LocalCloud]:
-    """Conversions run from when somebody looks: a machine so busy that it looks late sees the same."""
+    """Conversions begin with the first check: a machine so busy that it looks late sees the same."""
     with LocalCloud() as running:
         running.license_manager.configure(begins_when_seen=True)
         yield running
@@ -89,6 +89,19 @@ def packaged(cloud: LocalCloud) -> str:
     return re.sub(r"DefinitionS3Location: (\S+)", lambda found: f"{location}{stored(found[1])}}}", text)
 
 
+def run_instance(cloud: LocalCloud) -> dict[str, Any]:
+    """As an example of a state machine is told of it."""
+    ec2 = cloud.client("ec2")
+    group = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]["GroupId"]
+    (started,) = ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1, SecurityGroupIds=[group])["Instances"]
+    return {"InstanceId": started["InstanceId"], "SecurityGroupIds": [group]}
+
+
+def groups_of(cloud: LocalCloud, instance_id: str) -> list[str]:
+    found = cloud.client("ec2").describe_instances(InstanceIds=[instance_id])
+    return [group["GroupId"] for group in found["Reservations"][0]["Instances"][0]["SecurityGroups"]]
+
+
 @dataclass(frozen=True)
 class Application:
     """The deployed gate on its local cloud."""
@@ -109,19 +122,21 @@ class Application:
         """The application once more: the other tests go on with theirs."""
         return self.cloud.stacks.create(name, self.template, parameters)
 
-    def function_arn(self, logical_id: str) -> str:
+    def physical_id(self, logical_id: str) -> str:
         found = self.cloud.client("cloudformation").describe_stack_resource(
-            StackName=NAME, LogicalResourceId=logical_id
+            StackName=self.stack.id, LogicalResourceId=logical_id
         )
-        name = found["StackResourceDetail"]["PhysicalResourceId"]
-        return str(self.cloud.client("lambda").get_function(FunctionName=name)["Configuration"]["FunctionArn"])
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+    def function_arn(self, logical_id: str) -> str:
+        found = self.cloud.client("lambda").get_function(FunctionName=self.physical_id(logical_id))
+        return str(found["Configuration"]["FunctionArn"])
 
     def let(self, role: str, action: str, resource: str) -> None:
         """Give a role of the application (by its logical id) a right on something that a test has made beside it."""
-        found = self.cloud.client("cloudformation").describe_stack_resource(StackName=NAME, LogicalResourceId=role)
         statement = {"Effect": "Allow", "Action": action, "Resource": resource}
         self.cloud.client("iam").put_role_policy(
-            RoleName=found["StackResourceDetail"]["PhysicalResourceId"],
+            RoleName=self.physical_id(role),
             PolicyName=hashlib.sha256(f"{action} {resource}".encode()).hexdigest(),
             PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
         )

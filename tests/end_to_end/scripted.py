@@ -1,4 +1,4 @@
-"""A function that does what it is told: by its payload, or, as the function of a gate, by the gate's input. It is a Lambda
+"""A function that does what it is asked to: by its payload, or, as the function of a gate, by the gate's input. It is a Lambda
 function on the local cloud, and a function of Python beside our interpreter.
 """
 

@@ -1,6 +1,6 @@
 """A state machine does the whole job for one instance: it stops it, begins its conversion, waits at the gate, starts it again.
 
-License Manager asks EC2 of the local cloud whether an instance is stopped, and EC2 tells the license that License Manager has
+License Manager asks EC2 of the local cloud whether an instance is stopped, and EC2 reports the license that License Manager has
 changed. No conversion ends by itself here: `end` ends it. A page of License Manager's list has one task.
 """
 
@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 
 def _quickly(template: str) -> str:
-    """The same with short pauses, so that nobody waits for a retry that a test has asked for."""
+    """The same with short pauses, so that a retry that a test has asked for comes soon."""
     for long, short in (
         ("Seconds: 15\n", "Seconds: 1\n"),
         ("Seconds: 2,", "Seconds: 1,"),
@@ -74,7 +74,7 @@ class Conversions(NamedExecutions):
         return instance
 
     def add(self, name: str, destination: str | Json, **members: Any) -> str:
-        """A conversion that somebody else has begun."""
+        """A conversion that another principal has begun."""
         return self.license_manager.add_task(
             resource_arn=arn(self.instances[name]), destination=destination, **members
         )  # fmt: skip
@@ -236,7 +236,7 @@ def test_a_conversion_to_something_else_is_not_disturbed(conversions: Conversion
     assert (conversions.state("other"), conversions.calls("other", "Create")) == ("running", [])
 
 
-def test_an_instance_is_not_started_in_mid_conversion_but_by_an_execution_that_is_told_to(
+def test_an_instance_is_not_started_in_mid_conversion_but_by_an_execution_that_is_asked_to(
     conversions: Conversions,
 ) -> None:
     error, cause = conversions.failure("times-out")
@@ -255,7 +255,7 @@ def test_an_instance_is_not_started_in_mid_conversion_but_by_an_execution_that_i
 # The start
 
 
-def test_an_instance_that_is_started_and_never_runs_is_told_with_ec2s_reason(conversions: Conversions) -> None:
+def test_an_instance_that_is_started_and_never_runs_is_reported_with_ec2s_reason(conversions: Conversions) -> None:
     error, cause = conversions.failure("never runs")
 
     assert error == "NotStarted"
@@ -297,7 +297,7 @@ def test_an_instance_that_has_the_license_is_left_alone_whatever_the_order_of_it
         ("group", " stays as it is: its Auto Scaling group would replace it.", "running"),
     ],
 )
-def test_what_is_not_converted_is_told_and_left_as_it_was(
+def test_what_is_not_converted_is_reported_and_left_as_it_was(
     conversions: Conversions, name: str, words: str, state: str
 ) -> None:
     error, cause = conversions.failure(name)
@@ -310,7 +310,7 @@ def test_what_is_not_converted_is_told_and_left_as_it_was(
 
 
 class TestAlone:
-    """One after the other, when the rest has ended: License Manager's settings and faults are for whoever asks next."""
+    """One after the other, when the rest has ended: License Manager's settings and faults are for the next call."""
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
@@ -348,7 +348,7 @@ class TestAlone:
         ("operation", "words"),
         [("ListLicenseConversionTasks", "stays as it is. "), ("CreateLicenseConversionTaskForResource", "")],
     )
-    def test_a_denial_is_told_and_the_instance_runs_as_before(
+    def test_a_denial_is_reported_and_the_instance_runs_as_before(
         self, conversions: Conversions, operation: str, words: str
     ) -> None:
         conversions.run_instance(operation)

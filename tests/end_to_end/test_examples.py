@@ -19,7 +19,16 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.end_to_end.application import EXAMPLES, READER, ROOT, Application, NamedExecutions, states_in
+from tests.end_to_end.application import (
+    EXAMPLES,
+    READER,
+    ROOT,
+    Application,
+    NamedExecutions,
+    groups_of,
+    run_instance,
+    states_in,
+)
 from tests.local_cloud.clients import ACCOUNT, REGION
 from tests.local_cloud.stacks import Stack
 
@@ -272,25 +281,12 @@ class Callers(NamedExecutions):
     def start(self, name: str, stack: Stack, **given: Any) -> None:
         self.begin(name, given, stack.outputs["StateMachineArn"])
 
-    def instance(self) -> tuple[str, list[str]]:
-        ec2 = self.application.cloud.client("ec2")
-        group = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]["GroupId"]
-        (started,) = ec2.run_instances(ImageId="ami-1", MinCount=1, MaxCount=1, SecurityGroupIds=[group])["Instances"]
-        return str(started["InstanceId"]), [group]
-
-    def groups(self, instance: str) -> list[str]:
-        found = self.application.cloud.client("ec2").describe_instances(InstanceIds=[instance])
-        return [group["GroupId"] for group in found["Reservations"][0]["Instances"][0]["SecurityGroups"]]
-
-    def broken_gate(self, name: str, *states: Json) -> str:
+    def broken_gate(self, name: str, state: Json) -> str:
         """Something in the gate's place that ends in its own way."""
-        chain = {f"State{number}": state for number, state in enumerate(states)}
-        definition = json.dumps({"StartAt": "State0", "States": chain})
+        definition = json.dumps({"StartAt": "Break", "States": {"Break": state}})
         role = "arn:aws:iam::000000000000:role/gate"
-        created = self.application.cloud.client("stepfunctions").create_state_machine(
-            name=name, definition=definition, roleArn=role
-        )
-        return str(created["stateMachineArn"])
+        steps = self.application.cloud.client("stepfunctions")
+        return str(steps.create_state_machine(name=name, definition=definition, roleArn=role)["stateMachineArn"])
 
 
 def calls_back(error: str, cause: str) -> Json:
@@ -324,7 +320,7 @@ def test_a_caller_by_token_catches_whatever_becomes_of_the_gate(
     assert (caught, told.endswith(cause)) == (error, True), told
 
 
-def test_a_map_of_any_size_tells_what_failed_in_json(callers: Callers) -> None:
+def test_a_map_of_any_size_reports_what_failed_in_json(callers: Callers) -> None:
     cause = json.dumps({"LicenseConversionTaskId": "lct-1", "StatusMessage": 'No "AMI" of yours. ' * 60})
     gate = callers.broken_gate("fails-always", calls_back("LicenseConversion.Failed", cause))
     tasks = [f"lct-{number:017}" for number in range(40)]
@@ -347,14 +343,14 @@ def test_a_map_of_any_size_tells_what_failed_in_json(callers: Callers) -> None:
 def test_traffic_is_not_stopped_before_the_input_is_right(
     callers: Callers, sync: Stack, name: str, given: Json, error: str
 ) -> None:
-    task = callers.application.cloud.license_manager.add_task(duration=600)
-    instance, groups = callers.instance()
-    request = {"LicenseConversionTaskId": task, "TimeoutSeconds": 60} | given
-    callers.start(name, sync, InstanceId=instance, SecurityGroupIds=groups, **request)
+    cloud = callers.application.cloud
+    instance = run_instance(cloud)
+    known = {"LicenseConversionTaskId": cloud.license_manager.add_task(duration=600), "TimeoutSeconds": 60}
+    callers.start(name, sync, **known | given, **instance)
 
     assert callers.failure(name)[0] == error
     assert "Stop Traffic" not in callers.entered(name)
-    assert callers.groups(instance) == groups
+    assert groups_of(cloud, instance["InstanceId"]) == instance["SecurityGroupIds"]
 
 
 @pytest.fixture(scope="module")
@@ -374,14 +370,14 @@ def test_traffic_comes_again_unless_the_conversion_may_still_run(
 ) -> None:
     gate = callers.broken_gate(f"sync-{error.rpartition('.')[2]}", {"Type": "Fail", "Error": error, "Cause": "So."})
     stack = callers.at("state-machine-sync", gate)
-    task = callers.application.cloud.license_manager.add_task(duration=600)
-    instance, groups = callers.instance()
-    callers.start(
-        error, stack, LicenseConversionTaskId=task, TimeoutSeconds=60, InstanceId=instance, SecurityGroupIds=groups
-    )  # fmt: skip
+    cloud = callers.application.cloud
+    instance = run_instance(cloud)
+    task = cloud.license_manager.add_task(duration=600)
+    callers.start(error, stack, LicenseConversionTaskId=task, TimeoutSeconds=60, **instance)
 
     assert callers.failure(error) == (error, "So.")
-    assert callers.groups(instance) == (groups if open_again else [stack.outputs["ClosedGroupId"]])
+    groups = instance["SecurityGroupIds"] if open_again else [stack.outputs["ClosedGroupId"]]
+    assert groups_of(cloud, instance["InstanceId"]) == groups
     (asked,) = (
         json.loads(event["taskScheduledEventDetails"]["parameters"])["ExecutionArn"]
         for event in callers.history(error)

@@ -152,5 +152,5 @@ class TestCustomResources:
     def test_are_answered_once_however_many_answers_come(self, cloud: LocalCloud, name: str) -> None:
         stack = cloud.stacks.create(name, template(Again="FAILED"))
 
-        eventually(lambda: [one["Status"] for one in cloud.told(stack.id)] == ["SUCCESS", "FAILED"])
+        eventually(lambda: [one["Status"] for one in cloud.received(stack.id)] == ["SUCCESS", "FAILED"])
         assert cloud.stacks.describe(stack.id).status == "CREATE_COMPLETE"

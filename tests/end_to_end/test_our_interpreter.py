@@ -137,7 +137,7 @@ JOURNEYS = {
     "task, output": Journey(
         {"It": check({"Result": [1]}, Output="{% [$states.result.Payload, $states.input] %}"), "Done": DONE}, {"x": 1}
     ),
-    "task, retried in vain": Journey(
+    "task, retried without success": Journey(
         {
             "It": check(
                 raises("Of.Ours"),
@@ -230,8 +230,8 @@ JOURNEYS |= {
     "real, failed": real(FAILED),
     "real, with an event": real({**PASSED, "Event": EVENT}),
     "real, with a token": real({**PASSED, "Waiter": "TASK_TOKEN", "Event": EVENT}, TaskToken="token"),
-    "real, with a token that nobody waits for": real(
-        {**FAILED, "Waiter": "TASK_TOKEN"}, TaskToken="token", Response={"Fails": 9, "Error": "NobodyListens"}
+    "real, with a token whose caller no longer waits": real(
+        {**FAILED, "Waiter": "TASK_TOKEN"}, TaskToken="token", Response={"Fails": 9, "Error": "RecipientGone"}
     ),
     "real, a stack": real({**PASSED, **to_stack}, Stack=stack(OURS)),
     "real, a stack with a handle": real({**PAUSES, **to_stack}, {**PASSED, "Waiter": "HANDLE"}, Stack=stack(HANDLE)),

@@ -1,6 +1,6 @@
 """Who needs what, both ways: nothing is denied that should work, and no permission is there that nothing uses.
 
-A local cloud of its own, because what was judged is counted: the application is deployed, updated and deleted by somebody with
+A local cloud of its own, because what was judged is counted: the application is deployed, updated and deleted by a person with
 the rights that docs/permissions.md gives a deployer, and each way through it is gone once, the broken ones too.
 """
 
@@ -93,7 +93,7 @@ class Ways:
         self._stop_by_hand(self._in_flight("stopped-by-hand", machine), machine)
 
     def _delete_what_is_no_more(self, waits: Stack, later: Stack, door: str) -> None:
-        """A late clean-up of another task: only the history tells that it is not the one that a resource's gate waits for. Its
+        """A late clean-up of another task: only the history shows that it is not the one that a resource's gate waits for. Its
         response goes where a later request had its response long ago.
         """
         (create,), elsewhere = self._cloud.requests(waits.id), self._cloud.requests(later.id)[0].url
@@ -154,7 +154,7 @@ class Ways:
         task_id = self._add(duration=0, resource_arn=arn, **task)
         asked = {"ResourceArn": arn} if of_arn else {"LicenseConversionTaskId": task_id}
         started = self._steps.start_execution(
-            stateMachineArn=machine, input=json.dumps({**asked, "TaskToken": "nobody's"})
+            stateMachineArn=machine, input=json.dumps({**asked, "TaskToken": "unknown"})
         )
         return str(started["executionArn"])
 
@@ -322,7 +322,9 @@ def test_no_permission_is_said_to_be_never_seen_that_is_seen(run: AllWaysGone) -
 
 
 def test_the_deployers_policy_has_what_only_aws_asks_for() -> None:
-    """CloudFormation tags and reads what it makes: https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html"""
+    """CloudFormation tags what it makes, and reads it by the permissions that the schemas of its resource types name.
+    https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html
+    """
     assert {word for grant in grants(policy_of("Who deploys the application")) for word in grant} >= DEPLOYER_NEVER_SEEN
 
 

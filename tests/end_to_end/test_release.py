@@ -16,7 +16,7 @@ RELEASED = f"{NAME}-released"  # beside the application of the other tests
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What whoever has downloaded the release sees."""
+    """The release as it was downloaded and unpacked."""
     there = tmp_path_factory.mktemp("downloaded")
     with zipfile.ZipFile(release.build(tmp_path_factory.mktemp("release"))) as archive:
         archive.extractall(there)

@@ -1,4 +1,4 @@
-"""An execution that ends in another way than by its last state: the responder responds to whoever waited all the same.
+"""An execution that ends in another way than by its last state: the responder responds to the recipient all the same.
 
 LocalStack puts Step Functions' events on the default bus itself, and its rule engine matches the template's rule. Two
 ways to such an end are tried, each for a stack, a wait condition and a task token: an operator stops the execution, and a
@@ -66,7 +66,7 @@ class StackThatWaits:
         ]
 
     def of(self, text: str) -> str:
-        """The execution that runs for whoever has this in its input, once it has been checked and waits."""
+        """The running execution that has this in its input, once it has been checked and waits."""
 
         def found() -> str:
             for arn in self.executions():
@@ -119,7 +119,7 @@ def test_a_stack_whose_execution_is_stopped_by_hand_fails_at_once(stopped: Stack
     for part in (STOPPED, "The conversion is not affected", "Operator: I wanted it to end."):
         assert part in reason, reason
     assert stack.status == "ROLLBACK_COMPLETE"
-    assert [answer["Status"] for answer in stopped.cloud.told(stack.id)] == ["FAILED", "SUCCESS"]
+    assert [answer["Status"] for answer in stopped.cloud.received(stack.id)] == ["FAILED", "SUCCESS"]
 
 
 def test_a_wait_condition_whose_execution_is_stopped_by_hand_fails_at_once(stopped: StackThatWaits) -> None:
@@ -145,7 +145,7 @@ def test_a_stack_whose_execution_step_functions_ends_fails_at_once(mistaken: Sta
     for part in ("The gate itself broke", "The conversion is not affected", "FAILED, States.QueryEvaluationError"):
         assert part in reason
     assert stack.status == "ROLLBACK_COMPLETE"
-    assert [answer["Status"] for answer in mistaken.cloud.told(stack.id)] == ["FAILED", "SUCCESS"]
+    assert [answer["Status"] for answer in mistaken.cloud.received(stack.id)] == ["FAILED", "SUCCESS"]
 
 
 @pytest.mark.parametrize("pattern", ["waitForTaskToken", "sync:2"])
@@ -163,7 +163,7 @@ def test_each_response_of_the_safety_net_is_counted_and_logged_without_a_credent
         mistaken.cloud.stacks.wait_for(stack.id)
 
     eventually(lambda: len(mistaken.counted("ResponderRuns")) >= 3)
-    assert len(mistaken.counted("GatesBroken")) >= 4, "whoever waited: a .sync caller's execution too"
+    assert len(mistaken.counted("GatesBroken")) >= 4, "of each recipient: a .sync caller's execution too"
     lines = mistaken.cloud.log_lines()
     assert [line for line in lines if "The STACK got its response" in line and mistaken.stack.id in line]
     assert not [line for line in lines if "Signature=" in line]

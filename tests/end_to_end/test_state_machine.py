@@ -11,7 +11,7 @@ import pytest
 
 from license_conversion.gate import JITTER, LONGEST_SLEEP
 from poll_tasks import FLEET_SECONDS
-from tests.end_to_end.application import EXAMPLES, Application, NamedExecutions, states_in
+from tests.end_to_end.application import EXAMPLES, Application, NamedExecutions, groups_of, run_instance, states_in
 from tests.eventually import eventually
 from tests.local_cloud.stacks import Stack
 
@@ -98,7 +98,6 @@ def executions(application: Application) -> CallersOfTheGate:
     start("waits", request("waits"))
     start("fails", request("fails"))
 
-    instances = iter(_instances(run, 3))
     for caller in ("sync", "callback", "own-loop"):
         for what, members, more in (
             ("waits", {"duration": 7}, {}),
@@ -107,7 +106,7 @@ def executions(application: Application) -> CallersOfTheGate:
         ):
             if (caller, what) != ("own-loop", "times-out"):
                 add(name := f"{caller}-{what}", **members)
-                given = request(name, **more, **(next(instances) if caller == "sync" else {}))
+                given = request(name, **more, **(run_instance(application.cloud) if caller == "sync" else {}))
                 start(name, given, f"state-machine-{caller}")
     refused = {"LicenseConversionTaskId": "lct_1", "TimeoutSeconds": MANY}
     start("callback-refused", refused, "state-machine-callback")
@@ -127,26 +126,14 @@ def executions(application: Application) -> CallersOfTheGate:
     return run
 
 
-def _instances(run: CallersOfTheGate, count: int) -> list[Json]:
-    """What the example is told of an instance, once for each."""
-    ec2 = run.application.cloud.client("ec2")
-    group = ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"][0]["GroupId"]
-    instances = ec2.run_instances(
-        ImageId="ami-0123456789abcdef0", MinCount=count, MaxCount=count, SecurityGroupIds=[group]
-    )["Instances"]
-    return [{"InstanceId": instance["InstanceId"], "SecurityGroupIds": [group]} for instance in instances]
-
-
 def _groups(run: CallersOfTheGate, name: str) -> tuple[list[str], list[str]]:
     """The groups of an execution's instance as they were before, and as they are now."""
     asked = json.loads(run.ended(name)["input"])
-    found = run.application.cloud.client("ec2").describe_instances(InstanceIds=[asked["InstanceId"]])
-    now = found["Reservations"][0]["Instances"][0]["SecurityGroups"]
-    return asked["SecurityGroupIds"], [group["GroupId"] for group in now]
+    return asked["SecurityGroupIds"], groups_of(run.application.cloud, asked["InstanceId"])
 
 
 def _subscribe(run: CallersOfTheGate) -> None:
-    """A queue that hears of what the example's topic gets."""
+    """A queue that gets what the example's topic gets."""
     sqs, topic = run.application.cloud.client("sqs"), run.example("event-to-sns").outputs["TopicArn"]
     queue = sqs.create_queue(QueueName="ends")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -269,7 +256,7 @@ class TestCallersWithALoopOfTheirOwn:
         assert looks[0].keys() == {"LicenseConversionTaskId", "SecondsUntilNextCheck"}
 
 
-def test_a_map_tells_of_each_task_though_some_failed(executions: CallersOfTheGate) -> None:
+def test_a_map_reports_each_task_though_some_failed(executions: CallersOfTheGate) -> None:
     error, cause = executions.failure("map")
 
     assert error == "SomeNotConverted"
@@ -311,7 +298,7 @@ class TestEvents:
         return {name: by_task.get(task, []) for name, task in executions.tasks.items()}
 
     @pytest.mark.parametrize(("name", "kind"), ANNOUNCED)
-    def test_tell_of_every_end(self, events: dict[str, list[Json]], name: str, kind: int) -> None:
+    def test_come_of_every_end(self, events: dict[str, list[Json]], name: str, kind: int) -> None:
         event, *copies = events[name]
         assert [copy["detail"] for copy in copies] == [event["detail"]] * len(copies)  # delivered at least once
         assert (event["source"], event["detail-type"]) == ("license-conversion-gate", ENDED[kind])
@@ -328,7 +315,7 @@ class TestEvents:
         assert detail["LogicalResourceId"] == "Gate"
 
     @pytest.mark.parametrize("name", ["stack-refused", "own-loop-waits"])
-    def test_tell_of_no_refused_request_and_of_no_check_of_a_callers_own_loop(
+    def test_come_of_no_refused_request_and_of_no_check_of_a_callers_own_loop(
         self, events: dict[str, list[Json]], name: str
     ) -> None:
         assert events[name] == []  # other callers named the same unknown task, too
@@ -355,7 +342,7 @@ def test_no_log_line_contains_a_task_token(executions: CallersOfTheGate) -> None
         if token := given.get("TaskToken"):
             tokens.append(token)
 
-    # Step Functions tells the default bus itself of each execution, with its input; LocalStack logs that a rule was tried.
+    # Step Functions' own event about each execution, on the default bus, has the input; LocalStack logs that a rule was tried.
     local_cloud = executions.application.cloud.localstack.log.read_text().splitlines()
     lines = [line for line in local_cloud if "Step Functions Execution Status Change" not in line]
     lines += executions.application.cloud.log_lines()

@@ -110,7 +110,7 @@ def test_a_gate_that_waits_gets_its_response_though_everything_is_updated_under_
     ended = second.finish(stack, task)
     assert set(second.seen(execution)) == {OLDER}
     assert (ended.status, ended.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
-    assert len(second.cloud.told(stack.id)) == 1
+    assert len(second.cloud.received(stack.id)) == 1
     secrets = [issued.signature for issued in second.cloud.requests(stack.id)]
     assert not [line for line in second.cloud.log_lines() if any(secret in line for secret in secrets)]
 
@@ -129,7 +129,7 @@ def test_a_gate_that_waits_gets_its_response_though_the_update_is_taken_back(sec
     assert second.code() != code
     ended = second.finish(stack, task)
     assert (ended.status, ended.outputs["Status"]) == ("CREATE_COMPLETE", "SUCCEEDED")
-    assert len(second.cloud.told(stack.id)) == 1
+    assert len(second.cloud.received(stack.id)) == 1
 
 
 def test_a_deployment_whose_responder_cannot_run_is_rolled_back(second: Second) -> None:
@@ -148,7 +148,7 @@ def test_a_deployment_whose_responder_cannot_run_is_rolled_back(second: Second) 
     assert second.finish(second.gate("after-a-rollback", task), task).status == "CREATE_COMPLETE"
 
 
-def test_the_deletion_of_the_application_responds_to_whoever_waits(second: Second) -> None:
+def test_the_deletion_of_the_application_responds_to_each_gate_that_waits(second: Second) -> None:
     """A stack, a wait condition and a task token, before anything else of the application goes: docs/upgrading.md."""
     before = second.cloud.stacks.create(
         "had-its-response", STACK_GATE, {"LicenseConversionTaskId": second.cloud.license_manager.add_task(duration=0)}
@@ -163,7 +163,7 @@ def test_the_deletion_of_the_application_responds_to_whoever_waits(second: Secon
     assert [one for one in stack.failures if one.startswith("Gate: ") and DELETED in one]
     assert [one for one in handle.failures if one.startswith("Conversion1: ") and DELETED in one]
     assert stack.status == "ROLLBACK_COMPLETE", "its Delete still found the function"
-    assert [answer["Status"] for answer in waiting.cloud.told(stack.id)] == ["FAILED", "SUCCESS"]
+    assert [answer["Status"] for answer in waiting.cloud.received(stack.id)] == ["FAILED", "SUCCESS"]
     caller = end_of(waiting.cloud, waiting.callers["waitForTaskToken"])
     assert (caller["error"], DELETED in caller["cause"]) == ("LicenseConversion.GateBroken", True)
     assert end_of(waiting.cloud, waiting.callers["sync:2"])["status"] == "FAILED"

@@ -1,6 +1,6 @@
 """Twenty gates and all that can happen to them: a run in which every metric of the application is written.
 
-Most succeed, some fail, one has a status that nobody knows, some run out of time, one is deleted, one is stopped by hand, one
+Most succeed, some fail, one has an undocumented status, some run out of time, one is deleted, one is stopped by hand, one
 response is not taken, one caller's token is none here, one gate meets a table that is away, one as many pollers as may run; in
 the end the check function loses its layer, and the bus takes no event.
 """
@@ -62,7 +62,7 @@ class TwentyGates:
 
     def _find_as_many_pollers_as_may_run(self) -> None:
         """In a region of which no gate has waited for a task: its first gate starts a poller."""
-        dynamodb, table = self._cloud.client("dynamodb"), self._physical_id("RegistrationTable")
+        dynamodb, table = self._cloud.client("dynamodb"), self._application.physical_id("RegistrationTable")
         taken = {f"Slot{number}": {"N": f"{time.time() + SECONDS}"} for number in range(MOST_POLLERS)}
         dynamodb.put_item(TableName=table, Item={**SLOTS, **taken})
         self._start(self._add_task(duration=FOREVER), TimeoutSeconds=20, Region="us-west-2")
@@ -107,7 +107,7 @@ class TwentyGates:
             ("CheckTaskFunction", {"LicenseConversionTaskIdd": "lct-0123456789abcdef0"}),
             ("CustomResourceFunction", {"RequestType": "Create"}),
         ):
-            self._lambda.invoke(FunctionName=self._physical_id(function), Payload=json.dumps(event))
+            self._lambda.invoke(FunctionName=self._application.physical_id(function), Payload=json.dumps(event))
 
     def _start(self, task_id: str, **given: Any) -> None:
         self._executions.append(self._application.start({"LicenseConversionTaskId": task_id, **given}))
@@ -128,15 +128,9 @@ class TwentyGates:
         for one in self._application.executions("RUNNING"):
             end_of(self._cloud, str(one["executionArn"]), SECONDS)
 
-    def _physical_id(self, logical_id: str) -> str:
-        found = self._cloud.client("cloudformation").describe_stack_resource(
-            StackName=self._application.stack.id, LogicalResourceId=logical_id
-        )
-        return str(found["StackResourceDetail"]["PhysicalResourceId"])
-
     @contextmanager
     def _without_layers(self, logical_id: str) -> Iterator[None]:
-        name = self._physical_id(logical_id)
+        name = self._application.physical_id(logical_id)
         layers = [one["Arn"] for one in self._lambda.get_function_configuration(FunctionName=name)["Layers"]]
         for given in ([], layers):
             self._lambda.update_function_configuration(FunctionName=name, Layers=given)
@@ -147,7 +141,7 @@ class TwentyGates:
     @contextmanager
     def _denied(self, action: str) -> Iterator[None]:
         """To the state machine."""
-        policy = {"RoleName": self._physical_id("StateMachineRole"), "PolicyName": "denied"}
+        policy = {"RoleName": self._application.physical_id("StateMachineRole"), "PolicyName": "denied"}
         statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
         document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         self._cloud.client("iam").put_role_policy(**policy, PolicyDocument=document)
@@ -155,7 +149,7 @@ class TwentyGates:
         self._cloud.client("iam").delete_role_policy(**policy)
 
     def points(self) -> Iterator[Point]:
-        """What CloudWatch would make of the functions' logs, and what the state machine has told it."""
+        """What CloudWatch would make of the functions' logs, and what the state machine has put."""
         for line in self._cloud.log_lines():
             if line.startswith('{"_aws"'):
                 yield from _embedded(json.loads(line))

@@ -2,7 +2,7 @@
 
 It stands in for the S3 buckets behind a custom resource's ``ResponseURL`` and behind a wait condition's handle. Like S3 it takes
 a PUT only under a URL that was issued, character for character, with an empty Content-Type and a Content-Length. Unlike S3 it
-keeps every PUT it ever received, refused ones too, and can be told to misbehave. It runs inside LocalStack's virtual
+keeps every PUT it ever received, refused ones too, and can be made to misbehave. It runs inside LocalStack's virtual
 environment, where `cloud` asks it, and inside the tests' own.
 """
 
@@ -40,7 +40,7 @@ Misbehaviour = int | str
 
 @dataclass(frozen=True)
 class Answer:
-    """One PUT as it arrived. ``key`` is ``<stack id>|<logical id>|<request id>``, ``outcome`` what the sender was told."""
+    """One PUT as it arrived. ``key`` is ``<stack id>|<logical id>|<request id>``, ``outcome`` what the sender got."""
 
     key: str
     body: str
@@ -161,7 +161,7 @@ class AnswersReceiver:
         """What S3 says to a PUT.
 
         Its signature covers the path as it was sent (``%7C`` is not ``|``) and, in the older form, the Content-Type, which
-        was empty when the URL was signed. Whoever signals cannot know which form the URL will have.
+        was empty when the URL was signed. The sender of a signal cannot know which form the URL will have.
         """
         if "Transfer-Encoding" in headers:
             return HTTPStatus.NOT_IMPLEMENTED

@@ -157,7 +157,7 @@ class LocalCloud:
 
     @property
     def deployer(self) -> Credentials:
-        """Somebody with the rights that docs/permissions.md says deploying needs."""
+        """A person with the rights that docs/permissions.md says deploying needs."""
         return self.person("deployer", policy_of("Who deploys the application"))
 
     def _environment_for_sam(self) -> dict[str, str]:
@@ -187,8 +187,8 @@ class LocalCloud:
         """Every PUT to a presigned URL, refused ones too, oldest first; of one request id, stack id or logical id."""
         return list(self._receiver.answers(request_or_stack))
 
-    def told(self, request_or_stack: str = "") -> list[Any]:
-        """What was said under presigned URLs, each different answer once: a sender that hears nothing in time says it again."""
+    def received(self, request_or_stack: str = "") -> list[Any]:
+        """What was said under presigned URLs, each different answer once: a sender that gets no reply in time sends it again."""
         return [json.loads(body) for body in dict.fromkeys(answer.body for answer in self.answers(request_or_stack))]
 
     def requests(self, request_or_stack: str = "") -> list[Issued]:

@@ -1,6 +1,6 @@
 """What a sandbox runs in place of ``python -m awslambdaric``: the same, with two things the emulator gets wrong put right.
 
-The emulator tells every function that its ARN is in account 012345678912; here it is the one that LocalStack gave it.
+The emulator has every function believe that its ARN is in account 012345678912; here it is the one that LocalStack gave it.
 And the runtime dies with the emulator, however that ends.
 Runs in ``.local/lambda-runtime``, in the function's folder.
 """

@@ -1,24 +1,12 @@
-"""What botocore and LocalStack read or parse again and again, once: botocore its list of regions and each service's file for each
-session, LocalStack the whole definition for each execution.
-"""
+"""The files in which botocore has each service, and the list of them, are read once: a session that is new reads its own."""
 
-from copy import deepcopy
 from functools import cache, partial
 from typing import Any
 
 import botocore.loaders
-import botocore.session
-
-
-def regions() -> None:
-    """botocore's own data, whoever asks."""
-    session: Any = botocore.session.Session
-    known = cache(partial(session.get_available_regions, session()))
-    session.get_available_regions = lambda _, *what, **named: list(known(*what, **named))
 
 
 def services() -> None:
-    """The files in which botocore has each service, and the list of them: a session that is new reads its own."""
     loader: Any = botocore.loaders.JSONFileLoader
     read = cache(partial(loader.load_file, loader()))
     loader.load_file = lambda _, path: read(path)
@@ -32,14 +20,3 @@ def services() -> None:
         return found[where]
 
     finder.list_available_services = list_available_services
-
-
-def definitions(asl_parser: Any) -> None:
-    """`asl_parser` is LocalStack's module. Each execution has a program of its own: it keeps state there."""
-    parse_once = cache(asl_parser.AmazonStateLanguageParser.parse)
-
-    def parse(definition: str) -> tuple[Any, Any]:
-        program, tree = parse_once(definition)
-        return deepcopy(program), tree
-
-    asl_parser.AmazonStateLanguageParser.parse = staticmethod(parse)

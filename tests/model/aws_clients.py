@@ -72,7 +72,7 @@ def perform(faults: Faults, call: str, what: Callable[[Fault | None], Json], quo
 
 class ModelledStepFunctions:
     """What our functions call. Reads are eventually consistent where a fault says so: what began or ended less than
-    CONSISTENT_AFTER seconds ago is not seen yet. `hear` takes a task token's call: whether somebody still waits for it.
+    CONSISTENT_AFTER seconds ago is not seen yet. `call_back` takes a task token's call: whether its caller still waits.
 
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
     https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
@@ -82,10 +82,10 @@ class ModelledStepFunctions:
 
     def __init__(
         self, clock: VirtualClock, faults: Faults, *, start: Callable[[str, str, str], Execution],
-        stopping: Callable[[Execution], None], hurt: Callable[[str], None], hear: Callable[[str, Json], bool],
+        stopping: Callable[[Execution], None], hurt: Callable[[str], None], call_back: Callable[[str, Json], bool],
     ) -> None:  # fmt: skip
         self._clock, self._faults = clock, faults
-        self._start, self._stopping, self._hurt, self._hear = start, stopping, hurt, hear
+        self._start, self._stopping, self._hurt, self._called_back = start, stopping, hurt, call_back
         self.executions: dict[str, Execution] = {}
         self.quotas = {call: Quota(clock) for call in ("StartExecution", "DescribeExecution", "ListExecutions")}
         self.page = PAGE
@@ -131,8 +131,8 @@ class ModelledStepFunctions:
                 self._hurt("DescribeExecution")
                 return {**said, "status": "RUNNING"}
             # Of one that was stopped AWS documents them in the history alone.
-            tells = found.error and found.status != "ABORTED"
-            return {**said, "error": found.error, "cause": found.cause} if tells else said
+            has_error = found.error and found.status != "ABORTED"
+            return {**said, "error": found.error, "cause": found.cause} if has_error else said
 
         return self._perform("DescribeExecution", describe, "ExecutionDoesNotExist")
 
@@ -212,12 +212,12 @@ class ModelledStepFunctions:
         return self._call_back("SendTaskFailure", taskToken, {"Error": error, "Cause": cause})
 
     def _call_back(self, call: str, token: str, verdict: Json) -> Json:
-        def tell(_fault: Fault | None) -> Json:
-            if not self._hear(token, verdict):
+        def take(_fault: Fault | None) -> Json:
+            if not self._called_back(token, verdict):
                 raise refusal("TaskTimedOut", call)
             return {}
 
-        return self._perform("CallBack", tell, "TaskTimedOut")
+        return self._perform("CallBack", take, "TaskTimedOut")
 
 
 def resource_arn(task_id: str) -> str:
@@ -226,8 +226,8 @@ def resource_arn(task_id: str) -> str:
 
 
 class LicenseManagerClient(Client):
-    """License Manager of one account and region, its lists one task a page. `asked` is told of each call, and says whether it is
-    the poller's; `throttled` and `denied` are told of each call that is.
+    """License Manager of one account and region, its lists one task a page. `asked` is called each time, and returns whether
+    it is the poller's call; `throttled` and `denied` are called at each one that is.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """What a promise is: what must hold whatever happens, and what excuses the gate where it does not. Nothing here simulates.
 
-`fail` hears of each broken promise. Each excuse is counted by its name in `excused`.
+`fail` is called for each broken promise. Each excuse is counted by its name in `excused`.
 """
 
 import json
@@ -293,7 +293,7 @@ class Promises:
 
     # Callers
 
-    def caller_hears(self, caller: Caller, outcome: dict[str, Any]) -> None:
+    def caller_is_called_back(self, caller: Caller, outcome: dict[str, Any]) -> None:
         """The token is called while its caller still waits: the first call decides, and every other one says the same."""
         if SECRET in json.dumps(outcome):
             self._fail(f"{caller} gets a credential: {outcome}")
@@ -344,7 +344,7 @@ class Promises:
             self._fail(f"{waiter} gets a response {late} s after its execution's end")
 
     def net_came_through(self, waiter: Waiter) -> None:
-        """The responder has worked through an event without an error. Whoever waited must have a response by now."""
+        """The responder has worked through an event without an error. The recipient must have a response by now."""
         waiter.net.append(self._clock.now)
         if not left_waiting(waiter):
             return
@@ -454,7 +454,7 @@ class Promises:
         return max(task.end_time for task in tasks), seconds
 
     def _counted(self, waiter: Waiter) -> None:
-        """A gate is counted once when it starts and once when it ends: by whatever tells its end."""
+        """A gate is counted once when it starts and once when it ends, however it ends."""
         started, ended = waiter.metrics["GatesStarted"], sum(waiter.metrics[name] for name in ENDS)
         if (started, ended) == (1, 1):
             return
@@ -479,7 +479,7 @@ class Promises:
 
 
 def left_waiting(waiter: Waiter) -> bool:
-    """Whether the execution has ended without a response to whoever waits, as far as it knows."""
+    """Whether the execution has ended without a response to its recipient, as far as it knows."""
     execution = waiter.execution
     return bool(execution) and (bool(waiter.ended_from_outside) or execution.error == NO_RESPONSE)  # type: ignore[union-attr]
 

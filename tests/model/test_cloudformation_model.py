@@ -73,7 +73,7 @@ class Wish:
         return properties
 
     def input(self) -> dict[str, Any]:
-        """Of a state machine. One that names a stack is refused, and nobody is told in that stack's name."""
+        """Of a state machine. One that names a stack is refused, and no response goes out in that stack's name."""
         given: dict[str, Any] = {
             **self._common(),
             "TimeoutSeconds": self.service_timeout or LONG_CALL,

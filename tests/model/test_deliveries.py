@@ -137,7 +137,7 @@ def test_a_delete_gets_its_response_whatever_the_search_for_executions_meets(
 @pytest.mark.slow
 def test_a_thousand_deletes_at_once_each_get_a_response(world: World) -> None:
     """With the quotas of a small region: 100 lists and then 2 a second. What may remain is waits: a Delete that could not look
-    for its own leaves it running, until its own deadline. It disturbs nobody then: its handle's stack is gone.
+    for its own leaves it running, until its own deadline. It changes nothing then: its handle's stack is gone.
     """
     task(world)
     world.step_functions.page = 1000
@@ -216,7 +216,7 @@ def test_one_fault_at_any_step_leaves_the_response_in_time(
     world.faults.queued[call].append(fault)
 
     said = response_in_time(world, service_timeout)["Reason"]
-    # Where there is no time for another check, whoever waits hears what has failed.
+    # Where there is no time for another check, the response says what has failed.
     assert said.startswith(
         ("The wait ran out", "The gate itself broke") if call == "Invoke CheckTask" else "The wait ran out"
     )
@@ -279,7 +279,7 @@ def test_a_lone_gate_of_any_age_has_its_response_within_six_seconds_and_asks_onl
 
 @pytest.mark.parametrize("call", ["Table", "Register", "SendTaskSuccess", "Invoke PollTasks", "Poll", "PollList"])
 @pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.SLOW_FAILURE, Fault.SLOW, Fault.SLOW_REPLY, Fault.DENIED])
-def test_a_gate_hears_within_two_minutes_without_its_table_its_callback_or_its_poller(
+def test_a_gate_sees_its_end_within_two_minutes_without_its_table_its_callback_or_its_poller(
     world: World, call: str, fault: Fault
 ) -> None:
     task(world, seconds=300)

@@ -241,7 +241,7 @@ DEFECTS = {
     "an execution that was stopped gets a response of the safety net": Defect(
         deleted_while_it_waits, "error.startswith(OURS) and", "error == 'x' and", executions, "has_responded"
     ),
-    "the safety net responds to nobody": Defect(
+    "the safety net sends no response": Defect(
         is_ended_from_outside, "return [waiter] if waiter in", "return [] if waiter in", Recipients, "names"
     ),
     "the responder responds for an execution that does": Defect(

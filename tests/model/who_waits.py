@@ -20,7 +20,7 @@ CHECK_SECONDS = 12
 
 @dataclass(eq=False, kw_only=True)
 class Waiter:
-    """Whoever waits for one execution, and what its functions and calls have met."""
+    """The recipient of one execution's response, and what its functions and calls have met."""
 
     number: int
     kind: str = "Call"

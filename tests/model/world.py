@@ -60,7 +60,7 @@ REFUSALS = {
     Fault.REFUSED: (LATENCY, "Lambda.ServiceException", "Internal."),
     Fault.SLOW_FAILURE: (SLOW_FAILURE, "Lambda.ServiceException", "Internal."),
 }
-"""What Step Functions is told of an invocation that Lambda does not take, and after how many seconds."""
+"""What Step Functions gets for an invocation that Lambda does not take, and after how many seconds."""
 STATUSES = {Fault.REFUSED: 403, Fault.THROTTLED: 503}
 ROLE = "arn:aws:iam::123456789012:role/gate"
 
@@ -95,7 +95,7 @@ class Invocation:
 
 @dataclass
 class Event:
-    """An asynchronous one, `sent` at that time; the `end` of an execution may be its reason. `arrived` is told when
+    """An asynchronous one, `sent` at that time; the `end` of an execution may be its reason. `arrived` is called when
     Lambda begins with it, `ended` when the attempt began that had no error; `given_up` after how many attempts, why, and with
     which error.
     """
@@ -111,7 +111,7 @@ class Event:
 
 
 class World:
-    """Everything. A promise that is broken is kept in `broken`, and raised by whoever runs the world."""
+    """Everything. A promise that is broken is kept in `broken`, and raised by what runs the world."""
 
     def __init__(self, seed: int, machine: Machine | None = None) -> None:
         self.clock = VirtualClock()
@@ -122,7 +122,12 @@ class World:
         )
         self.table = MemoryRegistrations(self._start_poller)
         self.step_functions = ModelledStepFunctions(
-            self.clock, self.faults, start=self._start, stopping=self._stopping, hurt=self._hurt, hear=self._called_back
+            self.clock,
+            self.faults,
+            start=self._start,
+            stopping=self._stopping,
+            hurt=self._hurt,
+            call_back=self._called_back,
         )
         self.promises = Promises(self.clock, self.license_manager, self._in_flight, self.fail)
         self.cloudformation = CloudFormation(self.clock, self.promises, self.deliver)
@@ -465,7 +470,7 @@ class World:
         caller = next(caller for caller in self.callers if caller.token == token)
         self._net_may_respond()
         first = not caller.calls
-        self.promises.caller_hears(caller, outcome)
+        self.promises.caller_is_called_back(caller, outcome)
         return first
 
     def _net_may_respond(self) -> None:
@@ -494,7 +499,7 @@ class World:
             elif error:
                 name = error.split(":", maxsplit=1)[0]
                 waiter.refused_at = self.clock.now if name.startswith("LicenseConversion.") else waiter.refused_at
-                known = name in ("ResponseNotTaken", "NobodyListens") or name.startswith("LicenseConversion.")
+                known = name in ("ResponseNotTaken", "RecipientGone") or name.startswith("LicenseConversion.")
                 failed(name if known else "Lambda.Unknown", error)
             else:
                 done(self._without(result))
@@ -673,7 +678,7 @@ class MetricsOfEach:
 
 
 class Log(StringIO):
-    """What the functions print and log. `counted` is told of the metrics."""
+    """What the functions print and log. `counted` gets the metrics."""
 
     def __init__(self, counted: Callable[[Mapping[str, float]], None]) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 machine and for LocalStack's, whose own engine is a Java program.
 https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 
-jsonata-python tells null and what is missing apart only while it evaluates: null is an object of its own, and None is missing.
+jsonata-python distinguishes null from what is missing only while it evaluates: null is an object of its own, and None is missing.
 """
 
 import json
@@ -64,7 +64,7 @@ class Expression:
         self._jsonata = Jsonata(text)
 
     def evaluate(self, surroundings: Surroundings) -> Any:
-        """JSON, which nobody changes. Raises QueryEvaluationError, for a result that is undefined too."""
+        """JSON, which is not changed. Raises QueryEvaluationError, for a result that is undefined too."""
         try:
             result = self._jsonata.eval(self._jsonata.ast, None, surroundings.frame())
         except Exception as error:

@@ -110,7 +110,7 @@ def gate(text: str = FILE.read_text()) -> Machine:
 
 
 class Execution:
-    """One execution. `lost(state, from, to)` is told of the time that failed attempts and the pauses after them took, and of the
+    """One execution. `lost(state, from, to)` gets the time that failed attempts and the pauses after them took, and the
     time in a Wait, which is where the machine recovers; `ended` of the end. `random` is from 0 to 1. `seconds_to_enter` is asked
     once for each state.
     """
@@ -154,7 +154,7 @@ class Execution:
 
     def begin(self) -> None:
         if self.status != "RUNNING":
-            return  # somebody was faster
+            return  # another call was faster
         if self._machine.timeout_seconds is not None:
             seconds = self._machine.timeout_seconds
             self._after(seconds, lambda: self.end("TIMED_OUT", error="States.Timeout"), any_step=True)
@@ -353,7 +353,7 @@ class Attempt:
         except StateError as failure:
             return self._fail(failure)
         if self._failed and not self._waits:  # a wait for the token is none of what the failures before it have cost
-            self._tell_lost()
+            self._report_lost()
         execution.token = ""
         return execution._enter(self._state.get("Next"), output)
 
@@ -370,11 +370,11 @@ class Attempt:
                 seconds = _pause(retrier, self._retries[number], execution.random)
                 self._retries[number] += 1
                 if not is_turn:
-                    self._tell_lost(seconds)
+                    self._report_lost(seconds)
                 return execution._after(seconds, self.go_on)
             break
         if not is_turn:
-            self._tell_lost()
+            self._report_lost()
         for catcher in self._state.get("Catch", ()):
             if _names(catcher, failure.error):
                 return self._catch(catcher, {"Error": failure.error, "Cause": failure.cause})
@@ -394,7 +394,7 @@ class Attempt:
         """Arguments, or a result."""
         _measure(self._state["Resource"].removeprefix("arn:aws:states:::").rpartition(":")[0], _json(value))
 
-    def _tell_lost(self, pause: float = 0) -> None:
+    def _report_lost(self, pause: float = 0) -> None:
         self._execution._lost(self._name, self._entered, self._execution._clock.now + pause)
 
 

@@ -15,7 +15,7 @@ class Item:
 
 @dataclass
 class MemoryRegistrations(Registrations):
-    """Stands where `Registrations` does, for one account. `called` is told of each call beforehand: it may raise, or let time
+    """Stands where `Registrations` does, for one account. `called` is called before each call: it may raise, or let time
     pass. `start_poller` is given the owner of the lease that a check has taken.
     """
 

@@ -18,7 +18,7 @@ class TokenBucket:
         return self._draw(1.0, least=1.0)
 
     def take_units(self, units: float) -> bool:
-        """As DynamoDB does: whoever comes while anything is left gets all of it, and those after it pay."""
+        """As DynamoDB does: a call that comes while anything is left gets all of it, and those after it pay."""
         return self._draw(units, least=0.0)
 
     def _draw(self, tokens: float, *, least: float) -> bool:

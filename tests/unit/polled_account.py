@@ -1,4 +1,4 @@
-"""An account's License Manager at the poll's own seam, with a clock that moves when somebody sleeps or a call takes time."""
+"""An account's License Manager at the poll's own seam, with a clock that moves with each sleep and each call."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class PolledAccount(LicenseManager):
     """Tasks by id, of which the listings show those that are not `hidden`, in pages.
 
     `calls`: each id that was asked for, each status that was listed. `denied` is raised in their place, and `no_list` in that of
-    each listing. `then` is told of each sleep, after it, and of the seconds until then.
+    each listing. `then` is called after each sleep, with the seconds until then.
     """
 
     tasks: dict[str, str]

@@ -48,7 +48,7 @@ def test_the_application_is_no_larger_than(what: str, count: int, at_most: int) 
 
 
 def test_imports_have_no_circles() -> None:
-    """Nor those that only types need: whoever reads one module need not have read another one first."""
+    """Nor those that only types need: one module can be read without another one first."""
     imports = {
         stem: {
             name.rpartition(".")[2]

@@ -21,7 +21,7 @@ AWAY = (120.0, 420.0)
 
 @pytest.fixture(scope="module", autouse=True)
 def quiet() -> Iterator[None]:
-    """A log line for each of so many checks is half of their time, and nobody reads them."""
+    """A log line for each of so many checks is half of their time, and they are not read."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
@@ -108,7 +108,7 @@ def test_the_cdk_providers_two_functions_are_on_the_bill() -> None:
         (Bound(10_000, begin=120, seconds=480, rate=5), 0.99 * (2000 - 480) + 0.06, 100 * 0.2 * SHARE + 0.2),
     ],
 )
-def test_the_last_of_many_waits_until_all_before_it_are_told_and_a_listing_takes_the_time_of_its_pages(
+def test_the_last_of_many_waits_until_all_before_it_are_read_and_a_listing_takes_the_time_of_its_pages(
     bound: Bound, asked: float, listed: float
 ) -> None:
     assert bound.asked == pytest.approx(asked)

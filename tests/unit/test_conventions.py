@@ -1,4 +1,4 @@
-"""What a newcomer is told, and what editors and hooks are told, is what holds here."""
+"""What the pages say to a newcomer, and the settings of editors and hooks, are what holds here."""
 
 import ast
 import re
@@ -18,21 +18,21 @@ TRACKED = subprocess.run(
     stdout=subprocess.PIPE,
     text=True,
 ).stdout.split("\0")[:-1]
-TOLD = [name for name in TRACKED if re.search(r"\.md$|^\.(github|devcontainer|ci)/|^\.pre-commit", name)]
+READ = [name for name in TRACKED if re.search(r"\.md$|^\.(github|devcontainer|ci)/|^\.pre-commit", name)]
 GENERATED = ("requirements/", "layers/dependencies/requirements.txt")
 
 
 @pytest.mark.parametrize("name", [name for name in TRACKED if not name.startswith(GENERATED)])
-def test_a_file_has_the_form_that_editors_are_told(name: str) -> None:
+def test_a_file_has_the_form_that_editors_give_it(name: str) -> None:
     path = ROOT / name
-    told = get_properties(str(path))
-    lines = path.read_bytes().decode(told["charset"]).split("\n")
+    asked = get_properties(str(path))
+    lines = path.read_bytes().decode(asked["charset"]).split("\n")
 
     assert not [line for line in lines if line.endswith((" ", "\t", "\r"))]
     assert lines[-1] == ""
     indents = {" ": "space", "\t": "tab"}
-    assert {indents[line[0]] for line in lines if line[:1] in indents and line[0]} <= {told["indent_style"]} | (
-        {"space"} if told["indent_style"] == "tab" else set()  # the values of make's variables
+    assert {indents[line[0]] for line in lines if line[:1] in indents and line[0]} <= {asked["indent_style"]} | (
+        {"space"} if asked["indent_style"] == "tab" else set()  # the values of make's variables
     )
 
 
@@ -60,9 +60,9 @@ def test_no_two_modules_or_classes_of_different_things_have_one_name() -> None:
     assert [name for name, times in (classes + stems).items() if times > 1] == []
 
 
-@pytest.mark.parametrize("name", TOLD)
-def test_a_make_command_that_somebody_is_told_is_there(name: str) -> None:
+@pytest.mark.parametrize("name", READ)
+def test_a_make_command_that_a_page_names_is_there(name: str) -> None:
     text = (ROOT / name).read_text()
-    told = re.findall(r"(?:`|run: |entry: |^|\")make ([a-z][a-z ]*)", text, re.MULTILINE)
+    named = re.findall(r"(?:`|run: |entry: |^|\")make ([a-z][a-z ]*)", text, re.MULTILINE)
 
-    assert {one for names in told for one in names.split()} <= set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+    assert {one for names in named for one in names.split()} <= set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))

@@ -55,7 +55,7 @@ def test_a_fleets_id_is_the_same_in_every_release() -> None:
 # What it says
 
 
-def test_a_fleet_that_nobody_has_seen_is_in_progress_and_says_so_in_every_attribute() -> None:
+def test_a_fleet_that_was_not_seen_yet_is_in_progress_and_says_so_in_every_attribute() -> None:
     assert unseen(12).attributes() == {
         "Status": IN_PROGRESS,
         "Total": "12",

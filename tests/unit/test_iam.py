@@ -41,7 +41,7 @@ def needs(engine: Engine, service: str, operation: str, **parameters: Any) -> li
     return list(needs_of(AwsCall(service, operation, parameters, "000000000000", "us-east-1"), engine))
 
 
-def test_an_operation_that_nobody_knows_is_an_error(engine: Engine) -> None:
+def test_an_unknown_operation_is_an_error(engine: Engine) -> None:
     with pytest.raises(LookupError, match="IAM knows no action lambda:Dance"):
         needs(engine, "lambda", "Dance")
 

@@ -125,7 +125,7 @@ def test_retries_come_as_often_and_as_late_as_is_said(retrier: Mapping[str, Any]
     assert walk.times("CheckTask") == attempts
 
 
-def test_retries_are_counted_for_each_retrier_and_told_together() -> None:
+def test_retries_are_counted_for_each_retrier_and_reported_together() -> None:
     retry = [
         {"ErrorEquals": ["A"], "MaxAttempts": 1, "IntervalSeconds": 1},
         {"ErrorEquals": ["B"], "MaxAttempts": 1, "IntervalSeconds": 2},

@@ -171,11 +171,11 @@ def test_what_the_service_says_at_great_length_still_fits_into_a_cause(network: 
 def test_the_newest_of_a_resource_is_the_task_that_started_last_on_whatever_page(network: Network) -> None:
     new, unknown = of_instance("lct-new", StartTime=NEW), of_instance("lct-unknown")
     del new["ResourceArn"]
-    somebody_elses = of_instance("lct-other", StartTime=NEW + 1, ResourceArn=INSTANCE + "1")
+    of_another = of_instance("lct-other", StartTime=NEW + 1, ResourceArn=INSTANCE + "1")
     network.answers(
         LIST,
         listed(new, unknown, NextToken="more"),
-        listed(of_instance("lct-zold", StartTime=OLD), somebody_elses),
+        listed(of_instance("lct-zold", StartTime=OLD), of_another),
     )
 
     assert newest_task().task_id == "lct-new"

@@ -29,39 +29,32 @@ STATES = json.loads((Path(__file__).parents[2] / "statemachine" / "gate.asl.json
 WAIT_FOR_RESULT = compiled(STATES["Wait for Result"]["Arguments"])
 
 
-def written(key: dict[str, Any], tasks: str, token: str, now: float, seconds: int) -> dict[str, Any]:
-    """What the state machine writes of a gate that sleeps so many seconds."""
+def register(
+    table: Registrations, gate: str, tasks: str, token: str = "", *, now: float = NOW, seconds: int = 120
+) -> None:
+    """As the state machine does, for a gate that sleeps so many seconds."""
     surroundings = Surroundings(lambda: now)
     next_check = datetime.fromtimestamp(now + seconds, UTC).isoformat()
-    surroundings.bind("gate", {"Registration": key, "Pending": tasks, "NextCheckAt": next_check})
+    surroundings.bind("gate", {"Registration": table.key(gate), "Pending": tasks, "NextCheckAt": next_check})
     surroundings.bind("states", {"context": {"Task": {"Token": token}}})
-    return {**filled(WAIT_FOR_RESULT, surroundings), "TableName": "registrations"}
+    arguments = {**filled(WAIT_FOR_RESULT, surroundings), "TableName": "registrations"}
+    if isinstance(table, MemoryRegistrations):
+        table.register(arguments, now)
+    else:
+        boto3.client("dynamodb").update_item(**arguments)
 
 
-@dataclass
-class RegistrationTable:
-    """The table of one account, and the owners for whom a check has started a poller."""
-
-    of_account: Registrations | MemoryRegistrations
-    update_item: Callable[[dict[str, Any]], Any]
-    owners: list[str] = field(default_factory=list)
-
-    def register(self, gate: str, tasks: str, token: str, now: float = NOW, seconds: int = 120) -> None:
-        self.update_item(written(self.of_account.key(gate), tasks, token, now, seconds))
+def table_of(account: Account = Account()) -> Registrations:  # noqa: B008 - frozen
+    return Registrations("registrations", account, "poll")
 
 
 @dataclass
 class DynamoDB:
-    """`invoked` are the payloads of the pollers that were started."""
+    """`invoked` are the payloads of the pollers that were started, `started` are the owners in them."""
 
-    client: Any = None
+    started: list[str]
     invoked: list[dict[str, str]] = field(default_factory=list)
-    owners: list[str] = field(default_factory=list)
     operations: list[str] = field(default_factory=list)
-
-    def table(self, account: Account = Account()) -> RegistrationTable:  # noqa: B008 - frozen
-        registrations = Registrations("registrations", account, "poll")
-        return RegistrationTable(registrations, lambda arguments: self.client.update_item(**arguments), self.owners)
 
     def called(self, event_name: str, params: dict[str, Any], **_: Any) -> None:
         """Each call of each client. DynamoDB refuses an expression with a reserved word, and a name or value too many; moto does
@@ -70,7 +63,7 @@ class DynamoDB:
         self.operations.append(event_name.removeprefix("provide-client-params."))
         if event_name.endswith("lambda.Invoke"):
             self.invoked.append(json.loads(params["Payload"]))
-            self.owners.append(self.invoked[-1]["Owner"])
+            self.started.append(self.invoked[-1]["Owner"])
         words = set(re.findall(r"[#:]?\w+", " ".join(params[name] for name in params if name.endswith("Expression"))))
         assert {word for word in words if word[0] == ":"} == params.get("ExpressionAttributeValues", {}).keys()
         assert {word for word in words if word[0] == "#"} == params.get("ExpressionAttributeNames", {}).keys()
@@ -79,119 +72,117 @@ class DynamoDB:
 
 
 @pytest.fixture
-def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDB]:
+def started() -> list[str]:
+    """The owners for whom a check has started a poller."""
+    return []
+
+
+@pytest.fixture
+def dynamodb(monkeypatch: pytest.MonkeyPatch, started: list[str]) -> Iterator[DynamoDB]:
     """As the template has it."""
-    dynamodb = DynamoDB()
+    dynamodb = DynamoDB(started)
     handlers = [*botocore.handlers.BUILTIN_HANDLERS, ("provide-client-params", dynamodb.called)]
     monkeypatch.setattr(botocore.handlers, "BUILTIN_HANDLERS", handlers)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     with mock_aws():
-        dynamodb.client = boto3.client("dynamodb")
         properties = RESOURCES["RegistrationTable"]["Properties"]
         schema = {name: properties[name] for name in ("BillingMode", "AttributeDefinitions", "KeySchema")}
-        dynamodb.client.create_table(TableName="registrations", **schema)
+        boto3.client("dynamodb").create_table(TableName="registrations", **schema)
         yield dynamodb
 
 
 @pytest.fixture(params=["DynamoDB", "memory"])
-def table(request: pytest.FixtureRequest) -> RegistrationTable:
+def table(request: pytest.FixtureRequest, started: list[str]) -> Registrations:
     """The fake of the other tests is held to the same."""
-    if request.param == "DynamoDB":
-        dynamodb: DynamoDB = request.getfixturevalue("dynamodb")
-        return dynamodb.table()
-    memory = MemoryRegistrations()
-    table = RegistrationTable(memory, lambda arguments: memory.register(arguments, NOW))
-    memory.start_poller = table.owners.append
-    return table
+    if request.param == "memory":
+        return MemoryRegistrations(started.append)
+    request.getfixturevalue("dynamodb")
+    return table_of()
 
 
 # Registrations
 
 
-def test_what_the_state_machine_writes_of_a_gate_the_poller_reads(table: RegistrationTable) -> None:
-    table.register("one", "lct-1 lct-2", "t" * 2048, NOW + 0.9)
+def test_what_the_state_machine_writes_of_a_gate_the_poller_reads(table: Registrations) -> None:
+    register(table, "one", "lct-1 lct-2", "t" * 2048, now=NOW + 0.9)
 
-    assert list(table.of_account.waiting(NOW)) == [Registration("one", ["lct-1", "lct-2"], "t" * 2048, NOW)]
-    assert table.of_account.registration("one") == Registration("one", ["lct-1", "lct-2"], "t" * 2048, NOW)
-    assert table.of_account.registration("another") is None
-
-
-def test_a_registration_is_removed_on_the_condition_of_its_token(table: RegistrationTable) -> None:
-    table.register("one", "lct-1", "token")
-    before = table.of_account.registration("one")
-    table.register("one", "lct-1", "newer")
-    after = table.of_account.registration("one")
-    assert before
-    assert after
-
-    table.of_account.remove(before)
-    assert table.of_account.registration("one") == after
-    table.of_account.remove(after)
-    assert table.of_account.registration("one") is None
-    table.of_account.remove(after)
+    assert list(table.waiting(NOW)) == [Registration("one", ["lct-1", "lct-2"], "t" * 2048, NOW)]
+    assert table.registration("one") == Registration("one", ["lct-1", "lct-2"], "t" * 2048, NOW)
+    assert table.registration("another") is None
 
 
-def test_a_gate_whose_sleep_is_long_over_does_not_wait(table: RegistrationTable) -> None:
-    table.register("one", "lct-1", "token", seconds=100)
+def test_a_registration_is_removed_on_the_condition_of_its_token(table: Registrations) -> None:
+    register(table, "one", "lct-1", "newer")
+    newer = Registration("one", ["lct-1"], "newer", NOW)
 
-    assert list(table.of_account.waiting(NOW + 104))
-    assert not list(table.of_account.waiting(NOW + 105))
+    table.remove(Registration("one", ["lct-1"], "older", NOW))
+    assert table.registration("one") == newer
+    table.remove(newer)
+    assert table.registration("one") is None
+    table.remove(newer)
+
+
+def test_a_gate_whose_sleep_is_long_over_does_not_wait(table: Registrations) -> None:
+    register(table, "one", "lct-1", seconds=100)
+
+    assert list(table.waiting(NOW + 104))
+    assert not list(table.waiting(NOW + 105))
 
 
 # The lease
 
 
-def test_the_lease_is_taken_by_the_check_that_finds_nobody_polling_and_that_one_starts_the_poller(
-    table: RegistrationTable,
+def test_the_lease_is_taken_by_the_check_that_finds_no_poller_and_that_one_starts_the_poller(
+    table: Registrations, started: list[str]
 ) -> None:
     for gate, second in (("one", 0), ("two", 0), ("one", 1), ("two", LEASE - 1)):
-        assert table.of_account.look_after_poller(gate, NOW + second) == LastPoll()
-    assert table.owners == [f"one@{NOW:.3f}"]
+        assert table.look_after_poller(gate, NOW + second) == LastPoll()
+    assert started == [f"one@{NOW:.3f}"]
 
-    table.of_account.look_after_poller("two", NOW + LEASE)
-    assert table.owners == [f"one@{NOW:.3f}", f"two@{NOW + LEASE:.3f}"]
-
-
-def test_the_lease_is_renewed_on_the_condition_that_it_is_still_ones_own(table: RegistrationTable) -> None:
-    assert table.of_account.take_lease("one", NOW)
-    assert table.of_account.renew_lease("one", NOW + 20)
-    assert not table.of_account.take_lease("two", NOW + LEASE + 19)
-    assert not table.of_account.renew_lease("two", NOW + 20)
-    assert table.of_account.renew_lease("one", NOW + 10 * LEASE), "a poller that stood still, where no other took it"
+    table.look_after_poller("two", NOW + LEASE)
+    assert started == [f"one@{NOW:.3f}", f"two@{NOW + LEASE:.3f}"]
 
 
-def test_a_lease_is_taken_over_once_though_the_pollers_event_is_delivered_twice(table: RegistrationTable) -> None:
-    assert table.of_account.take_lease("one", NOW)
-    assert table.of_account.take_over("one", "first delivery")
-    assert not table.of_account.take_over("one", "second delivery")
-    assert table.of_account.renew_lease("first delivery", NOW + 20)
+def test_the_lease_is_renewed_on_the_condition_that_it_is_still_ones_own(table: Registrations) -> None:
+    assert table.take_lease("one", NOW)
+    assert table.renew_lease("one", NOW + 20)
+    assert not table.take_lease("two", NOW + LEASE + 19)
+    assert not table.renew_lease("two", NOW + 20)
+    assert table.renew_lease("one", NOW + 10 * LEASE), "a poller that stood still, where no other took it"
 
 
-def test_the_lease_is_lost_to_whoever_takes_it_once_it_is_over_and_given_back_by_nobody_else(
-    table: RegistrationTable,
+def test_a_lease_is_taken_over_once_though_the_pollers_event_is_delivered_twice(table: Registrations) -> None:
+    assert table.take_lease("one", NOW)
+    assert table.take_over("one", "first delivery")
+    assert not table.take_over("one", "second delivery")
+    assert table.renew_lease("first delivery", NOW + 20)
+
+
+def test_the_lease_is_lost_to_another_poller_once_it_is_over_and_given_back_by_its_owner_alone(
+    table: Registrations,
 ) -> None:
-    table.of_account.take_lease("one", NOW)
+    table.take_lease("one", NOW)
 
-    assert table.of_account.take_lease("two", NOW + LEASE)
-    assert not table.of_account.renew_lease("one", NOW + LEASE)
-    table.of_account.give_lease_back("one")
-    assert not table.of_account.take_lease("three", NOW + LEASE)
-    table.of_account.give_lease_back("two")
-    assert table.of_account.take_lease("three", NOW + LEASE)
+    assert table.take_lease("two", NOW + LEASE)
+    assert not table.renew_lease("one", NOW + LEASE)
+    table.give_lease_back("one")
+    assert not table.take_lease("three", NOW + LEASE)
+    table.give_lease_back("two")
+    assert table.take_lease("three", NOW + LEASE)
 
 
-def test_a_poll_is_noted_by_whoever_has_the_lease_and_read_by_each_check_whether_it_takes_the_lease_or_not(
-    table: RegistrationTable,
+def test_a_poll_is_noted_by_the_owner_of_the_lease_and_read_by_each_check_whether_it_takes_the_lease_or_not(
+    table: Registrations, started: list[str]
 ) -> None:
-    table.of_account.take_lease("one", NOW)
-    table.of_account.note_poll("one", NOW + 1, 2.5)
-    table.of_account.note_poll("two", NOW + 2, 0.5)
+    table.take_lease("one", NOW)
+    table.note_poll("one", NOW + 1, 2.5)
+    table.note_poll("two", NOW + 2, 0.5)
 
-    assert table.of_account.look_after_poller("gate", NOW + 3) == LastPoll(NOW + 1, 2.5)
-    assert table.owners == []
-    assert table.of_account.look_after_poller("gate", NOW + LEASE) == LastPoll(NOW + 1, 2.5)
-    assert table.of_account.look_after_poller("gate", NOW + LEASE) == LastPoll(NOW + 1, 2.5)
-    assert table.owners == [f"gate@{NOW + LEASE:.3f}"]
+    assert table.look_after_poller("gate", NOW + 3) == LastPoll(NOW + 1, 2.5)
+    assert started == []
+    assert table.look_after_poller("gate", NOW + LEASE) == LastPoll(NOW + 1, 2.5)
+    assert table.look_after_poller("gate", NOW + LEASE) == LastPoll(NOW + 1, 2.5)
+    assert started == [f"gate@{NOW + LEASE:.3f}"]
 
 
 # What DynamoDB alone has
@@ -202,7 +193,7 @@ def test_a_poller_is_started_for_the_account_with_the_owner_of_the_lease_and_may
 ) -> None:
     account = Account("arn:role", "external", "us-west-2")
 
-    assert dynamodb.table(account).of_account.look_after_poller("gate", NOW) == LastPoll()
+    assert table_of(account).look_after_poller("gate", NOW) == LastPoll()
 
     named = {"RoleArn": "arn:role", "ExternalId": "external", "Region": "us-west-2"}
     assert dynamodb.invoked == [{**named, "Owner": f"gate@{NOW:.3f}"}]
@@ -210,22 +201,22 @@ def test_a_poller_is_started_for_the_account_with_the_owner_of_the_lease_and_may
 
 
 def test_gates_are_spread_over_partitions_and_all_of_them_are_found(dynamodb: DynamoDB) -> None:
-    table = dynamodb.table()
+    table = table_of()
     for gate in GATES[:80]:
-        table.register(gate, "lct-1", "token")
+        register(table, gate, "lct-1")
 
-    assert {one.gate for one in table.of_account.waiting(NOW)} == set(GATES[:80])
-    items = dynamodb.client.scan(TableName="registrations")["Items"]
+    assert {one.gate for one in table.waiting(NOW)} == set(GATES[:80])
+    items = boto3.client("dynamodb").scan(TableName="registrations")["Items"]
     assert len({item["Account"]["S"] for item in items}) == SHARDS
 
 
 def test_large_registrations_are_read_page_by_page(dynamodb: DynamoDB) -> None:
-    table, tasks = dynamodb.table(), " ".join(f"lct-{number:046}" for number in range(1000))
-    one_partition = [gate for gate in GATES if table.of_account.key(gate)["Account"]["S"].endswith("/0")]
+    table, tasks = table_of(), " ".join(f"lct-{number:046}" for number in range(1000))
+    one_partition = [gate for gate in GATES if table.key(gate)["Account"]["S"].endswith("/0")]
     for gate in one_partition:
-        table.register(gate, tasks, "t" * 2000)
+        register(table, gate, tasks, "t" * 2000)
 
-    assert [one.gate for one in table.of_account.waiting(NOW)] == sorted(one_partition)
+    assert [one.gate for one in table.waiting(NOW)] == sorted(one_partition)
     assert dynamodb.operations.count("dynamodb.Query") > SHARDS
 
 
@@ -233,41 +224,43 @@ def test_large_registrations_are_read_page_by_page(dynamodb: DynamoDB) -> None:
 def test_each_account_role_and_region_has_registrations_and_a_poller_of_its_own(
     dynamodb: DynamoDB, account: Account
 ) -> None:
-    own, other = dynamodb.table(), dynamodb.table(account)
-    own.register("one", "lct-1", "token")
+    own, other = table_of(), table_of(account)
+    register(own, "one", "lct-1")
 
-    assert other.of_account.registration("one") is None
-    assert not list(other.of_account.waiting(NOW))
-    assert own.of_account.take_lease("one", NOW)
-    assert other.of_account.take_lease("two", NOW)
+    assert other.registration("one") is None
+    assert not list(other.waiting(NOW))
+    assert own.take_lease("one", NOW)
+    assert other.take_lease("two", NOW)
 
 
-def test_a_pollers_item_that_somebody_else_has_written_breaks_no_check(dynamodb: DynamoDB) -> None:
-    table = dynamodb.table()
-    account = table.of_account.key("gate")["Account"]["S"].partition("/")[0]
+def test_a_pollers_item_in_another_form_breaks_no_check(dynamodb: DynamoDB) -> None:
+    table = table_of()
+    account = table.key("gate")["Account"]["S"].partition("/")[0]
     poller = {"Account": {"S": f"{account}/poller"}, "Gate": {"S": "poller"}}
-    dynamodb.client.put_item(TableName="registrations", Item={**poller, "Began": {"S": "now"}, "Took": {"NULL": True}})
+    boto3.client("dynamodb").put_item(
+        TableName="registrations", Item={**poller, "Began": {"S": "now"}, "Took": {"NULL": True}}
+    )
 
-    assert table.of_account.look_after_poller("gate", NOW) == LastPoll()
+    assert table.look_after_poller("gate", NOW) == LastPoll()
     assert len(dynamodb.invoked) == 1
 
 
 @pytest.mark.parametrize("missing", ["Tasks", "Token", "Since", "Expires"])
 def test_an_item_that_lacks_an_attribute_keeps_no_other_gate_from_its_poller(dynamodb: DynamoDB, missing: str) -> None:
     """An operator may write into the table, and a release to come may write otherwise."""
-    table = dynamodb.table()
-    table.register("broken", "lct-1", "token")
-    table.register("whole", "lct-2", "token")
-    key = table.of_account.key("broken")
-    dynamodb.client.update_item(
+    table = table_of()
+    register(table, "broken", "lct-1")
+    register(table, "whole", "lct-2")
+    key = table.key("broken")
+    boto3.client("dynamodb").update_item(
         TableName="registrations", Key=key, UpdateExpression="REMOVE #it", ExpressionAttributeNames={"#it": missing}
     )
 
-    waiting = {one.gate: one for one in table.of_account.waiting(NOW)}
+    waiting = {one.gate: one for one in table.waiting(NOW)}
 
     assert waiting.keys() == ({"whole", "broken"} if missing == "Since" else {"whole"})
-    assert table.of_account.registration("whole") == waiting["whole"]
-    table.of_account.registration("broken")
+    assert table.registration("whole") == waiting["whole"]
+    table.registration("broken")
 
 
 class TestSlots:
@@ -302,10 +295,10 @@ class TestSlots:
 
         assert not first.take_slot(NOW)
 
-    def test_whoever_has_lost_the_lease_does_not_keep_its_slot(self, pollers: list[Registrations]) -> None:
+    def test_a_poller_that_has_lost_the_lease_does_not_keep_its_slot(self, pollers: list[Registrations]) -> None:
         for poller in pollers[:MOST_POLLERS]:
             poller.take_slot(NOW)
-            assert not poller.renew_lease("nobody", NOW + 20)
+            assert not poller.renew_lease("another", NOW + 20)
 
         assert pollers[MOST_POLLERS].take_slot(NOW + LEASE)
 
@@ -323,7 +316,7 @@ class TestSlots:
 def test_a_table_that_is_gone_is_unavailable_and_no_token_is_in_the_error(
     dynamodb: DynamoDB, call: Callable[[Registrations], Any]
 ) -> None:
-    dynamodb.client.delete_table(TableName="registrations")
+    boto3.client("dynamodb").delete_table(TableName="registrations")
 
     with pytest.raises(TableUnavailable) as error:
         call(Registrations("registrations", Account()))

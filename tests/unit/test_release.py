@@ -1,4 +1,4 @@
-"""What a release hands out: one version everywhere, and the same bytes whoever builds it."""
+"""What a release hands out: one version everywhere, and the same bytes on each machine."""
 
 import hashlib
 import io
@@ -57,8 +57,8 @@ def another_python(folder: Path) -> str:
 
 
 @pytest.mark.slow
-def test_a_build_is_the_same_byte_for_byte_whoever_makes_it(built: Path, tmp_path: Path) -> None:
-    """With another Python, time zone, locale and umask, and with what a person may have told pip."""
+def test_a_build_is_the_same_byte_for_byte_on_each_machine(built: Path, tmp_path: Path) -> None:
+    """With another Python, time zone, locale and umask, and with settings that a person may have for pip."""
     made = subprocess.run(  # noqa: S603 - a Python of this machine
         [another_python(tmp_path / "python"), "-c", BUILD, str(tmp_path)],
         cwd=ROOT, env={**os.environ, **ELSEWHERE}, check=True, stdout=subprocess.PIPE, text=True,

@@ -215,7 +215,7 @@ def test_with_a_handle_a_timeout_need_not_fit_in_the_service_timeout(seconds: in
     assert request.timeout == seconds
 
 
-# When a wait ends, and what fits in before whoever waits gives up
+# When a wait ends, and what fits in before the recipient gives up
 
 BEGAN = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
 EVENTS = 25_000
@@ -273,7 +273,7 @@ def test_a_signal_comes_before_a_wait_condition_of_twelve_hours_gives_up() -> No
 
 
 def test_a_whole_wait_for_a_lambda_that_does_not_work_fits_into_an_executions_history() -> None:
-    """However long a gate may wait: an execution that runs into that limit responds to nobody."""
+    """However long a gate may wait: an execution that runs into that limit sends no response."""
     for timeout in range(1, 86_401):
         found = Times.of(BEGAN, timeout, MARGIN)
 

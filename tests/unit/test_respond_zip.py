@@ -95,7 +95,7 @@ def test_it_responds_though_every_other_module_is_broken_and_there_is_no_layer(
         env={**os.environ, "GATE_STATE_MACHINE_ARN": "arn"},
     )  # fmt: skip
 
-    ((waiter, got),) = outside.heard().items()
+    ((waiter, got),) = outside.received().items()
     assert waiter == (HANDLE if "handle" in door else STACK)
     if "state" in door:
         assert got == {**FAILURE, "Reason": BROKE}

@@ -1,4 +1,4 @@
-"""A response that always fits. Its delivery is tested over TLS, where there is somebody to take it."""
+"""A response that always fits. Its delivery is tested over TLS, with a receiver."""
 
 import json
 from contextlib import suppress
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from license_conversion.conversion import ATTRIBUTES
-from license_conversion.errors import NobodyListens, ResponseNotTaken
+from license_conversion.errors import RecipientGone, ResponseNotTaken
 from license_conversion.response import is_signed, requested_at, response, send, service_timeout, signal
 from license_conversion.text import MARK
 from tests.unit.one_gate import STACK_EVENT, TASK_ID
@@ -251,16 +251,16 @@ def test_only_a_url_that_cloudformation_has_signed_gets_anything(url: Any, *, si
     if to_handle:
         event = {**EVENT, "ResourceProperties": {"WaitConditionHandle": url}}
 
-    with suppress(NobodyListens):
+    with suppress(RecipientGone):
         sent_by(s3, event, to_handle=to_handle)
 
     assert (is_signed(url), [to for to, _ in s3.got]) == (signed, [url] if signed else [])
 
 
 @pytest.mark.parametrize("to_handle", [False, True], ids=["response", "signal"])
-def test_nobody_listens_to_what_is_no_request(*, to_handle: bool) -> None:
-    """Whoever may start the state machine can say anything: the responder ends by this error, and tries nothing else again."""
-    with pytest.raises(NobodyListens):
+def test_what_is_no_request_has_no_recipient(*, to_handle: bool) -> None:
+    """A principal that may start the state machine can give it anything: this error ends the responder without another try."""
+    with pytest.raises(RecipientGone):
         sent_by(KeepsHowLong(), {}, to_handle=to_handle)
 
 
@@ -268,16 +268,16 @@ def test_nobody_listens_to_what_is_no_request(*, to_handle: bool) -> None:
     ("after", "to_handle", "tried", "error"),
     [
         pytest.param(10, False, 28, ResponseNotTaken, id="as long as the invocation has, then another may try"),
-        pytest.param(62, False, 28, NobodyListens, id="as long as that, when nobody listens by then"),
-        pytest.param(80, False, 10, NobodyListens, id="no longer than CloudFormation listens"),
-        pytest.param(90, False, 0, NobodyListens, id="once, when it has just given up"),
-        pytest.param(900, False, 0, NobodyListens, id="once, long after that"),
+        pytest.param(62, False, 28, RecipientGone, id="as long as that, when CloudFormation has given up by then"),
+        pytest.param(80, False, 10, RecipientGone, id="no longer than CloudFormation waits"),
+        pytest.param(90, False, 0, RecipientGone, id="once, when it has just given up"),
+        pytest.param(900, False, 0, RecipientGone, id="once, long after that"),
         pytest.param(
             3600, True, 28, ResponseNotTaken, id="a signal whenever: a wait condition's own time is not known"
         ),
     ],
 )
-def test_sending_ends_when_cloudformation_has_given_up_and_says_whether_it_still_listens(
+def test_sending_ends_when_cloudformation_has_given_up_and_says_whether_it_still_waits(
     *, after: float, to_handle: bool, tried: float, error: type[Exception]
 ) -> None:
     s3 = KeepsHowLong(takes=False)
@@ -303,7 +303,7 @@ NO_PROPERTIES: list[Any] = [None, [], "text", 5, {}]
     ],
     ids=repr,
 )
-def test_when_cloudformation_gives_up_is_known_of_properties_that_nobody_has_checked(
+def test_when_cloudformation_gives_up_is_known_of_properties_that_were_not_checked(
     properties: Any, seconds: int
 ) -> None:
     assert service_timeout({"ResourceProperties": properties}) == seconds

@@ -52,7 +52,7 @@ def test_every_2xx_has_taken_it(s3: S3, status: int) -> None:
 
 @pytest.mark.parametrize("trouble", [301, 302, 307, 400, 403, 404, 500, 503, RESET, LOST])
 def test_whatever_is_not_2xx_is_tried_again(s3: S3, trouble: int | str) -> None:
-    """A redirect too: nobody follows it, so nobody has taken the response."""
+    """A redirect too: it is not followed, so the response was not taken."""
     s3.receiver.misbehave(trouble)
 
     assert s3.deliver() == 2
@@ -92,7 +92,7 @@ def test_a_receiver_that_says_nothing_is_left_when_the_time_is_up(s3: S3) -> Non
         s3.deliver(seconds=0.1)
 
 
-def test_a_response_goes_to_nobody_whose_certificate_is_not_trusted(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_goes_to_no_server_whose_certificate_is_not_trusted(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
 
     with pytest.raises(ResponseNotTaken, match=ssl.SSLCertVerificationError.__name__):

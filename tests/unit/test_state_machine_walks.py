@@ -11,7 +11,7 @@ from typing import Any
 import botocore.session
 import pytest
 
-from license_conversion.errors import AccessDenied, GateError, InvalidRequest, NobodyListens
+from license_conversion.errors import AccessDenied, GateError, InvalidRequest, RecipientGone
 from license_conversion.gate import RETRY_SECONDS
 from license_conversion.license_manager import NEW_ROLE
 from license_conversion.request import MARGIN, Times
@@ -132,7 +132,7 @@ def test_where_time_is_short_the_response_goes_first() -> None:
 
 
 def test_where_the_late_response_is_not_taken_the_event_goes_out_all_the_same() -> None:
-    walk = stack({**ENDED, "GiveUpAt": at(-1)}, Respond=NobodyListens.__name__).out()
+    walk = stack({**ENDED, "GiveUpAt": at(-1)}, Respond=RecipientGone.__name__).out()
 
     assert walk.functions == ["CheckTask", "Respond", "PutMetricData", "PutEvents"]
     assert walk.execution.error == "LicenseConversion.NoResponse"
@@ -270,7 +270,7 @@ UNMODELLED = [
 
 
 @pytest.mark.parametrize("error", [*lambdas_errors(), *UNMODELLED])
-def test_no_error_of_lambdas_ends_a_gate_or_is_retried_where_nobody_counts(error: str) -> None:
+def test_no_error_of_lambdas_ends_a_gate_or_is_retried_without_being_counted(error: str) -> None:
     walk = token(error, ENDED, Respond=[error, {}]).out()
 
     assert (walk.times("CheckTask"), walk.metrics) == ([0, 14], ["ChecksFailed"])
@@ -348,8 +348,8 @@ def test_a_response_that_was_not_sent_is_sent_again_for_an_hour_and_its_gate_say
     assert (walk.execution.error, walk.execution.cause) == ("LicenseConversion.NoResponse", cause)
 
 
-def test_where_nobody_listens_nothing_is_sent_again() -> None:
-    walk = stack(ENDED, Respond=NobodyListens.__name__).out()
+def test_where_the_recipient_no_longer_waits_nothing_is_sent_again() -> None:
+    walk = stack(ENDED, Respond=RecipientGone.__name__).out()
 
     assert len(walk.times("Respond")) == 1
     assert walk.execution.error == "LicenseConversion.NoResponse"
@@ -406,7 +406,7 @@ def test_an_input_that_looks_like_nothing_or_like_ours_is_left_to_the_check(exec
 
 
 def test_an_execution_outlives_the_longest_wait_by_less_than_an_hour() -> None:
-    """Step Functions' own end of it responds to nobody, the safety net has to."""
+    """Step Functions' own end of it sends no response, the safety net has to."""
     assert 86400 + 600 <= (gate().timeout_seconds or 0) <= 86400 + 3600
 
 

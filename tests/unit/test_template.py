@@ -110,7 +110,7 @@ def test_a_request_that_lambda_gives_up_reaches_the_responder_while_cloudformati
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_no_function_goes_inactive_because_nobody_invokes_it_for_two_weeks(
+def test_no_function_goes_inactive_because_it_was_not_invoked_for_two_weeks(
     function: str, network: Network, said: Callable[[], Said]
 ) -> None:
     """https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html"""
@@ -133,10 +133,10 @@ def test_the_responder_has_no_layer_and_network_architecture_and_log_group_are_t
     assert "CompatibleArchitectures" not in layer, "a region without arm64 refuses a layer that names it"
 
 
-def test_each_function_is_told_what_it_reads_from_its_environment() -> None:
-    told = {name: set(one["Environment"]["Variables"]) for name, one in FUNCTIONS.items()}
+def test_each_function_is_given_what_it_reads_from_its_environment() -> None:
+    given = {name: set(one["Environment"]["Variables"]) for name, one in FUNCTIONS.items()}
 
-    assert told == {
+    assert given == {
         "CustomResourceFunction": {"GATE_STATE_MACHINE_ARN"},
         "CheckTaskFunction": {"GATE_ROLE_ARN", "GATE_TABLE_NAME", "GATE_POLL_FUNCTION"},
         "PollTasksFunction": {"GATE_ROLE_ARN", "GATE_TABLE_NAME"},

@@ -22,7 +22,7 @@ def test_a_full_bucket_gives_its_size_at_once_and_then_its_rate() -> None:
     assert taken(TokenBucket(clock.monotonic, 0.2)) == 1, "less than one a second still lets one through"
 
 
-def test_units_are_lent_to_whoever_comes_first_and_paid_by_those_after_it() -> None:
+def test_units_are_lent_to_the_first_call_and_paid_by_those_after_it() -> None:
     clock = VirtualClock()
     bucket = TokenBucket(clock.monotonic, 10)
     found = [bucket.take_units(25), bucket.take_units(1)]

@@ -1,4 +1,4 @@
-"""What happens before LocalStack begins: its process offers what the tests' own uses, and reads or parses each thing once."""
+"""What happens before LocalStack begins: its process offers what the tests' own uses."""
 
 import threading
 from typing import cast
@@ -18,7 +18,6 @@ tables_are_away = threading.Event()
 
 @hooks.on_infra_start()  # type: ignore[untyped-decorator,unused-ignore]  # LocalStack is untyped
 def begin() -> None:
-    parse_once.regions()
     parse_once.services()
     settings = CloudSettings.from_environment()
     handlers.serve_custom_service_request_handlers.append(_spoil)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 KILLED = "killed"
-"""The file in a sandbox's folder that says that somebody has killed its runtime."""
+"""The file in a sandbox's folder that says that a test has killed its runtime."""
 _PREFIX = "LOCAL_CLOUD_"
 
 

@@ -7,17 +7,18 @@
 - an instance has a usage operation and product codes, which License Manager has changed or not, and takes a moment to stop
 - one with the tag NEVER_RUNS is stopped again by EC2 after each start
 
-Each service is changed when it is loaded, at its first call: nobody else waits for it.
+Each service is changed when it is loaded, at its first call: no other call waits for it.
 """
 
 import json
 import threading
+from copy import deepcopy
+from functools import cache
 from importlib import import_module
 from typing import Any, cast
 
 from localstack.services.plugins import Service, aws_provider
 
-from tests.local_cloud import parse_once
 from tests.local_cloud.localstack import DIRECT
 from tests.local_cloud.localstack_plugins import query_language
 from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
@@ -39,13 +40,24 @@ def stepfunctions() -> Service:
     tasks, aws_sdk, events = (
         cast("Any", import_module(f"{services}.state_task_service{name}")) for name in ("", "_aws_sdk", "_events")
     )
-    parse_once.definitions(import_module(f"{asl}.parse.asl_parser"))
+    _parse_once(cast("Any", import_module(f"{asl}.parse.asl_parser")).AmazonStateLanguageParser)
     tasks.StateTaskService._SERVICE_NAME_SFN_TO_BOTO_OVERRIDES["licensemanager"] = "license-manager"
     aws_sdk._SERVICE_ERROR_NAMES.update(licensemanager="LicenseManager", ec2="Ec2")
     events.StateTaskServiceEvents._from_error = _as_failed_task(events)
     query_language.evaluate_here()
     _stay_stopped(cast("Any", import_module(f"{asl}.eval.environment")).Environment)
     return Service.for_provider(StepFunctionsProvider())
+
+
+def _parse_once(parser: Any) -> None:
+    """LocalStack parses the definition for each execution. Each has a program of its own: it keeps state there."""
+    parse_once = cache(parser.parse)
+
+    def parse(definition: str) -> tuple[Any, Any]:
+        program, tree = parse_once(definition)
+        return deepcopy(program), tree
+
+    parser.parse = staticmethod(parse)
 
 
 def _as_failed_task(events: Any) -> Any:
@@ -135,14 +147,14 @@ _LICENSE = """{% set license = instance.license_context %}<usageOperation>{{ lic
 
 
 def _license_context(instance_id: str) -> Any:
-    """EC2 and License Manager are one AWS: what a conversion has changed, EC2 tells."""
+    """EC2 and License Manager are one AWS: what a conversion has changed, EC2 reports."""
     asked = f"{CloudSettings.from_environment().license_manager_url}/_control/license_context"
     with DIRECT.open(asked, json.dumps({"instance_id": instance_id}).encode(), timeout=10) as answer:
         return json.load(answer)
 
 
 def _stop_slowly(stop: Any) -> Any:
-    """moto stops an instance at once, and then nobody has to wait for it."""
+    """moto stops an instance at once, and then no caller has to wait for it."""
 
     def stop_slowly(instance: Any) -> Any:
         before = stop(instance)

@@ -1,7 +1,7 @@
 """IAM in LocalStack: who makes a call, and no answer but AWS's AccessDenied for one that the caller's policies do not allow.
 
 LocalStack's open edition judges nothing, but it assumes roles as AWS does: each sandbox has a key of its own, and so have
-Step Functions and Lambda when they act in a role's name. The key of a request tells the role, or the person, that is judged
+Step Functions and Lambda when they act in a role's name. The key of a request shows the role, or the person, that is judged
 (see ``tests.local_cloud.iam``). A key that belongs to neither is the account's root, which may do anything.
 """
 
@@ -24,7 +24,7 @@ from tests.local_cloud.iam.needs import AwsCall, needs_of
 from tests.local_cloud.localstack_plugins.cloud_settings import CloudSettings
 
 NOT_JUDGED = {"ec2"}
-"""An example converts instances; the application itself never calls EC2. The engine is not told the instances' tags, which the
+"""An example converts instances; the application itself never calls EC2. The engine does not get the instances' tags, which the
 conditions of that example's role ask for."""
 _sessions: dict[str, AssumedRole] = {}
 """By access key. moto has them in a list, which grows with every state of every execution."""
@@ -42,7 +42,7 @@ class Gatekeeper:
         self.verdicts = self._judge.verdicts
 
     def denial(self, access_key: str, call: AwsCall) -> str:
-        """AWS's sentence; empty for a call that is allowed, or that nobody judges."""
+        """AWS's sentence; empty for a call that is allowed, or that is not judged."""
         principal = principal_of(access_key)
         if principal is None:
             return ""
@@ -64,7 +64,7 @@ def gatekeeper() -> Gatekeeper:
 
 
 def principal_of(access_key: str) -> Principal | None:
-    """The role whose session has this key, or the user who has it; None for root, and for a role that nobody made here."""
+    """The role whose session has this key, or the user who has it; None for root, and for a role that was not made here."""
     if session := _sessions.get(access_key):
         role = _role(session.role_arn)
         return Principal(session.arn, role.arn, _policies(role)) if role else None
@@ -80,7 +80,7 @@ def _policies(owner: Any) -> tuple[tuple[str, str], ...]:
 
 
 def _trust_of(role_arn: str) -> str:
-    """Empty for a role that nobody made here."""
+    """Empty for a role that was not made here."""
     role = _role(role_arn)
     return role.assume_role_policy_document if role else ""
 

@@ -40,12 +40,7 @@ _HERE = Path(__file__).parents[1]
 _ASYNCHRONOUS_AT_ONCE = 100
 _INVOCATIONS = "/2015-03-31/functions/function/invocations"
 _TIMED_OUT = re.compile(rb"Task timed out after [\d.]+ seconds")
-_FROM_LOCALSTACK = (
-    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-    "AWS_LAMBDA_FUNCTION_TIMEOUT", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME",
-    "AWS_LAMBDA_INITIALIZATION_TYPE", "_HANDLER",
-)  # fmt: skip
+_LOCALSTACKS_OWN = ("LOCALSTACK_", "EDGE_PORT", "_AWS_XRAY")
 
 # The kernel ends a sandbox when the thread that started it ends (see follow.py): this one lives as long as LocalStack.
 _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox-starter")
@@ -163,18 +158,14 @@ class EmulatorExecutor(RuntimeExecutor):  # type: ignore[misc]
 
     def _environment(self, code: Path, env_vars: dict[str, Any]) -> dict[str, str]:
         opt = [layer.code.get_unzipped_code_location() / "python" for layer in self.function_version.config.layers]
-        own = self.function_version.config.environment or {}
-        lambdas = {name: str(env_vars[name]) for name in _FROM_LOCALSTACK if name in env_vars}
         return {
+            **{name: str(value) for name, value in env_vars.items() if not name.startswith(_LOCALSTACKS_OWN)},
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "LANG": "C.UTF-8",
-            "TZ": ":UTC",
             "HOME": str(self._folder),
             "TMPDIR": str(self._folder / "tmp"),
             "SSL_CERT_FILE": str(self._settings.authority),
             "AWS_ENDPOINT_URL_LICENSE_MANAGER": self._settings.license_manager_url,
-            **{name: str(value) for name, value in own.items()},
-            **lambdas,
             "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
             "LAMBDA_TASK_ROOT": str(code),
             **({"PYTHONPATH": os.pathsep.join(str(folder) for folder in opt)} if opt else {}),

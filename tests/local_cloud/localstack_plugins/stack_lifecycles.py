@@ -2,7 +2,7 @@
 
 LocalStack's engine resolves templates and creates, updates and deletes single resources. It rolls nothing back, calls a
 failed update complete, and cannot delete a stack whose create is in flight; this provider does that, as far as custom
-resources can tell:
+resources can see:
 
 - a failed create is rolled back: what was created is deleted, last first, the failed resource by the physical id that it
   answered or that CloudFormation made up (``OnFailure`` may be DO_NOTHING)
@@ -67,7 +67,7 @@ class LifecycleProvider(CloudformationProviderV2):  # type: ignore[misc]
     @handler("CreateStack", expand=False)  # type: ignore[untyped-decorator,unused-ignore]
     def create_stack(self, context: RequestContext, request: CreateStackInput) -> CreateStackOutput:
         change_set = self._change_set(context, request, ChangeSetType.CREATE)
-        change_set.stack.events.clear()  # nobody was asked to review it
+        change_set.stack.events.clear()  # no person reviews it
         self._begin(context, change_set, rolls_back=request.get("OnFailure") != "DO_NOTHING")
         return CreateStackOutput(StackId=change_set.stack.stack_id)
 

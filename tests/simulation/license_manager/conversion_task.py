@@ -1,4 +1,4 @@
-"""A license type conversion task, as the service sees it, and as it tells of it."""
+"""A license type conversion task, as the service sees it, and as it answers about it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Context = str | Mapping[str, Any]
 @dataclass(frozen=True)
 class Task:
     """A task that ends by itself, `duration` seconds after `start_time` (epoch seconds). With `begins_when_seen` that is when
-    the service first tells of it: then whoever looks sees it run, however long it took to come.
+    the service first answers about it: then a check sees it run, however late it comes.
 
     `without` names members that are never answered; `region` is the only one that knows the task, None for all of them.
     """
@@ -44,7 +44,7 @@ class Task:
         return IN_PROGRESS if runs else self.end_status
 
     def is_listed(self, region: str, wanted: Iterable[tuple[str, str]], now: float) -> bool:
-        """Whether a list of the region has it whose filters want these members: of what is true, whatever it tells."""
+        """Whether a list of the region has it whose filters want these members: of what is true, whatever it answers."""
         if self.start_time > now or self.region not in (None, region):
             return False
         return all((self.status(now) if member == "Status" else self.resource_arn) == value for member, value in wanted)

@@ -41,7 +41,7 @@ class ConversionService:
     """License Manager's conversion tasks in memory.
 
     `clock` gives epoch seconds. `page_size` bounds a page of the list, and `seed` makes its order, which is no order: the API
-    promises none; with None it is that in which they were added. `instance_state` tells the state of an instance by its id, as
+    promises none; with None it is that in which they were added. `instance_state` gives the state of an instance by its id, as
     EC2 names it.
     """
 
@@ -86,7 +86,7 @@ class ConversionService:
 
     @property
     def tasks(self) -> list[Json]:
-        """What the service would tell of each task now, in the order that they were added."""
+        """What the service would answer about each task now, in the order that they were added."""
         return [task.answer(self.clock()) for task in list(self._tasks.values())]
 
     def add_task(self, task_id: str | None = None, **members: Any) -> str:
@@ -101,7 +101,7 @@ class ConversionService:
 
     @property
     def known(self) -> Mapping[str, Task]:
-        """The tasks as they are, whatever the service tells of them."""
+        """The tasks as they are, whatever the service answers about them."""
         return self._tasks
 
     def change_task(self, task_id: str, **changes: Any) -> None:
@@ -117,7 +117,7 @@ class ConversionService:
         )
 
     def license_context(self, instance_id: str) -> Json:
-        """What the instance is billed as, after the conversions so far; EC2 tells it. Windows BYOL before the first.
+        """What the instance is billed as, after the conversions so far; EC2 reports it. Windows BYOL before the first.
 
         A conversion may fail when it has changed that already: then its task has a LicenseConversionTime.
         """
