@@ -42,7 +42,8 @@ HELP = {"SendTaskSuccess", "Invoke PollTasks", "Poll", "PollList", "Table", "Reg
 SECONDS_OF_A_CHECK, SECONDS_OF_A_FLEETS_CHECK = 20.0, 9.0
 """Of a wait, for each check, at least: an execution has 25,000 events."""
 NET_SECONDS = 730.0
-"""How long after an execution's end the safety net responds at the latest: a late event, three attempts of Lambda's."""
+"""How long after an execution's end the safety net responds at the latest, besides what Lambda throttles: a late event, three
+attempts of Lambda's."""
 NET_PUT_SECONDS = 20.0
 """Where CloudFormation waits no longer than this, one invocation of the safety net tries, and no other one."""
 GATE_BROKE = "The gate itself broke"
@@ -324,10 +325,11 @@ class Promises:
             return
         kind, cause = outcome["Error"].removeprefix("LicenseConversion."), outcome["Cause"]
         self._check_failure(caller, kind, caller.deadline, cause)
-        task = json.loads(cause) if cause.startswith("{") else {}
-        told = task.get("Status") in ("FAILED", "IN_PROGRESS") if kind == "Failed" else bool(task)
-        if kind in ("Failed", "TimedOut") and not told:
-            self._fail(f"{caller} gets a Cause without the task: {cause}")
+        if kind in ("Failed", "TimedOut"):
+            task = json.loads(cause) if cause.startswith("{") else {}
+            told = task.get("Status") in ("FAILED", "IN_PROGRESS") if kind == "Failed" else bool(task)
+            if not told:
+                self._fail(f"{caller} gets a Cause without the task: {cause}")
 
     # The safety net
 
@@ -337,8 +339,9 @@ class Promises:
             self._fail(
                 f"{waiter} gets a response of the safety net, though its gate ended {execution.status} {execution.error}"
             )
-        if self._clock.now - execution.stopped > NET_SECONDS:
-            self._fail(f"{waiter} gets a response {self._clock.now - execution.stopped} s after its execution's end")
+        late = self._clock.now - execution.stopped
+        if late - waiter.lost_in(execution.stopped, self._clock.now) > NET_SECONDS:
+            self._fail(f"{waiter} gets a response {late} s after its execution's end")
 
     def net_came_through(self, waiter: Waiter) -> None:
         """The responder has worked through an event without an error. The recipient must have a response by now."""
