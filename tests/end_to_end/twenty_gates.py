@@ -40,6 +40,7 @@ class TwentyGates:
         self._add_task = application.cloud.license_manager.add_task
         self._executions: list[str] = []
         self._stacks: dict[str, str] = {}
+        self._endless: list[str] = []
 
     def run(self) -> None:
         self._meet_a_throttle_and_a_table_that_is_away()
@@ -49,6 +50,10 @@ class TwentyGates:
         self._ended()
         self._meet_what_is_broken()
         self._strangers()
+        for (
+            task_id
+        ) in self._endless:  # or a poller goes on until the gates that were stopped would have woken by themselves
+            self._cloud.license_manager.finish_task(task_id)
         self._says("The poller has polled")  # known once that poller has ended
         assert len(self._executions) + len(self._stacks) == 20
 
@@ -65,7 +70,7 @@ class TwentyGates:
         dynamodb, table = self._cloud.client("dynamodb"), self._application.physical_id("RegistrationTable")
         taken = {f"Slot{number}": {"N": f"{time.time() + SECONDS}"} for number in range(MOST_POLLERS)}
         dynamodb.put_item(TableName=table, Item={**SLOTS, **taken})
-        self._start(self._add_task(duration=FOREVER), TimeoutSeconds=20, Region="us-west-2")
+        self._start(self._endless_task(), TimeoutSeconds=20, Region="us-west-2")
         self._says("As many pollers run as may")
         dynamodb.delete_item(TableName=table, Key=SLOTS)
 
@@ -77,13 +82,13 @@ class TwentyGates:
     def _come_to_another_end(self) -> None:
         self._start(self._add_task(duration=5, end_status="FAILED"), TaskToken="of-another-account")
         self._create("fails", self._add_task(duration=7, end_status="FAILED"))
-        self._start(self._add_task(duration=FOREVER), TimeoutSeconds=20)
+        self._start(self._endless_task(), TimeoutSeconds=20)
         self._start(self._add_task(duration=0, end_status="PAUSED"), TimeoutSeconds=20)
         self._start("lct-0123456789abcdef0", OnFailur="FAIL")
         self._cloud.misbehave(*[503] * 100, stack="twenty-not-taken")
         self._create("not-taken", self._add_task(duration=3), ServiceTimeout="20")
         for name in ("deleted", "stopped"):
-            task_id = self._add_task(duration=FOREVER)
+            task_id = self._endless_task()
             self._create(name, task_id)
             eventually(lambda task_id=task_id: self._cloud.license_manager.calls_for(task_id), SECONDS)  # type: ignore[misc]
         self._cloud.stacks.delete(self._stacks["deleted"], wait=False)
@@ -94,8 +99,8 @@ class TwentyGates:
 
     def _meet_what_is_broken(self) -> None:
         with self._without_layers("CheckTaskFunction"):
-            self._create("broken", self._add_task(duration=FOREVER), ServiceTimeout="15")
-            self._start(self._add_task(duration=FOREVER), TimeoutSeconds=12)
+            self._create("broken", self._endless_task(), ServiceTimeout="15")
+            self._start(self._endless_task(), TimeoutSeconds=5)
             self._ended()
         with self._denied("events:PutEvents"):
             self._start(self._add_task(duration=0))
@@ -108,6 +113,10 @@ class TwentyGates:
             ("CustomResourceFunction", {"RequestType": "Create"}),
         ):
             self._lambda.invoke(FunctionName=self._application.physical_id(function), Payload=json.dumps(event))
+
+    def _endless_task(self) -> str:
+        self._endless.append(self._add_task(duration=FOREVER))
+        return self._endless[-1]
 
     def _start(self, task_id: str, **given: Any) -> None:
         self._executions.append(self._application.start({"LicenseConversionTaskId": task_id, **given}))
