@@ -45,6 +45,12 @@ def test_a_gate_that_did_not_even_begin_has_no_lag(said: Callable[[], Said]) -> 
     assert "DetectionLag" not in said().metrics
 
 
+def test_a_poll_is_counted_at_once_because_the_poller_goes_on(said: Callable[[], Said]) -> None:
+    telemetry.polled(7, 1.26)
+
+    assert said().units == {"GatesWaiting": "Count", "SecondsToPoll": "Seconds"}
+
+
 def test_what_runs_without_the_layer_counts_as_the_other_functions_do(capsys: pytest.CaptureFixture[str]) -> None:
     plain_telemetry.count("ResponderRuns", 2)
     plain = json.loads(capsys.readouterr().out)
