@@ -1,10 +1,7 @@
 """Which gates wait at a deployed application. `make delete` calls it, because the stacks of those gates would fail.
 
-    python -m scripts.waiting
-
 The stack is the one that samconfig.toml names; the region is AWS_REGION, which boto3 itself does not read, or else what boto3
-finds. Exits with 1 and their names when there are any. It needs the right to describe
-the stack and to list executions.
+finds. Exits with 1 and their names when there are any. It needs the right to describe the stack and to list executions.
 """
 
 import os

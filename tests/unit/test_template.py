@@ -3,7 +3,7 @@
 import importlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -45,29 +45,14 @@ def made() -> dict[str, Any]:
     return transform(template, {}, no_managed_policies)["Resources"]  # type: ignore[no-any-return]
 
 
-def _named(value: Any) -> Iterator[str]:
-    """The resources that a part of a template refers to."""
-    if isinstance(value, list):
-        for one in value:
-            yield from _named(one)
-    elif isinstance(value, dict):
-        for function in ("Ref", "Fn::GetAtt", "DependsOn"):
-            said = value.get(function, [])
-            yield from [said.split(".")[0]] if isinstance(said, str) else said
-        sub = value.get("Fn::Sub", "")
-        yield from re.findall(r"\$\{(\w+)", sub if isinstance(sub, str) else sub[0])
-        for one in value.values():
-            yield from _named(one)
-
-
 def test_nothing_that_a_response_needs_is_deleted_before_each_gate_that_waits_has_one(made: dict[str, Any]) -> None:
     """CloudFormation deletes a resource before those that it depends on, and what has no dependency all at once."""
     goes_later: set[str] = set()
     found = {"Responder"}
     while found:
         goes_later |= found
-        found = {name for each in found for name in _named(made[each])}
-        found = (found & made.keys()) - goes_later
+        text = json.dumps([made[each] for each in found])  # the functions that name a resource, in each of their forms
+        found = {*re.findall(r"[\"{](\w+)[\".}]", text)} & made.keys() - goes_later
     goes_at_once = {
         name for name, one in made.items() if name not in goes_later and one["Type"] != "AWS::CloudWatch::Alarm"
     }
