@@ -40,6 +40,7 @@ MOST_EXCUSED = {
     "an execution began after the request that takes its place": 30,
     "another delivery began an execution after the responder's response": 30,
     "faulty PUTs in the margin": 30,
+    "a fault in the search for executions left one running": 25,
 }
 SELDOM = 15
 """In how many of a thousand orders the oracle may look the other way, and for any other reason. A part has five hundred,
