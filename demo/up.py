@@ -31,7 +31,7 @@ aws cloudformation describe-stack-events --stack-name my-stack --output table \\
 
 # A conversion that fails. SAM shows the events as they come, the Reason among them.
 TASK=$(curl -s $AWS_ENDPOINT_URL_LICENSE_MANAGER/_control/add_task \\
-  -d '{{"duration": 20, "end_status": "FAILED"}}' | tr -d '"')
+  -d '{{"duration": 10, "end_status": "FAILED"}}' | tr -d '"')
 .venv/bin/sam deploy --stack-name failing --template-file examples/stack-gate.yaml \\
   --parameter-overrides LicenseConversionTaskId=$TASK
 """

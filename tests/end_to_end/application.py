@@ -89,6 +89,13 @@ def packaged(cloud: LocalCloud) -> str:
     return re.sub(r"DefinitionS3Location: (\S+)", lambda found: f"{location}{stored(found[1])}}}", text)
 
 
+def impatient(folder: Path) -> dict[str, str]:
+    """An environment in which no pause of the AWS CLI's or SAM's is longer than a second; some are of 15 or 30."""
+    pauses = "import time\n\nsleep = time.sleep\ntime.sleep = lambda seconds: sleep(min(seconds, 1))\n"
+    (folder / "sitecustomize.py").write_text(pauses)
+    return {"PYTHONPATH": str(folder)}
+
+
 def run_instance(cloud: LocalCloud) -> dict[str, Any]:
     """As an example of a state machine is told of it."""
     ec2 = cloud.client("ec2")

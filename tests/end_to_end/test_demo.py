@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from demo import up
 from demo.scenes import Demo
 from demo.screen import WIDEST, Screen, plain_console
 from scripts.record_demo import COLUMNS, COMMAND, PAUSE, PICTURE, first_scene
-from tests.end_to_end.application import Application
+from tests.end_to_end.application import Application, impatient
 from tests.local_cloud.cloud import LocalCloud
 
 REASON = "License conversion FAILED: [i-0123456789abcdef0] is launched from an Amazon owned AMI. " * 3
@@ -68,8 +69,8 @@ def test_the_picture_shows_what_the_demo_shows_today(application: Application) -
 
 
 @pytest.mark.skipif(shutil.which("aws") is None, reason="the commands are the AWS CLI's, which is not on this machine")
-def test_the_commands_that_make_local_prints_run_one_after_the_other(application: Application) -> None:
-    own = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "SAM_CLI_TELEMETRY": "0"}
+def test_the_commands_that_make_local_prints_run_one_after_the_other(application: Application, tmp_path: Path) -> None:
+    own = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "SAM_CLI_TELEMETRY": "0", **impatient(tmp_path)}
     script = f"set -eux\n{up.surroundings(application.cloud)}\n{up.COMMANDS}"
 
     done = subprocess.run(["bash", "-c", script], env=own, capture_output=True, text=True, check=False)  # noqa: S603, S607

@@ -26,6 +26,7 @@ from tests.end_to_end.application import (
     Application,
     NamedExecutions,
     groups_of,
+    impatient,
     run_instance,
     states_in,
 )
@@ -119,8 +120,6 @@ def test_the_command_that_deploys_roles_says_that_it_may() -> None:
             assert (f"--capabilities CAPABILITY{needed}_IAM" in command) == ("AWS::IAM::Role" in text)
 
 
-IMPATIENT = "import time\n\nsleep = time.sleep\ntime.sleep = lambda seconds: sleep(min(seconds, 1))\n"
-"""What Python runs first: `aws cloudformation deploy` looks every 30 seconds for the end."""
 ROLE = EXAMPLES / "cross-account-role.yaml"
 
 
@@ -130,12 +129,11 @@ def shell(application: Application, tmp_path_factory: pytest.TempPathFactory) ->
     cloud, work = application.cloud, tmp_path_factory.mktemp("work")
     for name in ("examples", "handlers", "layers", "statemachine", ".aws-sam", "samconfig.toml"):
         (work / name).symlink_to(ROOT / name)
-    (work / "sitecustomize.py").write_text(IMPATIENT)
     for task in TASKS:
         cloud.license_manager.add_task(task, resource_arn=arn(INSTANCE), duration=2)
     own = {"PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}", "AWS_PAGER": "", "SAM_CLI_TELEMETRY": "0"}
     bucket = {"REGION": REGION, "BUCKET": "my-artifacts"}
-    environment = {**os.environ, **cloud.environment, **own, **bucket, "PYTHONPATH": str(work)}
+    environment = {**os.environ, **cloud.environment, **own, **bucket, **impatient(work)}
     cloud.client("s3").create_bucket(Bucket="my-artifacts")
 
     def run(command: str) -> str:
