@@ -75,7 +75,7 @@ lint: $(VENV)/.development # before each commit too: .pre-commit-config.yaml
 check: $(VENV)/.development .local/scanners/.installed ## lint, types, templates, the state machine, weaknesses
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/sam validate --lint
-	$(BIN)/cfn-lint template.yaml examples/*.yaml --regions $(ONE_OF_EACH_PARTITION)
+	$(BIN)/cfn-lint template.yaml examples/*.yaml --regions $(ONE_OF_EACH_PARTITION) --append-rules schemas/cfn-lint
 	.local/scanners/bin/checkov --file template.yaml examples/*.yaml examples/terraform/main.tf
 	@if command -v terraform >/dev/null; then terraform fmt -check -diff examples/terraform; \
 	else echo "terraform is not there: the form of its example is left out"; fi
