@@ -129,8 +129,14 @@ def test_cfn_lint_marks_an_attribute_that_no_gate_has_and_no_other(tmp_path: Pat
     outputs = {name: {"Value": value} for name, value in read.items()}
     template.write_text(json.dumps({"Resources": {"Gate": gate}, "Outputs": outputs}))
 
-    command = [Path(sys.executable).parent / "cfn-lint", "--append-rules", ROOT / "schemas/cfn-lint", "--", template]
-    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout  # noqa: S603 - our own
+    lint = [
+        f"{Path(sys.executable).parent}/cfn-lint",
+        "--append-rules",
+        f"{ROOT}/schemas/cfn-lint",
+        "--",
+        f"{template}",
+    ]
+    said = subprocess.run(lint, stdout=subprocess.PIPE, text=True, check=False).stdout  # noqa: S603 - our own
 
     assert [line.split(". ")[1] for line in said.splitlines() if line.startswith("E")] == [
         "Did you mean Status?", "Did you mean EndTime?",
