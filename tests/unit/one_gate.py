@@ -59,8 +59,9 @@ def first_check(now: datetime = BEGAN, **request: Any) -> dict[str, Any]:
 
 
 class OneGate:
-    """A gate for a caller, or for a stack that has these `properties`. `seconds` are those since the wait began; `share` is what
-    chance gives; `touched` are the methods of the table that were called; `pollers` are the owners of those that were started.
+    """A gate for a caller, or for a stack that has these `properties` and whose execution has `started` after the wait began.
+    `seconds` are those since it began; `share` is what chance gives; `touched` are the methods of the table that were called;
+    `pollers` are the owners of those that were started.
     """
 
     def __init__(self, properties: Mapping[str, Any] | None = None, *, waiter: str = "", **request: Any) -> None:
@@ -77,6 +78,7 @@ class OneGate:
         self.input: Any = {"TimeoutSeconds": 3600, **({} if named else {"LicenseConversionTaskId": TASK_ID}), **request}
         if properties is not None:
             self.input = {"Stack": {"Event": stack, "RequestedAt": BEGAN.isoformat()}}
+        self.started = BEGAN if properties is None else BEGAN + timedelta(minutes=2)
         self.state: dict[str, Any] = {"Waiter": waiter or ("CALLER" if properties is None else "STACK"), **NOT_READ_YET}
         poll = Poll(self.license_manager, lambda: self.now().timestamp(), self._sleep)
         registrations = self.registrations
@@ -102,7 +104,7 @@ class OneGate:
         self.seconds = self.seconds if at is None else at
         self.license_manager.says = says or self.license_manager.says
         event = {
-            **first_check(),
+            **first_check(self.started),
             "Input": self.input,
             "Gate": self.state,
             "Results": results,

@@ -382,12 +382,13 @@ def test_a_wait_that_ran_out_is_no_failed_conversion_and_no_success(on_failure: 
         assert expected in state["Response"]["Reason"]
 
 
+@pytest.mark.parametrize("request_", [{}, {"ResourceArn": INSTANCE}], ids=["a task", "a resource's newest"])
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 @troubles
 def test_a_last_check_that_is_not_answered_comes_again_while_there_is_time_for_a_response_after_it(
-    trouble: StillUnknown, share: float
+    trouble: StillUnknown, share: float, request_: dict[str, Any]
 ) -> None:
-    gate = OneGate()
+    gate = OneGate(**request_)
     gate.share = share
 
     again = gate.sleep(trouble, at=AN_HOUR)

@@ -101,6 +101,8 @@ def test_a_listing_that_would_cost_more_calls_than_there_are_tasks_is_tried_once
     for listings in (4, 0):
         account.found(tasks(5))
         assert account.calls == [*[IN_PROGRESS] * listings, SUCCEEDED, FAILED, *tasks(5)]
+    account.found(tasks(6))
+    assert account.calls[0] == IN_PROGRESS, "for one task more, one more page may be worth it"
 
 
 def test_a_fault_of_one_task_keeps_no_other_from_being_seen() -> None:
@@ -258,6 +260,7 @@ def test_no_call_begins_when_the_time_is_over(seconds: float, patience: float, t
 
     began = account.seconds - account.call_seconds
     assert began <= seconds + 1 + 1e-6, "a second after a throttle, in which nothing is called"
+    assert account.calls, "one may begin as it is over"
     assert account.poll.unseen
     assert not account.poll.silent
 
