@@ -190,6 +190,9 @@ def test_the_log_and_the_metrics_say_what_each_check_saw(said: Callable[[], Said
     assert str(THROTTLE) in throttled["message"]
     assert (unknown["level"], unknown["status"]) == ("WARNING", "CANCELLED")
 
+    OneGate({"ResourceArn": INSTANCE}).check("CANCELLED")
+    assert said().metrics == {"GatesStarted": 1, "Checks": 1, "UnknownStatuses": 1}
+
 
 def test_a_gate_that_is_refused_again_and_again_is_counted_once_as_started(said: Callable[[], Said]) -> None:
     OneGate().insists(NEW_ROLE)
@@ -197,19 +200,31 @@ def test_a_gate_that_is_refused_again_and_again_is_counted_once_as_started(said:
     assert said().metrics == {"GatesStarted": 1, "GatesRefused": 1, "SecondsWaited": 0, "Checks": 1, "ChecksRefused": 6}
 
 
-def test_the_log_and_the_metrics_say_how_a_gate_ended(said: Callable[[], Said]) -> None:
-    gate = OneGate(TASK)
+@pytest.mark.parametrize(
+    ("status", "wants", "counted"),
+    [
+        ("SUCCEEDED", {}, "GatesSucceeded"),
+        ("FAILED", {}, "GatesFailed"),
+        ("FAILED", {"OnFailure": "CONTINUE"}, "GatesFailed"),
+    ],
+    ids=["success", "failure", "a failure that is none to the stack"],
+)
+def test_the_log_the_metrics_and_the_event_say_how_a_gate_ended(
+    status: str, wants: dict[str, str], counted: str, said: Callable[[], Said]
+) -> None:
+    gate = OneGate({**TASK, **wants})
     gate.check()
     said()
 
-    state = gate.check(ConversionTask({**TASK, "Status": "FAILED", "EndTime": "2026-11-22T17:40:55Z"}), at=61.25)
+    state = gate.check(ConversionTask({**TASK, "Status": status, "EndTime": "2026-11-22T17:40:55Z"}), at=61.25)
 
     printed = said()
-    assert printed.metrics == {"Checks": 1, "GatesFailed": 1, "SecondsWaited": 61.25, "DetectionLag": 1.25}
+    assert printed.metrics == {"Checks": 1, counted: 1, "SecondsWaited": 61.25, "DetectionLag": 1.25}
     assert (printed.units["SecondsWaited"], printed.units["DetectionLag"]) == ("Seconds", "Seconds")
     (line,) = printed.lines
-    assert (line["message"], line["outcome"], line["status"]) == ("The gate ends: FAILED", "FAILED", "FAILED")
-    assert (line["waited_seconds"], line["reason"]) == (61.2, state["Response"]["Reason"])
+    assert (line["message"], line["outcome"], line["status"]) == (f"The gate ends: {status}", status, status)
+    assert (line["waited_seconds"], line.get("reason", "")) == (61.2, state["Response"]["Reason"])
+    assert state["Event"]["DetailType"] == f"License Conversion {status.title()}"
 
 
 # The entry point

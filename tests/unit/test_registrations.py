@@ -58,12 +58,14 @@ class DynamoDB:
 
     def called(self, event_name: str, params: dict[str, Any], **_: Any) -> None:
         """Each call of each client. DynamoDB refuses an expression with a reserved word, and a name or value too many; moto does
-        not everywhere.
+        not everywhere. And moto always shows the newest state, DynamoDB only where it is asked for.
         """
         self.operations.append(event_name.removeprefix("provide-client-params."))
         if event_name.endswith("lambda.Invoke"):
+            assert params["InvocationType"] == "Event", "a check does not wait for the poller"
             self.invoked.append(json.loads(params["Payload"]))
             self.started.append(self.invoked[-1]["Owner"])
+        assert params.get("ConsistentRead") or not event_name.endswith(("GetItem", "Query"))
         words = set(re.findall(r"[#:]?\w+", " ".join(params[name] for name in params if name.endswith("Expression"))))
         assert {word for word in words if word[0] == ":"} == params.get("ExpressionAttributeValues", {}).keys()
         assert {word for word in words if word[0] == "#"} == params.get("ExpressionAttributeNames", {}).keys()
