@@ -190,8 +190,10 @@ def test_the_log_and_the_metrics_say_what_each_check_saw(said: Callable[[], Said
     assert str(THROTTLE) in throttled["message"]
     assert (unknown["level"], unknown["status"]) == ("WARNING", "CANCELLED")
 
-    OneGate({"ResourceArn": INSTANCE}).check("CANCELLED")
-    assert said().metrics == {"GatesStarted": 1, "Checks": 1, "UnknownStatuses": 1}
+    of_a_resource = OneGate({"ResourceArn": INSTANCE})
+    of_a_resource.check(THROTTLE)
+    of_a_resource.check("CANCELLED")
+    assert said().metrics == {"GatesStarted": 1, "Checks": 2, "Throttles": 1, "UnknownStatuses": 1}
 
 
 def test_a_gate_that_is_refused_again_and_again_is_counted_once_as_started(said: Callable[[], Said]) -> None:

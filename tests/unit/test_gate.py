@@ -440,6 +440,9 @@ def test_the_command_in_a_reason_can_be_copied_as_it_stands(says: str, after: fl
 
     assert f"{command}eu-central-1; execution {EXECUTION}." in own
     assert f"{command}ap-south-1 (as {role}); execution {EXECUTION}." in elsewhere
+    of_a_resource = OneGate(ResourceArn=INSTANCE).check(THROTTLE, at=50_000)["Response"]["Reason"]
+    assert f"Name=ResourceArns,Values={INSTANCE} --region eu-central-1; execution" in of_a_resource
+    assert str(THROTTLE) in of_a_resource
 
 
 def test_no_figure_depends_on_two_clocks_agreeing(said: Callable[[], Said]) -> None:
