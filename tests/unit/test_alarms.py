@@ -95,12 +95,14 @@ def test_two_stacks_of_the_application_do_not_ring_each_others_alarms() -> None:
     """Each metric of ours has the stack's name as its one dimension, where it is put and where it is looked at."""
     widgets = [widget["properties"] for widget in DASHBOARD["widgets"]]
     lines = [line for widget in widgets for line in widget.get("metrics", ()) if line[0] == NAMESPACE]
-    data = [one["Arguments"]["MetricData"] for one in STATES.values() if "MetricData" in one.get("Arguments", {})]
+    (put,) = (one["Arguments"] for one in STATES.values() if "MetricData" in one.get("Arguments", {}))
+    (metric,) = put["MetricData"]
     substitutions = RESOURCES["LicenseConversionGate"]["Properties"]["DefinitionSubstitutions"]
     variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
 
     assert {tuple(line[2:4]) for line in lines} == {("service", "${AWS::StackName}")}
-    assert [one["Dimensions"] for metrics in data for one in metrics] == [[{"Name": "service", "Value": "${Service}"}]]
+    assert metric["Dimensions"] == [{"Name": "service", "Value": "${Service}"}]
+    assert (put["Namespace"], metric["Value"]) == (NAMESPACE, 1)
     assert substitutions["Service"] == variables["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
 
 

@@ -47,6 +47,9 @@ def test_a_gate_that_waits_keeps_what_the_state_machine_and_the_next_check_need(
         "Pending": TASK_ID,
         "Task": RUNNING,
     }
+    late = OneGate(TASK)
+    late.input["Stack"]["RequestedAt"] = "2026-11-22T17:38:55+00:00"
+    assert late.check()["GiveUpAt"] == "2026-11-22T18:38:07Z", "a minute earlier: counted from the request"
 
 
 def test_a_gate_that_ended_keeps_how_the_response_and_the_event() -> None:
@@ -142,6 +145,7 @@ def test_a_caller_with_a_loop_of_its_own_gets_the_task_and_when_to_check_again(s
     assert handle(gate.task_check, TASK, CONTEXT) == {**RUNNING, "SecondsUntilNextCheck": 10}
     assert gate.touched == [], "nothing could wake it"
     assert said().metrics == {"Checks": 1}
+    assert handle(gate.task_check, {"LicenseConversionTaskIds": ["lct-1", "lct-2"]}, CONTEXT)["Total"] == 2
 
     gate.license_manager.says = "FAILED"
     assert handle(gate.task_check, TASK, CONTEXT) == {**TASK, "Status": "FAILED"}

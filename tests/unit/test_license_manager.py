@@ -212,6 +212,8 @@ def test_a_list_that_is_refused_names_what_was_asked_for(network: Network) -> No
 
     with pytest.raises(InvalidRequest, match=f"refuses the filter ResourceArns {INSTANCE}: No"):
         newest_task()
+    network.refuses(LIST, "AccessDeniedException")
+    assert f"license-manager:{LIST} is denied to {ROLE}" in str(error_of(AccessDenied, newest_task))
 
 
 def test_a_list_without_an_end_is_no_outcome(network: Network) -> None:
