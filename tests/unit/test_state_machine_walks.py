@@ -170,6 +170,20 @@ def test_a_stack_with_a_handle_that_ends_at_its_first_response(check: Any, recip
     assert [given["Gate"]["Waiter"] for given in walk.given("Respond")] == recipients
 
 
+@pytest.mark.parametrize(
+    ("results", "then"), [([], THROTTLED), (["x" * 262_000], ENDED)], ids=["broke", "grew too large"]
+)
+def test_a_handle_never_gets_the_response_that_its_stack_has_had(results: list[str], then: Any) -> None:
+    """It says SUCCESS."""
+    walk = stack({**REGISTERS, **NAMED}, then, event=HANDLE)
+    walk.clock.run_for(1)
+    walk.execution.call_back(walk.execution.token, results)
+    walk.out()
+
+    _, of_handle = walk.given("Respond")
+    assert (of_handle["Gate"]["Waiter"], "Response" in of_handle["Gate"]) == ("HANDLE", False)
+
+
 # Waiting
 
 
@@ -209,13 +223,17 @@ def test_a_gate_that_sleeps_for_no_longer_than_it_may_try_to_register_does_not_r
     assert (walk.times("UpdateItem:Token"), walk.times("CheckTask")) == ([], [0, 7])
 
 
-def test_results_are_given_to_one_check_and_not_to_the_next() -> None:
-    walk = stack(REGISTERS, SLEEPS, ENDED)
+def test_results_and_a_registration_are_those_of_one_check_and_not_of_the_next() -> None:
+    walk = stack(REGISTERS, {**SLEEPS, "NextCheckAt": "in 110"}, ENDED)
     walk.clock.run_for(1)
     walk.execution.call_back(walk.execution.token, ["lct-1"])
     walk.out()
 
     assert [given["Results"] for given in walk.given("CheckTask")] == [[], ["lct-1"], []]
+    assert [given["RegisteredAt"] for given in walk.given("CheckTask")] == ["", at(0), ""], (
+        "a gate trusts polls since then"
+    )
+    assert walk.times("UpdateItem:Token") == [0]
 
 
 @pytest.mark.parametrize("seconds", [110, 8])
