@@ -75,7 +75,7 @@ lint: $(VENV)/.development # before each commit too: .pre-commit-config.yaml
 check: $(VENV)/.development .local/scanners/.installed ## lint, types, templates, the state machine, weaknesses
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/sam validate --lint
-	$(BIN)/cfn-lint template.yaml examples/*.yaml --regions $(ONE_OF_EACH_PARTITION)
+	$(BIN)/cfn-lint template.yaml examples/*.yaml --regions $(ONE_OF_EACH_PARTITION) --append-rules schemas/cfn-lint
 	.local/scanners/bin/checkov --file template.yaml examples/*.yaml examples/terraform/main.tf
 	@if command -v terraform >/dev/null; then terraform fmt -check -diff examples/terraform; \
 	else echo "terraform is not there: the form of its example is left out"; fi
@@ -137,8 +137,8 @@ deploy: build ## deploy to your account: make deploy PARAMETERS="LogLevel=DEBUG 
 	$(BIN)/sam deploy --no-confirm-changeset $(REGION) $(if $(PARAMETERS),--parameter-overrides $(patsubst %=,%='""',$(PARAMETERS)))
 
 .PHONY: verify
-verify: $(VENV)/.demo ## try what is deployed in your account: three minutes, less than a cent (STACK, AWS_REGION, YES=1)
-	@$(BIN)/python scripts/verify.py $(STACK:%=--stack %) $(REGION) $(if $(filter 1,$(YES)),--yes)
+verify: $(VENV)/.demo ## try what is deployed in your account: three minutes, less than a cent (STACK, AWS_REGION, TASK_TOKEN_ROLE, YES=1)
+	@$(BIN)/python scripts/verify.py $(STACK:%=--stack %) $(REGION) $(TASK_TOKEN_ROLE:%=--task-token-role %) $(if $(filter 1,$(YES)),--yes)
 
 .PHONY: delete
 delete: $(VENV)/.demo ## delete it from your account, unless a gate waits (FORCE=1: also then; docs/upgrading.md)

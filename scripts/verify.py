@@ -1,6 +1,6 @@
 """Tries the deployed application in your own AWS account: three minutes, less than a cent, and nothing is left behind.
 
-    make verify                          # from a clone; STACK=…, AWS_REGION=… and YES=1 if you like
+    make verify                          # from a clone; STACK=…, AWS_REGION=…, TASK_TOKEN_ROLE=… and YES=1 if you like
     python3 scripts/verify.py --help     # from a release's zip file; boto3 is all that it needs
 
 It looks at what is deployed, and asks before it makes anything. It starts no conversion: its gates wait for a task that does not
@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from textwrap import shorten
 from typing import Any
@@ -34,7 +34,17 @@ SERVICE_TIMEOUT = 120
 SAFETY_NET = 60
 """Seconds, at most, until a stack has a response whose execution an operator has stopped."""
 DEPLOY = "Deploy the application again (make deploy)."
-NOT_HERE = "What was not tried, and what it would take: docs/promises.md, What only an AWS account can show."
+NOT_HERE = """
+Not tried here, and what it would take:
+  a conversion, the event of its end, attributes: a task that runs; deploy examples/stack-gate.yaml with its id
+  License Manager's rate limits: hundreds of gates at once, and the metric Throttles
+  a gate with an old ServiceToken: a second deployment of the application, and an update to it
+  a key of your own, a VPC, a permissions boundary, arm64: deploy with these parameters, and run this again
+  another account's task or bus, an organization, StackSets: a second account, see examples/README.md
+  traces: open X-Ray in some minutes
+  the dashboard and the saved queries: open them; ResponderRanAlarm shows by itself whether alarms come to you
+  examples/convert-and-gate.yaml, the pipeline and Terraform examples: deploy them as their pages say
+"""
 
 
 class NotAsItShouldBeError(Exception):
@@ -66,8 +76,8 @@ def until(look: Callable[[], Any], good: Callable[[Any], Any], seconds: float, p
 class Verification:
     """What is tried of one deployed application, and the throw-away stacks for it."""
 
-    def __init__(self, aws: Callable[[str], Any], name: str) -> None:
-        self.aws = cache(aws)
+    def __init__(self, aws: Callable[[str], Any], name: str, token_role: str) -> None:
+        self.aws, self.name, self.token_role = cache(aws), name, token_role
         self.stacks, self.steps, self.events = aws("cloudformation"), aws("stepfunctions"), aws("events")
         self.deployed = self.stacks.describe_stacks(StackName=name)["Stacks"][0]
         self.outputs = {one["OutputKey"]: one["OutputValue"] for one in self.deployed.get("Outputs", [])}
@@ -135,21 +145,44 @@ class Verification:
 
     def alarms(self) -> str:
         names = [one["PhysicalResourceId"] for one in self.resources if one["ResourceType"] == "AWS::CloudWatch::Alarm"]
-        found = self.aws("cloudwatch").describe_alarms(AlarmNames=names or [TAG])["MetricAlarms"]
+        found = self.aws("cloudwatch").describe_alarms(AlarmNames=names or [self.name])["MetricAlarms"]
         able = sum(one["ActionsEnabled"] for one in found)
         need(able == ALARMS, f"{able} of {ALARMS} are there, with their actions enabled")
-        topics = {action for one in found for action in one["AlarmActions"]} or {"nobody (no AlarmTopicArn)"}
+        topics = {action for one in found for action in one["AlarmActions"]} or {"no topic (no AlarmTopicArn)"}
         rings = [one["AlarmName"] for one in found if one["StateValue"] == "ALARM"]
         return f"{len(found)}, they notify {', '.join(sorted(topics))}; {', '.join(rings) or 'none'} in ALARM"
 
+    @property
+    def own_bus(self) -> str:
+        """Its name; empty for one of another account."""
+        ours = not self.bus.startswith("arn:") or self.bus.split(":")[4] == self.account
+        return str(self.bus).rpartition(":event-bus/")[2] if ours else ""
+
     def event_bus(self) -> str:
-        if self.bus.startswith("arn:") and self.bus.split(":")[4] != self.account:
+        if not self.own_bus:
             raise not_tried(f"{self.bus} is of another account: look there that it is, and lets this one in")
         try:
-            return str(self.events.describe_event_bus(Name=self.bus)["Arn"])
+            return str(self.events.describe_event_bus(Name=self.own_bus)["Arn"])
         except self.events.exceptions.ResourceNotFoundException:
             do = "Make it, or deploy with another EventBusName: EventBridge drops what goes to none without a word."
             raise NotAsItShouldBeError("FAILED", f"there is no bus {self.bus}", do) from None
+
+    def table(self) -> str:
+        table = {"TableName": self.of["RegistrationTable"]}
+        key = self.aws("dynamodb").describe_table(**table)["Table"]["KeySchema"]
+        need([one["AttributeName"] for one in key] == ["Account", "Gate"], f"its key is {key}")
+        lives = self.aws("dynamodb").describe_time_to_live(**table)["TimeToLiveDescription"]
+        enabled = lives["TimeToLiveStatus"].startswith("ENABL") and lives["AttributeName"] == "Expires"
+        need(enabled, f"its TTL is {lives}", f"Enable it on the attribute Expires of {table['TableName']}.")
+        return "key Account and Gate, TTL on Expires"
+
+    def queue(self) -> str:
+        asked = {"QueueUrl": self.of["DeadLetterQueue"], "AttributeNames": ["All"]}
+        found = self.aws("sqs").get_queue_attributes(**asked)["Attributes"]
+        need("aws:SecureTransport" in found.get("Policy", ""), "it has no policy, which asks for TLS")
+        invoked = self.aws("lambda").get_function_event_invoke_config(FunctionName=self.of["RespondFunction"])
+        need(found["QueueArn"] in str(invoked), "what the responder fails on does not go to it")
+        return f"has its policy, gets what the responder fails on; {found['ApproximateNumberOfMessages']} messages"
 
     # What it does
 
@@ -162,23 +195,55 @@ class Verification:
         need(f"License Manager refuses the task id {self.task_id}" in said, said, do)
         return said
 
-    def execution(self) -> str:
-        given = json.dumps({"LicenseConversionTaskId": self.task_id, "TimeoutSeconds": 120})
-        arn = self.steps.start_execution(stateMachineArn=self.of["LicenseConversionGate"], input=given)["executionArn"]
+    def ended(self, **execution: str) -> str:
+        arn = self.steps.start_execution(**execution)["executionArn"]
         look = partial(self.steps.describe_execution, executionArn=arn)
         found = until(look, lambda one: one["status"] != "RUNNING", 180)
         return self.refusal(f"{found.get('error') or found['status']}: {found.get('cause')}")
+
+    def execution(self) -> str:
+        given = json.dumps({"LicenseConversionTaskId": self.task_id, "TimeoutSeconds": 120})
+        return self.ended(stateMachineArn=self.of["LicenseConversionGate"], input=given)
+
+    def make(self, what: str, resources: Mapping[str, Any]) -> None:
+        """A stack; what is in it gets its tag."""
+        self.made[what] = f"{TAG}-{self.id}-{what}"
+        asked = {"StackName": self.made[what], "Tags": [{"Key": TAG, "Value": self.id}]}
+        made = self.stacks.create_stack(**asked, TemplateBody=json.dumps({"Resources": resources}))
+        self.made[what] = made["StackId"]
 
     def throw_away(self) -> str:
         wait = {"LicenseConversionTaskId": self.task_id, "ServiceTimeout": SERVICE_TIMEOUT}
         wait["ServiceToken"] = self.outputs["ServiceToken"]
         gate = {"Type": "Custom::LicenseConversionTask", "Properties": wait}
         for what in ("stopped", "refused"):
-            self.made[what] = f"{TAG}-{self.id}-{what}"
-            asked = {"StackName": self.made[what], "Tags": [{"Key": TAG, "Value": self.id}]}
-            body = json.dumps({"Resources": {self.gate(what): gate}})
-            self.made[what] = self.stacks.create_stack(**asked, TemplateBody=body)["StackId"]
+            self.make(what, {self.gate(what): gate})
+        if beside := (self.for_event() if self.own_bus else {}) | (self.for_token() if self.token_role else {}):
+            self.make("beside", beside)
         return f"{TAG}-{self.id}-{', -'.join(self.made)}; their gates wait for {self.task_id}"
+
+    def for_event(self) -> dict[str, Any]:
+        """A rule that sends the event to a queue."""
+        queue = {"Fn::GetAtt": ["Queue", "Arn"]}
+        let = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage"}
+        policy = {"Queues": [{"Ref": "Queue"}], "PolicyDocument": {"Statement": [let | {"Resource": queue}]}}
+        pattern = {"source": ["license-conversion-gate"], "detail": {"Verification": [self.id]}}
+        target = {"EventBusName": self.own_bus, "EventPattern": pattern, "Targets": [{"Id": "Queue", "Arn": queue}]}
+        return {
+            "Queue": {"Type": "AWS::SQS::Queue"},
+            "QueuePolicy": {"Type": "AWS::SQS::QueuePolicy", "Properties": policy},
+            "Rule": {"Type": "AWS::Events::Rule", "Properties": target},
+        }
+
+    def for_token(self) -> dict[str, Any]:
+        """A state machine that waits at a gate by task token."""
+        start = f"arn:{self.partition}:states:::states:startExecution.waitForTaskToken"
+        given = {"LicenseConversionTaskId": self.task_id, "TimeoutSeconds": 120, "TaskToken.$": "$$.Task.Token"}
+        asked = {"StateMachineArn": self.of["LicenseConversionGate"], "Input": given}
+        state = {"Type": "Task", "Resource": start, "Parameters": asked, "TimeoutSeconds": 150, "End": True}
+        caller = {"Definition": {"StartAt": "Wait", "States": {"Wait": state}}, "RoleArn": self.token_role}
+        caller["StateMachineName"] = f"{TAG}-{self.id}"
+        return {"Caller": {"Type": "AWS::StepFunctions::StateMachine", "Properties": caller}}
 
     def gate(self, what: str) -> str:
         """Its logical id, with which the name of its execution begins."""
@@ -225,42 +290,6 @@ class Verification:
         self.seen["refused"] = failed
         return said
 
-    def lines(self, *words: str) -> list[Any]:
-        """Of the functions' log since this began, those with all of these words."""
-        asked = {"logGroupName": self.of["FunctionLogs"], "startTime": int(self.began.timestamp() * 1000)}
-        pages = self.aws("logs").get_paginator("filter_log_events").paginate(**asked)
-        return [one for page in pages for one in page["events"] if all(word in one["message"] for word in words)]
-
-    def story(self) -> str:
-        if self.log_level in ("WARNING", "ERROR"):
-            raise not_tried(f"with LogLevel {self.log_level} the log has no line for each step")
-        refused, end, response = self.seen["refused"], "The gate ends: REFUSED", "The STACK got its response"
-        responses = until(lambda: self.lines(refused["StackId"], response), bool, 45)
-        need(responses and self.lines(refused["StackId"], end), f"no '{end}' or no '{response}' of that stack")
-        leaks = self.lines("Signature=")
-        need(not leaks, f"{len(leaks)} lines have a signature in them", "Report it as SECURITY.md says.")
-        after = max(0.0, refused["Timestamp"].timestamp() - responses[0]["timestamp"] / 1000)
-        return f"'{end}', '{response}', no signature; {after:.1f} s after that CloudFormation has its event"
-
-    def date(self) -> str:
-        said = parse_qs(urlsplit(self.seen["request"]["ResponseURL"]).query)
-        need("X-Amz-Date" in said, f"the URL has {sorted(said)}", "Report it: a deadline counts from Expires instead.")
-        at = self.event("stopped", "CREATE_IN_PROGRESS", 10)["Timestamp"]
-        return f"{said['X-Amz-Date'][0]} in the response URL, {at:%Y%m%dT%H%M%SZ} in CloudFormation's event"
-
-    def bus_event(self) -> str:
-        """The state that publishes, run by itself, with an event that no rule matches."""
-        given = {"DetailType": "License Conversion Gate Verified", "Detail": {"Verification": self.id}, "Resources": []}
-        try:
-            done = self.steps.test_state(**self.seen["publish"], input=json.dumps(given))
-        except ClientError as error:
-            done = {"status": str(error)}
-        said = f"{done['status']}, {done.get('error')}: {done.get('cause')}"
-        need("events:PutEvents" not in said, said, "The state machine's role or the bus's policy denies it.")
-        if done["status"] != "SUCCEEDED":
-            raise not_tried(f"Step Functions' TestState does not run the state with the role: {said}")
-        return f"{self.bus} takes one from the state machine's role"
-
     def status(self, what: str, kind: str = "") -> str:
         """Of the stack, once it begins so and nothing is in progress."""
         look = partial(self.stacks.describe_stacks, StackName=self.made[what])
@@ -293,26 +322,94 @@ class Verification:
                 left.append(f"stack {stack}: {status}")
         return left
 
+    def lines(self, *words: str) -> list[Any]:
+        """Of the functions' log since this began, those with all of these words."""
+        asked = {"logGroupName": self.of["FunctionLogs"], "startTime": int(self.began.timestamp() * 1000)}
+        pages = self.aws("logs").get_paginator("filter_log_events").paginate(**asked)
+        return [one for page in pages for one in page["events"] if all(word in one["message"] for word in words)]
+
+    def story(self) -> str:
+        if self.log_level in ("WARNING", "ERROR"):
+            raise not_tried(f"with LogLevel {self.log_level} the log has no line for each step")
+        refused, end, response = self.seen["refused"], "The gate ends: REFUSED", "The STACK got its response"
+        responses = until(lambda: self.lines(refused["StackId"], response), bool, 45)
+        need(responses and self.lines(refused["StackId"], end), f"no '{end}' or no '{response}' of that stack")
+        leaks = self.lines("Signature=")
+        need(not leaks, f"{len(leaks)} lines have a signature in them", "Report it as SECURITY.md says.")
+        after = max(0.0, refused["Timestamp"].timestamp() - responses[0]["timestamp"] / 1000)
+        return f"'{end}', '{response}', no signature; {after:.1f} s after that CloudFormation has its event"
+
+    def date(self) -> str:
+        said = parse_qs(urlsplit(self.seen["request"]["ResponseURL"]).query)
+        need("X-Amz-Date" in said, f"the URL has {sorted(said)}", "Report it: a deadline counts from Expires instead.")
+        at = self.event("stopped", "CREATE_IN_PROGRESS", 10)["Timestamp"]
+        return f"{said['X-Amz-Date'][0]} in the response URL, {at:%Y%m%dT%H%M%SZ} in CloudFormation's event"
+
+    def beside(self, name: str) -> str:
+        """The physical id of what is in the stack beside those with a gate."""
+        if (status := self.status("beside")) != "CREATE_COMPLETE":
+            events = self.stacks.describe_stack_events(StackName=self.made["beside"])["StackEvents"]
+            why = [one["ResourceStatusReason"] for one in events if one["ResourceStatus"] == "CREATE_FAILED"]
+            need(False, f"its throw-away stack is {status}: {why[-1:]}", "docs/permissions.md says what it needs.")
+        found = self.stacks.describe_stack_resource(StackName=self.made["beside"], LogicalResourceId=name)
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+    def bus_event(self) -> str:
+        """The state that publishes, run by itself, with an event that no other rule matches."""
+        self.event_bus()
+        queue, sqs = self.beside("Queue"), self.aws("sqs")
+        given = {"DetailType": "License Conversion Gate Verified", "Detail": {"Verification": self.id}, "Resources": []}
+
+        def look() -> Any:
+            try:
+                done = self.steps.test_state(**self.seen["publish"], input=json.dumps(given))
+            except (ClientError, AttributeError) as error:  # an old boto3 does not know TestState
+                done = {"status": str(error)}
+            said = f"{done['status']}, {done.get('error')}: {done.get('cause')}"
+            need("events:PutEvents" not in said, said, "The state machine's role or the bus's policy denies it.")
+            if done["status"] != "SUCCEEDED":
+                raise not_tried(f"Step Functions' TestState does not run the state with the role: {said}")
+            return sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5).get("Messages")
+
+        need(until(look, bool, 40), "it was put, and did not come to a rule", f"Look at the bus {self.bus}.")
+        return f"it came from {self.bus} through a throw-away rule to a queue"
+
+    def task_token(self) -> str:
+        if not self.token_role:
+            raise not_tried("--task-token-role (TASK_TOKEN_ROLE) may name a role that may start the state machine")
+        return self.ended(stateMachineArn=self.beside("Caller"))
+
+    def metric(self) -> str:
+        by = {"Dimensions": [{"Name": "service", "Value": self.name}], "Statistics": ["Sum"], "Period": 60}
+        asked = by | {"Namespace": "LicenseConversionGate", "MetricName": "GatesRefused"}
+        times = {"StartTime": self.began - timedelta(minutes=1), "EndTime": self.began + timedelta(minutes=10)}
+        look = partial(self.aws("cloudwatch").get_metric_statistics, **asked, **times)
+        if not (found := until(lambda: look()["Datapoints"], bool, 30, 5)):
+            raise not_tried("GatesRefused is not there yet; it may be minutes late: look at the dashboard")
+        return f"GatesRefused is {sum(one['Sum'] for one in found):.0f}"
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stack", default="license-conversion-gate", help="the application's stack")
     parser.add_argument("--region", default=os.environ.get("AWS_REGION"), help="else AWS_REGION, or what boto3 finds")
+    parser.add_argument("--task-token-role", default="", help="a role's ARN, to wait by task token as well")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     asked = parser.parse_args()
     try:
         session: Any = boto3.Session(region_name=asked.region or None)
-        it = Verification(session.client, asked.stack)
+        it = Verification(session.client, asked.stack, asked.task_token_role)
     except (BotoCoreError, ClientError) as error:
         print(f"{asked.stack} cannot be seen: {error}\n-> Set AWS_PROFILE and AWS_REGION, and STACK to its name.")
         return 1
     for what, check in (
         ("the stack", it.stack), ("functions", it.functions), ("state machine", it.state_machine),
         ("rule on executions that end", it.rule), ("alarms", it.alarms), ("event bus", it.event_bus),
+        ("table of registrations", it.table), ("dead-letter queue", it.queue),
     ):  # fmt: skip
         it.attempt(what, check)
     print(
-        f"\nNow executions are started, and two stacks made and deleted again: {TAG}-{it.id}-…,\n"
+        f"\nNow executions are started, and three stacks made and deleted again: {TAG}-{it.id}-…,\n"
         f"with the tag {TAG}={it.id}. No conversion is started. It takes three minutes and costs less\n"
         "than a cent. One execution is stopped by hand, so ResponderRanAlarm rings within five minutes: where it notifies you,\n"
         "that shows its way to you.\n"
@@ -328,7 +425,7 @@ def main() -> int:
             ("an execution for a task that does not exist", it.execution), ("throw-away stacks", it.throw_away),
             ("an execution stopped by hand", it.stopped), ("a gate that is refused", it.refused),
             ("its story in the log", it.story), ("the moment of a request", it.date), ("an event on the bus", it.bus_event),
-            ("a Delete", it.rolled_back),
+            ("a task token", it.task_token), ("a Delete", it.rolled_back), ("metrics", it.metric),
         ):  # fmt: skip
             it.attempt(what, check)
     except KeyboardInterrupt:
@@ -341,7 +438,7 @@ def main() -> int:
         print(*(f"LEFT BEHIND, with the tag {TAG}={it.id}: {what}" for what in left), sep="\n", end="\n" * bool(left))
     if interrupted:
         return 130
-    print(f"\n{NOT_HERE}\n{f'{it.failures} FAILED.' if it.failures else 'All that was tried works.'}")
+    print(f"{NOT_HERE}\n{f'{it.failures} FAILED.' if it.failures else 'All that was tried works.'}")
     return 1 if it.failures or left else 0
 
 

@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.application import NAME, ROOT, Application, until_it_runs
+from tests.local_cloud.clients import ACCOUNT
 from tests.local_cloud.cloud import LocalCloud
 from tests.local_cloud.iam.person import policy_of
 
 VERIFIED, BUS = f"{NAME}-verified", f"{NAME}-verified-bus"
 TAG = "license-conversion-gate-verify"
 RIGHTS = policy_of("Who verifies the application")
+TOKEN_ROLE = f"arn:aws:iam::{ACCOUNT}:role/{NAME}-caller"
 EXECUTION = "an execution for a task that does not exist"
 judged = pytest.mark.skipif(not LocalCloud.can_check_permissions(), reason="nothing judges permissions without Node")
 
@@ -69,11 +71,13 @@ class VerifiedGate:
         return Run(running.wait(), text)
 
     def left(self) -> list[str]:
-        """The stacks that a verification has made, and that are there."""
+        """The stacks and queues that a verification has made, and that are there. LocalStack's CloudFormation leaves a rule of a
+        bus that is not the default one.
+        """
         stacks = self.cloud.client("cloudformation").list_stacks()["StackSummaries"]
-        return [
-            one["StackName"] for one in stacks if TAG in one["StackName"] and one["StackStatus"] != "DELETE_COMPLETE"
-        ]
+        names = [one["StackName"] for one in stacks if one["StackStatus"] != "DELETE_COMPLETE"]
+        names += self.cloud.client("sqs").list_queues().get("QueueUrls", [])
+        return [name for name in names if TAG in name]
 
     # Defects, planted for as long as a block lasts
 
@@ -100,6 +104,21 @@ class VerifiedGate:
         self.events.create_event_bus(Name=BUS)
 
     @contextmanager
+    def queue_without_policy(self) -> Iterator[None]:
+        sqs, queue = self.cloud.client("sqs"), {"QueueUrl": self.of["DeadLetterQueue"]}
+        before = sqs.get_queue_attributes(**queue, AttributeNames=["Policy"])["Attributes"]
+        sqs.set_queue_attributes(**queue, Attributes={"Policy": ""})
+        yield
+        sqs.set_queue_attributes(**queue, Attributes=before)
+
+    @contextmanager
+    def table_without_ttl(self) -> Iterator[None]:
+        table, lives = {"TableName": self.of["RegistrationTable"]}, self.cloud.client("dynamodb").update_time_to_live
+        lives(**table, TimeToLiveSpecification={"Enabled": False, "AttributeName": "Expires"})
+        yield
+        lives(**table, TimeToLiveSpecification={"Enabled": True, "AttributeName": "Expires"})
+
+    @contextmanager
     def role_without_an_action(self) -> Iterator[None]:
         """As an organization's policy takes it away."""
         role = {"RoleName": self.of["CheckTaskRole"], "PolicyName": "planted"}
@@ -123,11 +142,12 @@ def deployment(application: Application, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="module")
 def good(deployment: VerifiedGate) -> Run:
-    return deployment.verify("--yes")
+    return deployment.verify("--yes", "--task-token-role", TOKEN_ROLE)
 
 
 def test_a_good_deployment_passes_and_leaves_nothing_behind(good: Run, deployment: VerifiedGate) -> None:
-    assert good.lines("FAILED") == good.lines("not tried") == {}
+    assert good.lines("FAILED") == {}
+    assert set(good.lines("not tried")) == {"metrics"}  # LocalStack makes no metrics of what is logged
     assert good.status == 0, good.text
     assert "All that was tried works." in good.text
     assert "Signature" not in good.text
@@ -137,14 +157,15 @@ def test_a_good_deployment_passes_and_leaves_nothing_behind(good: Run, deploymen
 def test_a_line_says_what_was_seen(good: Run) -> None:
     for what, part in (
         ("the stack", "release 0.1.0, us-east-1, partition aws"),
-        ("alarms", "16, they notify nobody"),
+        ("alarms", "16, they notify no topic"),
         ("event bus", BUS),
         (EXECUTION, "LicenseConversion.InvalidRequest: License Manager refuses"),
         ("an execution stopped by hand", "stopped by an operator"),
         ("a gate that is refused", "License Manager refuses the task id lct-"),
         ("its story in the log", "'The gate ends: REFUSED'"),
         ("the moment of a request", "in the response URL"),
-        ("an event on the bus", "takes one from the state machine's role"),
+        ("an event on the bus", "through a throw-away rule"),
+        ("a task token", "License Manager refuses"),
     ):
         assert part in good.lines("ok")[what]
 
@@ -161,12 +182,16 @@ def test_each_defect_is_named_before_anything_is_made(deployment: VerifiedGate) 
         defects.enter_context(deployment.disabled_rule())
         defects.enter_context(deployment.function("PollTasksFunction", Handler="nowhere.handler"))
         defects.enter_context(deployment.missing_bus())
+        defects.enter_context(deployment.queue_without_policy())
+        defects.enter_context(deployment.table_without_ttl())
         run = deployment.verify()
 
     failed = run.lines("FAILED")
     assert "is DISABLED" in failed.pop("rule on executions that end")
     assert "PollTasksFunction has the handler nowhere.handler" in failed.pop("functions")
     assert "there is no bus" in failed.pop("event bus")
+    assert "no policy" in failed.pop("dead-letter queue")
+    assert "TTL" in failed.pop("table of registrations")
     assert failed == {}
     assert run.status == 2
     assert "Nothing was made." in run.text

@@ -1,6 +1,8 @@
 """What is generated is current, and the schemas agree with the code."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,9 @@ import jsonschema
 import pytest
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
+from license_conversion.conversion import ATTRIBUTES
 from license_conversion.errors import InvalidRequest
+from license_conversion.fleet import Fleet
 from license_conversion.request import Request
 from license_conversion.response import is_signed
 from scripts.write_reference import ROOT, files
@@ -111,3 +115,29 @@ def test_an_event_file_of_a_request_is_one_that_the_code_responds_to(path: Path)
     assert is_signed(event["ResponseURL"])
     assert is_signed(properties.get("WaitConditionHandle", event["ResponseURL"]))
     assert is_taken(properties) == ("misspelt" not in path.stem)
+
+
+def test_cfn_lint_marks_an_attribute_that_no_gate_has_and_no_other(tmp_path: Path) -> None:
+    pytest.importorskip("cfnlint", reason="it is among what lints, and not among what tests")
+    names = [*ATTRIBUTES, *Fleet((), (), {}).attributes(), "Statuses"]
+    read = {
+        "All": {"Fn::Join": [",", [{"Fn::GetAtt": ["Gate", name]} for name in names]]},
+        "Sub": {"Fn::Sub": "${Gate.EndTim}"},
+    }
+    gate = {"Type": "Custom::LicenseConversionTask", "Properties": OF_A_TASK}
+    template = tmp_path / "template.json"
+    outputs = {name: {"Value": value} for name, value in read.items()}
+    template.write_text(json.dumps({"Resources": {"Gate": gate}, "Outputs": outputs}))
+
+    lint = [
+        f"{Path(sys.executable).parent}/cfn-lint",
+        "--append-rules",
+        f"{ROOT}/schemas/cfn-lint",
+        "--",
+        f"{template}",
+    ]
+    said = subprocess.run(lint, stdout=subprocess.PIPE, text=True, check=False).stdout  # noqa: S603 - our own
+
+    assert [line.split(". ")[1] for line in said.splitlines() if line.startswith("E")] == [
+        "Did you mean Status?", "Did you mean EndTime?",
+    ]  # fmt: skip
