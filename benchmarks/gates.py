@@ -9,7 +9,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from benchmarks.functions import Function, Reuse
+from benchmarks.functions import Function
 from benchmarks.rate_limit import LimitedClient
 from benchmarks.table import BenchmarkRegistrations
 from check_task import TaskCheck
@@ -86,7 +86,6 @@ class Gates:
         service: LimitedClient,
         random: Random,
         *,
-        reuse: Reuse,
         trouble: Trouble = NO_TROUBLE,
         machine: Machine = MACHINE,
     ) -> None:
@@ -96,7 +95,7 @@ class Gates:
         self._random = random
         self._trouble = trouble
         self.table = BenchmarkRegistrations(clock, self._start_poller, away=trouble.table_away, hangs=trouble.hangs)
-        self.check = Function(clock, self._start_check, reuse)
+        self.check = Function(clock, self._start_check)
         self.poller: Function[None] = Function(clock, lambda: None)
         self.transitions = Transitions(clock, trouble.transitions, trouble.burst)
         self._executions: dict[str, Execution] = {}

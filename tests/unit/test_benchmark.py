@@ -77,7 +77,7 @@ def test_a_function_that_the_benchmark_does_not_know_ends_no_gate() -> None:
     service = LimitedClient(clock, rate=10, page=100)
     service.add(task_id, seconds=60)
     machine = gate(FILE.read_text().replace("${CheckTaskFunctionArn}", "Another"))
-    gates = Gates(clock, service, Random(1), reuse="any", machine=machine)  # noqa: S311 - a simulation
+    gates = Gates(clock, service, Random(1), machine=machine)  # noqa: S311 - a simulation
 
     gates.wait([task_id], {"LicenseConversionTaskId": task_id})
 
