@@ -12,7 +12,7 @@ from samtranslator.translator.transform import transform  # type: ignore[import-
 
 import respond
 from tests.context import Context
-from tests.template import FUNCTIONS, RESOURCES, ROOT, TEMPLATE, resources
+from tests.template import FUNCTIONS, RESOURCES, TEMPLATE, resources
 from tests.unit.conftest import Said
 from tests.unit.network import Network
 
@@ -127,10 +127,3 @@ def test_each_function_is_given_what_it_reads_from_its_environment() -> None:
         "PollTasksFunction": {"GATE_ROLE_ARN", "GATE_TABLE_NAME"},
         "RespondFunction": {"GATE_LOG_GROUP", "GATE_STATE_MACHINE_ARN"},
     }
-
-
-def test_the_definition_gets_each_name_that_it_asks_for() -> None:
-    definition = (ROOT / "statemachine" / "gate.asl.json").read_text()
-    given = RESOURCES["LicenseConversionGate"]["Properties"]["DefinitionSubstitutions"]
-
-    assert {part.split("}")[0] for part in definition.split("${")[1:]} == given.keys()
