@@ -20,7 +20,7 @@ from license_conversion.poll import Poll
 from license_conversion.settings import Settings
 from poll_tasks import AT_ONCE, LAST_SECONDS, Poller
 from tests.simulation.clock import VirtualClock
-from tests.simulation.interpreter import OWN_CALLS, Done, Execution, Failed, Machine, gate
+from tests.simulation.interpreter import OWN_CALLS, Done, Execution, Failed, gate
 
 MACHINE = gate()
 ROLE = "arn:aws:iam::123456789012:role/gate"
@@ -87,10 +87,8 @@ class Gates:
         random: Random,
         *,
         trouble: Trouble = NO_TROUBLE,
-        machine: Machine = MACHINE,
     ) -> None:
         self._clock = clock
-        self._machine = machine
         self._service = service
         self._random = random
         self._trouble = trouble
@@ -132,7 +130,7 @@ class Gates:
                     raise NotImplementedError(function)
 
         execution = self._executions[name] = Execution(
-            self._clock, invoke, machine=self._machine, name=name, arn=f"{STATE_MACHINE}:{name}",
+            self._clock, invoke, machine=MACHINE, name=name, arn=f"{STATE_MACHINE}:{name}",
             text=json.dumps(execution_input), lost=lambda *_: None, random=self._random.random, ended=self._ended,
             seconds_to_enter=self.transitions.seconds,
         )  # fmt: skip

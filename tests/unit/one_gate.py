@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 from check_task import TaskCheck, handle
@@ -13,6 +12,7 @@ from license_conversion.gate import RETRY_SECONDS
 from license_conversion.license_manager import LicenseManager, Page
 from license_conversion.poll import Poll
 from license_conversion.settings import Settings
+from tests.context import Context
 from tests.simulation.memory_registrations import MemoryRegistrations
 
 TASK_ID = "lct-0123456789abcdef0"
@@ -22,7 +22,7 @@ INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
 SERVICE_TOKEN = "arn:aws:lambda:us-east-1:123456789012:function:gate"
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:gate:Gate-1"
 BEGAN = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
-CONTEXT = SimpleNamespace(aws_request_id="11111111-2222-4333-8444-555555555555")
+CONTEXT = Context()
 SETTINGS = Settings("arn:aws:iam::123456789012:role/gate", "eu-central-1", "", "registrations", "poll")
 STACK_EVENT = {
     "RequestType": "Create",

@@ -112,6 +112,8 @@ def test_the_responder_has_no_layer_and_network_architecture_and_log_group_are_t
     of_all = TEMPLATE["Globals"]["Function"]
 
     assert [name for name, one in FUNCTIONS.items() if "Layers" not in one] == ["RespondFunction"]
+    built = RESOURCES["RespondFunction"]["Metadata"]
+    assert (built["BuildMethod"], "SkipBuild" in built) == ("makefile", False), "as tests/unit/test_respond_zip.py does"
     assert of_all["LoggingConfig"] == {"LogGroup": {"Ref": "FunctionLogs"}}
     assert of_all["Architectures"] == [{"Ref": "Architecture"}]
     assert not [name for name, one in FUNCTIONS.items() if one.keys() & {"LoggingConfig", "Architectures", "VpcConfig"}]

@@ -104,17 +104,13 @@ class ConversionService:
         """The tasks as they are, whatever the service answers about them."""
         return self._tasks
 
-    def change_task(self, task_id: str, **changes: Any) -> None:
-        """Change a task: the arguments of `add_task`."""
-        with self._lock:
-            self._tasks[task_id] = replace(self._tasks[task_id], **changes)
-
     def finish_task(self, task_id: str, status: str = "SUCCEEDED", status_message: str | None = None) -> None:
         """End a task now."""
-        duration = max(0.0, self.clock() - self._tasks[task_id].start_time)
-        self.change_task(
-            task_id, duration=duration, end_status=status, status_message=status_message, begins_when_seen=False
-        )
+        with self._lock:
+            task = self._tasks[task_id]
+            duration = max(0.0, self.clock() - task.start_time)
+            ended: Json = {"duration": duration, "end_status": status, "status_message": status_message}
+            self._tasks[task_id] = replace(task, **ended, begins_when_seen=False)
 
     def license_context(self, instance_id: str) -> Json:
         """What the instance is billed as, after the conversions so far; EC2 reports it. Windows BYOL before the first.
@@ -183,11 +179,11 @@ class ConversionService:
 
     def _list(self, parameters: Json, region: str) -> Json:
         wanted = [_wanted(each) for each in parameters.get("Filters") or ()]
-        token, most, now = parameters.get("NextToken") or "", self._configured["page_size"], self.clock()
+        token, now = parameters.get("NextToken") or "", self.clock()
         rest = islice(self._order, bisect_right(self._order, token, key=itemgetter(0)), None)
         tasks = ((place, self._tasks[task_id]) for place, task_id in rest)
         listed = ((place, task) for place, task in tasks if task.is_listed(region, wanted, now))
-        page = list(islice(listed, min(parameters.get("MaxResults") or most, most)))
+        page = list(islice(listed, self._configured["page_size"]))
         more = {"NextToken": page[-1][0]} if next(listed, None) else {}
         return {"LicenseConversionTasks": [self._tell(task) for _, task in page], **more}
 
