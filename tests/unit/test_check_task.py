@@ -47,6 +47,9 @@ def test_a_gate_that_waits_keeps_what_the_state_machine_and_the_next_check_need(
         "Pending": TASK_ID,
         "Task": RUNNING,
     }
+    late = OneGate(TASK)
+    late.input["Stack"]["RequestedAt"] = "2026-11-22T17:38:55+00:00"
+    assert late.check()["GiveUpAt"] == "2026-11-22T18:38:07Z", "a minute earlier: counted from the request"
 
 
 def test_a_gate_that_ended_keeps_how_the_response_and_the_event() -> None:
@@ -142,6 +145,7 @@ def test_a_caller_with_a_loop_of_its_own_gets_the_task_and_when_to_check_again(s
     assert handle(gate.task_check, TASK, CONTEXT) == {**RUNNING, "SecondsUntilNextCheck": 10}
     assert gate.touched == [], "nothing could wake it"
     assert said().metrics == {"Checks": 1}
+    assert handle(gate.task_check, {"LicenseConversionTaskIds": ["lct-1", "lct-2"]}, CONTEXT)["Total"] == 2
 
     gate.license_manager.says = "FAILED"
     assert handle(gate.task_check, TASK, CONTEXT) == {**TASK, "Status": "FAILED"}
@@ -190,6 +194,11 @@ def test_the_log_and_the_metrics_say_what_each_check_saw(said: Callable[[], Said
     assert str(THROTTLE) in throttled["message"]
     assert (unknown["level"], unknown["status"]) == ("WARNING", "CANCELLED")
 
+    of_a_resource = OneGate({"ResourceArn": INSTANCE})
+    of_a_resource.check(THROTTLE)
+    of_a_resource.check("CANCELLED")
+    assert said().metrics == {"GatesStarted": 1, "Checks": 2, "Throttles": 1, "UnknownStatuses": 1}
+
 
 def test_a_gate_that_is_refused_again_and_again_is_counted_once_as_started(said: Callable[[], Said]) -> None:
     OneGate().insists(NEW_ROLE)
@@ -197,19 +206,31 @@ def test_a_gate_that_is_refused_again_and_again_is_counted_once_as_started(said:
     assert said().metrics == {"GatesStarted": 1, "GatesRefused": 1, "SecondsWaited": 0, "Checks": 1, "ChecksRefused": 6}
 
 
-def test_the_log_and_the_metrics_say_how_a_gate_ended(said: Callable[[], Said]) -> None:
-    gate = OneGate(TASK)
+@pytest.mark.parametrize(
+    ("status", "wants", "counted"),
+    [
+        ("SUCCEEDED", {}, "GatesSucceeded"),
+        ("FAILED", {}, "GatesFailed"),
+        ("FAILED", {"OnFailure": "CONTINUE"}, "GatesFailed"),
+    ],
+    ids=["success", "failure", "a failure that is none to the stack"],
+)
+def test_the_log_the_metrics_and_the_event_say_how_a_gate_ended(
+    status: str, wants: dict[str, str], counted: str, said: Callable[[], Said]
+) -> None:
+    gate = OneGate({**TASK, **wants})
     gate.check()
     said()
 
-    state = gate.check(ConversionTask({**TASK, "Status": "FAILED", "EndTime": "2026-11-22T17:40:55Z"}), at=61.25)
+    state = gate.check(ConversionTask({**TASK, "Status": status, "EndTime": "2026-11-22T17:40:55Z"}), at=61.25)
 
     printed = said()
-    assert printed.metrics == {"Checks": 1, "GatesFailed": 1, "SecondsWaited": 61.25, "DetectionLag": 1.25}
+    assert printed.metrics == {"Checks": 1, counted: 1, "SecondsWaited": 61.25, "DetectionLag": 1.25}
     assert (printed.units["SecondsWaited"], printed.units["DetectionLag"]) == ("Seconds", "Seconds")
     (line,) = printed.lines
-    assert (line["message"], line["outcome"], line["status"]) == ("The gate ends: FAILED", "FAILED", "FAILED")
-    assert (line["waited_seconds"], line["reason"]) == (61.2, state["Response"]["Reason"])
+    assert (line["message"], line["outcome"], line["status"]) == (f"The gate ends: {status}", status, status)
+    assert (line["waited_seconds"], line.get("reason", "")) == (61.2, state["Response"]["Reason"])
+    assert state["Event"]["DetailType"] == f"License Conversion {status.title()}"
 
 
 # The entry point

@@ -180,6 +180,7 @@ def test_messages_are_shortened_before_there_are_too_many(at_once: bool) -> None
     assert len(fleet.failed) == 1000
     assert sum(len(said.encode()) for said in fleet.failed.values()) <= MESSAGES_BYTES
     assert fleet.failed[ids(1)[0]].endswith(f"\N{GRINNING FACE}{MARK}")
+    assert all(fleet.failed[one] for one in ids(10)), "the first one leaves room for more"
 
 
 # Everything fits

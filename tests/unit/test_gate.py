@@ -4,7 +4,6 @@ it; the order of what comes after a check is the definition's (tests/unit/test_s
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from license_conversion.conversion import ConversionTask
 from license_conversion.errors import AccessDenied, GateError, InvalidRequest, StillUnknown
 from license_conversion.gate import CLOSE, LONGEST_SLEEP, RETRY_SECONDS, SHORTEST_PAUSE
 from license_conversion.registrations import LastPoll
+from tests.template import STATES
 from tests.unit.conftest import Said
 from tests.unit.one_gate import (
     BEGAN,
@@ -327,8 +327,7 @@ def test_a_refusal_is_the_end_where_no_other_try_fits_before_the_deadline() -> N
 
 
 def test_the_state_machine_tries_again_after_as_many_seconds_as_the_gate_reckons_with() -> None:
-    states = json.loads((Path(__file__).parents[2] / "statemachine" / "gate.asl.json").read_text())["States"]
-    (again,) = states["Check Task"]["Retry"]
+    (again,) = STATES["Check Task"]["Retry"]
 
     assert (again["IntervalSeconds"], again["BackoffRate"]) == (RETRY_SECONDS, 1)
     assert set(again["ErrorEquals"]) == {NEW_ID.name, NEW_ROLE.name}
@@ -441,6 +440,9 @@ def test_the_command_in_a_reason_can_be_copied_as_it_stands(says: str, after: fl
 
     assert f"{command}eu-central-1; execution {EXECUTION}." in own
     assert f"{command}ap-south-1 (as {role}); execution {EXECUTION}." in elsewhere
+    of_a_resource = OneGate(ResourceArn=INSTANCE).check(THROTTLE, at=50_000)["Response"]["Reason"]
+    assert f"Name=ResourceArns,Values={INSTANCE} --region eu-central-1; execution" in of_a_resource
+    assert str(THROTTLE) in of_a_resource
 
 
 def test_no_figure_depends_on_two_clocks_agreeing(said: Callable[[], Said]) -> None:

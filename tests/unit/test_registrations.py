@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -19,13 +18,12 @@ from license_conversion.registrations import LEASE, MOST_POLLERS, SHARDS, LastPo
 from license_conversion.request import Account
 from tests.simulation.expressions import Surroundings, compiled, filled
 from tests.simulation.memory_registrations import MemoryRegistrations
-from tests.template import RESOURCES
+from tests.template import RESOURCES, STATES
 from tests.unit.network import Network
 
 NOW = 1_795_369_195.0
 GATES = [f"gate-{number:03}" for number in range(300)]
 LANGUAGE = {"SET", "REMOVE", "AND", "OR", "attribute_exists", "attribute_not_exists"}
-STATES = json.loads((Path(__file__).parents[2] / "statemachine" / "gate.asl.json").read_text())["States"]
 WAIT_FOR_RESULT = compiled(STATES["Wait for Result"]["Arguments"])
 
 
@@ -58,12 +56,14 @@ class DynamoDB:
 
     def called(self, event_name: str, params: dict[str, Any], **_: Any) -> None:
         """Each call of each client. DynamoDB refuses an expression with a reserved word, and a name or value too many; moto does
-        not everywhere.
+        not everywhere. And moto always shows the newest state, DynamoDB only where it is asked for.
         """
         self.operations.append(event_name.removeprefix("provide-client-params."))
         if event_name.endswith("lambda.Invoke"):
+            assert params["InvocationType"] == "Event", "a check does not wait for the poller"
             self.invoked.append(json.loads(params["Payload"]))
             self.started.append(self.invoked[-1]["Owner"])
+        assert params.get("ConsistentRead") or not event_name.endswith(("GetItem", "Query"))
         words = set(re.findall(r"[#:]?\w+", " ".join(params[name] for name in params if name.endswith("Expression"))))
         assert {word for word in words if word[0] == ":"} == params.get("ExpressionAttributeValues", {}).keys()
         assert {word for word in words if word[0] == "#"} == params.get("ExpressionAttributeNames", {}).keys()

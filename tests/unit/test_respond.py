@@ -317,7 +317,7 @@ def test_no_credential_is_in_a_reason_a_cause_or_a_log_line(
 # The state Respond
 
 
-@pytest.mark.parametrize("attempt_seconds", [25, 5])
+@pytest.mark.parametrize("attempt_seconds", [25, 8, 5])
 def test_an_attempt_ends_before_the_state_machine_gives_it_up(outside: Outside, attempt_seconds: int) -> None:
     outside.answers.misbehave(*[503] * 50)
 
