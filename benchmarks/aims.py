@@ -1,9 +1,8 @@
 """What the gate is held to, and what was reached."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.functions import Reuse
 from benchmarks.gates import NO_TROUBLE, Trouble
 from benchmarks.runs import SEED, Case, Result, together
 
@@ -50,20 +49,14 @@ def _at_once(
     *,
     seeds: int = len(SEEDS),
     fleet: bool = False,
-    reuse: Reuse = "last freed",
     trouble: Trouble = NO_TROUBLE,
     timeout: int = 86400,
 ) -> list[Case]:
     return [
-        Case(conversions, waits, fleet=fleet, reuse=reuse, trouble=trouble, timeout=timeout, seed=seed)
-        for seed in SEEDS[:seeds]
+        Case(conversions, waits, fleet=fleet, trouble=trouble, timeout=timeout, seed=seed) for seed in SEEDS[:seeds]
     ]
 
 
-REUSES: Mapping[str, Reuse] = {
-    "the same, any free sandbox is used": "any",
-    "the same, the one that was freed first": "first freed",
-}
 TROUBLES = (
     ("the poller is killed every 60 s", Trouble(killed_every=60), (0.0, ANY), 60),
     ("no poller can start for 10 min: what ended then", Trouble(no_poller=AWAY), AWAY, 150),
@@ -76,10 +69,6 @@ AIMS = (
     Aim("10 gates at once, 20 to 60 min", repeated(HOUR_LONG, FEW, 10), p50=3, p99=6, calls=75, dollars=0.0035),
     Aim("100 gates at once, 20 to 60 min", _at_once(100), p50=4, p99=8, calls=12, dollars=0.0023),
     Aim("1,000 gates at once, 20 to 60 min", _at_once(), p50=8, p99=15, calls=5, dollars=0.0021),
-    *(
-        Aim(what, _at_once(seeds=1, reuse=reuse), p50=8, p99=15, calls=5, dollars=0.0021)
-        for what, reuse in REUSES.items()
-    ),
     Aim(
         "1,000 gates with one deadline, all end 40 s before it",
         _at_once(1000, "10 min", seeds=1, timeout=640),

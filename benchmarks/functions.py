@@ -1,12 +1,11 @@
-"""Lambda in virtual time: sandboxes that serve one invocation at a time.
+"""Lambda in virtual time: sandboxes that serve one invocation at a time, the one that was freed last before the others.
 
 What of this AWS does not document: the order of reuse, the time until an idle sandbox goes, the time of a cold start.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from random import Random
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 from tests.simulation.clock import VirtualClock
 
@@ -19,8 +18,6 @@ MOST_SANDBOXES = 1000
 MEMORY_GB = 0.25
 
 S = TypeVar("S")
-Reuse = Literal["last freed", "any", "first freed"]
-"""Which of the free sandboxes serves the next invocation."""
 
 
 @dataclass
@@ -35,12 +32,10 @@ class Function(Generic[S]):
 
     clock: VirtualClock
     start: Callable[[], S]
-    reuse: Reuse = "last freed"
     bill: Bill = field(default_factory=Bill)
     _busy: int = 0
     _free: list[tuple[float, S]] = field(default_factory=list)
     """Since when, and what it keeps: the one that has been free the longest is first."""
-    _random: Random = field(default_factory=lambda: Random(1))  # noqa: S311 - a simulation
 
     def invoke(self, work: Callable[[S], None]) -> bool:
         """Run `work` in a sandbox. False: all are busy (TooManyRequestsException)."""
@@ -66,6 +61,4 @@ class Function(Generic[S]):
             kept = self.start()
             self.clock.sleep(COLD_START_SECONDS)
             return kept
-        last = len(self._free) - 1
-        which = {"last freed": last, "first freed": 0, "any": self._random.randint(0, last)}
-        return self._free.pop(which[self.reuse])[1]
+        return self._free.pop()[1]

@@ -9,7 +9,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from benchmarks.functions import Function, Reuse
+from benchmarks.functions import Function
 from benchmarks.rate_limit import LimitedClient
 from benchmarks.table import BenchmarkRegistrations
 from check_task import TaskCheck
@@ -20,7 +20,7 @@ from license_conversion.poll import Poll
 from license_conversion.settings import Settings
 from poll_tasks import AT_ONCE, LAST_SECONDS, Poller
 from tests.simulation.clock import VirtualClock
-from tests.simulation.interpreter import OWN_CALLS, Done, Execution, Failed, Machine, gate
+from tests.simulation.interpreter import OWN_CALLS, Done, Execution, Failed, gate
 
 MACHINE = gate()
 ROLE = "arn:aws:iam::123456789012:role/gate"
@@ -86,17 +86,14 @@ class Gates:
         service: LimitedClient,
         random: Random,
         *,
-        reuse: Reuse,
         trouble: Trouble = NO_TROUBLE,
-        machine: Machine = MACHINE,
     ) -> None:
         self._clock = clock
-        self._machine = machine
         self._service = service
         self._random = random
         self._trouble = trouble
         self.table = BenchmarkRegistrations(clock, self._start_poller, away=trouble.table_away, hangs=trouble.hangs)
-        self.check = Function(clock, self._start_check, reuse)
+        self.check = Function(clock, self._start_check)
         self.poller: Function[None] = Function(clock, lambda: None)
         self.transitions = Transitions(clock, trouble.transitions, trouble.burst)
         self._executions: dict[str, Execution] = {}
@@ -133,7 +130,7 @@ class Gates:
                     raise NotImplementedError(function)
 
         execution = self._executions[name] = Execution(
-            self._clock, invoke, machine=self._machine, name=name, arn=f"{STATE_MACHINE}:{name}",
+            self._clock, invoke, machine=MACHINE, name=name, arn=f"{STATE_MACHINE}:{name}",
             text=json.dumps(execution_input), lost=lambda *_: None, random=self._random.random, ended=self._ended,
             seconds_to_enter=self.transitions.seconds,
         )  # fmt: skip

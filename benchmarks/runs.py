@@ -7,7 +7,6 @@ from io import StringIO
 from random import Random
 
 from benchmarks.conversion_times import CONVERSIONS
-from benchmarks.functions import Reuse
 from benchmarks.gates import NO_TROUBLE, Gates, Trouble
 from benchmarks.peers import Peer
 from benchmarks.rate_limit import LimitedClient
@@ -33,7 +32,6 @@ class Case:
     spread: float = 0
     fleet: bool = False
     seed: int = SEED
-    reuse: Reuse = "last freed"
     trouble: Trouble = NO_TROUBLE
     timeout: int = DAY
 
@@ -75,7 +73,7 @@ def run(case: Case, peer: type[Peer] | None = None) -> Result:
     clock = VirtualClock()
     service = LimitedClient(clock, case.rate, case.page)
     conversions, jitter = Random(case.seed), Random(case.seed + 1)  # noqa: S311 - a simulation
-    ours = Gates(clock, service, jitter, reuse=case.reuse, trouble=case.trouble)
+    ours = Gates(clock, service, jitter, trouble=case.trouble)
     theirs = peer(clock, service, jitter) if peer else None
 
     def begin(number: int) -> str:

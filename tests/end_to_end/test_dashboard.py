@@ -12,7 +12,7 @@ from tests.end_to_end.application import Application
 from tests.end_to_end.twenty_gates import Point, TwentyGates
 from tests.local_cloud.cloud import LocalCloud
 from tests.template import RESOURCES
-from tests.unit.test_alarms import ALARMS, DASHBOARD, put, shown
+from tests.unit.test_operations import ALARMS, DASHBOARD, put, shown
 
 SERVICE = (("service", "license-conversion-gate"),)
 

@@ -71,7 +71,7 @@ class ContextInTime(Context):
     """Whose seconds pass with the virtual clock."""
 
     def __init__(self, clock: VirtualClock, function: str, request_id: str) -> None:
-        super().__init__(function)
+        super().__init__()
         self._clock = clock
         self._expires = clock.now + TIMEOUTS[function]
         self.aws_request_id = request_id

@@ -1,18 +1,19 @@
 """One gate, seen as the state machine sees it: its state goes as JSON from check to check."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 from check_task import TaskCheck, handle
+from license_conversion.conversion import ConversionTask, Status
 from license_conversion.errors import AccessDenied, GateError, InvalidRequest, StillUnknown, TableUnavailable
 from license_conversion.gate import RETRY_SECONDS
+from license_conversion.license_manager import LicenseManager, Page
 from license_conversion.poll import Poll
 from license_conversion.settings import Settings
+from tests.context import Context
 from tests.simulation.memory_registrations import MemoryRegistrations
-from tests.unit.fake_license_manager import FakeLicenseManager
 
 TASK_ID = "lct-0123456789abcdef0"
 TASK = {"LicenseConversionTaskId": TASK_ID}
@@ -21,7 +22,7 @@ INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
 SERVICE_TOKEN = "arn:aws:lambda:us-east-1:123456789012:function:gate"
 EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:gate:Gate-1"
 BEGAN = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
-CONTEXT = SimpleNamespace(aws_request_id="11111111-2222-4333-8444-555555555555")
+CONTEXT = Context()
 SETTINGS = Settings("arn:aws:iam::123456789012:role/gate", "eu-central-1", "", "registrations", "poll")
 STACK_EVENT = {
     "RequestType": "Create",
@@ -56,6 +57,43 @@ def first_check(now: datetime = BEGAN, **request: Any) -> dict[str, Any]:
         "StartedAt": now.isoformat(),
         "Execution": EXECUTION,
     }
+
+
+class FakeLicenseManager(LicenseManager):
+    """`says` of each task, and of a resource's newest one, a status, a whole task, or an exception, which is raised; where that
+    is none, `of` may say something else of some of them. `asked` are the ids and ARNs that it was asked for, and the statuses
+    that were listed. `called` is called before each answer: it may let time pass.
+    """
+
+    def __init__(self, task_id: str, called: Callable[[], None]) -> None:
+        super().__init__("arn:aws:iam::123456789012:role/gate")
+        self.says: str | ConversionTask | Exception = "IN_PROGRESS"
+        self.of: dict[str, str | ConversionTask | Exception] = {}
+        self.asked: list[str] = []
+        self._newest, self._called = task_id, called
+
+    def get_task(self, task_id: str) -> ConversionTask:
+        return self._answer(task_id, task_id)
+
+    def newest_task(self, resource_arn: str) -> ConversionTask:
+        return self._answer(resource_arn, self._newest)
+
+    def page_of(self, status: Status, token: str = "") -> Page:
+        self.asked.append(status)
+        self._called()
+        if isinstance(self.says, Exception):
+            raise self.says
+        return Page({task_id: {"Status": said} for task_id, said in self.of.items() if said == status}, "")
+
+    def _answer(self, what: str, task_id: str) -> ConversionTask:
+        self.asked.append(what)
+        self._called()
+        said = self.says if isinstance(self.says, Exception) else self.of.get(what, self.says)
+        if isinstance(said, Exception):
+            raise said
+        if isinstance(said, str):
+            return ConversionTask({"LicenseConversionTaskId": task_id, "Status": said})
+        return said
 
 
 class OneGate:

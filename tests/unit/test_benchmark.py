@@ -2,18 +2,14 @@
 
 import logging
 from collections.abc import Iterator
-from random import Random
 
 import pytest
 
 from benchmarks.aims import SHORT, Aim, repeated
 from benchmarks.bounds import SHARE, Bound
-from benchmarks.gates import NO_TROUBLE, Gates, Trouble
+from benchmarks.gates import NO_TROUBLE, Trouble
 from benchmarks.peers import CdkProvider, Crhelper
-from benchmarks.rate_limit import LimitedClient
 from benchmarks.runs import Case, run
-from tests.simulation.clock import VirtualClock
-from tests.simulation.interpreter import FILE, gate
 
 pytestmark = [pytest.mark.no_cover, pytest.mark.slow]  # a hundred thousand checks
 AWAY = (120.0, 420.0)
@@ -70,19 +66,6 @@ def test_the_same_case_has_the_same_result() -> None:
     case = Case(SHORT, 30)
 
     assert run(case) == run(case)
-
-
-def test_a_function_that_the_benchmark_does_not_know_ends_no_gate() -> None:
-    clock, task_id = VirtualClock(), "lct-0123456789abcdef0"
-    service = LimitedClient(clock, rate=10, page=100)
-    service.add(task_id, seconds=60)
-    machine = gate(FILE.read_text().replace("${CheckTaskFunctionArn}", "Another"))
-    gates = Gates(clock, service, Random(1), reuse="any", machine=machine)  # noqa: S311 - a simulation
-
-    gates.wait([task_id], {"LicenseConversionTaskId": task_id})
-
-    with pytest.raises(NotImplementedError, match="Another"):
-        clock.run_out()
 
 
 def test_a_throttle_fails_the_cdk_providers_waits_and_crhelpers_and_none_of_ours() -> None:

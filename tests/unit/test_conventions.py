@@ -11,13 +11,8 @@ from editorconfig import get_properties
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
-TRACKED = subprocess.run(
-    ["git", "ls-files", "-z"],  # noqa: S607
-    cwd=ROOT,
-    check=True,
-    stdout=subprocess.PIPE,
-    text=True,
-).stdout.split("\0")[:-1]
+LIST = ["git", "ls-files", "-z"]
+TRACKED = subprocess.check_output(LIST, cwd=ROOT, text=True).split("\0")[:-1]  # noqa: S603
 READ = [name for name in TRACKED if re.search(r"\.md$|^\.(github|devcontainer|ci)/|^\.pre-commit", name)]
 GENERATED = ("requirements/", "layers/dependencies/requirements.txt")
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from license_conversion.conversion import ConversionTask, Status, iso
 from license_conversion.text import MARK, size
+from tests.unit.one_gate import INSTANCE, TASK_ID
+from tests.unit.one_gate import TASK as ID
 from tests.unit.strategies import any_json
 
-TASK_ID = "lct-0123456789abcdef0"
-INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
 STARTED_AT = datetime(2026, 11, 22, 17, 39, 55, 500_000, tzinfo=UTC)
 SUCCEEDED: dict[str, Any] = {
     "LicenseConversionTaskId": TASK_ID,
@@ -32,7 +32,6 @@ SUCCEEDED: dict[str, Any] = {
     "LicenseConversionTime": STARTED_AT + timedelta(minutes=1),
     "EndTime": STARTED_AT + timedelta(minutes=2),
 }
-ID = {"LicenseConversionTaskId": TASK_ID}
 TIMES = {
     "StartTime": "2026-11-22T17:39:55Z",
     "LicenseConversionTime": "2026-11-22T17:40:55Z",

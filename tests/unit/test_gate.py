@@ -4,7 +4,6 @@ it; the order of what comes after a check is the definition's (tests/unit/test_s
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from license_conversion.conversion import ConversionTask
 from license_conversion.errors import AccessDenied, GateError, InvalidRequest, StillUnknown
 from license_conversion.gate import CLOSE, LONGEST_SLEEP, RETRY_SECONDS, SHORTEST_PAUSE
 from license_conversion.registrations import LastPoll
+from tests.template import STATES
 from tests.unit.conftest import Said
 from tests.unit.one_gate import (
     BEGAN,
@@ -327,8 +327,7 @@ def test_a_refusal_is_the_end_where_no_other_try_fits_before_the_deadline() -> N
 
 
 def test_the_state_machine_tries_again_after_as_many_seconds_as_the_gate_reckons_with() -> None:
-    states = json.loads((Path(__file__).parents[2] / "statemachine" / "gate.asl.json").read_text())["States"]
-    (again,) = states["Check Task"]["Retry"]
+    (again,) = STATES["Check Task"]["Retry"]
 
     assert (again["IntervalSeconds"], again["BackoffRate"]) == (RETRY_SECONDS, 1)
     assert set(again["ErrorEquals"]) == {NEW_ID.name, NEW_ROLE.name}

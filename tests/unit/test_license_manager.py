@@ -12,11 +12,10 @@ from license_conversion.errors import AccessDenied, GateError, InvalidRequest, S
 from license_conversion.license_manager import LicenseManager
 from license_conversion.request import Account
 from tests.unit.network import Network, refusal
+from tests.unit.one_gate import INSTANCE, TASK_ID
 
-TASK_ID = "lct-0123456789abcdef0"
 ROLE = "arn:aws:iam::123456789012:role/license-conversion-gate"
 READER = Account("arn:aws:iam::210987654321:role/reader", region="eu-central-1")
-INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
 URL = "https://license-manager.us-east-1.amazonaws.com/"
 GET, LIST = "GetLicenseConversionTask", "ListLicenseConversionTasks"
 OLD, NEW = 1_763_833_195, 1_763_833_999

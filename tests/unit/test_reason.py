@@ -7,9 +7,8 @@ import pytest
 from license_conversion import reason
 from license_conversion.conversion import ConversionTask
 from license_conversion.reason import LONGER
+from tests.unit.one_gate import INSTANCE, TASK_ID
 
-TASK_ID = "lct-0123456789abcdef0"
-INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
 MESSAGE = "Instance [i-0123456789abcdef0] is launched from an Amazon owned AMI."
 FURTHER = " --region eu-central-1 (as arn:aws:iam::210987654321:role/reads-conversions); execution arn:1234"
 AN_HOUR = timedelta(hours=1, minutes=2, seconds=3)

@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -19,13 +18,12 @@ from license_conversion.registrations import LEASE, MOST_POLLERS, SHARDS, LastPo
 from license_conversion.request import Account
 from tests.simulation.expressions import Surroundings, compiled, filled
 from tests.simulation.memory_registrations import MemoryRegistrations
-from tests.template import RESOURCES
+from tests.template import RESOURCES, STATES
 from tests.unit.network import Network
 
 NOW = 1_795_369_195.0
 GATES = [f"gate-{number:03}" for number in range(300)]
 LANGUAGE = {"SET", "REMOVE", "AND", "OR", "attribute_exists", "attribute_not_exists"}
-STATES = json.loads((Path(__file__).parents[2] / "statemachine" / "gate.asl.json").read_text())["States"]
 WAIT_FOR_RESULT = compiled(STATES["Wait for Result"]["Arguments"])
 
 

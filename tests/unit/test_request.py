@@ -1,7 +1,7 @@
 """Properties of a stack, or input of a state machine -> one request."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from http.client import HTTPSConnection
 from itertools import combinations
 from typing import Any
@@ -22,12 +22,9 @@ from license_conversion.request import (
     Request,
     Times,
 )
+from tests.unit.one_gate import BEGAN, INSTANCE, SERVICE_TOKEN, TASK, TASK_ID
 from tests.unit.strategies import any_json, any_text
 
-TASK_ID = "lct-0123456789abcdef0"
-TASK = {"LicenseConversionTaskId": TASK_ID}
-SERVICE_TOKEN = "arn:aws:lambda:us-east-1:123456789012:function:gate"
-INSTANCE = "arn:aws:ec2:us-east-1:123456789012:instance/i-0123456789abcdef0"
 ROLE = "arn:aws:iam::210987654321:role/reads-conversions"
 HANDLE = (
     "https://cloudformation-waitcondition-us-east-1.s3.amazonaws.com/arn%3Aaws%3Acloudformation%3Aus-east-1%3A123456789012"
@@ -217,7 +214,6 @@ def test_with_a_handle_a_timeout_need_not_fit_in_the_service_timeout(seconds: in
 
 # When a wait ends, and what fits in before the recipient gives up
 
-BEGAN = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
 EVENTS = 25_000
 """Of an execution. https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
 TURN = 9

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from tests.local_cloud.answers import AnswersReceiver
-from tests.template import RESOURCES
 from tests.unit.network import Network
 from tests.unit.test_respond import ARN, BROKE, BROKEN, FAILURE, HANDLE, STACK, Outside, record
 
@@ -101,11 +100,3 @@ def test_it_responds_though_every_other_module_is_broken_and_there_is_no_layer(
         assert got == {**FAILURE, "Reason": BROKE}
     else:
         assert got["Status"] == ("SUCCESS" if door == "deployment" else "FAILED")
-
-
-def test_the_template_has_it_built_so() -> None:
-    function = RESOURCES["RespondFunction"]
-
-    assert function["Metadata"]["BuildMethod"] == "makefile"
-    assert "SkipBuild" not in function["Metadata"]
-    assert "Layers" not in function["Properties"]

@@ -2,6 +2,9 @@
 
 import socket
 import ssl
+from contextlib import closing
+from http.client import HTTPSConnection
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -136,3 +139,42 @@ def test_attempts_that_hang_are_each_given_up_early_enough_for_three_more_and_to
     assert len(attempts) >= 4
     assert sum(spent) <= seconds + 0.5
     assert min(attempts) >= 0.5, "less is no attempt"
+
+
+# The receiver takes a PUT as S3 does
+
+
+def put(url: str, **headers: str) -> int:
+    """By a client of its own."""
+    parts = urlsplit(url)
+    with closing(HTTPSConnection(parts.netloc, timeout=5)) as connection:
+        connection.putrequest("PUT", f"{parts.path}?{parts.query}")
+        for name, value in headers.items():
+            connection.putheader(name.replace("_", "-"), value)
+        connection.endheaders()
+        return connection.getresponse().status
+
+
+@pytest.fixture(params=["response", "handle"])
+def url(s3: S3, request: pytest.FixtureRequest) -> str:
+    """A URL of each of the two forms."""
+    return s3.receiver.issue(KEY, handle=request.param == "handle")
+
+
+@pytest.mark.parametrize(("issued", "sent"), [("%3A", ":"), ("%7C", "|"), ("%3A", "%3a"), ("ignature=", "ignature=0")])
+def test_a_url_that_is_not_what_was_signed_is_refused(url: str, issued: str, sent: str) -> None:
+    assert put(url, Content_Length="0") == 200
+    assert put(url.replace(issued, sent, 1), Content_Length="0") == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content_Length": "0", "Content_Type": "application/json"}, 403),
+        ({"Content_Type": ""}, 411),
+        ({"Transfer_Encoding": "chunked"}, 501),
+    ],
+    ids=["a type that was not signed", "no length", "chunks"],
+)
+def test_a_put_is_refused_that_s3_refuses(url: str, headers: dict[str, str], status: int) -> None:
+    assert put(url, **headers) == status

@@ -125,17 +125,14 @@ def test_an_event_that_the_bus_does_not_take_keeps_no_response_for_longer_than_f
     assert walk.execution.status == "SUCCEEDED"
 
 
-def test_where_time_is_short_the_response_goes_first() -> None:
-    late = {**ENDED, "GiveUpAt": at(-1)}
+@pytest.mark.parametrize(("said", "counted"), [({}, []), (RecipientGone.__name__, ["PutMetricData"])], ids=str)
+def test_where_time_is_short_the_response_goes_first_and_the_event_whether_it_is_taken_or_not(
+    said: Any, counted: list[str]
+) -> None:
+    walk = stack({**ENDED, "GiveUpAt": at(-1)}, Respond=said).out()
 
-    assert stack(late).out().functions == ["CheckTask", "Respond", "PutEvents"]
-
-
-def test_where_the_late_response_is_not_taken_the_event_goes_out_all_the_same() -> None:
-    walk = stack({**ENDED, "GiveUpAt": at(-1)}, Respond=RecipientGone.__name__).out()
-
-    assert walk.functions == ["CheckTask", "Respond", "PutMetricData", "PutEvents"]
-    assert walk.execution.error == "LicenseConversion.NoResponse"
+    assert walk.functions == ["CheckTask", "Respond", *counted, "PutEvents"]
+    assert walk.execution.error == ("LicenseConversion.NoResponse" if counted else "")
 
 
 # A handle
@@ -210,17 +207,14 @@ def test_a_gate_registers_and_wakes_with_the_results_that_it_is_called_back_with
     assert walk.times("CheckTask") == [0, 30]
 
 
-def test_a_gate_that_is_not_called_back_wakes_by_itself_without_results() -> None:
-    walk = stack(REGISTERS, ENDED).out()
+@pytest.mark.parametrize(("seconds", "registers"), [(110, [0]), (7, [])])
+def test_a_gate_that_is_not_called_back_wakes_by_itself_and_has_registered_where_it_sleeps_longer_than_that_may_take(
+    seconds: int, registers: list[float]
+) -> None:
+    walk = stack({**REGISTERS, "NextCheckAt": f"in {seconds}"}, ENDED).out()
 
-    assert walk.times("CheckTask") == [0, 110]
-    assert walk.given("CheckTask")[1]["RegisteredAt"] == at(0)
-
-
-def test_a_gate_that_sleeps_for_no_longer_than_it_may_try_to_register_does_not_register() -> None:
-    walk = stack({**REGISTERS, "NextCheckAt": "in 7"}, ENDED).out()
-
-    assert (walk.times("UpdateItem:Token"), walk.times("CheckTask")) == ([], [0, 7])
+    assert (walk.times("UpdateItem:Token"), walk.times("CheckTask")) == (registers, [0, seconds])
+    assert walk.given("CheckTask")[1]["RegisteredAt"] == (at(0) if registers else "")
 
 
 def test_results_and_a_registration_are_those_of_one_check_and_not_of_the_next() -> None:

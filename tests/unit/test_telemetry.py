@@ -3,15 +3,14 @@
 import json
 import runpy
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
 
 from license_conversion import plain_telemetry, telemetry
 from tests.unit.conftest import Said
-
-BEGAN = datetime(2026, 11, 22, 17, 39, 55, tzinfo=UTC)
+from tests.unit.one_gate import BEGAN
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from samtranslator.translator.transform import transform  # type: ignore[import-
 
 import respond
 from tests.context import Context
-from tests.template import FUNCTIONS, RESOURCES, ROOT, TEMPLATE, resources
+from tests.template import FUNCTIONS, RESOURCES, TEMPLATE, resources
 from tests.unit.conftest import Said
 from tests.unit.network import Network
 
@@ -112,6 +112,8 @@ def test_the_responder_has_no_layer_and_network_architecture_and_log_group_are_t
     of_all = TEMPLATE["Globals"]["Function"]
 
     assert [name for name, one in FUNCTIONS.items() if "Layers" not in one] == ["RespondFunction"]
+    built = RESOURCES["RespondFunction"]["Metadata"]
+    assert (built["BuildMethod"], "SkipBuild" in built) == ("makefile", False), "as tests/unit/test_respond_zip.py does"
     assert of_all["LoggingConfig"] == {"LogGroup": {"Ref": "FunctionLogs"}}
     assert of_all["Architectures"] == [{"Ref": "Architecture"}]
     assert not [name for name, one in FUNCTIONS.items() if one.keys() & {"LoggingConfig", "Architectures", "VpcConfig"}]
@@ -127,10 +129,3 @@ def test_each_function_is_given_what_it_reads_from_its_environment() -> None:
         "PollTasksFunction": {"GATE_ROLE_ARN", "GATE_TABLE_NAME"},
         "RespondFunction": {"GATE_LOG_GROUP", "GATE_STATE_MACHINE_ARN"},
     }
-
-
-def test_the_definition_gets_each_name_that_it_asks_for() -> None:
-    definition = (ROOT / "statemachine" / "gate.asl.json").read_text()
-    given = RESOURCES["LicenseConversionGate"]["Properties"]["DefinitionSubstitutions"]
-
-    assert {part.split("}")[0] for part in definition.split("${")[1:]} == given.keys()

@@ -1,8 +1,13 @@
-"""Virtual time: what sleeps lets others go on, and a process that is killed is no more."""
+"""Time in tests: the virtual clock, the rate limit that model, benchmark and local cloud share, and waiting for what comes."""
 
 import math
+from itertools import count
 
+import pytest
+
+from tests.eventually import eventually
 from tests.simulation.clock import BEGINNING, Killed, VirtualClock
+from tests.simulation.token_bucket import TokenBucket
 
 
 def test_what_sleeps_lets_others_go_on_and_what_is_due_in_one_moment_keeps_its_order() -> None:
@@ -65,3 +70,38 @@ def test_a_process_is_killed_when_its_time_is_over_or_the_clock_closes_and_what_
 
     assert seen == [("by time", 10), ("by the end", 20)]
     assert clock.idle
+
+
+def taken(bucket: TokenBucket) -> int:
+    return next(number for number in count() if not bucket.take())
+
+
+def test_a_full_bucket_gives_its_size_at_once_and_then_its_rate() -> None:
+    clock = VirtualClock()
+    bucket = TokenBucket(clock.monotonic, 2, size=5)
+    found = [taken(bucket)]
+    for seconds in (0.25, 0.25, 3600):
+        clock.run_for(seconds)
+        found.append(taken(bucket))
+
+    assert found == [5, 0, 1, 5]
+    assert taken(TokenBucket(clock.monotonic, 0.2)) == 1, "less than one a second still lets one through"
+
+
+def test_units_are_lent_to_the_first_call_and_paid_by_those_after_it() -> None:
+    clock = VirtualClock()
+    bucket = TokenBucket(clock.monotonic, 10)
+    found = [bucket.take_units(25), bucket.take_units(1)]
+    for seconds in (1.5, 0.1):
+        clock.run_for(seconds)
+        found.append(bucket.take_units(1))
+
+    assert found == [True, False, False, True]
+
+
+def test_what_comes_later_is_waited_for_and_what_never_comes_is_an_error_that_shows_the_last_value() -> None:
+    values = iter(["RUNNING", "RUNNING", "FAILED"])
+
+    assert eventually(lambda: next(values), pause=0, until=lambda status: status != "RUNNING") == "FAILED"
+    with pytest.raises(TimeoutError, match=r"Still \[\] after 0"):
+        eventually(list, seconds=0)

@@ -1,4 +1,4 @@
-"""What is generated is current, and the schemas agree with the code."""
+"""What is generated is current, the drawing shows every state and every way, and the schemas agree with the code."""
 
 import json
 import subprocess
@@ -15,7 +15,8 @@ from license_conversion.errors import InvalidRequest
 from license_conversion.fleet import Fleet
 from license_conversion.request import Request
 from license_conversion.response import is_signed
-from scripts.write_reference import ROOT, files
+from scripts.draw_state_machine import flowchart
+from scripts.write_reference import DEFINITION, ROOT, files
 
 EVENTS = ROOT / "events"
 REQUESTS = sorted(path for path in EVENTS.glob("*.json") if "RequestType" in path.read_text())
@@ -46,6 +47,22 @@ def is_taken(properties: dict[str, Any]) -> bool:
 @pytest.mark.parametrize("path", files(), ids=lambda path: path.name)
 def test_every_generated_file_is_current(path: Path) -> None:
     assert path.read_text() == files()[path], "run `make reference`"
+
+
+def test_every_state_and_every_way_between_two_is_drawn_an_error_dotted_and_a_choice_with_its_rule() -> None:
+    definition = json.loads(DEFINITION.read_text())
+    ids = {name: f"s{number}" for number, name in enumerate(definition["States"])}
+    ways, drawing = {("start((", "-->", ids[definition["StartAt"]])}, flowchart(definition)
+    for name, state in definition["States"].items():
+        straight = [*state.get("Choices", ()), state, {"Next": state.get("Default")}]
+        ways |= {(ids[name], "-->", ids[way["Next"]]) for way in straight if way.get("Next")}
+        ways |= {(ids[name], ".->", ids[way["Next"]]) for way in state.get("Catch", ())}
+        assert all(rule["Comment"] in drawing for rule in state.get("Choices", ()))
+
+    _, *lines = (line.strip() for line in drawing.splitlines())
+
+    assert {(line.split()[0], *line.split()[-2:]) for line in lines if "->" in line} == ways
+    assert [line.split('"')[1] for line in lines if "->" not in line] == list(ids)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """A license type conversion task, as the service sees it, and as it answers about it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ class Task:
     """A task that ends by itself, `duration` seconds after `start_time` (epoch seconds). With `begins_when_seen` that is when
     the service first answers about it: then a check sees it run, however late it comes.
 
-    `without` names members that are never answered; `region` is the only one that knows the task, None for all of them.
+    `region` is the only one that knows the task, None for all of them.
     """
 
     task_id: str
@@ -29,7 +29,6 @@ class Task:
     resource_arn: str = RESOURCE_ARN
     source: Context = WINDOWS_BYOL
     destination: Context = WINDOWS_LICENSE_INCLUDED
-    without: Sequence[str] = ()
     region: str | None = None
     begins_when_seen: bool = False
     fails_late: bool = False
@@ -50,7 +49,7 @@ class Task:
         return all((self.status(now) if member == "Status" else self.resource_arn) == value for member, value in wanted)
 
     def answer(self, now: float) -> dict[str, Any]:
-        """The members that the service gives at `now`, less those that it keeps to itself."""
+        """The members that the service gives at `now`."""
         end_time, status = min(now, self.end_time), self.status(now)
         in_progress, failed = status == IN_PROGRESS, status == "FAILED"
         members = {
@@ -64,7 +63,7 @@ class Task:
             "LicenseConversionTime": None if failed and not self.fails_late else end_time,
             "EndTime": end_time,
         }
-        left_out = {*self.without, *(NOT_BEFORE_THE_END if in_progress else ())}
+        left_out = NOT_BEFORE_THE_END if in_progress else ()
         return {name: value for name, value in members.items() if value is not None and name not in left_out}
 
     def _why_it_failed(self) -> str:

@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import Any
 
 from tests.simulation.license_manager.conversion_task import IN_PROGRESS, WINDOWS_BYOL, Task, on_the_wire
-from tests.simulation.license_manager.service_faults import RATE_LIMIT, ServiceFaults
+from tests.simulation.license_manager.service_faults import ServiceFaults
 
 Json = dict[str, Any]
 INVALID = "InvalidParameterValueException"
@@ -61,15 +61,15 @@ class ConversionService:
         self._calls: list[ReceivedCall] = []
         self._configured: Json = {
             "duration": 5.0, "end_status": "SUCCEEDED", "status_message": None, "begins_when_seen": False,
-            "page_size": page_size, "seed": seed, "tasks_a_day": None,
+            "page_size": page_size, "seed": seed,
         }  # fmt: skip
         self._count = count()
         self._order: list[tuple[str, str]] = []
         """The places in the list, and who has them."""
 
     def configure(self, **settings: Any) -> None:
-        """What a task is that does not say so itself: `duration`, `end_status`, `status_message`, `begins_when_seen`. And
-        `page_size`, and `tasks_a_day`: how many a caller may begin in 24 hours.
+        """`page_size`, and what a task is that does not say so itself: `duration`, `end_status`, `status_message`,
+        `begins_when_seen`.
         """
         with self._lock:
             self._configured.update(settings)
@@ -104,17 +104,13 @@ class ConversionService:
         """The tasks as they are, whatever the service answers about them."""
         return self._tasks
 
-    def change_task(self, task_id: str, **changes: Any) -> None:
-        """Change a task: the arguments of `add_task`."""
-        with self._lock:
-            self._tasks[task_id] = replace(self._tasks[task_id], **changes)
-
     def finish_task(self, task_id: str, status: str = "SUCCEEDED", status_message: str | None = None) -> None:
         """End a task now."""
-        duration = max(0.0, self.clock() - self._tasks[task_id].start_time)
-        self.change_task(
-            task_id, duration=duration, end_status=status, status_message=status_message, begins_when_seen=False
-        )
+        with self._lock:
+            task = self._tasks[task_id]
+            duration = max(0.0, self.clock() - task.start_time)
+            ended: Json = {"duration": duration, "end_status": status, "status_message": status_message}
+            self._tasks[task_id] = replace(task, **ended, begins_when_seen=False)
 
     def license_context(self, instance_id: str) -> Json:
         """What the instance is billed as, after the conversions so far; EC2 reports it. Windows BYOL before the first.
@@ -164,12 +160,8 @@ class ConversionService:
         state = self.instance_state(instance_id)
         if state != STOPPED:
             raise ServiceError(INVALID, f"Instance [{instance_id}] is {state}: it must be in the stopped state.")
-        tasks = self.tasks
-        if any(task["ResourceArn"] == resource_arn and task.get("Status") == IN_PROGRESS for task in tasks):
+        if any(task["ResourceArn"] == resource_arn and task.get("Status") == IN_PROGRESS for task in self.tasks):
             raise ServiceError(INVALID, f"A license conversion of instance [{instance_id}] is in progress.")
-        most, yesterday = self._configured["tasks_a_day"], self.clock() - 24 * 3600
-        if most is not None and sum(task["StartTime"] > yesterday for task in tasks) >= most:
-            raise ServiceError(RATE_LIMIT, f"No more than {most} license conversions can be begun in 24 hours.")
         if _comparable(source) != _comparable(billed := self.license_context(instance_id)):
             raise ServiceError(INVALID, f"Instance [{instance_id}] is billed as {billed}, and not as {source}.")
 
@@ -187,11 +179,11 @@ class ConversionService:
 
     def _list(self, parameters: Json, region: str) -> Json:
         wanted = [_wanted(each) for each in parameters.get("Filters") or ()]
-        token, most, now = parameters.get("NextToken") or "", self._configured["page_size"], self.clock()
+        token, now = parameters.get("NextToken") or "", self.clock()
         rest = islice(self._order, bisect_right(self._order, token, key=itemgetter(0)), None)
         tasks = ((place, self._tasks[task_id]) for place, task_id in rest)
         listed = ((place, task) for place, task in tasks if task.is_listed(region, wanted, now))
-        page = list(islice(listed, min(parameters.get("MaxResults") or most, most)))
+        page = list(islice(listed, self._configured["page_size"]))
         more = {"NextToken": page[-1][0]} if next(listed, None) else {}
         return {"LicenseConversionTasks": [self._tell(task) for _, task in page], **more}
 
