@@ -481,6 +481,7 @@ class TestTheFunction:
         assert (assumed["RoleArn"], assumed["ExternalId"]) == (READER["RoleArn"], "an-id")
         called_back = network.call("SendTaskSuccess").said
         assert (called_back["taskToken"], json.loads(called_back["output"])) == ("the-token", [result("lct-1")])
+        assert network.operations().count("GetItem") == 1, "a slot: who was called back is not looked up again"
         of_table = [call.said for call in network.calls if "TableName" in call.said]
         key = Registrations("registrations", Account(*READER.values())).key("Gate-1")
         assert ("registrations", key) in [(said["TableName"], said.get("Key")) for said in of_table]
