@@ -431,17 +431,18 @@ class TestDelivery:
 @pytest.mark.parametrize("call", ["renew_lease", "waiting", "note_poll", "give_lease_back", "take_lease"])
 def test_a_table_that_fails_ends_the_poller(call: str) -> None:
     account = WaitingAccount(tasks(1))
-    account.table.called = lambda called: _raise(TableUnavailable()) if called == call else None
+
+    def fails(called: str) -> None:
+        if called == call:
+            raise TableUnavailable
+
+    account.table.called = fails
     if call == "note_poll":
         account.register("gate", "lct-0")
     account.then = lambda _: account.register("gate", "lct-0")
 
     with pytest.raises(TableUnavailable):
         account.poll(QUARTER)
-
-
-def _raise(error: Exception) -> None:
-    raise error
 
 
 # The entry point
