@@ -174,22 +174,20 @@ class TestAQuarterOfAnHourIsOver:
         assert account.called
 
 
-class TestASilentLicenseManager:
-    @pytest.mark.parametrize("trouble", [THROTTLE, FAULT], ids=["throttle", "fault"])
-    def test_ends_the_poller_which_gives_the_lease_back_and_does_not_note_that_poll(
-        self, trouble: Exception, said: Callable[[], Said]
-    ) -> None:
-        account = waiting(tasks(50), denied=dict.fromkeys(tasks(50), trouble), no_list=trouble)
-        began: list[float] = []
-        account.table.called = lambda call: began.append(account.clock()) if call == "renew_lease" else None
+@pytest.mark.parametrize("trouble", [THROTTLE, FAULT], ids=["throttle", "fault"])
+def test_a_silent_license_manager_ends_the_poller_which_gives_the_lease_back_and_does_not_note_that_poll(
+    trouble: Exception, said: Callable[[], Said]
+) -> None:
+    account, began = waiting(tasks(50), denied=dict.fromkeys(tasks(50), trouble), no_list=trouble), list[float]()
+    account.table.called = lambda call: began.append(account.clock()) if call == "renew_lease" else None
 
-        account.poll(QUARTER)
+    account.poll(QUARTER)
 
-        assert LEASE - 0.01 < account.seconds < LEASE + 6
-        assert account.table.until == 0
-        assert account.table.last_poll.began < began[-1]
-        assert account.called == []
-        assert said().lines[-1]["message"] == "The poller ends: License Manager does not answer"
+    assert LEASE - 0.01 < account.seconds < LEASE + 6
+    assert account.table.until == 0
+    assert account.table.last_poll.began < began[-1]
+    assert account.called == []
+    assert said().lines[-1]["message"] == "The poller ends: License Manager does not answer"
 
 
 class TestHowOften:
