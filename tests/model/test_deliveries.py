@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +19,21 @@ OTHER = TASK[:-1] + "2"
 """Of the same resource."""
 FOR_EVER = 10.0**9
 TIMEOUTS = [60, 120, 300, 3600]
+
+
+@pytest.fixture
+def unjudged() -> Iterator[World]:
+    """In which promises may be broken."""
+    world = World(seed=0)
+    with world.at_the_seams():
+        yield world
+    world.close()
+
+
+@pytest.fixture
+def world(unjudged: World) -> Iterator[World]:
+    yield unjudged
+    unjudged.settle()
 
 
 def task(

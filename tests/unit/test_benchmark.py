@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.aims import SHORT, Aim, repeated
-from benchmarks.bounds import SHARE, Bound
+from benchmarks.bounds import Bound
 from benchmarks.gates import NO_TROUBLE, Trouble
 from benchmarks.peers import CdkProvider, Crhelper
 from benchmarks.runs import Case, run
@@ -81,21 +81,6 @@ def test_the_cdk_providers_two_functions_are_on_the_bill() -> None:
 
     assert result.calls == pytest.approx(600 / 5.06, rel=0.02)
     assert result.dollars > result.calls * (0.025 / 1000 + 2 * 0.20 / 1e6)
-
-
-@pytest.mark.parametrize(
-    ("bound", "asked", "listed"),
-    [
-        (Bound(1000, begin=120, seconds=480), 0.06, 10 * 0.11 * SHARE + 0.11),
-        (Bound(10_000, begin=120, seconds=480), 0.99 * (1000 - 480) + 0.06, 100 * 0.11 * SHARE + 0.11),
-        (Bound(10_000, begin=120, seconds=480, rate=5), 0.99 * (2000 - 480) + 0.06, 100 * 0.2 * SHARE + 0.2),
-    ],
-)
-def test_the_last_of_many_waits_until_all_before_it_are_read_and_a_listing_takes_the_time_of_its_pages(
-    bound: Bound, asked: float, listed: float
-) -> None:
-    assert bound.asked == pytest.approx(asked)
-    assert bound.listed == pytest.approx(listed)
 
 
 def test_with_twice_the_calls_an_end_is_seen_in_less_than_half_of_the_time() -> None:

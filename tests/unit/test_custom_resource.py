@@ -172,16 +172,6 @@ def test_refused_properties_get_a_response_at_once_and_nothing_is_started_or_sto
     assert line["reason"] == response["Reason"]
 
 
-def test_every_delivery_of_a_refused_request_gets_the_same_response(function: WarmFunction) -> None:
-    refused = event(ResourceProperties={})
-
-    function(refused)
-    function(refused)
-
-    assert function.responses[0] == function.responses[1]
-    assert function.responses[0][1]["PhysicalResourceId"] == "license-conversion-gate-refused"
-
-
 # An event that is no request of CloudFormation's
 
 NO_OBJECTS: list[Any] = [{}, [], None, "Create", 5]

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from license_conversion import executions
 from license_conversion.executions import Executions
 from license_conversion.fleet import fleet_id
 from license_conversion.response import RESERVE_SECONDS
+from tests.simulation.clock import VirtualClock
 from tests.simulation.token_bucket import TokenBucket
 from tests.unit.network import Network, Reply, refusal
 from tests.unit.one_gate import STACK_EVENT as EVENT
@@ -310,42 +311,28 @@ BEFORE_REDELIVERY = 60.0
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html"""
 
 
-def tries(random_: random.Random, invocations: int) -> Iterator[float]:
-    """When one Create asks for its start, as long as it is throttled.
-
-    What it does between two tries depends on nothing but its own chance, so that each Create can be told by itself, and all
-    of them are put in the order of time.
-    """
-    now = random_.random()  # CloudFormation does not send them all in the same instant
-    asked_at: list[float] = []
-
-    def throttled() -> None:
-        asked_at.append(now)
-        raise ClientError({"Error": {"Code": "ThrottlingException"}}, "StartExecution")
-
-    def sleep(seconds: float) -> None:
-        nonlocal now
-        now += seconds
-
-    invocation = Executions("arn", lambda: now, sleep, random_.random)
-    for _ in range(invocations):
-        with pytest.raises(ClientError):
-            invocation.within(INVOCATION - RESERVE_SECONDS, throttled)
-        now += BEFORE_REDELIVERY
-    yield from asked_at
-
-
 def begun(creates: int, *, invocations: int) -> list[float]:
     """When each of those that get through does, in seconds."""
-    random_ = random.Random(creates)  # noqa: S311 - jitter
-    asked = sorted((when, number) for number in range(creates) for when in tries(random_, invocations))
-    through: dict[int, float] = {}
-    now = 0.0
-    bucket = TokenBucket(lambda: now, PER_SECOND, BUCKET)
-    for now, number in asked:
-        if number not in through and bucket.take():
-            through[number] = now
-    return list(through.values())
+    clock, random_, through = VirtualClock(), random.Random(creates), list[float]()  # noqa: S311 - jitter
+    bucket = TokenBucket(clock.monotonic, PER_SECOND, BUCKET)
+    executions_ = Executions("arn", clock.monotonic, clock.sleep, random_.random)
+
+    def start() -> None:
+        if not bucket.take():
+            raise ClientError({"Error": {"Code": "ThrottlingException"}}, "StartExecution")
+        through.append(clock.now)
+
+    def create() -> None:
+        for _ in range(invocations):
+            with suppress(ClientError):
+                return executions_.within(INVOCATION - RESERVE_SECONDS, start)
+            clock.sleep(BEFORE_REDELIVERY)
+        return None
+
+    for _ in range(creates):
+        clock.after(random_.random(), create)  # CloudFormation does not send them all in the same instant
+    clock.run_out()
+    return through
 
 
 @pytest.mark.parametrize(

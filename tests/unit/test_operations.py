@@ -191,3 +191,7 @@ def test_what_is_said_in_words_alone_is_so() -> None:
     assert (tries(ONE), LAMBDA_PAUSES[0], FUNCTIONS[ONE]["Timeout"]) == (2, 60, 60)
     assert hours_of_the_responder() == pytest.approx(1, abs=2 / 60)
     assert worst(TWO) <= 60 * minutes(TWO)
+
+
+def test_cloudformation_waits_for_each_attempt_of_the_responder() -> None:
+    assert RESOURCES["Responder"]["Properties"]["ServiceTimeout"] >= worst(TWO)

@@ -174,22 +174,20 @@ class TestAQuarterOfAnHourIsOver:
         assert account.called
 
 
-class TestASilentLicenseManager:
-    @pytest.mark.parametrize("trouble", [THROTTLE, FAULT], ids=["throttle", "fault"])
-    def test_ends_the_poller_which_gives_the_lease_back_and_does_not_note_that_poll(
-        self, trouble: Exception, said: Callable[[], Said]
-    ) -> None:
-        account = waiting(tasks(50), denied=dict.fromkeys(tasks(50), trouble), no_list=trouble)
-        began: list[float] = []
-        account.table.called = lambda call: began.append(account.clock()) if call == "renew_lease" else None
+@pytest.mark.parametrize("trouble", [THROTTLE, FAULT], ids=["throttle", "fault"])
+def test_a_silent_license_manager_ends_the_poller_which_gives_the_lease_back_and_does_not_note_that_poll(
+    trouble: Exception, said: Callable[[], Said]
+) -> None:
+    account, began = waiting(tasks(50), denied=dict.fromkeys(tasks(50), trouble), no_list=trouble), list[float]()
+    account.table.called = lambda call: began.append(account.clock()) if call == "renew_lease" else None
 
-        account.poll(QUARTER)
+    account.poll(QUARTER)
 
-        assert LEASE - 0.01 < account.seconds < LEASE + 6
-        assert account.table.until == 0
-        assert account.table.last_poll.began < began[-1]
-        assert account.called == []
-        assert said().lines[-1]["message"] == "The poller ends: License Manager does not answer"
+    assert LEASE - 0.01 < account.seconds < LEASE + 6
+    assert account.table.until == 0
+    assert account.table.last_poll.began < began[-1]
+    assert account.called == []
+    assert said().lines[-1]["message"] == "The poller ends: License Manager does not answer"
 
 
 class TestHowOften:
@@ -431,17 +429,18 @@ class TestDelivery:
 @pytest.mark.parametrize("call", ["renew_lease", "waiting", "note_poll", "give_lease_back", "take_lease"])
 def test_a_table_that_fails_ends_the_poller(call: str) -> None:
     account = WaitingAccount(tasks(1))
-    account.table.called = lambda called: _raise(TableUnavailable()) if called == call else None
+
+    def fails(called: str) -> None:
+        if called == call:
+            raise TableUnavailable
+
+    account.table.called = fails
     if call == "note_poll":
         account.register("gate", "lct-0")
     account.then = lambda _: account.register("gate", "lct-0")
 
     with pytest.raises(TableUnavailable):
         account.poll(QUARTER)
-
-
-def _raise(error: Exception) -> None:
-    raise error
 
 
 # The entry point

