@@ -419,7 +419,8 @@ def main() -> int:
         print("Nothing was made. YES=1 (--yes): without this question.")
         return 2
     interrupted = False
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ends in (signal.SIGTERM, signal.SIGINT):  # a shell that starts this in the background has it ignore the second one
+        signal.signal(ends, signal.default_int_handler)
     try:
         for what, check in (
             ("an execution for a task that does not exist", it.execution), ("throw-away stacks", it.throw_away),
