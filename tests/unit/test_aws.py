@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import botocore.session
 import pytest
@@ -15,9 +14,9 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from license_conversion import aws
 from license_conversion.request import ATTEMPT_SECONDS, Account
+from tests.template import ROOT
 from tests.unit.network import ASSUMED, Network
 
-HANDLERS = Path(__file__).parents[2] / "handlers"
 PROGRAM = "import sys, {module}; print('botocore.session' in sys.modules)"
 IN_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "gate"}
 READER = "arn:aws:iam::210987654321:role/reader"
@@ -41,7 +40,7 @@ def test_boto3_comes_with_the_start_of_a_function_that_makes_calls_in_lambda_and
     module: str, where: dict[str, str], brought: str
 ) -> None:
     """The start takes over the cost of a client; the responder does without."""
-    environment = os.environ | {"PYTHONPATH": str(HANDLERS), **where}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "handlers"), **where}
     command = [sys.executable, "-c", PROGRAM.format(module=module)]
     ran = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
 

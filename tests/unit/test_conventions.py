@@ -4,12 +4,12 @@ import ast
 import re
 import subprocess
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from editorconfig import get_properties
 
-ROOT = Path(__file__).parents[2]
+from tests.template import ROOT
+
 MAKEFILE = (ROOT / "Makefile").read_text()
 LIST = ["git", "ls-files", "-z"]
 TRACKED = subprocess.check_output(LIST, cwd=ROOT, text=True).split("\0")[:-1]  # noqa: S603

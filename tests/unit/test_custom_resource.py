@@ -268,7 +268,8 @@ def test_every_method_that_is_overridden_is_one_of_crhelpers(name: str) -> None:
     assert parameters(getattr(CfnResource, name))[: len(ours)] == ours, f"{name} has other parameters than crhelper's"
 
 
-def test_crhelper_sets_up_logging_through_the_name_that_is_taken_away_from_it() -> None:
+def test_crhelper_sets_up_no_logging_and_its_own_logger_which_writes_whole_events_is_silent() -> None:
+    """It would through the name that is taken away from it."""
     assert callable(log_helper.setup)
     root = logging.getLogger()
     before = (root.level, list(root.handlers), log_helper.setup)
@@ -276,7 +277,4 @@ def test_crhelper_sets_up_logging_through_the_name_that_is_taken_away_from_it() 
     Lifecycle(lambda *_: 1)
 
     assert (root.level, list(root.handlers), log_helper.setup) == before
-
-
-def test_crhelpers_logger_which_writes_whole_events_is_silent() -> None:
     assert not logging.getLogger("crhelper.resource_helper").isEnabledFor(logging.ERROR)

@@ -187,11 +187,8 @@ def test_how_long_each_way_to_a_response_takes_is_said(begins: str, claim: str, 
     assert row.count(claim) == times
 
 
-def test_what_is_said_in_words_alone_is_so() -> None:
+def test_what_is_said_in_words_alone_is_so_and_cloudformation_waits_for_each_attempt_of_the_responder() -> None:
     assert (tries(ONE), LAMBDA_PAUSES[0], FUNCTIONS[ONE]["Timeout"]) == (2, 60, 60)
     assert hours_of_the_responder() == pytest.approx(1, abs=2 / 60)
     assert worst(TWO) <= 60 * minutes(TWO)
-
-
-def test_cloudformation_waits_for_each_attempt_of_the_responder() -> None:
     assert RESOURCES["Responder"]["Properties"]["ServiceTimeout"] >= worst(TWO)

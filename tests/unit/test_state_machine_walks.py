@@ -139,9 +139,7 @@ def test_where_time_is_short_the_response_goes_first_and_the_event_whether_it_is
 # A handle
 
 
-def test_a_stack_with_a_handle_has_its_response_as_soon_as_the_task_has_a_name_and_the_handle_its_signal_at_the_end() -> (
-    None
-):
+def test_a_stack_with_a_handle_has_its_response_once_the_task_has_a_name_and_the_handle_its_signal_at_the_end() -> None:
     walk = stack(SLEEPS, {**SLEEPS, **NAMED}, SLEEPS, ENDED, event=HANDLE).out()
 
     assert walk.calls == [
