@@ -419,7 +419,8 @@ def main() -> int:
         print("Nothing was made. YES=1 (--yes): without this question.")
         return 2
     interrupted = False
-    for ends in (signal.SIGTERM, signal.SIGINT):  # a shell that starts this in the background has it ignore the second one
+    # A shell that starts this in the background has it ignore SIGINT.
+    for ends in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ends, signal.default_int_handler)
     try:
         for what, check in (
