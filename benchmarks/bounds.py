@@ -1,15 +1,5 @@
 """The physical bound: the least lag that License Manager's limit allows at all, with any number of callers, sharing or not.
 docs/benchmarks.md has the three formulas.
-
-*A Get for each end*: what ends faster than it can be read waits, the last one for N / R - T seconds.
-
-*Listings*: a page's token comes with the page before it. Tasks are listed in the order in which they started, so an end is on any
-page, and is seen when its page is read again. Where x of the tasks run, the shorter of the two listings, what runs and what has
-ended, has min(x, 1 - x) N / P pages: the p99 of the lag is that of U min(x, 1 - x) K, where U and x are even from 0 to 1 and K is
-the time of a listing of N.
-
-*Within so many calls*: a look at what runs takes a page for each P of the tasks that still run: with a look each second that is
-(B + T / 2) N / P pages in all.
 """
 
 import math
@@ -18,7 +8,8 @@ from dataclasses import dataclass
 from benchmarks.rate_limit import CALL_SECONDS, TASK_SECONDS
 
 SHARE = 0.43
-"""Of U min(x, 1 - x): 99 of 100 are below it. With y twice the share: 1 - y + y ln y = 0.01."""
+"""A task stands on any page of the shorter listing, of what runs or what has ended, and its end is seen when that page is read
+again. So it is of U min(x, 1 - x), U and x even from 0 to 1: 99 of 100 are below. With y twice it: 1 - y + y ln y = 0.01."""
 
 
 @dataclass(frozen=True)

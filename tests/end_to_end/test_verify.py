@@ -71,9 +71,7 @@ class VerifiedGate:
         return Run(running.wait(), text)
 
     def left(self) -> list[str]:
-        """The stacks and queues that a verification has made, and that are there. LocalStack's CloudFormation leaves a rule of a
-        bus that is not the default one.
-        """
+        """A verification's stacks and queues that are there. LocalStack leaves a rule of a bus that is not the default one."""
         stacks = self.cloud.client("cloudformation").list_stacks()["StackSummaries"]
         names = [one["StackName"] for one in stacks if one["StackStatus"] != "DELETE_COMPLETE"]
         names += self.cloud.client("sqs").list_queues().get("QueueUrls", [])

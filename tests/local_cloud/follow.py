@@ -11,11 +11,6 @@ import sys
 
 _PR_SET_PDEATHSIG = 1
 
-
-def die_with_the_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 if __name__ == "__main__":
-    die_with_the_parent()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.execv(sys.argv[1], sys.argv[1:])  # noqa: S606  (that is the purpose)
