@@ -121,8 +121,8 @@ def send(
     """Send what is `said` (Status, Reason, PhysicalResourceId and Data) as the response to `event`, or as the signal to the wait
     condition handle that it names. For at most `seconds`, and no longer than CloudFormation waits. Returns the attempts.
 
-    Raises ResponseNotTaken; RecipientGone where CloudFormation has given the request up by then, so that trying again is in
-    vain. A wait condition's own time-out is not in the event: a signal is sent for as long as the sender tries.
+    Raises ResponseNotTaken; RecipientGone where CloudFormation has given the request up by then: trying again would not
+    help. A wait condition's own time-out is not in the event: a signal is sent for as long as the sender tries.
     """
     parts = {"status": said["Status"], "reason": said["Reason"], "data": said["Data"]}
     physical_id, waits = said["PhysicalResourceId"], float("inf")
