@@ -21,7 +21,7 @@ from tests.eventually import eventually
 from tests.local_cloud.clients import ACCOUNT
 from tests.local_cloud.cloud import LocalCloud
 from tests.simulation.clock import VirtualClock
-from tests.simulation.interpreter import Done, Execution, Failed, Machine
+from tests.simulation.interpreter import Done, Execution, Failed, Machine, stamp
 
 Json = dict[str, Any]
 TABLE = "our-interpreter"
@@ -52,8 +52,7 @@ class Journey:
 
     def begun(self, now: datetime) -> str:
         """The input of an execution that begins now."""
-        soon = (now + timedelta(seconds=30)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return json.dumps(self.execution_input).replace(SOON, soon)
+        return json.dumps(self.execution_input).replace(SOON, stamp(now + timedelta(seconds=30)))
 
 
 def check(payload: Any, **fields: Any) -> Json:

@@ -147,7 +147,7 @@ class Execution:
         self.error = self.cause = ""
         self._called_back: Done = lambda _: None
         self._surroundings = Surroundings(clock.timestamp, random)
-        self._execution = {"Input": json.loads(text), "Id": arn, "Name": name, "StartTime": _iso(self.start_date)}
+        self._execution = {"Input": json.loads(text), "Id": arn, "Name": name, "StartTime": stamp(self.start_date)}
         self._states: Data = {}
         """`$states`. Never changed, only replaced."""
         self._step = 0
@@ -205,7 +205,7 @@ class Execution:
             input=data,
             context={
                 "Execution": self._execution,
-                "State": {"Name": name, "EnteredTime": _iso(self._clock.utc()), "RetryCount": 0},
+                "State": {"Name": name, "EnteredTime": stamp(self._clock.utc()), "RetryCount": 0},
             },
         )
         try:
@@ -455,5 +455,5 @@ def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def _iso(moment: datetime) -> str:
+def stamp(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -16,7 +16,7 @@ from license_conversion.gate import RETRY_SECONDS
 from license_conversion.license_manager import NEW_ROLE
 from license_conversion.request import MARGIN, Times
 from tests.simulation.clock import BEGINNING
-from tests.simulation.interpreter import FILE, gate
+from tests.simulation.interpreter import FILE, gate, stamp
 from tests.template import RESOURCES
 from tests.unit.walk import Walk
 
@@ -67,7 +67,7 @@ def token(*checks: Any, **said: Any) -> Walk:
 
 
 def at(seconds: float) -> str:
-    return (BEGINNING + timedelta(seconds=seconds)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return stamp(BEGINNING + timedelta(seconds=seconds))
 
 
 # How a gate ends
