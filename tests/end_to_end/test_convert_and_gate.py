@@ -75,9 +75,7 @@ class Conversions(NamedExecutions):
 
     def add(self, name: str, destination: str | Json, **members: Any) -> str:
         """A conversion that another principal has begun."""
-        return self.license_manager.add_task(
-            resource_arn=arn(self.instances[name]), destination=destination, **members
-        )  # fmt: skip
+        return self.license_manager.add_task(resource_arn=arn(self.instances[name]), destination=destination, **members)
 
     def start(self, name: str, to: Any = None, *, again: str = "", **more: Any) -> None:
         given = {
@@ -170,6 +168,7 @@ def _begin(run: Conversions) -> None:
     for name, (given, _) in WRONG.items():
         run.start("wrong", again=name, **given)
 
+    eventually(lambda: all("Wait at Gate" in run.entered(name) for name in ("twice", "twice-again")))
     for name in ("runs", "stopped", "twice", "never runs", "joined", "second-page", "rhel", "left"):
         run.end(name)
     run.end("fails", "FAILED", SAID)
