@@ -136,9 +136,9 @@ def test_an_event_file_of_a_request_is_one_that_the_code_responds_to(path: Path)
 
 def test_cfn_lint_marks_an_attribute_that_no_gate_has_and_no_other(tmp_path: Path) -> None:
     pytest.importorskip("cfnlint", reason="it is among what lints, and not among what tests")
-    names = [*ATTRIBUTES, *Fleet((), (), {}).attributes(), "Statuses"]
+    names = dict.fromkeys([*ATTRIBUTES, *Fleet((), (), {}).attributes()])
     read = {
-        "All": {"Fn::Join": [",", [{"Fn::GetAtt": ["Gate", name]} for name in names]]},
+        "All": {"Fn::Join": [",", [{"Fn::GetAtt": ["Gate", name]} for name in (*names, "Statuses", "Z")]]},
         "Sub": {"Fn::Sub": "${Gate.EndTim}"},
     }
     gate = {"Type": "Custom::LicenseConversionTask", "Properties": OF_A_TASK}
@@ -156,5 +156,5 @@ def test_cfn_lint_marks_an_attribute_that_no_gate_has_and_no_other(tmp_path: Pat
     said = subprocess.run(lint, stdout=subprocess.PIPE, text=True, check=False).stdout  # noqa: S603 - our own
 
     assert [line.split(". ")[1] for line in said.splitlines() if line.startswith("E")] == [
-        "Did you mean Status?", "Did you mean EndTime?",
+        "Did you mean Status?", f"It has {', '.join(names)}.", "Did you mean EndTime?",
     ]  # fmt: skip
