@@ -76,16 +76,6 @@ def test_a_first_check_asks_license_manager_before_the_table_and_starts_the_poll
     assert ended.touched == []
 
 
-@pytest.mark.parametrize("says", [SUCCEEDED, IN_PROGRESS, THROTTLE])
-def test_the_last_check_asks_license_manager_and_touches_no_table(says: Any) -> None:
-    gate = registered(OneGate(), polled_at=AN_HOUR - 1)
-
-    gate.license_manager.says = says
-    gate.woken(at=AN_HOUR)
-
-    assert (gate.asked, gate.touched) == ([TASK_ID], [])
-
-
 def test_the_last_check_of_a_fleet_asks_for_all_that_is_pending_whatever_woke_it() -> None:
     gate = registered(fleet(3))
 
@@ -94,15 +84,6 @@ def test_the_last_check_of_a_fleet_asks_for_all_that_is_pending_whatever_woke_it
     assert (gate.asked, gate.touched) == ([IN_PROGRESS], [])
     gate.woken(ids(3)[1], at=AN_HOUR)
     assert gate.asked == [ids(3)[2]]
-
-
-def test_any_other_check_takes_the_results_that_woke_it_and_asks_nothing() -> None:
-    gate = registered(OneGate())
-
-    state = gate.woken(whole(SUCCEEDED), at=20)
-
-    assert (state["Passed"], state["Output"]) == (True, whole(SUCCEEDED))
-    assert (gate.asked, gate.touched) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -465,18 +446,6 @@ def test_one_failed_task_fails_a_fleet_which_then_asks_for_no_more() -> None:
     assert (state["Passed"], state["Error"]) == (False, "LicenseConversion.Failed")
     assert json.loads(state["Cause"])["FailedTaskIds"] == [ids(3)[1]]
     assert gate.asked == [IN_PROGRESS, ids(3)[1]]
-
-
-def test_a_fleet_that_goes_on_waits_for_all_of_them_and_a_fault_of_one_hides_no_other() -> None:
-    gate = fleet(5, OnFailure="CONTINUE")
-    succeeded, failed, faulty, *also_failed = ids(5)
-    gate.license_manager.of = {succeeded: SUCCEEDED, faulty: FAULT, **dict.fromkeys([failed, *also_failed], FAILED)}
-
-    assert gate.check()["Pending"] == faulty
-    gate.license_manager.of[faulty] = SUCCEEDED
-    state = gate.check()
-
-    assert (state["Passed"], state["Response"]["Data"]["Failed"]) == (True, "3")
 
 
 def test_a_check_stops_asking_when_half_of_its_attempt_is_over() -> None:

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from license_conversion.errors import InvalidRequest
 from license_conversion.properties import (
@@ -21,7 +19,6 @@ from license_conversion.properties import (
     parse_all,
 )
 from license_conversion.request import EXECUTION_INPUT
-from tests.unit.strategies import any_json, any_text
 
 WORD = Text(r"[a-z]+", "a word", 5)
 COUNT = Integer(1, 3600)
@@ -148,15 +145,3 @@ def test_a_name_like_no_other_is_refused_with_the_names_that_are_known(name: Any
 )
 def test_properties_that_are_no_object_are_refused(given_: Any, shown: str) -> None:
     assert refusal(given_) == f"The property list {shown} is not allowed: it must be an object."
-
-
-@given(
-    given_=st.dictionaries(st.sampled_from([p.name for p in PROPERTIES]) | any_text, any_json, max_size=3) | any_json
-)
-def test_whatever_json_is_given_it_is_taken_or_refused(given_: Any) -> None:
-    try:
-        parsed = parse_all(PROPERTIES, given_, "property")
-    except InvalidRequest as refusal:
-        str(refusal).encode()  # it goes to CloudFormation in UTF-8
-    else:
-        assert parsed.keys() == {name for name, value in given_.items() if value is not None}

@@ -40,9 +40,3 @@ def test_a_four_byte_character_is_kept_whole_or_not_at_all(limit: int) -> None:
     shortened = shorten("😀" * 10, limit)
 
     assert shortened == "😀" * ((limit - size(MARK)) // 4) + MARK
-
-
-def test_a_text_of_ten_megabytes_is_shortened_at_once() -> None:
-    shortened = shorten("x" * 10_000_000, 1000)
-
-    assert shortened == "x" * (1000 - size(MARK)) + MARK
