@@ -57,18 +57,19 @@ def test_the_local_cloud_listens_on_loopback_alone(cloud: LocalCloud, responder:
 
 
 def listening_addresses(pid: int) -> Iterator[str]:
-    """From the kernel's tables: which of a process's sockets listen, and where."""
+    """From the kernel's tables: which of a process's sockets listen, and where. One that has ended meanwhile has none."""
     sockets = set()
     for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
         with contextlib.suppress(OSError):
             sockets.add(str(descriptor.readlink()))
     for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
-            _, local, _, state, *_, inode = line.split()[:10]
-            if state == "0A" and f"socket:[{inode}]" in sockets:
-                address, port = local.split(":")
-                packed = bytes.fromhex(address)[::-1]
-                yield f"{socket.inet_ntoa(packed) if table == 'tcp' else address}:{int(port, 16)}"
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+                _, local, _, state, *_, inode = line.split()[:10]
+                if state == "0A" and f"socket:[{inode}]" in sockets:
+                    address, port = local.split(":")
+                    packed = bytes.fromhex(address)[::-1]
+                    yield f"{socket.inet_ntoa(packed) if table == 'tcp' else address}:{int(port, 16)}"
 
 
 def test_a_function_sees_lambdas_environment_and_nothing_of_the_hosts(cloud: LocalCloud, responder: Stack) -> None:
