@@ -93,9 +93,15 @@ class Conversions(NamedExecutions):
         return [task for task in self.license_manager.tasks if task["ResourceArn"] == arn(self.instances[name])]
 
     def task(self, name: str) -> str:
-        """The id of the instance's task that runs, once there is one."""
-        running = eventually(lambda: [task for task in self.tasks(name) if task["Status"] == "IN_PROGRESS"])
-        return str(running[0]["LicenseConversionTaskId"])
+        """The id of the instance's task that runs, once there is one. An execution that has ended will begin none."""
+
+        def running() -> list[Json]:
+            found = [task for task in self.tasks(name) if task["Status"] == "IN_PROGRESS"]
+            states = self.entered(name) if name in self.arns and not found else []
+            assert states[-1:] not in (["Converted"], ["Failed"]), self.ended(name)
+            return found
+
+        return str(eventually(running)[0]["LicenseConversionTaskId"])
 
     def end(self, name: str, status: str = "SUCCEEDED", said: str | None = None) -> str:
         """Its conversion ends. That it began is the proof that the instance was stopped then."""
