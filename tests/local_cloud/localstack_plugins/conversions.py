@@ -81,14 +81,18 @@ def _as_failed_task(events: Any) -> Any:
 
 
 def _clients(boto_client: Any) -> Any:
-    """Each with the credentials of the state machine's role, once: a state that calls a function would make its own."""
-    original, made = boto_client.boto_client_for, dict[tuple[str, str, str], Any]()
+    """Each with the credentials of the state machine's role, once: a state that calls a function would make its own.
+
+    One at a time: a session of boto3 is not for several threads, and executions begin together.
+    """
+    original, made, making = boto_client.boto_client_for, dict[tuple[str, str, str], Any](), threading.Lock()
 
     def boto_client_for(service: str, region: str, state_credentials: Any) -> Any:
         whose = (service, region, str(state_credentials.role_arn))
-        if whose not in made:
-            make = license_manager if service == "license-manager" else original
-            made[whose] = make(service=service, region=region, state_credentials=state_credentials)
+        with making:
+            if whose not in made:
+                make = license_manager if service == "license-manager" else original
+                made[whose] = make(service=service, region=region, state_credentials=state_credentials)
         return made[whose]
 
     def license_manager(service: str, region: str, state_credentials: Any) -> Any:
