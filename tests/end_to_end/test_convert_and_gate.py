@@ -53,7 +53,7 @@ class Conversions(NamedExecutions):
     def __init__(self, application: Application) -> None:
         super().__init__(application)
         self.license_manager = application.cloud.license_manager
-        self.ec2 = application.cloud.client("ec2")
+        self.ec2, self.steps = application.cloud.client("ec2"), application.cloud.client("stepfunctions")
         self.instances: dict[str, str] = {}
         stack = application.cloud.stacks.create("the-whole-job", _quickly(TEMPLATE))
         assert stack.status == "CREATE_COMPLETE", stack.failures
@@ -96,9 +96,9 @@ class Conversions(NamedExecutions):
         """The id of the instance's task that runs, once there is one. An execution that has ended will begin none."""
 
         def running() -> list[Json]:
+            execution = self.steps.describe_execution(executionArn=self.arns[name])
             found = [task for task in self.tasks(name) if task["Status"] == "IN_PROGRESS"]
-            states = self.entered(name) if name in self.arns and not found else []
-            assert states[-1:] not in (["Converted"], ["Failed"]), self.ended(name)
+            assert found or execution["status"] == "RUNNING", execution
             return found
 
         return str(eventually(running)[0]["LicenseConversionTaskId"])

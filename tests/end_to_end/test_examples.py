@@ -185,7 +185,7 @@ def stacks(application: Application) -> Callable[[str], Stack]:
     """
     cloud, add = application.cloud, application.cloud.license_manager.add_task
     trusted = {"GateAccountId": ACCOUNT, "ExternalId": "something-long"}
-    if not [one for one in cloud.client("iam").list_roles()["Roles"] if one["Arn"] == READER]:
+    if READER not in [role["Arn"] for role in cloud.client("iam").list_roles()["Roles"]]:
         assert cloud.stacks.create("license-conversion-reader", ROLE, trusted).status == "CREATE_COMPLETE"
     add("lct-first", resource_arn=arn("i-0123456789abcdef1"), duration=0)
     two = f"{add('lct-succeeds', duration=3)},{add('lct-fails', duration=3, end_status='FAILED', status_message=SAID)}"

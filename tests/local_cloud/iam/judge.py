@@ -52,7 +52,7 @@ class Judge:
         return list(self._known.values())
 
     def judge(self, principal: Principal, need: Need, trust: str = "", region: str = "") -> Verdict:
-        """``trust`` is the trust policy (JSON) of the role that is to be assumed, where it is known."""
+        """``trust`` is the trust policy (JSON) of the role that is to be assumed; empty for any other action."""
         context = {
             "aws:PrincipalArn": principal.owner,
             "aws:PrincipalAccount": principal.account,

@@ -7,7 +7,7 @@
 - an instance has a usage operation and product codes, which License Manager has changed or not, and takes a moment to stop
 - one with the tag NEVER_RUNS is stopped again by EC2 after each start
 
-Each service is changed when it is loaded, at its first call: no other call waits for it.
+Each service is changed when it is loaded, at its first call: none of a service that is loaded waits for it.
 """
 
 import json
